@@ -1,0 +1,104 @@
+"""The envelope every message travels in, and its two encodings.
+
+An entry of a stream has one field: ``msgpack`` (what this service writes) or ``json`` (for publishers that
+cannot write msgpack, `redis-cli` among them). Both hold the same object.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 1
+MSGPACK, JSON = b"msgpack", b"json"
+
+Body = TypeVar("Body")
+
+
+class EnvelopeError(ValueError):
+    """An entry that no version of this service can read; the text says why."""
+
+
+class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_defaults=True):
+    """What the runtime needs to know of a message.
+
+    Attributes:
+        id: names the piece of work, not the entry: a redelivered message makes the same ids downstream.
+        job: the job it belongs to.
+        type: which struct the body is.
+        version: major version of the body's schema.
+        attempt: how often its handler has already failed (the server counts deliveries beside it).
+        created: Unix time in seconds.
+        traceparent: W3C trace context, handed on to everything that follows.
+    """
+
+    id: Annotated[str, Meta(max_length=512)]
+    job: Annotated[str, Meta(max_length=128)]
+    type: Annotated[str, Meta(max_length=64)]
+    body: Body
+    version: int = SCHEMA_VERSION
+    attempt: int = 0
+    created: float = 0.0
+    traceparent: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_msgpack = msgspec.msgpack.Decoder(Envelope[msgspec.Raw])
+_json = msgspec.json.Decoder(Envelope[msgspec.Raw])
+
+
+def seal(
+    type: str, job: str, unit: str, body: msgspec.Struct, *, traceparent: str = "", attempt: int = 0
+) -> dict[bytes, bytes]:
+    """The fields of a stream entry for one message; ``unit`` tells messages of a job and type apart."""
+    envelope = Envelope(
+        id=f"{job}/{type}/{unit}" if unit else f"{job}/{type}",
+        job=job,
+        type=type,
+        body=body,
+        attempt=attempt,
+        created=time.time(),
+        traceparent=traceparent or new_traceparent(),
+    )
+    return {MSGPACK: _encoder.encode(envelope)}
+
+
+def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) -> Envelope[Any]:
+    """The message in a stream entry, its body decoded as the struct that ``types`` names.
+
+    Raises:
+        EnvelopeError: no known field, bytes that do not decode, an unknown type or major version.
+    """
+    try:
+        if (packed := fields.get(MSGPACK)) is not None:
+            envelope = _msgpack.decode(packed)
+            decode: Callable[..., Any] = msgspec.msgpack.decode
+        elif (text := fields.get(JSON)) is not None:
+            envelope, decode = _json.decode(text), msgspec.json.decode
+        else:
+            raise EnvelopeError(f"the entry has neither a msgpack nor a json field: {sorted(fields)[:8]!r}")
+        if envelope.version != SCHEMA_VERSION:
+            raise EnvelopeError(f"schema version {envelope.version} is not {SCHEMA_VERSION}")
+        if envelope.type not in types:
+            raise EnvelopeError(f"unknown message type {envelope.type!r}; expected {', '.join(types)}")
+        body = decode(envelope.body, type=types[envelope.type])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EnvelopeError(str(error)) from error
+    return Envelope(
+        id=envelope.id,
+        job=envelope.job,
+        type=envelope.type,
+        body=body,
+        version=envelope.version,
+        attempt=envelope.attempt,
+        created=envelope.created,
+        traceparent=envelope.traceparent,
+    )
+
+
+def new_traceparent() -> str:
+    """A fresh W3C trace context (https://www.w3.org/TR/trace-context/), version 00, sampled."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

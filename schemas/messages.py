@@ -1,0 +1,100 @@
+"""The bodies of the stage messages, and which of them each stream carries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.envelope import JSON, Envelope, EnvelopeError, open_entry
+from schemas.requests import Enhancement
+
+
+class StoredFrame(msgspec.Struct, frozen=True, tag="stored"):
+    """A picture in the frame store, under the job's key of that name."""
+
+    name: str
+
+
+class FileFrame(msgspec.Struct, frozen=True, tag="file"):
+    """A picture file on a volume that the stages share."""
+
+    path: str
+
+
+class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Find the faces of one frame. Type ``frame``, stream ``faces:frames``.
+
+    Attributes:
+        index: number of the sample in the job, from 0; its decimal form is the unit of the fan-in.
+        timestamp: seconds from the start of the video.
+        frame: where the picture lies.
+        source: path of the video, for a request to the Frame Server.
+        min_confidence: None leaves the choice to the model pack.
+        demographics: whether age and gender are wanted.
+        enhancement: set when faces of low quality are to be improved; its quality_trigger is resolved.
+        enhanced: the picture is the enhanced one; it improves what is stored for this frame.
+    """
+
+    index: int
+    timestamp: float
+    frame: StoredFrame | FileFrame
+    source: str
+    min_confidence: float | None = None
+    demographics: bool = True
+    enhancement: Enhancement | None = None
+    enhanced: bool = False
+
+
+class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Look once more at the best shot of each person (emotion). Type ``portraits``, stream ``faces:frames``.
+
+    Attributes:
+        portraits: fields of the job's portraits hash, one a person, in the order of the result's faces.
+    """
+
+    portraits: tuple[str, ...]
+
+
+class EnhanceTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Fetch the enhanced picture of one frame. Type ``enhance``, stream ``faces:enhance``."""
+
+    task: FrameTask
+
+
+class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Turn the frames of a job into people. Type ``finalize``, stream ``faces:finalize``.
+
+    Attributes:
+        emotions: None in the first round; then one a person, in the order of the result's faces, each None
+            where the emotion could not be told.
+    """
+
+    emotions: tuple[str | None, ...] | None = None
+
+
+REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
+FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTask}
+ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
+FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask}
+
+
+def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
+    """The analyze request in an entry of ``faces:requests``: an envelope, or the bare request.
+
+    A request that names no job gets the entry's id as its job id: the publisher has it from XADD, and a
+    redelivery finds the same job.
+    """
+    for name, decode in ((b"msgpack", msgspec.msgpack.decode), (JSON, msgspec.json.decode)):
+        if name not in fields:
+            continue
+        try:
+            bare = decode(fields[name])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise EnvelopeError(str(error)) from error
+        if not isinstance(bare, dict):
+            raise EnvelopeError("a request must be an object")
+        if "body" not in bare:
+            job = bare.get("job_id") or entry_id
+            return Envelope(id=f"{job}/analyze", job=str(job), type="analyze", body=bare)
+    envelope = open_entry(fields, REQUESTS)
+    return envelope if envelope.job else msgspec.structs.replace(envelope, job=entry_id)

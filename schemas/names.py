@@ -1,0 +1,51 @@
+"""Names of streams, consumer groups and keys. One place, so that a script's keys can be found by reading."""
+
+import re
+from typing import NamedTuple
+
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+"""A job id becomes part of keys: no braces (hash tags), no slashes, nothing that a shell or a path minds."""
+
+
+class JobKeys(NamedTuple):
+    """The keys of one job."""
+
+    metadata: str  # hash: state of the job, see schemas.jobs
+    result: str  # hash: encoded body, its type, its ETag
+    outcomes: str  # hash: unit (frame) -> outcome; its length is the job's progress
+    faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
+    portraits: str  # hash: unit/number -> JPEG crop of a face, for what runs once a person
+
+    def frame(self, name: str) -> str:
+        """The encoded picture of one frame in the frame store."""
+        return f"{self.metadata.removesuffix(':metadata')}:frame:{name}"
+
+
+class Names:
+    """All names under one prefix. On Redis Cluster the prefix is a hash tag (``{faces}``, ``{faces:3}``):
+    everything that one script touches then lies in one slot, and the code is the same."""
+
+    __slots__ = ("active", "dead", "enhance", "events", "finalize", "frames", "prefix", "requests")
+
+    def __init__(self, prefix: str = "faces") -> None:
+        self.prefix = prefix
+        self.requests = f"{prefix}:requests"  # group "frames"
+        self.frames = f"{prefix}:frames"  # group "analyze"
+        self.enhance = f"{prefix}:enhance"  # group "enhance"
+        self.finalize = f"{prefix}:finalize"  # group "finalize"
+        self.dead = f"{prefix}:dead"
+        self.events = f"{prefix}:events"
+        self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
+
+    def job(self, job_id: str) -> JobKeys:
+        base = f"{self.prefix}:job:{job_id}"
+        return JobKeys(
+            f"{base}:metadata", f"{base}:result", f"{base}:outcomes", f"{base}:faces", f"{base}:portraits"
+        )
+
+    def cache(self, cache_key: str) -> str:
+        return f"{self.prefix}:cache:{cache_key}:job_id"
+
+    def enhanced(self, cache_key: str) -> str:
+        """A frame as the Frame Server enhanced it."""
+        return f"{self.prefix}:enhanced:{cache_key}"

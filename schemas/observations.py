@@ -1,0 +1,88 @@
+"""What the analyze stage saw in a frame: plain values that facecore fills and finalize reads."""
+
+import msgspec
+
+
+class Angles(msgspec.Struct, frozen=True, array_like=True):
+    """Head pose in degrees. yaw < 0: the face looks to the left of the picture; pitch > 0: up;
+    roll > 0: the head is tilted clockwise as seen in the picture."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class QualityScore(msgspec.Struct, frozen=True, array_like=True):
+    """Quality components, each 0-1 (facecore.quality has the formulas)."""
+
+    size: float
+    pose: float
+    occlusion: float
+    sharpness: float
+
+
+class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
+    """One face in one frame. Coordinates are pixels of the source frame.
+
+    Attributes:
+        box: x_min, y_min, x_max, y_max.
+        confidence: the detector's score, 0-1.
+        landmarks: left eye, right eye, nose, left and right corner of the mouth (as they lie in the picture),
+            x and y of each: 10 numbers.
+        embedding: 512 little-endian float32, not normalised: the length tells how sure the embedder is.
+        angles: head pose.
+        native_angles: False when the angles were estimated from the landmarks.
+        quality: the four components.
+        occlusion_probability: that the face is occluded, 0-1; None when no model was there.
+        age: years; None when the pack has no age model.
+        male: probability that the person is a man, 0-1; None when the pack has no gender model.
+        enhanced: the values come from an enhanced frame (the embedding never does).
+    """
+
+    box: tuple[float, float, float, float]
+    confidence: float
+    landmarks: tuple[float, float, float, float, float, float, float, float, float, float]
+    embedding: bytes
+    angles: Angles
+    native_angles: bool
+    quality: QualityScore
+    occlusion_probability: float | None = None
+    age: float | None = None
+    male: float | None = None
+    enhanced: bool = False
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Which models produced the numbers, as asked of the sessions themselves."""
+
+    pack: str
+    detector: str
+    embedder: str
+    providers: tuple[str, ...]
+    sharpness: str  # "topiq_nr", "clipiqa" or "sobel": three different scales
+    occlusion: str | None  # name of the classifier; None: no model, occlusion counts as 1.0
+    min_confidence: float  # the threshold in force
+
+
+class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
+    """The faces of one frame.
+
+    Attributes:
+        index: number of the sample in the job, from 0.
+        timestamp: seconds from the start of the video.
+        detector_size: side of the detector's square input in pixels.
+        low_confidence: detections that were dropped for their confidence.
+        enhancement_failure: why the enhancement that was due did not happen; None when it did or was not due.
+        enhancement_requested: faces for which an enhancement was due.
+    """
+
+    index: int
+    timestamp: float
+    width: int
+    height: int
+    faces: tuple[ObservedFace, ...]
+    detector_size: int
+    low_confidence: int
+    provenance: Provenance
+    enhancement_requested: int = 0
+    enhancement_failure: str | None = None

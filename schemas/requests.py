@@ -1,0 +1,160 @@
+"""The analyze request: both spellings in, one validated struct out."""
+
+import math
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Timestamp = Annotated[float, Meta(ge=0.0)]
+Text = Annotated[str, Meta(max_length=4096)]
+
+# The spec's spelling <- vision-api's spelling of the same value.
+REQUEST_SPELLINGS = {"source": "video_path"}
+PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
+
+
+class RequestError(ValueError):
+    """A request that cannot be accepted.
+
+    Attributes:
+        field: dotted name of the field as the caller spelled it; empty when the body as a whole is at fault.
+        problem: what is wrong with it, as a sentence a stranger understands.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field = field
+        self.problem = problem
+
+
+def _require_finite(struct: msgspec.Struct) -> None:
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number")
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A scene of the video, in seconds."""
+
+    start_timestamp: Timestamp
+    end_timestamp: Timestamp
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
+        if self.end_timestamp < self.start_timestamp:
+            raise ValueError("end_timestamp lies before start_timestamp")
+
+
+class Enhancement(msgspec.Struct, frozen=True, kw_only=True):
+    """Improving faces of low quality through the Frame Server."""
+
+    enabled: bool = False
+    quality_trigger: Fraction | None = None  # None: FACES_ENHANCEMENT_QUALITY_TRIGGER, 0.5 by default
+    model: Literal["codeformer", "gfpgan"] = "codeformer"
+    fidelity_weight: Fraction = 0.5
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Parameters of a job, in the specification's spelling, with its defaults and ranges."""
+
+    min_confidence: Fraction | None = None  # None: FACES_MIN_CONFIDENCE, else the model pack's own
+    min_quality: Fraction | None = None  # None: FACES_MIN_QUALITY, 0.0 by default
+    max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    sampling_interval: Annotated[float, Meta(ge=0.5)] = 2.0
+    enable_deduplication: bool = True
+    embedding_similarity_threshold: Fraction = 0.6
+    detect_demographics: bool = True
+    scene_boundaries: Annotated[list[Scene], Meta(max_length=100_000)] | None = None
+    use_sprites: bool = False
+    sprite_vtt_url: Text | None = None
+    sprite_image_url: Text | None = None
+    cache_duration: Annotated[int, Meta(ge=0, le=30 * 86400)] | None = (
+        None  # None: CACHE_TTL, 3600 by default
+    )
+    enhancement: Enhancement = Enhancement()
+
+    def __post_init__(self) -> None:
+        _require_finite(self)
+        if self.use_sprites and not self.sprite_vtt_url:
+            raise ValueError("use_sprites needs sprite_vtt_url")
+
+
+class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A video to find the people in."""
+
+    video_path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    source_id: Annotated[str, Meta(max_length=256)] | None = None
+    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")] | None = None
+    parameters: Parameters = Parameters()
+
+    def __post_init__(self) -> None:
+        if "\0" in self.video_path:
+            raise ValueError("video_path contains a NUL character")
+
+
+def parse_request(body: bytes) -> AnalyzeRequest:
+    """An analyze request from JSON.
+
+    Raises:
+        RequestError: malformed JSON, a missing field, a value of the wrong type or out of range, or both
+            spellings of one value with different contents.
+    """
+    try:
+        data = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError("", f"The body is not JSON: {error}") from error
+    return to_request(data)
+
+
+def to_request(data: Any) -> AnalyzeRequest:
+    """An analyze request from decoded JSON or msgpack; raises RequestError as `parse_request` does.
+
+    Unknown fields are ignored and a null counts as not given, since callers send both.
+    """
+    if not isinstance(data, dict):
+        raise RequestError("", "The body must be an object.")
+    spoken: dict[str, str] = {}
+    fields = _one_spelling(data, REQUEST_SPELLINGS, "", spoken)
+    parameters = fields.get("parameters")
+    if isinstance(parameters, dict):
+        parameters = _one_spelling(parameters, PARAMETER_SPELLINGS, "parameters.", spoken)
+        if isinstance(parameters.get("enhancement"), dict):
+            parameters["enhancement"] = _given(parameters["enhancement"])
+        fields["parameters"] = parameters
+    if "video_path" not in fields:
+        raise RequestError("video_path", "The request must name a video (video_path, or source).")
+    try:
+        return msgspec.convert(fields, AnalyzeRequest)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at `$")
+        name = where.strip("`.")
+        raise RequestError(spoken.get(name, name), problem) from error
+
+
+def _one_spelling(
+    given: dict[Any, Any], spellings: dict[str, str], path: str, spoken: dict[str, str]
+) -> dict[str, Any]:
+    """Renames to the specification's spelling; `spoken` remembers what the caller wrote, for errors."""
+    fields = _given(given)
+    for other, name in spellings.items():
+        if other not in fields:
+            continue
+        value = fields.pop(other)
+        if name in fields and fields[name] != value:
+            raise RequestError(
+                path + other, f"{other} and {name} are one parameter and were given different values."
+            )
+        fields[name] = value
+        spoken[path + name] = path + other
+    return fields
+
+
+def _given(fields: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in fields.items() if value is not None}

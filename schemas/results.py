@@ -1,0 +1,171 @@
+"""The result of a job, named as the specification's OpenAPI document names it; additions are marked."""
+
+from typing import Literal
+
+import msgspec
+
+PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
+JobState = Literal["queued", "processing", "completed", "failed", "cancelled"]
+
+
+class BoundingBox(msgspec.Struct, frozen=True):
+    """Pixels of the source frame, rotation applied."""
+
+    x_min: int
+    y_min: int
+    x_max: int
+    y_max: int
+
+
+class Landmarks(msgspec.Struct, frozen=True):
+    """Pixels of the source frame; left and right as they lie in the picture."""
+
+    left_eye: tuple[int, int]
+    right_eye: tuple[int, int]
+    nose: tuple[int, int]
+    mouth_left: tuple[int, int]
+    mouth_right: tuple[int, int]
+
+
+class QualityComponents(msgspec.Struct, frozen=True):
+    size: float
+    pose: float
+    occlusion: float
+    sharpness: float
+
+
+class Quality(msgspec.Struct, frozen=True):
+    composite: float
+    components: QualityComponents
+
+
+class PoseAngles(msgspec.Struct, frozen=True):
+    """Degrees (an addition)."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+class Occlusion(msgspec.Struct, frozen=True):
+    occluded: bool
+    probability: float
+
+
+class Detection(msgspec.Struct, frozen=True, kw_only=True):
+    frame_index: int  # number of the sample in the job, from 0
+    timestamp: float  # seconds
+    bbox: BoundingBox
+    confidence: float
+    quality: Quality
+    pose: PoseClass
+    pose_angles: PoseAngles
+    landmarks: Landmarks
+    enhanced: bool
+    occlusion: Occlusion
+
+
+class Demographics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Only what the models can tell; a value that would be a guess is left out."""
+
+    age: int | None = None
+    gender: Literal["M", "F"] | None = None
+    emotion: str | None = None
+
+
+class Face(msgspec.Struct, frozen=True, kw_only=True):
+    face_id: str
+    embedding: list[float]  # 512, length 1
+    demographics: Demographics | None
+    detections: list[Detection]
+    representative_detection: Detection
+
+
+class FailedFrame(msgspec.Struct, frozen=True):
+    """A frame that could not be analysed (an addition)."""
+
+    frame_index: int
+    reason: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Detections that are not in the result, by reason (an addition)."""
+
+    low_confidence: int = 0
+    low_quality: int = 0
+    max_faces: int = 0
+
+
+class EnhancementReport(msgspec.Struct, frozen=True):
+    """What enhancement did, in frames and faces (an addition)."""
+
+    requested_faces: int
+    enhanced_faces: int
+    failed_frames: int
+    reasons: dict[str, int]
+
+
+class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    video_path: str
+    total_frames: int  # samples taken from the source
+    frames_processed: int  # samples that were analysed
+    unique_faces: int
+    total_detections: int
+    processing_time_seconds: float
+    method: str  # "decoder", "frame-server", "sprites" or "image"
+    model: str
+    # Additions
+    providers: list[str]
+    detector_sizes: list[int]
+    min_confidence: float | None
+    sharpness_method: str | None
+    occlusion_model: str | None
+    rejected: Rejected
+    failed_frames: list[FailedFrame]
+    failed_frames_count: int
+    enhancement: EnhancementReport | None
+    warnings: list[str]
+
+
+class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a result: everything but the ids of the job that asked, which the API puts in front
+    (`schemas.jobs.result_json`), so that jobs answered from the cache share one body."""
+
+    status: Literal["completed"]
+    faces: list[Face]
+    metadata: Metadata
+
+
+class ResultSummary(msgspec.Struct, frozen=True, kw_only=True):
+    unique_faces: int
+    total_detections: int
+    frames_processed: int
+    processing_time_seconds: float
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a submission, 202."""
+
+    job_id: str
+    status: Literal["queued"]
+    created_at: str
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answer to a question after a job's status."""
+
+    job_id: str
+    status: JobState
+    progress: float
+    stage: str
+    message: str
+    error: str | None = None
+    result_summary: ResultSummary | None = None
+    cached: bool = False  # an addition: answered by another job with the same content and parameters
+
+
+class JobResult(ResultBody, frozen=True, kw_only=True):
+    """Answer to a question after a job's result."""
+
+    job_id: str
+    source_id: str | None

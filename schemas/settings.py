@@ -1,0 +1,101 @@
+"""What an operator can set, read from the environment once, at start."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0.0)]
+
+
+class SettingsError(ValueError):
+    """A variable in the environment has a value that cannot be used; the text names the variable."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every field is an environment variable; the name beside it is the variable's name."""
+
+    # The server
+    redis_url: str = field(default="redis://localhost:6379/0", name="REDIS_URL")
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.{}-]{1,64}$")] = field(
+        default="faces", name="FACES_PREFIX"
+    )
+    cache_ttl: Annotated[int, Meta(ge=1)] = field(default=3600, name="CACHE_TTL")
+
+    # The API
+    host: str = field(default="127.0.0.1", name="FACES_HOST")
+    port: Annotated[int, Meta(ge=0, le=65535)] = field(default=5003, name="FACES_PORT")
+    max_body_bytes: Positive = field(default=1 << 20, name="FACES_MAX_BODY_BYTES")
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
+
+    # Models
+    pack: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = field(
+        default="open", name="INSIGHTFACE_MODEL"
+    )
+    device: Literal["auto", "cpu", "cuda"] = field(default="auto", name="INSIGHTFACE_DEVICE")
+    models_cache: str = field(default="~/.insightface", name="INSIGHTFACE_MODELS_CACHE")
+    threads: Annotated[int, Meta(ge=0)] = field(default=0, name="FACES_THREADS")
+    batch: Positive = field(default=8, name="FACES_BATCH")
+
+    # Defaults of requests
+    min_confidence: Fraction | None = field(default=None, name="FACES_MIN_CONFIDENCE")
+    min_quality: Fraction = field(default=0.0, name="FACES_MIN_QUALITY")
+    quality_trigger: Fraction = field(default=0.5, name="FACES_ENHANCEMENT_QUALITY_TRIGGER")
+
+    # Sources
+    media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")
+    frame_server_url: str | None = field(default=None, name="FRAME_SERVER_URL")
+    max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
+    max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
+    frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
+    frame_ttl: Positive = field(default=7200, name="FACES_FRAME_TTL")
+
+    # Flow
+    max_queued_jobs: Positive = field(default=1000, name="FACES_MAX_QUEUED_JOBS")
+    frames_high_water: Positive = field(default=512, name="FACES_FRAMES_HIGH_WATER")
+    job_window: Positive = field(default=64, name="FACES_JOB_WINDOW")
+    jobs_per_worker: Positive = field(default=2, name="FACES_JOBS_PER_WORKER")
+    job_deadline: Seconds = field(default=6 * 3600.0, name="FACES_JOB_DEADLINE")
+    lease: Seconds = field(default=30.0, name="FACES_LEASE")
+    max_attempts: Positive = field(default=4, name="FACES_MAX_ATTEMPTS")
+
+    # Logs
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(default="INFO", name="LOG_LEVEL")
+    log_format: Literal["json", "console"] = field(default="json", name="LOG_FORMAT")
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Reads the environment (``os.environ`` unless given); an empty value counts as not set.
+
+        Raises:
+            SettingsError: a value is of the wrong type or out of range.
+        """
+        given = os.environ if environment is None else environment
+        names = [f.encode_name for f in msgspec.structs.fields(cls)]
+        values = {name: given[name] for name in names if given.get(name)}
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            problem, _, where = str(error).partition(" - at `$.")
+            raise SettingsError(f"{where.rstrip('`') or 'environment'}: {problem}") from error
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Directories (or single files) that a source may lie in, links resolved."""
+        return tuple(Path(root).expanduser().resolve() for root in self.media_roots.split(os.pathsep) if root)
+
+    @property
+    def models_path(self) -> Path:
+        return Path(self.models_cache).expanduser()
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads a process uses for pixels: as told, else the cores this process may run on."""
+        if self.threads:
+            return self.threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
