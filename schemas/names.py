@@ -25,7 +25,7 @@ class Names:
     """All names under one prefix. On Redis Cluster the prefix is a hash tag (``{faces}``, ``{faces:3}``):
     everything that one script touches then lies in one slot, and the code is the same."""
 
-    __slots__ = ("active", "dead", "enhance", "events", "finalize", "frames", "prefix", "requests")
+    __slots__ = ("active", "dead", "enhance", "events", "finalize", "frames", "prefix", "requests", "workers")
 
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
@@ -36,6 +36,7 @@ class Names:
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
+        self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.workers)
 
     def job(self, job_id: str) -> JobKeys:
         base = f"{self.prefix}:job:{job_id}"

@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # The API
     host: str = field(default="127.0.0.1", name="FACES_HOST")
     port: Annotated[int, Meta(ge=0, le=65535)] = field(default=5003, name="FACES_PORT")
-    max_body_bytes: Positive = field(default=1 << 20, name="FACES_MAX_BODY_BYTES")
+    max_body_bytes: Positive = field(default=8 << 20, name="FACES_MAX_BODY_BYTES")
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
 
     # Models

@@ -1,0 +1,34 @@
+"""The aiohttp application."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from api import health, jobs
+from api.errors import answer_errors
+from api.keys import JOBS, NAMES, REDIS, SETTINGS
+from schemas.jobs import Jobs
+from schemas.names import Names
+from schemas.settings import Settings
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The application; it connects to the server when it starts and needs no worker to run."""
+    app = web.Application(
+        middlewares=[health.count_requests, answer_errors], client_max_size=settings.max_body_bytes
+    )
+    app[SETTINGS] = settings
+    app[NAMES] = Names(settings.prefix)
+    app.add_routes(jobs.routes)
+    app.add_routes(health.routes)
+    app.cleanup_ctx.append(_connection)
+    return app
+
+
+async def _connection(app: web.Application) -> AsyncIterator[None]:
+    redis = Redis.from_url(app[SETTINGS].redis_url, socket_timeout=5, socket_connect_timeout=5)
+    app[REDIS] = redis
+    app[JOBS] = Jobs(redis, app[NAMES], app[SETTINGS])
+    yield
+    await redis.aclose()

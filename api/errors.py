@@ -1,0 +1,68 @@
+"""Every error is an answer in JSON: problem details (RFC 9457), naming the field at fault where there is one."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from aiohttp import web
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from schemas.jobs import JobExists, QueueFull
+from schemas.requests import RequestError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger(__name__)
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of an error answer.
+
+    Attributes:
+        title: the status in words.
+        detail: what went wrong, for the person who reads it.
+        field: dotted name of the request's field at fault, as the caller spelled it.
+    """
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    field: str | None = None
+
+
+def problem(
+    status: int, detail: str, *, field: str | None = None, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field or None)
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(body),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns what handlers raise into answers; what nobody expected is logged with its trace."""
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return problem(422 if error.field else 400, error.problem, field=error.field)
+    except QueueFull as error:
+        return problem(429, str(error), headers={"Retry-After": str(error.retry_after)})
+    except JobExists as error:
+        return problem(409, str(error), field="job_id")
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        return problem(error.status, error.text or error.reason, headers=kept)
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        log.warning("server unreachable", error=str(error))
+        return problem(503, "The Redis server cannot be reached.", headers={"Retry-After": "2"})
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return problem(500, "An error in this service; its log has the details.")

@@ -1,0 +1,82 @@
+"""Submitting jobs, asking after them, reading their results."""
+
+import secrets
+
+import msgspec
+from aiohttp import web
+
+from api.errors import problem
+from api.keys import JOBS
+from schemas.jobs import JobState, result_json
+from schemas.requests import parse_request
+from schemas.results import JobStatus
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/faces/analyze")
+async def analyze(request: web.Request) -> web.Response:
+    wanted = parse_request(await request.read())
+    job_id = wanted.job_id or f"faces-{secrets.token_hex(12)}"
+    submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
+    return _json(submitted, status=202)
+
+
+@routes.get("/faces/jobs/{job_id}/status")
+async def status(request: web.Request) -> web.Response:
+    state = await _job(request)
+    return _json(
+        JobStatus(
+            job_id=state.job_id,
+            status=state.status,
+            progress=round(state.progress, 4),
+            stage=state.stage,
+            message=_message(state),
+            error=state.error,
+            result_summary=state.summary,
+            cached=state.alias is not None,
+        )
+    )
+
+
+@routes.get("/faces/jobs/{job_id}/results")
+async def results(request: web.Request) -> web.Response:
+    state = await _job(request)
+    if state.status != "completed":
+        why = f": {state.error}" if state.error else "; its results are not there yet"
+        return problem(409, f"Job {state.job_id} is {state.status}{why}")
+    stored = await request.app[JOBS].result(state)
+    if stored is None:
+        return problem(404, f"The results of job {state.job_id} have expired.")
+    etag = f'"{stored.etag}-{state.job_id}"'
+    if request.headers.get("If-None-Match") == etag:
+        return web.Response(status=304, headers={"ETag": etag})
+    return web.Response(
+        body=result_json(state, stored.body), content_type=stored.type, headers={"ETag": etag}
+    )
+
+
+async def _job(request: web.Request) -> JobState:
+    job_id = request.match_info["job_id"]
+    state = await request.app[JOBS].read(job_id)
+    if state is None:
+        raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
+    return state
+
+
+def _message(state: JobState) -> str:
+    match state.stage:
+        case "queued":
+            return "Waiting to begin"
+        case "frames" | "analyze" if state.expected:
+            return f"{state.done} of {state.expected} frames analysed"
+        case "frames" | "analyze":
+            return "Opening the source"
+        case "finalize":
+            return "Putting the faces together"
+        case ended:
+            return ended.capitalize()
+
+
+def _json(body: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

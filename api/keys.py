@@ -1,0 +1,13 @@
+"""What the handlers find in the application."""
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from schemas.jobs import Jobs
+from schemas.names import Names
+from schemas.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+REDIS = web.AppKey("redis", Redis)
+NAMES = web.AppKey("names", Names)
+JOBS = web.AppKey("jobs", Jobs)

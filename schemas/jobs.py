@@ -1,0 +1,298 @@
+"""The job record: how a job is submitted, begun, answered by another one, ended and read.
+
+The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
+
+    request          encoded AnalyzeRequest
+    status           queued, processing, completed, failed, cancelled
+    created_at       RFC 3339
+    created, started, ended    Unix seconds; `ended` is there exactly when the job has ended
+    error            why it failed
+    alias            the job that answers for this one (same content, same parameters)
+    follower:<id>    a job that this one answers for
+    cache_key        the key under which others find this job
+    method, expected, sampled  how the frames are got, how many there will be about, how many there are
+    units            how many frames the job has, once that is known
+    finalized        set when the frames are complete
+    summary          encoded ResultSummary
+"""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from schemas import results
+from schemas.envelope import MSGPACK, seal
+from schemas.names import JOB_ID, Names
+from schemas.requests import AnalyzeRequest
+from schemas.settings import Settings
+
+QUEUE_LIMIT = 7 * 86400.0
+"""Seconds a job may wait before it begins."""
+KEPT_AT_LEAST = 300.0
+"""Seconds a finished job can be read, even one that is not to be cached."""
+EVENTS_KEPT = 100_000
+MARGIN = 3600.0
+"""Seconds a record outlives the latest end of its job, so that the sweeper finds it."""
+
+
+class QueueFull(Exception):
+    """More requests wait than the operator allows; try again after `retry_after` seconds."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} jobs are waiting already; try again later")
+        self.retry_after = 5
+
+
+class JobExists(Exception):
+    """The job id is taken by a job with another request."""
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the record says of a job; `alias` has been followed for everything but `job_id`."""
+
+    job_id: str
+    request: AnalyzeRequest
+    status: results.JobState
+    created_at: str
+    alias: str | None
+    stage: str
+    progress: float
+    done: int
+    expected: int
+    error: str | None
+    summary: results.ResultSummary | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("completed", "failed", "cancelled")
+
+
+class StoredResult(msgspec.Struct, frozen=True):
+    body: bytes
+    type: str
+    etag: str
+
+
+_FIELDS = (
+    "request", "status", "created_at", "started", "alias", "expected", "sampled", "units", "error", "summary",
+)  # fmt: skip
+
+
+class Jobs:
+    """Reads and writes job records.
+
+    Args:
+        redis: client with ``decode_responses=False``.
+        names: names of keys and streams.
+        settings: deadlines, times to live, the most jobs that may wait.
+    """
+
+    def __init__(self, redis: Redis, names: Names, settings: Settings) -> None:
+        self._redis = redis
+        self._names = names
+        self._settings = settings
+        scripts = files("schemas") / "scripts"
+        self._submit, self._begin, self._join, self._finish = (
+            redis.register_script((scripts / f"{name}.lua").read_text())
+            for name in ("submit", "begin", "join", "finish")
+        )
+
+    async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
+        """Publishes a request. Submitting the same request under the same id again changes nothing.
+
+        Raises:
+            QueueFull: too many requests wait.
+            JobExists: the id belongs to another request.
+        """
+        now = time.time()
+        record = _new_record(request, now)
+        message = seal("analyze", job_id, "", request, traceparent=traceparent)
+        answer = await self._submit(
+            keys=[self._names.requests, self._names.job(job_id).metadata, self._names.active],
+            args=[
+                self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
+                _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, *_flat(record),
+            ],
+        )  # fmt: skip
+        match cast("list[bytes]", answer):
+            case [b"full", length]:
+                raise QueueFull(int(length))
+            case [b"taken"]:
+                raise JobExists(f"job id {job_id!r} belongs to another request")
+            case [b"same", created_at]:
+                return results.Submitted(job_id=job_id, status="queued", created_at=created_at.decode())
+            case _:
+                return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
+
+    async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
+        """Marks a job as begun, creating its record when it was published directly; False: nothing to do,
+        it has ended or another job answers for it."""
+        now, limit = time.time(), self._settings.job_deadline
+        return bool(
+            await self._begin(
+                keys=[self._names.job(job_id).metadata, self._names.active],
+                args=[
+                    _ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))
+                ],
+            )
+        )  # fmt: skip
+
+    async def join(self, job_id: str, cache_key: str, keep: float) -> bool:
+        """Looks for a job with the same content and parameters, running or finished.
+
+        True: it answers for this one, which has nothing left to do. False: this job does the work and answers
+        for later ones.
+
+        Args:
+            keep: seconds that a finished answer is kept from now on.
+        """
+        names, key = self._names, self._names.cache(cache_key)
+        mine = names.job(job_id)
+        for _ in range(5):
+            other = cast("bytes", await self._redis.get(key) or b"").decode()
+            theirs = names.job(other) if other else mine
+            answer = await self._join(
+                keys=[key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events],
+                args=[
+                    job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
+                    time.time(), EVENTS_KEPT,
+                ],
+            )  # fmt: skip
+            if answer != b"changed":
+                return bool(answer != b"leads")
+        return False  # the key changes hands faster than we can look: do the work ourselves
+
+    async def complete(
+        self, job_id: str, body: results.ResultBody, summary: results.ResultSummary, keep: float
+    ) -> bool:
+        """Stores the result and ends the job. False: the job had ended already; its result stands.
+
+        Args:
+            keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
+        """
+        encoded = msgspec.json.encode(body)
+        stored = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
+        if not await self._redis.hexists(self._names.job(job_id).metadata, "ended"):
+            await self._redis.hset(self._names.job(job_id).result, mapping=cast("dict[Any, Any]", stored))
+        return await self._end(job_id, "completed", keep, {"summary": msgspec.json.encode(summary)})
+
+    async def fail(self, job_id: str, error: str) -> bool:
+        """Ends the job with a reason; False when it had ended already."""
+        return await self._end(job_id, "failed", 0, {"error": error})
+
+    async def cancel(self, job_id: str) -> bool:
+        """Ends the job on request; its queued messages are dropped, running work stops at the next frame."""
+        return await self._end(job_id, "cancelled", 0, {"error": "cancelled"})
+
+    async def _end(self, job_id: str, status: str, keep: float, fields: dict[str, Any]) -> bool:
+        keys, names = self._names.job(job_id), self._names
+        cache_key = await self._redis.hget(keys.metadata, "cache_key")
+        return bool(
+            await self._finish(
+                keys=[
+                    keys.metadata, names.active, names.events, keys.result, cache_key or keys.metadata,
+                    keys.outcomes, keys.faces, keys.portraits,
+                ],
+                args=[
+                    job_id, status, time.time(), _ms(max(keep, self._kept(status))), _ms(keep), EVENTS_KEPT,
+                    *_flat(fields),
+                ],
+            )
+        )  # fmt: skip
+
+    def _kept(self, status: str) -> float:
+        return KEPT_AT_LEAST if status == "completed" else float(max(self._settings.cache_ttl, KEPT_AT_LEAST))
+
+    async def read(self, job_id: str) -> JobState | None:
+        """The state of a job; None when there is no such job (any more)."""
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        mine = await self._fields(job_id)
+        if mine["request"] is None:
+            return None
+        alias = mine["alias"].decode() if mine["alias"] else None
+        fields = await self._fields(alias) if alias else mine
+        if fields["request"] is None:
+            return None
+        request = msgspec.msgpack.decode(mine["request"], type=AnalyzeRequest)
+        done = int(await self._redis.hlen(self._names.job(alias or job_id).outcomes))
+        stage, progress, expected = _progress(fields, done)
+        summary = fields["summary"]
+        return JobState(
+            job_id=job_id,
+            request=request,
+            status=cast("results.JobState", (fields["status"] or b"queued").decode()),
+            created_at=(mine["created_at"] or b"").decode(),
+            alias=alias,
+            stage=stage,
+            progress=progress,
+            done=done,
+            expected=expected,
+            error=fields["error"].decode() if fields["error"] else None,
+            summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
+        )
+
+    async def result(self, state: JobState) -> StoredResult | None:
+        """The encoded result of a completed job, without the ids that `result_json` puts in front."""
+        key = self._names.job(state.alias or state.job_id).result
+        body, type_, etag = cast("list[bytes]", await self._redis.hmget(key, ["body", "type", "etag"]))
+        return StoredResult(body, type_.decode(), etag.decode()) if body else None
+
+    async def _fields(self, job_id: str) -> dict[str, bytes | None]:
+        values = await self._redis.hmget(self._names.job(job_id).metadata, list(_FIELDS))
+        return dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
+
+
+def result_json(state: JobState, body: bytes) -> bytes:
+    """The answer to a question after a result: the stored body with the asking job's ids in front."""
+    ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.request.source_id})
+    return ids[:-1] + b"," + body[1:]
+
+
+def cache_key(video_path: str, mtime: float, parameters: dict[str, Any]) -> str:
+    """The specification's cache key: SHA-256 of path, modification time and parameters.
+
+    Args:
+        parameters: JSON-encodable; the model pack is among them, since another pack gives another answer.
+    """
+    encoded = msgspec.json.encode(parameters, order="deterministic").decode()
+    return hashlib.sha256(f"{video_path}:{mtime}:faces:{encoded}".encode()).hexdigest()
+
+
+def _progress(fields: dict[str, bytes | None], done: int) -> tuple[str, float, int]:
+    status = (fields["status"] or b"queued").decode()
+    expected = int(fields["units"] or fields["expected"] or fields["sampled"] or 0)
+    if status in ("completed", "failed", "cancelled"):
+        return status, 1.0 if status == "completed" else 0.0, expected
+    if not fields["started"]:
+        return "queued", 0.0, expected
+    share = 0.95 * min(1.0, done / expected) if expected else 0.0
+    if fields["units"] is None:
+        return "frames", share, expected
+    return ("analyze" if done < expected else "finalize"), share, expected
+
+
+def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
+    return {
+        "request": msgspec.msgpack.encode(request),
+        "status": "queued",
+        "created": now,
+        "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+    }
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+def _flat(fields: dict[str, Any]) -> list[Any]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,30 @@
+-- Ends a job, once: whoever comes later changes nothing.
+-- KEYS: 1 job metadata, 2 active jobs, 3 events stream, 4 result, 5 cache key (the metadata key when there is
+--       none), 6.. keys that only the running job needs
+-- ARGV: 1 job id, 2 status, 3 now (s), 4 time to live (ms) of record and result, 5 time to live (ms) of the
+--       cache key (0: forget it), 6 events to keep, 7.. field, value of the record
+-- Returns 1 when this call ended the job, 0 when it had ended or is not known.
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ended', ARGV[3], unpack(ARGV, 7))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
+redis.call('ZREM', KEYS[2], ARGV[1])
+if KEYS[5] ~= KEYS[1] and redis.call('GET', KEYS[5]) == ARGV[1] then
+  if ARGV[5] == '0' then
+    redis.call('DEL', KEYS[5])
+  else
+    redis.call('PEXPIRE', KEYS[5], ARGV[5])
+  end
+end
+for i = 6, #KEYS do
+  redis.call('UNLINK', KEYS[i])
+end
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', ARGV[2])
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 9) == 'follower:' then
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', string.sub(field, 10), 'status', ARGV[2])
+  end
+end
+return 1

