@@ -63,6 +63,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     progress: float
     done: int
+    sampled: int
     expected: int
     error: str | None
     summary: results.ResultSummary | None
@@ -232,6 +233,7 @@ class Jobs:
             stage=stage,
             progress=progress,
             done=done,
+            sampled=int(fields["units"] or fields["sampled"] or 0),
             expected=expected,
             error=fields["error"].decode() if fields["error"] else None,
             summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,

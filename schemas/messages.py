@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.envelope import JSON, Envelope, EnvelopeError, open_entry
+from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry
+from schemas.names import JOB_ID
 from schemas.requests import Enhancement
 
 
@@ -67,9 +68,11 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Attributes:
         emotions: None in the first round; then one a person, in the order of the result's faces, each None
             where the emotion could not be told.
+        error: the job cannot be carried out, and ends with this reason.
     """
 
     emotions: tuple[str | None, ...] | None = None
+    error: str | None = None
 
 
 REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
@@ -84,7 +87,7 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
     A request that names no job gets the entry's id as its job id: the publisher has it from XADD, and a
     redelivery finds the same job.
     """
-    for name, decode in ((b"msgpack", msgspec.msgpack.decode), (JSON, msgspec.json.decode)):
+    for name, decode in ((MSGPACK, msgspec.msgpack.decode), (JSON, msgspec.json.decode)):
         if name not in fields:
             continue
         try:
@@ -94,7 +97,10 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
         if not isinstance(bare, dict):
             raise EnvelopeError("a request must be an object")
         if "body" not in bare:
-            job = bare.get("job_id") or entry_id
-            return Envelope(id=f"{job}/analyze", job=str(job), type="analyze", body=bare)
+            bare = {"type": "analyze", "id": "", "job": bare.get("job_id") or entry_id, "body": bare}
+            fields = {name: msgspec.msgpack.encode(bare) if name == MSGPACK else msgspec.json.encode(bare)}
     envelope = open_entry(fields, REQUESTS)
-    return envelope if envelope.job else msgspec.structs.replace(envelope, job=entry_id)
+    job = envelope.job or entry_id
+    if not JOB_ID.fullmatch(job):
+        raise EnvelopeError(f"not a job id: {job[:200]!r}")
+    return msgspec.structs.replace(envelope, job=job, id=envelope.id or f"{job}/analyze")

@@ -72,8 +72,6 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
         timestamp: seconds from the start of the video.
         detector_size: side of the detector's square input in pixels.
         low_confidence: detections that were dropped for their confidence.
-        enhancement_failure: why the enhancement that was due did not happen; None when it did or was not due.
-        enhancement_requested: faces for which an enhancement was due.
     """
 
     index: int
@@ -84,5 +82,3 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     detector_size: int
     low_confidence: int
     provenance: Provenance
-    enhancement_requested: int = 0
-    enhancement_failure: str | None = None

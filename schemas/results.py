@@ -96,12 +96,19 @@ class Rejected(msgspec.Struct, frozen=True):
     max_faces: int = 0
 
 
-class EnhancementReport(msgspec.Struct, frozen=True):
-    """What enhancement did, in frames and faces (an addition)."""
+class EnhancementReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the enhancement that was asked for (an addition).
 
-    requested_faces: int
+    Attributes:
+        requested_frames: frames with a face below the quality trigger.
+        enhanced_faces: detections in the result that come from an enhanced picture.
+        kept_frames: requested frames whose original faces stand.
+        reasons: why they stand, and how many frames each.
+    """
+
+    requested_frames: int
     enhanced_faces: int
-    failed_frames: int
+    kept_frames: int
     reasons: dict[str, int]
 
 

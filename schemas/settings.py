@@ -64,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease: Seconds = field(default=30.0, name="FACES_LEASE")
     max_attempts: Positive = field(default=4, name="FACES_MAX_ATTEMPTS")
 
+    worker: str = field(default="", name="FACES_WORKER")  # a name that outlives the process, if it has one
+
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(default="INFO", name="LOG_LEVEL")
     log_format: Literal["json", "console"] = field(default="json", name="LOG_FORMAT")

@@ -1,0 +1,66 @@
+# make demo | test | setup | lint | types | lock; see README.md
+
+PYTHON ?= python3
+DEVICE ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+DEMO := demo/six-people.mp4
+
+.PHONY: setup demo test lint types lock conformance bench clean
+
+setup: $(VENV)/.ready
+
+# Without uv on the machine, it comes from the package index into .uv.
+.uv/bin/uv:
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+$(VENV)/bin/python: | $(filter .uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+
+$(VENV)/.ready: requirements/$(DEVICE).txt pyproject.toml | $(VENV)/bin/python
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/$(DEVICE).txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(VENV)/.ready $@
+
+# make demo VIDEO=path analyses that video, else one made from a group photograph.
+ifdef VIDEO
+demo: $(VENV)/.ready
+	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json
+else
+demo: $(VENV)/.ready $(DEMO)
+	$(BIN)/faces analyze $(DEMO) --out demo/result.json
+endif
+
+$(DEMO): compose/demo.py | $(VENV)/.ready
+	$(BIN)/python -m compose.demo $@
+
+test: $(VENV)/.dev lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# The stream runtime on every server that can be had here.
+conformance: $(VENV)/.dev
+	FACES_TEST_SERVERS=all $(BIN)/python -m pytest tests/runtime
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.bench.streams
+
+lock: | $(filter .uv/bin/uv,$(UV))
+	for extra in cpu gpu dev; do \
+	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra pyproject.toml -o requirements/$$extra.txt; \
+	done
+
+clean:
+	rm -rf $(VENV) .uv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,1 @@
+"""How the processes are put together: launcher, command line, containers."""

@@ -1,0 +1,118 @@
+"""The ``faces`` command."""
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+def main() -> int:
+    """Parses the command line and runs the command; the exit status."""
+    arguments = _parser().parse_args()
+    status: int = arguments.run(arguments)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="faces", description="Finds the people in videos.")
+    parser.add_argument("--version", action="version", version=f"faces {version('faces')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="run the whole service on this machine")
+    up.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
+    up.add_argument("--port", type=int, default=5003, help="port of the API (default %(default)s)")
+    up.add_argument(
+        "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
+        help="where the embedded server keeps its data (default %(default)s); REDIS_URL uses another server",
+    )  # fmt: skip
+    up.add_argument(
+        "--server-port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="port of the embedded server (default: a free one)",
+    )
+    up.add_argument(
+        "--scale", type=_scale, default={}, metavar="TYPE=N,…", help="processes of a type: analyze=2,frames=2"
+    )
+    up.set_defaults(run=_up)
+
+    analyze = commands.add_parser("analyze", help="find the people in videos, here and now")
+    analyze.add_argument("sources", nargs="+", metavar="SOURCE", help="a video or an image")
+    analyze.add_argument(
+        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", dest="parameters",
+        help="a parameter of the request, nested names with dots: enhancement.enabled=true",
+    )  # fmt: skip
+    analyze.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
+    analyze.add_argument("--verbose", action="store_true", help="show what the stages log")
+    analyze.set_defaults(run=_analyze)
+
+    models = commands.add_parser("models", help="the model packs on this machine")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    for action, told in (
+        ("list", "what there is"),
+        ("fetch", "bring a pack here"),
+        ("verify", "check the files"),
+    ):
+        command = actions.add_parser(action, help=told)
+        if action != "list":
+            command.add_argument("pack", nargs="?", help="default: the one INSIGHTFACE_MODEL names")
+        command.set_defaults(run=_models, action=action)
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from compose.launcher import UpOptions, up
+
+    return up(
+        UpOptions(arguments.host, arguments.port, arguments.data, arguments.server_port, arguments.scale)
+    )
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    from compose.analyze import analyze
+
+    parameters: dict[str, Any] = {}
+    for path, value in arguments.parameters:
+        *parents, last = path.split(".")
+        within = parameters
+        for parent in parents:
+            within = within.setdefault(parent, {})
+        within[last] = value
+    return analyze(arguments.sources, parameters, arguments.out, arguments.verbose)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from compose.models import run
+
+    return run(arguments.action, getattr(arguments, "pack", None))
+
+
+def _scale(text: str) -> dict[str, int]:
+    scale = {}
+    for part in text.split(","):
+        name, _, count = part.partition("=")
+        if name not in ("frames", "analyze", "enhance", "finalize") or not count.isdigit():
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not TYPE=N with TYPE frames, analyze, enhance or finalize"
+            )
+        scale[name] = int(count)
+    return scale
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """``name=value``; the value is JSON where it can be read as such, else a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

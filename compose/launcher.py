@@ -1,0 +1,140 @@
+"""``faces up``: all process types of the Procfile on one machine."""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from compose.server import embedded_server, wait_for_server
+from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
+from models.fetch import ModelsUnavailable, ensure
+from schemas.settings import Settings, SettingsError
+
+PROCFILE = Path(__file__).parents[1] / "Procfile"
+READY_WITHIN = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """Attributes:
+    data: directory of the embedded server's data.
+    scale: how many processes of each type; 1 where nothing is said.
+    """
+
+    host: str
+    port: int
+    data: Path
+    server_port: int
+    scale: dict[str, int]
+
+
+def up(options: UpOptions) -> int:
+    """Runs until Ctrl-C or SIGTERM; the exit status."""
+    try:
+        settings = Settings.from_env()
+        ensure(settings.pack, settings.models_path)
+        asyncio.run(_up(options))
+    except (SettingsError, ModelsUnavailable, ProcessFailed) as error:
+        sys.stderr.write(f"faces up: {error}\n")
+        return 1
+    return 0
+
+
+async def _up(options: UpOptions) -> None:
+    supervisor = Supervisor()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    embedded = None
+    url = os.environ.get("REDIS_URL")
+    if not url:
+        embedded, url = embedded_server(options.data, options.server_port)
+        supervisor.start(embedded)
+    try:
+        await _or_stopped(supervisor, stop, wait_for_server(url))
+        if stop.is_set():
+            return
+        children = processes(options.scale, url, options.host, options.port)
+        for child in children:
+            supervisor.start(child)
+        await _or_stopped(supervisor, stop, _ready(supervisor, options, url))
+        await _or_stopped(supervisor, stop, stop.wait())
+        supervisor.say("faces", "stopping")
+    finally:
+        await supervisor.stop(keep=embedded)
+        await supervisor.stop()
+
+
+def processes(scale: dict[str, int], url: str, host: str, port: int) -> list[Child]:
+    """The Procfile's processes, `scale` of each, with names that survive a restart."""
+    roots = {} if "FACES_MEDIA_ROOTS" in os.environ or not _is_loopback(host) else {"FACES_MEDIA_ROOTS": "/"}
+    threads = max(1, _cores() // max(1, scale.get("analyze", 1)))
+    children = []
+    for name, command in _procfile():
+        for number in range(1, scale.get(name, 1) + 1):
+            environment = clean_environment(
+                REDIS_URL=url,
+                FACES_HOST=host,
+                FACES_PORT=str(port),
+                FACES_WORKER=f"local-{number}",
+                LOG_FORMAT=os.environ.get("LOG_FORMAT", "console"),
+                **roots,
+            )
+            environment.setdefault("FACES_THREADS", str(threads))
+            _, *arguments = shlex.split(command)  # "python": the one that runs this
+            children.append(Child(f"{name}.{number}", [sys.executable, *arguments], environment))
+    return children
+
+
+async def _ready(supervisor: Supervisor, options: UpOptions, url: str) -> None:
+    address = f"http://{options.host}:{options.port}"
+    until = time.monotonic() + READY_WITHIN
+    async with aiohttp.ClientSession() as session:
+        while not await _healthy(session, address):
+            if time.monotonic() > until:
+                raise ProcessFailed(f"not every stage is ready after {READY_WITHIN:g} s")
+            await asyncio.sleep(0.1)
+    supervisor.say("faces", f"ready: {address}/faces/health, streams at {url}; Ctrl-C stops")
+
+
+async def _healthy(session: aiohttp.ClientSession, address: str) -> bool:
+    try:
+        async with session.get(f"{address}/faces/health", timeout=aiohttp.ClientTimeout(2)) as answer:
+            return bool(msgspec.json.decode(await answer.read())["status"] == "healthy")
+    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, KeyError):
+        return False  # not up yet
+
+
+async def _or_stopped(supervisor: Supervisor, stop: asyncio.Event, work: object) -> None:
+    """Waits for the work, for the request to stop, or for a child that cannot be kept running."""
+    tasks = [
+        asyncio.ensure_future(work),  # type: ignore[call-overload]
+        asyncio.create_task(stop.wait()),
+        asyncio.create_task(supervisor.wait()),
+    ]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _procfile() -> list[tuple[str, str]]:
+    lines = [line.split(":", 1) for line in PROCFILE.read_text().splitlines() if line.strip()]
+    return [(name.strip(), command) for name, command in lines]
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("127.0.0.1", "::1", "localhost")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,133 @@
+"""Runs a set of processes side by side: prefixes their output, starts again what dies, stops all of them cleanly."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+CANNOT_START = 2
+"""Exit status of a process that would fail again: the environment or the machine must change first."""
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
+"""Seconds before a process is started again; after as many deaths without a quiet minute it is given up."""
+QUIET = 60.0
+STOP_WITHIN = 20.0
+"""Seconds between the request to stop and the kill: longer than a drain takes."""
+
+
+class ProcessFailed(Exception):
+    """A process cannot be kept running; the text names it."""
+
+
+@dataclass
+class Child:
+    """Attributes:
+    name: how its lines and its messages are marked.
+    command: program and arguments.
+    environment: all of it, not only what differs.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    process: asyncio.subprocess.Process | None = None
+    last_lines: list[str] = field(default_factory=list)
+
+
+class Supervisor:
+    """Keeps children running until `stop`.
+
+    Args:
+        output: where prefixed lines go; None keeps only the last lines of each child, for errors.
+    """
+
+    def __init__(self, output: TextIO | None = sys.stderr) -> None:
+        self._output = output
+        self._stopping = False
+        self._keepers: list[asyncio.Task[None]] = []
+        self._children: list[Child] = []
+
+    def start(self, child: Child) -> None:
+        self._children.append(child)
+        self._keepers.append(asyncio.create_task(self._keep(child), name=child.name))
+
+    async def wait(self) -> None:
+        """Returns never; raises ProcessFailed as soon as a child cannot be kept running."""
+        if self._keepers:
+            done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_EXCEPTION)
+            for keeper in done:
+                keeper.result()
+        await asyncio.Event().wait()
+
+    async def stop(self, keep: Child | None = None) -> None:
+        """Asks the children to stop, all but ``keep``, and waits; kills who does not within `STOP_WITHIN`."""
+        self._stopping = True
+        stopped = [(c, k) for c, k in zip(self._children, self._keepers, strict=True) if c is not keep]
+        for child, _ in stopped:
+            _signal(child, signal.SIGTERM)
+        if not stopped:
+            return
+        _, late = await asyncio.wait([keeper for _, keeper in stopped], timeout=STOP_WITHIN)
+        for child, keeper in stopped:
+            if keeper in late:
+                self.say("faces", f"{child.name} does not stop; killing it")
+                _signal(child, signal.SIGKILL)
+        await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
+
+    def say(self, name: str, line: str) -> None:
+        if self._output is not None:
+            self._output.write(f"{name:<12}| {line}\n")
+            self._output.flush()
+
+    async def _keep(self, child: Child) -> None:
+        deaths = 0
+        while True:
+            began = time.monotonic()
+            status = await self._run(child)
+            if self._stopping:
+                return
+            deaths = 1 if time.monotonic() - began > QUIET else deaths + 1
+            said = "\n".join(child.last_lines[-15:])
+            if status == CANNOT_START:
+                raise ProcessFailed(said or f"{child.name} cannot start")
+            if deaths > len(PAUSES):
+                raise ProcessFailed(f"{child.name} died {deaths} times in a row ({_how(status)}):\n{said}")
+            pause = PAUSES[deaths - 1]
+            self.say("faces", f"{child.name} died ({_how(status)}); starting it again in {pause:g} s")
+            await asyncio.sleep(pause)
+            if self._stopping:
+                return
+
+    async def _run(self, child: Child) -> int:
+        child.process = await asyncio.create_subprocess_exec(
+            *child.command,
+            env=dict(child.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=1 << 20,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
+        )
+        assert child.process.stdout is not None
+        async for raw in child.process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            child.last_lines = [*child.last_lines[-50:], line]
+            self.say(child.name, line)
+        return await child.process.wait()
+
+
+def _signal(child: Child, number: int) -> None:
+    if child.process is not None and child.process.returncode is None:
+        child.process.send_signal(number)
+
+
+def _how(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+
+
+def clean_environment(**changes: str) -> dict[str, str]:
+    """The environment of a child: this one's, with changes."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **changes}

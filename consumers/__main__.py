@@ -1,0 +1,119 @@
+"""``python -m consumers STAGE…``: one worker for each stage named, in this process."""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+import uvloop
+
+from consumers.analyze import AnalyzeStage
+from consumers.deadlines import fail_overdue
+from consumers.enhance import EnhanceStage
+from consumers.finalize import FinalizeStage
+from consumers.frames import FramesStage
+from consumers.runtime.connection import ServerError, check_server, connect
+from consumers.runtime.metrics import Metrics
+from consumers.runtime.stage import Stage
+from consumers.runtime.sweeper import Sweeper
+from consumers.runtime.worker import Worker
+from consumers.service import Service
+from facecore.sessions import DeviceUnavailable
+from models.fetch import ModelsUnavailable
+from schemas import workers
+from schemas.jobs import Jobs
+from schemas.logs import configure_logs
+from schemas.names import Names
+from schemas.settings import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+STAGES: dict[str, Callable[[Service], Stage]] = {
+    "frames": FramesStage,
+    "analyze": AnalyzeStage,
+    "enhance": EnhanceStage,
+    "finalize": FinalizeStage,
+}
+CANNOT_START = 2
+"""Exit status that tells a supervisor that starting again will not help."""
+SWEEP_EVERY = 10.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
+    parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    stages = parser.parse_args().stages
+    try:
+        settings = Settings.from_env()
+        configure_logs(settings)
+        uvloop.run(_run(settings, stages))
+    except (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable) as error:
+        sys.stderr.write(f"faces {' '.join(stages)}: {error}\n")
+        return CANNOT_START
+    return 0
+
+
+async def _run(settings: Settings, stages: Sequence[str]) -> None:
+    redis = connect(settings.redis_url)
+    await check_server(redis)
+    names = Names(settings.prefix)
+    service = Service(redis, names, settings, Jobs(redis, names, settings))
+    metrics = Metrics()
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in stages:
+                group.create_task(_work(service, STAGES[name](service), metrics, stop))
+            if "finalize" in stages:
+                sweeper = Sweeper(redis, names.active, SWEEP_EVERY, lambda: fail_overdue(service))
+                group.create_task(sweeper.run(stop))
+    finally:
+        await redis.aclose()
+
+
+async def _work(service: Service, stage: Stage, metrics: Metrics, stop: asyncio.Event) -> None:
+    settings = service.settings
+    consumer = f"{settings.worker}.{stage.name}" if settings.worker else _own_name(stage.name)
+    worker = Worker(settings.redis_url, stage, consumer=consumer, lease=settings.lease, metrics=metrics)
+    await stage.start()
+    beat = asyncio.create_task(_announce(service, stage, consumer))
+    try:
+        log.info("ready", stage=stage.name, consumer=consumer)
+        await worker.run(stop)
+    finally:
+        beat.cancel()
+        await workers.withdraw(service.redis, service.names, consumer)
+        await stage.stop()
+
+
+async def _announce(service: Service, stage: Stage, consumer: str) -> None:
+    """Tells health which stages have workers, and what models they have loaded."""
+    described = stage.analyzer.describe() if isinstance(stage, AnalyzeStage) else None
+    while True:
+        info = workers.WorkerInfo(
+            stage=stage.name,
+            consumer=consumer,
+            seen=time.time(),
+            pack=described.pack if described else None,
+            providers=described.providers if described else (),
+            models=described.models if described else {},
+        )
+        await workers.announce(service.redis, service.names, info)
+        await asyncio.sleep(workers.ANNOUNCE_EVERY)
+
+
+def _own_name(stage: str) -> str:
+    return f"{stage}-{socket.gethostname()}-{os.getpid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

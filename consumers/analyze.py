@@ -1,0 +1,246 @@
+"""The analyze stage: finds the faces of frames, in batches across jobs. The only one that loads face models."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import msgspec
+import structlog
+from numpy import uint8
+from numpy.typing import NDArray
+
+from consumers.outcomes import FrameOutcome
+from consumers.outcomes import encode as encode_outcome
+from consumers.runtime.stage import Completion, Delivery, Outgoing
+from consumers.service import Service
+from consumers.sources.frame_store import FrameStore
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.enhancement import at_source_scale, improve, scaled, triggered
+from facecore.people import portrait_field
+from facecore.video import SourceError
+from facecore.video.images import decode, encode
+from schemas.envelope import Envelope, open_entry, seal
+from schemas.messages import FRAMES, EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
+from schemas.observations import FrameFaces
+
+log = structlog.get_logger(__name__)
+
+PORTRAIT_QUALITY = 90
+Image = NDArray[uint8]
+
+
+class AnalyzeStage:
+    """Consumer group ``analyze`` on ``faces:frames``."""
+
+    name = "analyze"
+    group = "analyze"
+    linger = 0.005
+    concurrency = 2  # one batch is fetched and decoded while the other is in the models
+    max_run = 600.0
+    downstream: Sequence[tuple[str, int]] = ()
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
+        self._models = ThreadPoolExecutor(1, "models")
+        self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
+        self._analyzer: Analyzer | None = None
+        self.stream = service.names.frames
+        self.dead_stream = service.names.dead
+        self.batch_size = settings.batch
+        self.max_attempts = settings.max_attempts
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
+        return open_entry(fields, FRAMES)
+
+    async def start(self) -> None:
+        settings = self._service.settings
+        self._analyzer = await asyncio.get_running_loop().run_in_executor(
+            self._models,
+            lambda: Analyzer.load(
+                settings.pack,
+                settings.models_path,
+                device=settings.device,
+                threads=settings.worker_threads,
+            ),
+        )
+
+    async def stop(self) -> None:
+        self._models.shutdown()
+        self._pixels.shutdown()
+        self.analyzer.close()
+
+    @property
+    def analyzer(self) -> Analyzer:
+        assert self._analyzer is not None, "start() loads the models"
+        return self._analyzer
+
+    async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
+        frames = [d for d in batch if isinstance(d.envelope.body, FrameTask)]
+        portraits = [d for d in batch if isinstance(d.envelope.body, PortraitsTask)]
+        done: dict[str, Completion | Exception] = {}
+        if frames:
+            done.update(zip((d.entry_id for d in frames), await self._frames(frames), strict=True))
+        for delivery in portraits:
+            done[delivery.entry_id] = await self._emotions(delivery)
+        return [done[delivery.entry_id] for delivery in batch]
+
+    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+        if isinstance(envelope.body, PortraitsTask):  # the job does without emotions
+            unknown = FinalizeTask(emotions=(None,) * len(envelope.body.portraits))
+            return Completion(publish=(self._service.finalize(envelope.job, unknown, envelope.traceparent),))
+        task: FrameTask = envelope.body
+        return self._end(envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
+
+    async def _frames(self, batch: Sequence[Delivery[FrameTask]]) -> list[Completion | Exception]:
+        """Frames of ended jobs are dropped; what an earlier attempt has stored is not done again."""
+        stored, ended = await self._known(batch)
+        pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
+        loop = asyncio.get_running_loop()
+        decoded = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._pixels, _picture, None if gone else picture)
+                for picture, gone in zip(pictures, ended, strict=True)
+            )
+        )
+        todo = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
+        inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in todo]
+        seen: dict[int, FrameFaces] = {}
+        if inputs:
+            found = await loop.run_in_executor(self._models, self.analyzer.analyze, inputs)
+            seen = dict(zip(todo, found, strict=True))
+        completions: list[Completion | Exception] = []
+        for i, delivery in enumerate(batch):
+            if ended[i]:
+                completions.append(Completion())
+            elif i in seen:
+                completions.append(await self._keep(delivery, seen[i], stored[i], cast("Image", decoded[i])))
+            else:
+                completions.append(self._without_picture(delivery, stored[i], str(decoded[i])))
+        return completions
+
+    async def _known(
+        self, batch: Sequence[Delivery[FrameTask]]
+    ) -> tuple[list[tuple[FrameFaces | None, FrameFaces | None]], list[bool]]:
+        """What is stored of each frame (first look, look at the enhanced picture), and whether its job ended."""
+        async with self._service.redis.pipeline(transaction=False) as pipe:
+            for delivery in batch:
+                keys = self._service.names.job(delivery.envelope.job)
+                unit = str(delivery.envelope.body.index)
+                pipe.hmget(keys.faces, [unit, unit + "+"])
+                pipe.hmget(keys.metadata, ["created", "ended"])
+            answers = await pipe.execute()
+        stored = [tuple(msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields)
+                  for fields in answers[::2]]  # fmt: skip
+        ended = [created is None or end is not None for created, end in answers[1::2]]
+        return cast("list[tuple[FrameFaces | None, FrameFaces | None]]", stored), ended
+
+    async def _keep(
+        self,
+        delivery: Delivery[FrameTask],
+        seen: FrameFaces,
+        stored: tuple[FrameFaces | None, FrameFaces | None],
+        image: Image,
+    ) -> Completion:
+        """Stores what was seen and how the faces look, then drops the picture."""
+        task, envelope = delivery.envelope.body, delivery.envelope
+        field, faces = str(task.index), seen
+        if task.enhanced:
+            original = stored[0]
+            if original is None or task.enhancement is None:
+                return self._end(envelope, FrameOutcome("failed", "the first look at this frame is lost"))
+            field += "+"
+            restored = at_source_scale(seen, original.width, original.height)
+            faces = improve(original, restored, task.enhancement)
+        portraits = await asyncio.get_running_loop().run_in_executor(
+            self._pixels, self._portraits, image, faces, task.enhanced
+        )
+        keys = self._service.names.job(envelope.job)
+        async with self._service.redis.pipeline(transaction=False) as pipe:
+            pipe.hset(keys.faces, field, cast("Any", msgspec.msgpack.encode(faces)))
+            pipe.expire(keys.faces, self._service.working_ttl)
+            if portraits:
+                pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", portraits))
+                pipe.expire(keys.portraits, self._service.working_ttl)
+            await pipe.execute()
+        await self._store.delete([(envelope.job, task.frame)])
+        return self._next(delivery, faces)
+
+    def _portraits(self, image: Image, faces: FrameFaces, enhanced: bool) -> dict[str, bytes]:
+        """Crops of the faces this picture shows best; faces are in source pixels, the picture may be larger."""
+        scale = image.shape[1] / faces.width
+        return {
+            portrait_field(faces.index, position, enhanced): encode(
+                self.analyzer.portrait(image, scaled(face, scale, scale)), PORTRAIT_QUALITY
+            )
+            for position, face in enumerate(faces.faces)
+            if face.enhanced == enhanced
+        }
+
+    def _next(self, delivery: Delivery[FrameTask], faces: FrameFaces) -> Completion:
+        """The frame is done, unless an enhancement of it is due."""
+        task, envelope = delivery.envelope.body, delivery.envelope
+        if task.enhanced:
+            if any(face.enhanced for face in faces.faces):
+                return self._end(envelope, FrameOutcome("enhanced"))
+            return self._end(envelope, FrameOutcome("kept", "the enhanced picture shows no face better"))
+        if task.enhancement is None or not triggered(faces, task.enhancement):
+            return self._end(envelope, FrameOutcome("analysed"))
+        due = EnhanceTask(task=task)
+        message = seal("enhance", envelope.job, str(task.index), due, traceparent=envelope.traceparent)
+        return Completion(publish=(Outgoing(self._service.names.enhance, message),))
+
+    def _without_picture(
+        self,
+        delivery: Delivery[FrameTask],
+        stored: tuple[FrameFaces | None, FrameFaces | None],
+        reason: str,
+    ) -> Completion:
+        """An earlier attempt may have stored the faces and dropped the picture before it could say so."""
+        task = delivery.envelope.body
+        faces = stored[1] if task.enhanced else stored[0]
+        if faces is not None:
+            return self._next(delivery, faces)
+        return self._end(delivery.envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
+
+    def _end(self, envelope: Envelope[Any], outcome: FrameOutcome) -> Completion:
+        return Completion(
+            fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
+            unit=str(envelope.body.index),
+            outcome=encode_outcome(outcome),
+        )
+
+    async def _emotions(self, delivery: Delivery[PortraitsTask]) -> Completion:
+        envelope = delivery.envelope
+        key = self._service.names.job(envelope.job).portraits
+        wanted = envelope.body.portraits
+        pictures = cast("list[bytes | None]", await self._service.redis.hmget(key, list(wanted)))
+        emotions = await asyncio.get_running_loop().run_in_executor(
+            self._models, self._tell_emotions, pictures
+        )
+        answer = FinalizeTask(emotions=tuple(emotions))
+        return Completion(publish=(self._service.finalize(envelope.job, answer, envelope.traceparent),))
+
+    def _tell_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:
+        there = [i for i, picture in enumerate(pictures) if picture is not None]
+        told = self.analyzer.emotions([decode(cast("bytes", pictures[i])) for i in there])
+        emotions: list[str | None] = [None] * len(pictures)
+        for i, emotion in zip(there, told, strict=True):
+            emotions[i] = emotion
+        return emotions
+
+
+def _picture(encoded: bytes | None) -> Image | str:
+    """The decoded picture, or why there is none."""
+    if encoded is None:
+        return "the picture of this frame is no longer in the frame store"
+    try:
+        return decode(encoded)
+    except SourceError as error:
+        return str(error)
+
+
+def _input(task: FrameTask, image: Image) -> FrameInput:
+    return FrameInput(task.index, task.timestamp, image, task.min_confidence, task.demographics)

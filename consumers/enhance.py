@@ -1,0 +1,106 @@
+"""The enhance stage: fetches enhanced pictures of frames with poor faces and sends them through analyze again."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import aiohttp
+import msgspec
+import structlog
+
+from consumers.outcomes import FrameOutcome
+from consumers.outcomes import encode as encode_outcome
+from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
+from consumers.service import Service
+from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
+from consumers.sources.frame_store import FrameStore
+from schemas.envelope import Envelope, open_entry, seal
+from schemas.messages import ENHANCE, EnhanceTask
+
+log = structlog.get_logger(__name__)
+
+NO_SERVER = "no Frame Server is configured (FRAME_SERVER_URL)"
+
+
+class EnhanceStage:
+    """Consumer group ``enhance`` on ``faces:enhance``. The Frame Server enhances one picture at a time, for tens
+    of seconds on a CPU: one request in flight a worker."""
+
+    name = "enhance"
+    group = "enhance"
+    batch_size = 1
+    linger = 0.0
+    concurrency = 1
+    max_run = 300.0
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._store = FrameStore(service.redis, service.names, ttl=service.settings.frame_ttl)
+        self._server: FrameServer | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.stream = service.names.enhance
+        self.dead_stream = service.names.dead
+        self.max_attempts = service.settings.max_attempts
+        self.downstream = ((service.names.frames, service.settings.frames_high_water),)
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[EnhanceTask]:
+        return open_entry(fields, ENHANCE)
+
+    async def start(self) -> None:
+        if url := self._service.settings.frame_server_url:
+            self._session = aiohttp.ClientSession()
+            self._server = FrameServer(url, self._session)
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def handle(self, batch: Sequence[Delivery[EnhanceTask]]) -> Sequence[Completion | Exception]:
+        return [await self._enhance(delivery.envelope) for delivery in batch]
+
+    def bury(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
+        """The original faces stand, and the job's metadata says why."""
+        return Completion(
+            fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
+            unit=str(envelope.body.task.index),
+            outcome=encode_outcome(FrameOutcome("kept", reason)),
+        )
+
+    async def _enhance(self, envelope: Envelope[EnhanceTask]) -> Completion:
+        task = envelope.body.task
+        record = self._service.names.job(envelope.job).metadata
+        ended, known = await self._service.redis.hmget(record, ["ended", "created"])
+        if ended or not known:
+            return Completion()
+        if self._server is None:
+            return self.bury(envelope, NO_SERVER)
+        try:
+            picture = await self._picture(envelope)
+        except Refused as error:
+            return self.bury(envelope, str(error))
+        except NotAvailable as error:
+            raise Retry(str(error)) from error
+        stored = await self._store.put(envelope.job, f"{task.index}-enhanced", picture)
+        again = msgspec.structs.replace(task, frame=stored, enhanced=True)
+        message = seal(
+            "frame", envelope.job, f"{task.index}/enhanced", again, traceparent=envelope.traceparent
+        )
+        return Completion(publish=(Outgoing(self._service.names.frames, message),))
+
+    async def _picture(self, envelope: Envelope[EnhanceTask]) -> bytes:
+        """From the cache of enhanced frames, else from the Frame Server."""
+        task = envelope.body.task
+        assert task.enhancement is not None, "only frames with a wanted enhancement come here"
+        assert self._server is not None
+        redis, names = self._service.redis, self._service.names
+        mtime = await redis.hget(names.job(envelope.job).metadata, "mtime")
+        what = (task.source, mtime, task.timestamp, task.enhancement.model, task.enhancement.fidelity_weight)
+        key = names.enhanced(hashlib.sha256(repr(what).encode()).hexdigest())
+        cached = cast("bytes | None", await redis.get(key))
+        if cached is not None:
+            return cached
+        picture = await self._server.enhanced_frame(
+            task.source, task.timestamp, task.enhancement.model, task.enhancement.fidelity_weight
+        )
+        await redis.set(key, picture, ex=self._service.settings.cache_ttl)
+        return picture

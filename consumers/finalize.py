@@ -1,0 +1,203 @@
+"""The finalize stage: turns the frames of a job into people and ends the job."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+import structlog
+
+from consumers import outcomes
+from consumers.outcomes import FrameOutcome
+from consumers.runtime.stage import Completion, Delivery, Outgoing
+from consumers.service import Service
+from facecore.people import People, describe, gather
+from schemas.envelope import Envelope, open_entry, seal
+from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask
+from schemas.observations import FrameFaces
+from schemas.requests import AnalyzeRequest
+from schemas.results import EnhancementReport, FailedFrame, Metadata, ResultBody, ResultSummary
+
+log = structlog.get_logger(__name__)
+
+FAILED_FRAMES_NAMED = 100
+"""How many failed frames a result names; it counts them all."""
+READ_AT_ONCE = 256
+
+
+class Job(msgspec.Struct, frozen=True):
+    """All that is stored of a job whose frames are complete."""
+
+    request: AnalyzeRequest
+    record: dict[str, str]
+    outcomes: dict[int, FrameOutcome]
+    frames: list[FrameFaces]
+
+
+class FinalizeStage:
+    """Consumer group ``finalize`` on ``faces:finalize``. Runs twice for a job whose people are to be asked for
+    their emotion: first to know who they are, then to write the result."""
+
+    name = "finalize"
+    group = "finalize"
+    batch_size = 1
+    linger = 0.0
+    concurrency = 2
+    max_run = 600.0
+    downstream: Sequence[tuple[str, int]] = ()
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.stream = service.names.finalize
+        self.dead_stream = service.names.dead
+        self.max_attempts = service.settings.max_attempts
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[FinalizeTask]:
+        return open_entry(fields, FINALIZE)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
+    async def handle(self, batch: Sequence[Delivery[FinalizeTask]]) -> Sequence[Completion | Exception]:
+        return [await self._finalize(delivery.envelope) for delivery in batch]
+
+    def bury(self, envelope: Envelope[FinalizeTask], reason: str) -> Completion:
+        """The job fails; should even that fail, the sweeper ends it at its deadline."""
+        if envelope.body.error is not None:
+            return Completion()
+        failure = FinalizeTask(error=f"The people could not be put together: {reason}")
+        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+
+    async def _finalize(self, envelope: Envelope[FinalizeTask]) -> Completion:
+        jobs, job_id, task = self._service.jobs, envelope.job, envelope.body
+        if task.error is not None:
+            await jobs.fail(job_id, task.error)
+            return Completion()
+        job = await self._read(job_id)
+        if job is None:
+            return Completion()
+        if not job.frames:
+            await jobs.fail(job_id, _all_failed(job))
+            return Completion()
+        people = await asyncio.to_thread(_people, job, self._service.settings.min_quality)
+        demographics = job.request.parameters.detect_demographics
+        if task.emotions is None and demographics and people.persons:
+            return self._ask_emotions(envelope, people)
+        body = await asyncio.to_thread(_result, job, people, task.emotions)
+        keep = job.request.parameters.cache_duration
+        ended = await jobs.complete(
+            job_id, body, _summary(body), self._service.settings.cache_ttl if keep is None else keep
+        )
+        log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
+        return Completion()
+
+    def _ask_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
+        task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
+        message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
+        return Completion(publish=(Outgoing(self._service.names.frames, message),))
+
+    async def _read(self, job_id: str) -> Job | None:
+        """None when the job has ended or is gone."""
+        redis, keys = self._service.redis, self._service.names.job(job_id)
+        record = cast("dict[bytes, bytes]", await redis.hgetall(keys.metadata))
+        if not record or b"ended" in record:
+            return None
+        told = cast("dict[bytes, bytes]", await redis.hgetall(keys.outcomes))
+        frame_outcomes = {int(unit): outcomes.decode(value) for unit, value in told.items()}
+        wanted = [
+            f"{index}{outcome.field}"
+            for index, outcome in sorted(frame_outcomes.items())
+            if outcome.state != "failed"
+        ]
+        frames = []
+        for start in range(0, len(wanted), READ_AT_ONCE):
+            stored = await redis.hmget(keys.faces, wanted[start : start + READ_AT_ONCE])
+            frames += [msgspec.msgpack.decode(cast("bytes", f), type=FrameFaces) for f in stored]
+        request = msgspec.msgpack.decode(record.pop(b"request"), type=AnalyzeRequest)
+        return Job(request, {k.decode(): v.decode() for k, v in record.items()}, frame_outcomes, frames)
+
+
+def _people(job: Job, min_quality: float) -> People:
+    parameters = job.request.parameters
+    return gather(
+        job.frames,
+        threshold=parameters.embedding_similarity_threshold,
+        deduplicate=parameters.enable_deduplication,
+        sampling_interval=parameters.sampling_interval,
+        min_quality=min_quality if parameters.min_quality is None else parameters.min_quality,
+        max_faces=parameters.max_faces,
+    )
+
+
+def _result(job: Job, people: People, emotions: Sequence[str | None] | None) -> ResultBody:
+    record, provenance = job.record, job.frames[0].provenance
+    failed = [
+        FailedFrame(index, outcome.reason)
+        for index, outcome in sorted(job.outcomes.items())
+        if outcome.state == "failed"
+    ]
+    metadata = Metadata(
+        video_path=job.request.video_path,
+        total_frames=len(job.outcomes),
+        frames_processed=len(job.frames),
+        unique_faces=len(people.persons),
+        total_detections=people.detections,
+        processing_time_seconds=round(time.time() - float(record["started"]), 3),
+        method=record["method"],
+        model=provenance.pack,
+        providers=list(provenance.providers),
+        detector_sizes=sorted({frame.detector_size for frame in job.frames}),
+        min_confidence=provenance.min_confidence,
+        sharpness_method=provenance.sharpness,
+        occlusion_model=provenance.occlusion,
+        rejected=people.rejected,
+        failed_frames=failed[:FAILED_FRAMES_NAMED],
+        failed_frames_count=len(failed),
+        enhancement=_enhancement(job, people),
+        warnings=_warnings(job),
+    )
+    return ResultBody(
+        status="completed",
+        faces=describe(people, emotions, job.request.parameters.detect_demographics),
+        metadata=metadata,
+    )
+
+
+def _enhancement(job: Job, people: People) -> EnhancementReport | None:
+    if not job.request.parameters.enhancement.enabled:
+        return None
+    kept = Counter(o.reason for o in job.outcomes.values() if o.state == "kept")
+    return EnhancementReport(
+        requested_frames=sum(o.state in ("kept", "enhanced") for o in job.outcomes.values()),
+        enhanced_faces=sum(s.face.enhanced for p in people.persons for s in p.sightings),
+        kept_frames=kept.total(),
+        reasons=dict(sorted(kept.items())),
+    )
+
+
+def _warnings(job: Job) -> list[str]:
+    warnings: list[str] = msgspec.json.decode(job.record.get("warnings", "[]"), type=list[str])
+    provenance = job.frames[0].provenance
+    if provenance.occlusion is None:
+        warnings.append("No occlusion model is installed: occlusion counts as 1.0 in every quality score.")
+    return warnings
+
+
+def _summary(body: ResultBody) -> ResultSummary:
+    return ResultSummary(
+        unique_faces=body.metadata.unique_faces,
+        total_detections=body.metadata.total_detections,
+        frames_processed=body.metadata.frames_processed,
+        processing_time_seconds=body.metadata.processing_time_seconds,
+    )
+
+
+def _all_failed(job: Job) -> str:
+    reasons = Counter(outcome.reason for outcome in job.outcomes.values()).most_common(3)
+    named = "; ".join(f"{reason} ({count} frames)" for reason, count in reasons)
+    return f"None of the {len(job.outcomes)} frames could be analysed: {named}"

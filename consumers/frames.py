@@ -1,0 +1,224 @@
+"""The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from consumers.runtime.stage import Completion, Delivery, Outgoing
+from consumers.service import Service
+from consumers.sources.frame_store import FrameStore
+from consumers.sources.safety import resolve
+from facecore.video import Plan, SampledFrame, SourceError, open_source
+from facecore.video.images import encode
+from facecore.video.sampling import Interval, Scenes
+from schemas.envelope import Envelope, seal
+from schemas.jobs import cache_key
+from schemas.messages import FinalizeTask, FrameTask, open_request
+from schemas.requests import AnalyzeRequest, Enhancement, Parameters, RequestError, to_request
+from schemas.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 4
+"""Frames decoded, stored and published together: few round trips, and a stop within a moment."""
+PAUSE = 0.05
+"""Seconds between looks at a job whose window is full; grows to ten times as much."""
+
+
+class FramesStage:
+    """Consumer group ``frames`` on ``faces:requests``. Works on several jobs at once, each with its own thread
+    and its own window of frames in flight, so that a long film does not hold up a short clip."""
+
+    name = "frames"
+    group = "frames"
+    batch_size = 1
+    linger = 0.0
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
+        self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "decode")
+        self.stream = service.names.requests
+        self.dead_stream = service.names.dead
+        self.concurrency = settings.jobs_per_worker
+        self.max_run = settings.job_deadline
+        self.max_attempts = settings.max_attempts
+        self.downstream: Sequence[tuple[str, int]] = ()  # each job looks at the stream itself, see _has_room
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
+        return open_request(entry_id, fields)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    async def handle(self, batch: Sequence[Delivery[dict[str, Any]]]) -> Sequence[Completion | Exception]:
+        return [await self._take(delivery) for delivery in batch]
+
+    def bury(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
+        """The job of a request that cannot be worked on ends: no more frames of it will come."""
+        failure = FinalizeTask(error=f"The frames could not be sampled: {reason}")
+        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+
+    async def _take(self, delivery: Delivery[dict[str, Any]]) -> Completion:
+        """A source that cannot be used is the caller's affair: the job fails, with the reason."""
+        job_id, jobs = delivery.envelope.job, self._service.jobs
+        try:
+            request = to_request(delivery.envelope.body)
+        except RequestError as error:
+            await jobs.begin(job_id, _unreadable(delivery.envelope.body))
+            await jobs.fail(job_id, f"The request cannot be accepted: {error}")
+            return Completion()
+        if not await jobs.begin(job_id, request):
+            return Completion()
+        try:
+            return await self._sample(delivery, request)
+        except SourceError as error:
+            log.info("source refused", error=str(error))
+            await jobs.fail(job_id, str(error))
+            return Completion()
+
+    async def _sample(self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest) -> Completion:
+        envelope, service, loop = delivery.envelope, self._service, asyncio.get_running_loop()
+        job_id, record = envelope.job, service.names.job(envelope.job).metadata
+        path = await loop.run_in_executor(self._pool, resolve, request.video_path, service.settings.roots)
+        if await self._answered(job_id, request, path):
+            return Completion()
+        first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
+        plan = _plan(request.parameters)
+        source = await loop.run_in_executor(
+            self._pool,
+            lambda: open_source(path, plan, start_index=first, max_pixels=service.settings.max_pixels),
+        )
+        if source.expected > service.settings.max_frames:
+            raise SourceError(
+                f"{request.video_path} would give {source.expected} frames at this sampling; at most "
+                f"{service.settings.max_frames} are allowed (FACES_MAX_FRAMES)"
+            )
+        await service.redis.hset(
+            record,
+            mapping={"method": source.method, "expected": source.expected, "mtime": path.stat().st_mtime},
+        )
+        sampled, frames = first, iter(source)
+        while chunk := await loop.run_in_executor(self._pool, self._encoded, frames):
+            if not await self._has_room(job_id, sampled):
+                return Completion()  # the job was cancelled, or has ended in another way
+            sampled = await self._publish(delivery, request, chunk)
+        if source.warnings:
+            await service.redis.hset(record, "warnings", msgspec.json.encode(source.warnings).decode())
+        if not sampled:
+            raise SourceError(f"{request.video_path} has no frame that can be decoded")
+        log.info("sampled", frames=sampled, method=source.method)
+        return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=sampled)
+
+    async def _answered(self, job_id: str, request: AnalyzeRequest, path: Path) -> bool:
+        """Whether another job, finished or running, answers for this one."""
+        settings = self._service.settings
+        keep = (
+            settings.cache_ttl
+            if request.parameters.cache_duration is None
+            else request.parameters.cache_duration
+        )
+        if keep == 0:
+            return False
+        key = cache_key(str(path), path.stat().st_mtime, _identity(request.parameters, settings))
+        answered = await self._service.jobs.join(job_id, key, keep)
+        if answered:
+            log.info("answered by another job")
+        return answered
+
+    def _encoded(self, frames: Iterator[SampledFrame]) -> list[tuple[int, float, bytes]]:
+        quality = self._service.settings.frame_quality
+        return [(f.index, f.timestamp, encode(f.image, quality)) for f in islice(frames, CHUNK)]
+
+    async def _has_room(self, job_id: str, sampled: int) -> bool:
+        """Waits until few enough frames of this job, and of all jobs, are under way; False: the job has ended."""
+        service, keys, pause = self._service, self._service.names.job(job_id), PAUSE
+        while True:
+            async with service.redis.pipeline(transaction=False) as pipe:
+                pipe.hexists(keys.metadata, "ended")
+                pipe.exists(keys.metadata)
+                pipe.hlen(keys.outcomes)
+                pipe.xlen(service.names.frames)
+                ended, known, done, waiting = await pipe.execute()
+            if ended or not known:
+                return False
+            if sampled - done < service.settings.job_window and waiting < service.settings.frames_high_water:
+                return True
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, PAUSE * 10)
+
+    async def _publish(
+        self,
+        delivery: Delivery[dict[str, Any]],
+        request: AnalyzeRequest,
+        chunk: list[tuple[int, float, bytes]],
+    ) -> int:
+        """Stores and publishes some frames; returns how many of the job there are now."""
+        envelope, names = delivery.envelope, self._service.names
+        messages = []
+        for index, timestamp, encoded in chunk:
+            stored = await self._store.put(envelope.job, str(index), encoded)
+            task = FrameTask(
+                index=index,
+                timestamp=timestamp,
+                frame=stored,
+                source=request.video_path,
+                min_confidence=request.parameters.min_confidence
+                if request.parameters.min_confidence is not None
+                else self._service.settings.min_confidence,
+                demographics=request.parameters.detect_demographics,
+                enhancement=_enhancement(request.parameters, self._service.settings),
+            )
+            messages.append(
+                Outgoing(
+                    names.frames,
+                    seal("frame", envelope.job, str(index), task, traceparent=envelope.traceparent),
+                )
+            )
+        sampled = chunk[-1][0] + 1
+        await delivery.publish(messages, names.job(envelope.job).metadata, {"sampled": sampled})
+        return sampled
+
+
+def _plan(parameters: Parameters) -> Plan:
+    if parameters.scene_boundaries:
+        return Scenes(tuple((s.start_timestamp, s.end_timestamp) for s in parameters.scene_boundaries))
+    return Interval(parameters.sampling_interval)
+
+
+def _enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
+    """What the analyze stage needs to know of the enhancement; None when none is wanted."""
+    wanted = parameters.enhancement
+    if not wanted.enabled:
+        return None
+    trigger = settings.quality_trigger if wanted.quality_trigger is None else wanted.quality_trigger
+    return msgspec.structs.replace(wanted, quality_trigger=trigger)
+
+
+def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
+    """What the result depends on beside the source: the parameters as they will be used, and the models."""
+    identity: dict[str, Any] = msgspec.to_builtins(parameters)
+    del identity["cache_duration"]
+    if parameters.min_confidence is None:
+        identity["min_confidence"] = settings.min_confidence
+    if parameters.min_quality is None:
+        identity["min_quality"] = settings.min_quality
+    identity["enhancement"] = msgspec.to_builtins(_enhancement(parameters, settings))
+    identity["model"] = settings.pack
+    return identity
+
+
+def _unreadable(body: dict[str, Any]) -> AnalyzeRequest:
+    """A stand-in for a request that is not valid, so that its job can be asked after."""
+    named = body.get("video_path", body.get("source"))
+    return AnalyzeRequest(video_path=named[:4096] if isinstance(named, str) and named else "?")

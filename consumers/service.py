@@ -1,0 +1,38 @@
+"""What every stage of the service holds: connections, names, settings, the fan-in of a job."""
+
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from consumers.runtime.stage import FanIn, Outgoing
+from schemas.envelope import seal
+from schemas.jobs import Jobs
+from schemas.messages import FinalizeTask
+from schemas.names import Names
+from schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    redis: Redis
+    names: Names
+    settings: Settings
+    jobs: Jobs
+
+    def fan_in(self, job_id: str, traceparent: str) -> FanIn:
+        """When the outcomes of a job are complete, it is finalized."""
+        keys = self.names.job(job_id)
+        return FanIn(
+            record=keys.metadata,
+            outcomes=keys.outcomes,
+            then=self.finalize(job_id, FinalizeTask(), traceparent),
+        )
+
+    def finalize(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
+        unit = "failure" if task.error else "people" if task.emotions is None else "emotions"
+        return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
+
+    @property
+    def working_ttl(self) -> int:
+        """Seconds that what only a running job needs is kept."""
+        return int(self.settings.job_deadline) + 3600

@@ -1,0 +1,1 @@
+"""Where frames come from, what may be read, and where frames lie between the stages."""

@@ -1,0 +1,1 @@
+"""Everything that works on pixels and vectors; knows neither redis nor aiohttp."""
