@@ -1,13 +1,14 @@
 """The analyze request: both spellings in, one validated struct out."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]
+EnhancementModel = Literal["codeformer", "gfpgan"]
 Text = Annotated[str, Meta(max_length=4096)]
 
 # The spec's spelling <- vision-api's spelling of the same value.
@@ -54,7 +55,7 @@ class Enhancement(msgspec.Struct, frozen=True, kw_only=True):
 
     enabled: bool = False
     quality_trigger: Fraction | None = None  # None: FACES_ENHANCEMENT_QUALITY_TRIGGER, 0.5 by default
-    model: Literal["codeformer", "gfpgan"] = "codeformer"
+    model: EnhancementModel = "codeformer"
     fidelity_weight: Fraction = 0.5
 
     def __post_init__(self) -> None:
@@ -135,6 +136,8 @@ def to_request(data: Any) -> AnalyzeRequest:
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at `$")
         name = where.strip("`.")
+        if name == "parameters.enhancement.model":
+            problem += f"; expected {' or '.join(get_args(EnhancementModel))}"
         raise RequestError(spoken.get(name, name), problem) from error
 
 

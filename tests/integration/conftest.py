@@ -1,0 +1,58 @@
+"""The whole service as a user starts it: `faces up`, on free ports, with data of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compose.demo import make_video
+from compose.server import free_port
+from tests.integration.client import Service, eventually
+
+
+@pytest.fixture(scope="session")
+def six_people(tmp_path_factory: pytest.TempPathFactory, group_photograph: Path) -> Path:
+    """A short video in which six people appear, made from a photograph."""
+    video = tmp_path_factory.mktemp("media") / "six people.mp4"
+    make_video(group_photograph, video)
+    return video
+
+
+@pytest.fixture(scope="session")
+def service(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One running service for all tests that do not break it."""
+    yield from run_service(models_path, tmp_path_factory.mktemp("data"))
+
+
+def run_service(
+    models_path: Path, data: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[Service]:
+    port, server_port = free_port(), free_port()
+    log = data / "faces.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "compose.cli", "up", "--port", str(port), "--data", str(data / "server"),
+                "--server-port", str(server_port), *arguments,
+            ],
+            env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path), **(environment or {})},
+            stdout=output,
+            stderr=output,
+        )  # fmt: skip
+    service = Service(f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{server_port}/0", process, log)
+    try:
+        eventually(lambda: "ready:" in log.read_text() or process.poll() is not None, 120)
+        assert process.poll() is None, log.read_text()
+        yield service
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            status = process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert status == 0, f"faces up ended with {status}:\n{log.read_text()[-4000:]}"

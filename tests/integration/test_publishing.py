@@ -1,0 +1,65 @@
+"""Jobs that other services publish straight to the stream."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urlparse
+
+import msgspec
+import pytest
+from redis import Redis
+
+from tests.integration.client import Service, eventually
+
+
+def appears(service: Service, job_id: str) -> None:
+    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200, 10)
+
+
+def test_msgpack_from_python(service: Service, six_people: Path) -> None:
+    message = {
+        "id": "upstream-7/analyze",
+        "job": "upstream-7",
+        "type": "analyze",
+        "body": {"source": str(six_people), "source_id": "s7", "parameters": {"face_min_confidence": 0.5}},
+    }
+    with Redis.from_url(service.redis_url) as redis:
+        redis.xadd("faces:requests", {"msgpack": msgspec.msgpack.encode(message)})
+    appears(service, "upstream-7")
+    assert service.ended("upstream-7")["status"] == "completed"
+    result = service.result("upstream-7")
+    assert len(result["faces"]) == 6 and result["source_id"] == "s7"
+
+
+def test_json_from_the_command_line(service: Service, six_people: Path) -> None:
+    client = shutil.which("redis-cli") or shutil.which("valkey-cli")
+    if client is None:
+        pytest.skip("neither redis-cli nor valkey-cli is installed")
+    request = msgspec.json.encode({"video_path": str(six_people)}).decode()
+    done = subprocess.run(
+        [client, "-p", str(urlparse(service.redis_url).port), "XADD", "faces:requests", "*", "json", request],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    job_id = done.stdout.strip().strip('"')
+    appears(service, job_id)
+    assert service.ended(job_id)["status"] == "completed"
+    assert len(service.result(job_id)["faces"]) == 6
+
+
+def test_json_names_its_job_by_the_entry(service: Service, six_people: Path) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        entry = redis.xadd("faces:requests", {"json": msgspec.json.encode({"video_path": str(six_people)})})
+    assert isinstance(entry, bytes)
+    appears(service, entry.decode())
+    assert service.ended(entry.decode())["status"] == "completed"
+
+
+def test_every_end_is_an_event(service: Service, six_people: Path, tmp_path: Path) -> None:
+    good = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.54}})
+    bad = service.submit({"video_path": str(tmp_path / "nothing.mp4")})
+    service.ended(good), service.ended(bad)
+    with Redis.from_url(service.redis_url) as redis:
+        entries = redis.xrevrange("faces:events", count=100)
+    assert isinstance(entries, list)
+    ends = {fields[b"job_id"].decode(): fields[b"status"].decode() for _, fields in entries}
+    assert ends[good] == "completed" and ends[bad] == "failed"

@@ -1,0 +1,87 @@
+"""Processes die and multiply; the result stays what it was."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.integration.client import Service, eventually, without_times
+from tests.integration.conftest import run_service
+
+
+@pytest.fixture
+def three_analyzers(models_path: Path, tmp_path: Path) -> Iterator[Service]:
+    yield from run_service(
+        models_path, tmp_path, "--scale", "analyze=3", environment={"FACES_BATCH": "2", "FACES_LEASE": "2"}
+    )
+
+
+def test_three_workers_and_shuffled_messages_change_nothing(
+    service: Service, three_analyzers: Service, six_people: Path
+) -> None:
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}}
+    one = service.analyze(wanted)
+    job_id = three_analyzers.submit(wanted)
+    with Redis.from_url(three_analyzers.redis_url) as redis:
+        _shuffle(redis, "faces:frames", "analyze")
+    assert three_analyzers.ended(job_id)["status"] == "completed"
+    assert without_times(three_analyzers.result(job_id)) == without_times(one)
+
+
+def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service, six_people: Path) -> None:
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}}
+    calm = service.analyze(wanted)
+    job_id = three_analyzers.submit(wanted)
+    eventually(lambda: three_analyzers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    for stage in ("frames", "analyze", "finalize"):
+        for pid in _pids(f"consumers {stage}", three_analyzers):
+            os.kill(pid, signal.SIGKILL)
+    assert three_analyzers.ended(job_id)["status"] == "completed"
+    assert without_times(three_analyzers.result(job_id)) == without_times(calm)
+    assert "died (signal SIGKILL); starting it again" in three_analyzers.log.read_text()
+    with Redis.from_url(three_analyzers.redis_url) as redis:
+        for stream in ("requests", "frames", "finalize"):
+            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
+
+
+def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path, six_people: Path) -> None:
+    first = run_service(models_path, tmp_path)
+    service = next(first)
+    done = service.submit({"video_path": str(six_people)})
+    service.ended(done)
+    running = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}})
+    first.close()
+    second = run_service(models_path, tmp_path)
+    service = next(second)
+    assert len(service.result(done)["faces"]) == 6
+    assert service.ended(running)["status"] == "completed"
+    second.close()
+
+
+def _shuffle(redis: "Redis", stream: str, group: str) -> None:
+    """Puts what nobody has read yet back in another order."""
+    entries = redis.xrange(stream)
+    pending = {entry["message_id"] for entry in redis.xpending_range(stream, group, "-", "+", 1000)}  # type: ignore[union-attr]
+    waiting = [(entry, fields) for entry, fields in entries if entry not in pending]  # type: ignore[union-attr]
+    random.Random(1).shuffle(waiting)
+    for entry, fields in waiting:
+        if redis.xdel(stream, entry):
+            redis.xadd(stream, fields)
+
+
+def _pids(command: str, service: Service) -> list[int]:
+    """Processes of this service whose command line holds the words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # gone meanwhile
+        if command in line and service.redis_url in environment:
+            found.append(int(process.name))
+    return found

@@ -1,0 +1,63 @@
+"""Messages: what one process seals, another opens; what none can read is refused, never half read."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.envelope import EnvelopeError, open_entry, seal
+from schemas.messages import FRAMES, FileFrame, FrameTask, PortraitsTask, StoredFrame, open_request
+
+TASK = FrameTask(index=3, timestamp=6.0, frame=StoredFrame("3"), source="/v.mp4")
+
+
+def test_a_sealed_message_opens_as_it_was() -> None:
+    envelope = open_entry(seal("frame", "job", "3", TASK, traceparent="00-a-b-01"), FRAMES)
+    assert envelope.body == TASK
+    assert (envelope.id, envelope.job, envelope.traceparent) == ("job/frame/3", "job", "00-a-b-01")
+
+
+def test_the_same_work_has_the_same_id() -> None:
+    ids = {open_entry(seal("frame", "job", "3", TASK), FRAMES).id for _ in range(3)}
+    assert ids == {"job/frame/3"}
+
+
+def test_the_type_chooses_the_body() -> None:
+    portraits = PortraitsTask(portraits=("0/1", "4+/0"))
+    assert open_entry(seal("portraits", "job", "", portraits), FRAMES).body == portraits
+    by_path = msgspec.structs.replace(TASK, frame=FileFrame("/frames/3.jpg"))
+    assert open_entry(seal("frame", "job", "3", by_path), FRAMES).body == by_path
+
+
+def test_json_says_the_same_as_msgpack() -> None:
+    packed = msgspec.msgpack.decode(seal("frame", "job", "3", TASK)[b"msgpack"])
+    assert open_entry({b"json": msgspec.json.encode(packed)}, FRAMES).body == TASK
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    packed = msgspec.msgpack.decode(seal("frame", "job", "3", TASK)[b"msgpack"])
+    packed["later"], packed["body"]["later"] = 1, 2
+    assert open_entry({b"msgpack": msgspec.msgpack.encode(packed)}, FRAMES).body == TASK
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 2}, {"type": "other"}, {"body": {"index": "three"}}, {"job": 7}]
+)
+def test_what_cannot_be_read_is_refused(change: dict[str, object]) -> None:
+    packed = msgspec.msgpack.decode(seal("frame", "job", "3", TASK)[b"msgpack"]) | change
+    with pytest.raises(EnvelopeError):
+        open_entry({b"msgpack": msgspec.msgpack.encode(packed)}, FRAMES)
+
+
+@given(st.dictionaries(st.sampled_from([b"msgpack", b"json", b"x"]), st.binary(max_size=60), max_size=2))
+def test_any_entry_is_a_request_or_refused(fields: dict[bytes, bytes]) -> None:
+    try:
+        assert open_request("1-1", fields).type == "analyze"
+    except EnvelopeError as refused:
+        assert str(refused)
+
+
+def test_a_bare_request_takes_the_entry_s_id() -> None:
+    envelope = open_request("1700000000000-0", {b"json": b'{"source": "/v.mp4"}'})
+    assert (envelope.job, envelope.body) == ("1700000000000-0", {"source": "/v.mp4"})
+    assert open_request("1-1", {b"json": b'{"source": "/v.mp4", "job_id": "mine"}'}).job == "mine"

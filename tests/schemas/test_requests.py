@@ -1,0 +1,103 @@
+"""Requests: two spellings, one meaning; every parameter within its range or refused by name."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.requests import AnalyzeRequest, Parameters, RequestError, Scene, parse_request, to_request
+
+fractions = st.floats(0, 1)
+
+
+def test_the_defaults_are_the_specification_s() -> None:
+    parameters = to_request({"video_path": "/v.mp4"}).parameters
+    assert parameters == Parameters(
+        min_confidence=None, min_quality=None, max_faces=50, sampling_interval=2.0, enable_deduplication=True,
+        embedding_similarity_threshold=0.6, scene_boundaries=None, use_sprites=False, cache_duration=None,
+    )  # fmt: skip
+    assert parameters.enhancement.model == "codeformer" and parameters.enhancement.fidelity_weight == 0.5
+    assert parameters.enhancement.enabled is False
+
+
+@given(confidence=fractions, quality=fractions)
+def test_both_spellings_are_one_parameter(confidence: float, quality: float) -> None:
+    ours = {"video_path": "/v.mp4", "parameters": {"min_confidence": confidence, "min_quality": quality}}
+    theirs = {
+        "source": "/v.mp4",
+        "parameters": {"face_min_confidence": confidence, "face_min_quality": quality},
+    }
+    both = {
+        "source": "/v.mp4", "video_path": "/v.mp4",
+        "parameters": {**ours["parameters"], **theirs["parameters"]},
+    }  # type: ignore[dict-item]  # fmt: skip
+    assert to_request(ours) == to_request(theirs) == to_request(both)
+
+
+@given(one=fractions, other=fractions)
+def test_two_values_for_one_parameter_are_refused(one: float, other: float) -> None:
+    request = {"source": "/v.mp4", "parameters": {"min_quality": one, "face_min_quality": other}}
+    if one == other:
+        assert to_request(request).parameters.min_quality == one
+    else:
+        with pytest.raises(RequestError, match="different values") as refused:
+            to_request(request)
+        assert refused.value.field == "parameters.face_min_quality"
+
+
+def test_null_and_unknown_fields_count_as_not_given() -> None:
+    plain = to_request({"source": "/v.mp4"})
+    noisy = to_request(
+        {"source": "/v.mp4", "job_id": None, "original_source": "x",
+         "parameters": {"scene_boundaries": None, "min_quality": None, "new": 1, "enhancement": {"model": None}}}
+    )  # fmt: skip
+    assert noisy == plain
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(number: str) -> None:
+    with pytest.raises(RequestError):
+        parse_request(b'{"source": "/v.mp4", "parameters": {"sampling_interval": %s}}' % number.encode())
+
+
+def test_not_a_number_from_msgpack_is_refused() -> None:
+    with pytest.raises(RequestError) as refused:
+        to_request({"source": "/v.mp4", "parameters": {"sampling_interval": float("nan")}})
+    assert "finite" in refused.value.problem or ">=" in refused.value.problem
+
+
+def test_a_scene_ends_after_it_starts() -> None:
+    request = {
+        "source": "/v",
+        "parameters": {"scene_boundaries": [{"start_timestamp": 2, "end_timestamp": 1}]},
+    }
+    with pytest.raises(RequestError, match="before"):
+        to_request(request)
+    request["parameters"] = {"scene_boundaries": [{"start_timestamp": 1, "end_timestamp": 1}]}
+    assert to_request(request).parameters.scene_boundaries == [Scene(start_timestamp=1, end_timestamp=1)]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_refused(body: bytes) -> None:
+    try:
+        assert isinstance(parse_request(body), AnalyzeRequest)
+    except RequestError as refused:
+        assert refused.problem
+
+
+names = st.sampled_from([*Parameters.__struct_fields__, "parameters", "source", "video_path"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_value_is_a_request_or_refused(data: object) -> None:
+    try:
+        request = to_request(data)
+    except RequestError as refused:
+        assert refused.problem
+    else:
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=AnalyzeRequest) == request
