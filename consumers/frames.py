@@ -14,9 +14,11 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from consumers.sources.safety import resolve
-from facecore.video import Plan, SampledFrame, SourceError, open_source
+from facecore.video.container import picture_kind
+from facecore.video.decoder import SampledFrame, probe, sample
+from facecore.video.errors import SourceError
 from facecore.video.images import encode
-from facecore.video.sampling import Interval, Scenes
+from facecore.video.sampling import Interval, Plan, Scenes, expected_samples
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
 from schemas.messages import FinalizeTask, FrameTask, open_request
@@ -93,32 +95,42 @@ class FramesStage:
         path = await loop.run_in_executor(self._pool, resolve, request.video_path, service.settings.roots)
         if await self._answered(job_id, request, path):
             return Completion()
-        first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
         plan = _plan(request.parameters)
-        source = await loop.run_in_executor(
-            self._pool,
-            lambda: open_source(path, plan, start_index=first, max_pixels=service.settings.max_pixels),
-        )
-        if source.expected > service.settings.max_frames:
-            raise SourceError(
-                f"{request.video_path} would give {source.expected} frames at this sampling; at most "
-                f"{service.settings.max_frames} are allowed (FACES_MAX_FRAMES)"
-            )
+        method, expected = await loop.run_in_executor(self._pool, self._look, path, plan)
         await service.redis.hset(
-            record,
-            mapping={"method": source.method, "expected": source.expected, "mtime": path.stat().st_mtime},
+            record, mapping={"method": method, "expected": expected, "mtime": path.stat().st_mtime}
         )
-        sampled, frames = first, iter(source)
-        while chunk := await loop.run_in_executor(self._pool, self._encoded, frames):
-            if not await self._has_room(job_id, sampled):
-                return Completion()  # the job was cancelled, or has ended in another way
-            sampled = await self._publish(delivery, request, chunk)
-        if source.warnings:
-            await service.redis.hset(record, "warnings", msgspec.json.encode(source.warnings).decode())
-        if not sampled:
-            raise SourceError(f"{request.video_path} has no frame that can be decoded")
-        log.info("sampled", frames=sampled, method=source.method)
+        first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
+        samples = sample(path, plan, start_index=first, max_pixels=service.settings.max_pixels)
+        sampled = first
+        try:
+            while chunk := await loop.run_in_executor(self._pool, self._encoded, samples):
+                if not await self._has_room(job_id, sampled):
+                    return Completion()  # the job was cancelled, or has ended in another way
+                sampled = await self._publish(delivery, request, chunk)
+                if sampled > service.settings.max_frames:
+                    raise self._too_many(path, sampled)
+        finally:
+            await loop.run_in_executor(self._pool, samples.close)
+        if samples.warnings:
+            await service.redis.hset(record, "warnings", msgspec.json.encode(samples.warnings).decode())
+        log.info("sampled", frames=sampled, method=method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=sampled)
+
+    def _look(self, path: Path, plan: Plan) -> tuple[str, int]:
+        """How the frames are got, and how many there will be about."""
+        limit = self._service.settings.max_frames
+        info = probe(path, max_pixels=self._service.settings.max_pixels)
+        expected = expected_samples(plan, info) or 0
+        if expected > limit:
+            raise self._too_many(path, expected)
+        return ("decoder" if picture_kind(path) is None else "image"), expected
+
+    def _too_many(self, path: Path, samples: int) -> SourceError:
+        limit = self._service.settings.max_frames
+        return SourceError(
+            f"{path} gives {samples} frames at this sampling; at most {limit} are allowed (FACES_MAX_FRAMES)."
+        )
 
     async def _answered(self, job_id: str, request: AnalyzeRequest, path: Path) -> bool:
         """Whether another job, finished or running, answers for this one."""
