@@ -1,0 +1,71 @@
+"""A short film made from one photograph of a group, for a first look at the service."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+
+from facecore.video.picture import Image
+
+WIDTH, HEIGHT = 1280, 720
+FPS = 25
+SHOT = 50
+"""Frames from one cut to the next: 2 s, so that every default sample sees another shot."""
+
+# Each shot moves from one window to another: (left, top, width) at its first and at its last frame, as fractions
+# of the photograph's width. The height follows from the film's shape.
+SHOTS = (
+    ((0.00, 0.00, 1.00), (0.04, 0.02, 0.92)),
+    ((0.00, 0.10, 0.50), (0.04, 0.10, 0.50)),
+    ((0.25, 0.10, 0.50), (0.29, 0.10, 0.50)),
+    ((0.50, 0.10, 0.50), (0.46, 0.10, 0.50)),
+    ((0.10, 0.05, 0.60), (0.30, 0.05, 0.60)),
+    ((0.00, 0.00, 1.00), (0.00, 0.12, 1.00)),
+)
+
+
+def make_video(photograph: Path, out: Path) -> None:
+    """Writes a film of 12 s, 1280 x 720 at 25 frames a second, that pans over the photograph and cuts between
+    its parts. The same photograph gives the same pictures."""
+    image = cv2.imread(str(photograph))
+    if image is None:
+        raise ValueError(f"{photograph} is not a picture that can be read")
+    with av.open(str(out), "w") as container:
+        stream = _stream(container)
+        for number, picture in enumerate(_pictures(cast("Image", image))):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _stream(container: av.container.OutputContainer) -> VideoStream:
+    if "libx264" in av.codecs_available:
+        stream = container.add_stream(
+            "libx264", rate=FPS, options={"crf": "18", "preset": "fast", "threads": "1"}
+        )
+    else:
+        stream = container.add_stream("mpeg4", rate=FPS, bit_rate=8_000_000)
+    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    return stream
+
+
+def _pictures(image: Image) -> Iterator[Image]:
+    height, width = image.shape[:2]
+    for first, last in SHOTS:
+        for step in np.linspace(0.0, 1.0, SHOT):
+            left, top, across = (width * (a + (b - a) * step) for a, b in zip(first, last, strict=True))
+            scale = WIDTH / across
+            top = min(top, height - HEIGHT / scale)
+            move = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+            yield cast(
+                "Image",
+                cv2.warpAffine(
+                    image, move, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+                ),
+            )

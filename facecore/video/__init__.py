@@ -1,0 +1,18 @@
+"""Pixels from files: which frame is shown when, decoded exactly, as BGR images."""
+
+from facecore.video.decoder import SampledFrame, Samples, open_source, probe
+from facecore.video.errors import SourceError
+from facecore.video.sampling import Interval, Plan, Scenes, Timestamps, VideoInfo
+
+__all__ = [
+    "Interval",
+    "Plan",
+    "SampledFrame",
+    "Samples",
+    "Scenes",
+    "SourceError",
+    "Timestamps",
+    "VideoInfo",
+    "open_source",
+    "probe",
+]

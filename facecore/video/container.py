@@ -1,0 +1,120 @@
+"""Opening video files that nobody vouches for, and saying what is in them."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from facecore.video.errors import SourceError
+from facecore.video.images import HEAD, image_kind
+from facecore.video.picture import orientation, quarter_turns, shown_width
+from facecore.video.sampling import VideoInfo
+
+# Demuxers for files that hold their own data. Left out: playlists and others that name further files (hls,
+# concat, dash, sdp, image2), devices, and whatever FFmpeg guesses from a name alone.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
+    "mjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
+)
+OPEN_TIMEOUT = 60.0
+"""Seconds: a header that keeps a demuxer busy for longer was made for that."""
+
+
+def picture_kind(path: Path) -> str | None:
+    """Which kind of still picture the file is; None: something else, to be opened as a video.
+
+    Raises:
+        SourceError: there is no file that can be read, or nothing in it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except FileNotFoundError as error:
+        raise SourceError(f"There is no file at {path}.") from error
+    except IsADirectoryError as error:
+        raise SourceError(f"{path} is a directory, not a video.") from error
+    except PermissionError as error:
+        raise SourceError(f"{path} cannot be read: permission denied.") from error
+    if not head:
+        raise SourceError(f"{path} is empty.")
+    kind = image_kind(head)
+    return None if kind == "GIF" else kind
+
+
+def open_video(path: Path) -> InputContainer:
+    """The file as a container; raises SourceError when it is none. Nothing but this file is ever opened."""
+    try:
+        return av.open(
+            str(path.absolute()),
+            mode="r",
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+            timeout=OPEN_TIMEOUT,
+        )
+    except FFmpegError as error:
+        raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
+
+
+def video_stream(container: InputContainer, path: Path, max_pixels: int) -> VideoStream:
+    """The stream with the picture, ready to be decoded; raises SourceError when there is none to decode."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        what = "only sound" if container.streams.audio else "no video"
+        raise SourceError(f"{path} holds {what}.")
+    stream = max(streams, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
+    if stream.codec_context is None:
+        raise SourceError(f"{path} is coded in a way that this build of FFmpeg cannot decode.")
+    if stream.width * stream.height > max_pixels:
+        raise SourceError(
+            f"{path} has {stream.width} x {stream.height} pixels a frame; at most {max_pixels} are allowed"
+            " (FACES_MAX_PIXELS)."
+        )
+    stream.codec_context.options = {"max_pixels": str(max_pixels)}
+    return stream
+
+
+def describe(container: InputContainer, stream: VideoStream, path: Path) -> VideoInfo:
+    """What the headers and the first frame say; leaves the container at some place in the file."""
+    codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
+    duration = _duration(container, stream)
+    transpose, mirror, flip = _first_orientation(container, stream, path)
+    width, height = shown_width(stream.width, pixel_aspect(stream)), stream.height
+    frames = stream.frames or (round(duration * rate) if duration and rate else None)
+    return VideoInfo(
+        duration=duration,
+        width=height if transpose else width,
+        height=width if transpose else height,
+        fps=rate,
+        codec=codec,
+        rotation=quarter_turns(transpose, mirror, flip),
+        frames=frames,
+    )
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction | None:
+    """Width of a pixel divided by its height; None where the file does not say."""
+    return stream.sample_aspect_ratio or None
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _first_orientation(container: InputContainer, stream: VideoStream, path: Path) -> tuple[bool, bool, bool]:
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except FFmpegError:
+                continue  # the first packets may be damaged; who decodes the file reports it
+            for frame in frames:
+                return orientation(frame)
+    except FFmpegError as error:
+        raise SourceError(f"{path} holds no frame that can be decoded ({error.strerror}).") from error
+    raise SourceError(f"{path} holds no frame that can be decoded.")

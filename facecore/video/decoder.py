@@ -1,0 +1,138 @@
+"""Frames shown at given moments: exact, and without decoding more than that takes.
+
+The frame shown at t is the last one whose presentation time is not after t; before the first one it is the
+first. Times count from the start of the video stream.
+"""
+
+import math
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from itertools import tee
+from pathlib import Path
+from typing import Literal
+
+import av
+import msgspec
+from av.video.stream import VideoStream
+
+from facecore.video.container import describe, open_video, picture_kind, pixel_aspect, video_stream
+from facecore.video.damage import Damage
+from facecore.video.errors import SourceError
+from facecore.video.images import read_image
+from facecore.video.picture import Image, to_image
+from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
+from facecore.video.sequential import shown_sequentially
+
+NANOSECOND = Fraction(1, 10**9)
+"""A moment given as a float may lie a little before the frame that it means."""
+
+
+class SampledFrame(msgspec.Struct, frozen=True):
+    """One sample: its number in the plan, its moment in seconds, the frame shown then (BGR, H x W x 3, uint8).
+
+    Consecutive samples that show the same frame share one array.
+    """
+
+    index: int
+    timestamp: float
+    image: Image
+
+
+def probe(path: Path, *, max_pixels: int) -> VideoInfo:
+    """What the file's picture is like; a picture file is a video of one frame.
+
+    Raises:
+        SourceError: the file is missing, a directory, empty, no video, without a picture (audio only), or has
+            more than `max_pixels` pixels a frame.
+    """
+    if (kind := picture_kind(path)) is not None:
+        height, width = read_image(path, max_pixels).shape[:2]
+        return VideoInfo(
+            duration=None, width=width, height=height, fps=0.0, codec=kind.lower(), rotation=0, frames=1
+        )
+    with open_video(path) as container:
+        return describe(container, video_stream(container, path, max_pixels), path)
+
+
+def open_source(
+    path: Path, plan: Plan, *, start_index: int = 0, max_pixels: int, threads: int = 1
+) -> "Samples":
+    """The frames of a plan, in order of time; a picture file has one, at 0 s.
+
+    Args:
+        start_index: number of the first sample that is wanted. The numbers, moments and frames of the samples
+            do not depend on it, so that interrupted work can go on where it was.
+        max_pixels: the most pixels a frame may have.
+        threads: threads that the decoder may use.
+
+    Raises:
+        SourceError: as `probe` does; and while iterating, when there is no frame that can be decoded.
+    """
+    return Samples(path, plan, start_index, max_pixels, threads)
+
+
+class Samples(Iterator[SampledFrame]):
+    """The samples of a file, decoded as they are asked for; to be closed when it is left early.
+
+    Attributes:
+        info: what the headers say.
+        method: "image" for a picture file, "decoder" for a video.
+        expected: how many samples there will be, as far as the headers tell; 0 when they do not tell.
+    """
+
+    def __init__(self, path: Path, plan: Plan, start_index: int, max_pixels: int, threads: int) -> None:
+        self.info = probe(path, max_pixels=max_pixels)
+        self.method: Literal["image", "decoder"] = "decoder" if picture_kind(path) is None else "image"
+        self.expected = 1 if self.method == "image" else expected_samples(plan, self.info) or 0
+        self._path = path
+        self._plan = plan
+        self._first = start_index
+        self._max_pixels = max_pixels
+        self._threads = threads
+        self._damage = Damage()
+        self._samples = self._picture() if self.method == "image" else self._frames()
+
+    def __next__(self) -> SampledFrame:
+        return next(self._samples)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has been found wrong with the file so far; empty for a sound one."""
+        return self._damage.warnings
+
+    def close(self) -> None:
+        """Closes the file; iterating ends."""
+        self._samples.close()
+
+    def _picture(self) -> Generator[SampledFrame]:
+        if self._first == 0:
+            yield SampledFrame(0, 0.0, read_image(self._path, self._max_pixels))
+
+    def _frames(self) -> Generator[SampledFrame]:
+        moments, times = tee(sample_times(self._plan, self.info, self._first))
+        index, previous, image = self._first, None, None
+        with open_video(self._path) as container:
+            stream = video_stream(container, self._path, self._max_pixels)
+            stream.codec_context.thread_count = self._threads
+            stream.codec_context.thread_type = "AUTO" if self._threads > 1 else "SLICE"
+            ticks = (to_tick(t, stream) for t in moments)
+            for frame in shown_sequentially(container, stream, ticks, self._damage):
+                if image is None or frame is not previous:
+                    previous, image = frame, self._shown(frame, stream)
+                yield SampledFrame(index, next(times), image)
+                index += 1
+        if image is None and self._first == 0:
+            raise SourceError(f"{self._path} holds no frame that can be decoded.")
+
+    def _shown(self, frame: av.VideoFrame, stream: VideoStream) -> Image:
+        if frame.width * frame.height > self._max_pixels:
+            raise SourceError(
+                f"{self._path} grows to {frame.width} x {frame.height} pixels a frame; at most"
+                f" {self._max_pixels} are allowed (FACES_MAX_PIXELS)."
+            )
+        return to_image(frame, pixel_aspect(stream))
+
+
+def to_tick(t: float, stream: VideoStream) -> int:
+    """A moment, in seconds from the start of the stream, on the stream's own clock."""
+    return (stream.start_time or 0) + math.floor((Fraction(t) + NANOSECOND) / (stream.time_base or 1))

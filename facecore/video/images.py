@@ -1,0 +1,149 @@
+"""Pictures: a file with one frame, and the encoded frames that travel between the stages."""
+
+import struct
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from facecore.video.errors import SourceError
+from facecore.video.picture import Image
+
+MAX_IMAGE_BYTES = 256 << 20
+HEAD = 1 << 16
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+def encode(image: Image, quality: int) -> bytes:
+    """The image as JPEG; quality 1-100."""
+    done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be written as JPEG")
+    return encoded.tobytes()
+
+
+def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
+    """The image in BGR, 8 bit, turned as its EXIF data says; animations give their first picture.
+
+    Raises:
+        SourceError: the bytes are no picture, one that cannot be read, or one with too many pixels.
+    """
+    kind = image_kind(encoded)
+    if kind is None:
+        raise SourceError("The bytes are not a JPEG, PNG, WebP, AVIF, GIF or BMP picture.")
+    size = image_size(kind, encoded)
+    if size is None:
+        raise SourceError(f"The {kind} picture's header is damaged.")
+    if size[0] * size[1] > max_pixels:
+        raise SourceError(
+            f"The picture has {size[0]} x {size[1]} pixels; at most {max_pixels} are allowed (FACES_MAX_PIXELS)."
+        )
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise SourceError(f"The {kind} picture cannot be decoded: {error.err}.") from error
+    if image is None:
+        raise SourceError(f"The {kind} picture cannot be decoded: its data is damaged or of an unknown kind.")
+    return cast("Image", image)
+
+
+def read_image(path: Path, max_pixels: int) -> Image:
+    """The picture in a file; raises SourceError as `decode` does, its text naming the file."""
+    if path.stat().st_size > MAX_IMAGE_BYTES:
+        raise SourceError(f"{path} is larger than a picture may be ({MAX_IMAGE_BYTES >> 20} MiB).")
+    try:
+        return decode(path.read_bytes(), max_pixels)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
+
+
+def image_kind(head: bytes) -> str | None:
+    """Which kind of picture a file is, by its first bytes; None: none that this module reads."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp" and len(head) >= 16:
+        brands = {head[i : i + 4] for i in (8, *range(16, min(_be32(head, 0), len(head) - 3), 4))}
+        if b"avif" in brands:
+            return "AVIF"
+        if brands & {b"heic", b"heix", b"mif1"}:
+            return "HEIC"
+        return None
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "GIF"
+    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
+        return "BMP"
+    return None
+
+
+def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header states, so that a bomb is refused before it is unpacked; None: damaged."""
+    try:
+        match kind:
+            case "JPEG":
+                return _jpeg_size(data)
+            case "PNG":
+                return (_be32(data, 16), _be32(data, 20)) if data[12:16] == b"IHDR" else None
+            case "WebP":
+                return _webp_size(data)
+            case "GIF":
+                return cast("tuple[int, int]", struct.unpack_from("<HH", data, 6))
+            case "BMP":
+                width, height = struct.unpack_from("<ii", data, 18)
+                return abs(width), abs(height)
+            case _:
+                return _heif_size(data)
+    except (struct.error, IndexError):
+        return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """The largest of the start-of-frame segments before the first scan: several would be an attack."""
+    position, sizes = 2, []
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+        elif marker in _ONE_BYTE_MARKERS:
+            position += 2
+        elif marker == 0xDA:
+            break
+        else:
+            if marker in _START_OF_FRAME:
+                height, width = struct.unpack_from(">HH", data, position + 5)
+                sizes.append((width, height))
+            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    match data[12:16]:
+        case b"VP8X":
+            return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        case b"VP8L":
+            bits = struct.unpack_from("<I", data, 21)[0]
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", data, 26)
+            return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _heif_size(data: bytes) -> tuple[int, int] | None:
+    """The largest `ispe` property (ISO/IEC 23008-12, 6.5.3): items may be tiles of the picture or its thumbnail."""
+    sizes, position = [], data.find(b"ispe")
+    while position >= 0:
+        sizes.append((_be32(data, position + 8), _be32(data, position + 12)))
+        position = data.find(b"ispe", position + 4)
+    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
+
+
+def _be32(data: bytes, offset: int) -> int:
+    return cast("int", struct.unpack_from(">I", data, offset)[0])

@@ -1,0 +1,125 @@
+"""Frames shown at given moments, by decoding everything: what the selective way must equal.
+
+Moments here are ticks: whole numbers of the stream's time base, on the stream's own clock.
+"""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from facecore.video.damage import Damage
+
+ASSUMED_FRAME = Fraction(1, 25)
+"""Seconds a frame lasts in a file that tells neither durations nor a rate."""
+
+
+def shown_sequentially(
+    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage
+) -> Iterator[av.VideoFrame]:
+    """For every tick the frame shown then, up to the end of the picture."""
+    shown: av.VideoFrame | None = None
+    shown_pts = 0
+    tick = next(ticks, None)
+    clock = _Clock()
+    for frame in _decoded(container, stream, damage):
+        pts = clock.read(frame)
+        if pts is None:
+            pts = shown_pts + frame_ticks(frame.duration, stream) if shown else stream.start_time or 0
+        if shown is not None and pts < shown_pts:
+            damage.report("a frame's time lies before the one before it", seconds(shown_pts, stream))
+            continue
+        while shown is not None and tick is not None and tick < pts:
+            yield shown
+            tick = next(ticks, None)
+        if tick is None:
+            return
+        shown, shown_pts = frame, pts
+    if shown is None:
+        return
+    end = picture_end(shown_pts, shown.duration, stream)
+    while tick is not None and tick < end:
+        yield shown
+        tick = next(ticks, None)
+
+
+def picture_end(last_pts: int, duration: int | None, stream: VideoStream) -> int:
+    """The tick at which the last frame goes: after its duration, unless the stream says that it ends before."""
+    end = last_pts + frame_ticks(duration, stream)
+    if stream.duration:
+        end = min(end, (stream.start_time or 0) + stream.duration)
+    return max(end, last_pts + 1)
+
+
+def frame_ticks(duration: int | None, stream: VideoStream) -> int:
+    """How long a frame is shown: as it says, else as the frame rate says; at least one tick."""
+    if duration:
+        return duration
+    rate = stream.average_rate or stream.guessed_rate
+    length = 1 / rate if rate else ASSUMED_FRAME
+    return max(1, round(length / (stream.time_base or Fraction(1, 1000))))
+
+
+class _Clock:
+    """Tells when a frame is shown, in files whose presentation times cannot be trusted (AVI has none, and FFmpeg
+    guesses them): the decoding time of the packet that brought it out serves when it has been wrong less often.
+    The rule is FFmpeg's own for its best-effort timestamps (libavcodec/decode.c, guess_correct_pts)."""
+
+    def __init__(self) -> None:
+        self._last_pts = self._last_dts = -math.inf
+        self._wrong_pts = self._wrong_dts = 0
+
+    def read(self, frame: av.VideoFrame) -> int | None:
+        pts, dts = frame.pts, frame.dts
+        if dts is not None:
+            self._wrong_dts += dts <= self._last_dts
+            self._last_dts = dts
+        if pts is not None:
+            self._wrong_pts += pts <= self._last_pts
+            self._last_pts = pts
+        if pts is not None and (self._wrong_pts <= self._wrong_dts or dts is None):
+            return pts
+        return dts
+
+
+def seconds(tick: int, stream: VideoStream) -> float:
+    """A tick as seconds from the start of the stream."""
+    return float((tick - (stream.start_time or 0)) * (stream.time_base or 0))
+
+
+def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
+    """Every frame that can be decoded, whatever lies between them."""
+    at: float | None = None
+    for packet in _packets(container, stream, damage):
+        if packet is not None and packet.pts is not None:
+            at = seconds(packet.pts, stream)
+        if packet is not None and packet.is_corrupt:
+            damage.report("the file has gaps or ends early", at)
+        try:
+            frames = stream.codec_context.decode(packet)
+        except EOFError:
+            continue  # asked to flush what was flushed already
+        except FFmpegError as error:
+            damage.report(f"a part could not be decoded ({error.strerror})", at)
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                damage.report("a frame was decoded with errors", at)
+            yield frame
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, damage: Damage
+) -> Iterator["av.Packet[VideoStream] | None"]:
+    """The packets of the stream, then None; a file that breaks off ends where it breaks."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
+    except FFmpegError as error:
+        damage.report(f"the file could not be read to its end ({error.strerror})", None)
+    yield None
