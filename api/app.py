@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from api import health, jobs
 from api.errors import answer_errors
-from api.keys import JOBS, NAMES, REDIS, SETTINGS
+from api.keys import JOBS, NAMES, READER, REDIS, SETTINGS
+from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Names
 from schemas.settings import Settings
@@ -30,5 +31,6 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     redis = Redis.from_url(app[SETTINGS].redis_url, socket_timeout=5, socket_connect_timeout=5)
     app[REDIS] = redis
     app[JOBS] = Jobs(redis, app[NAMES], app[SETTINGS])
+    app[READER] = JobReader(redis, app[NAMES])
     yield
     await redis.aclose()

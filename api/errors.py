@@ -1,4 +1,4 @@
-"""Every error is an answer in JSON: problem details (RFC 9457), naming the field at fault where there is one."""
+"""Every error is an answer in JSON: problem details (RFC 9457) with the field at fault where there is one."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus

@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import web
 
 from api.errors import problem
-from api.keys import JOBS
-from schemas.jobs import JobState, result_json
+from api.keys import JOBS, READER
+from schemas.job_states import JobState, result_json
 from schemas.requests import parse_request
 from schemas.results import JobStatus
 
@@ -45,7 +45,7 @@ async def results(request: web.Request) -> web.Response:
     if state.status != "completed":
         why = f": {state.error}" if state.error else "; its results are not there yet"
         return problem(409, f"Job {state.job_id} is {state.status}{why}")
-    stored = await request.app[JOBS].result(state)
+    stored = await request.app[READER].result(state)
     if stored is None:
         return problem(404, f"The results of job {state.job_id} have expired.")
     etag = f'"{stored.etag}-{state.job_id}"'
@@ -58,7 +58,7 @@ async def results(request: web.Request) -> web.Response:
 
 async def _job(request: web.Request) -> JobState:
     job_id = request.match_info["job_id"]
-    state = await request.app[JOBS].read(job_id)
+    state = await request.app[READER].read(job_id)
     if state is None:
         raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
     return state

@@ -3,6 +3,7 @@
 from aiohttp import web
 from redis.asyncio import Redis
 
+from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Names
 from schemas.settings import Settings
@@ -11,3 +12,4 @@ SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
 NAMES = web.AppKey("names", Names)
 JOBS = web.AppKey("jobs", Jobs)
+READER = web.AppKey("reader", JobReader)

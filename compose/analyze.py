@@ -22,7 +22,8 @@ from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environme
 from consumers import outcomes
 from facecore.people import gather
 from models.fetch import ModelsUnavailable, ensure
-from schemas.jobs import Jobs, JobState, QueueFull, result_json
+from schemas.job_states import JobReader, JobState, result_json
+from schemas.jobs import Jobs, QueueFull
 from schemas.names import Names
 from schemas.observations import FrameFaces
 from schemas.requests import RequestError, to_request
@@ -141,7 +142,7 @@ async def _work(
                 bar = progress.add_task(Path(request.video_path).name, total=None, sampled=0, people=0)
                 watched.append(Watched(request.video_path, f"local-{number}", bar))
                 await _submit(jobs, request, watched[-1].job_id)
-            await _follow(jobs, redis, names, watched, progress)
+            await _follow(JobReader(redis, names), redis, names, watched, progress)
     return watched
 
 
@@ -156,18 +157,18 @@ async def _submit(jobs: Jobs, request: Any, job_id: str) -> None:
 
 
 async def _follow(
-    jobs: Jobs, redis: Redis, names: Names, watched: Sequence[Watched], progress: Progress
+    reader: JobReader, redis: Redis, names: Names, watched: Sequence[Watched], progress: Progress
 ) -> None:
     """Until every job has ended; a result is taken as soon as it is there, since it expires."""
     looks = 0
     while running := [w for w in watched if w.state is None or not w.state.ended]:
         for job in running:
-            state = job.state = await jobs.read(job.job_id)
+            state = job.state = await reader.read(job.job_id)
             if state is None:
                 raise ProcessFailed(f"the record of {job.source} has vanished")
             people: int | None = None
             if state.status == "completed" and state.summary is not None:
-                stored = await jobs.result(state)
+                stored = await reader.result(state)
                 job.result = result_json(state, stored.body) if stored else None
                 people, done = state.summary.unique_faces, state.summary.frames_processed
                 progress.update(job.bar, total=done, completed=done, sampled=done, people=people)

@@ -1,4 +1,4 @@
-"""The job record: how a job is submitted, begun, answered by another one, ended and read.
+"""The job record: how a job is submitted, begun, answered by another one, and ended.
 
 The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
@@ -9,6 +9,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     error            why it failed
     alias            the job that answers for this one (same content, same parameters)
     follower:<id>    a job that this one answers for
+    withdrawn        it was cancelled, and the work goes on for the jobs that it answers for
     cache_key        the key under which others find this job
     method, expected, sampled  how the frames are got, how many there will be about, how many there are
     units            how many frames the job has, once that is known
@@ -27,7 +28,8 @@ from redis.asyncio import Redis
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
-from schemas.names import JOB_ID, Names
+from schemas.job_states import JobReader
+from schemas.names import Names
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 
@@ -52,40 +54,8 @@ class JobExists(Exception):
     """The job id is taken by a job with another request."""
 
 
-class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the record says of a job; `alias` has been followed for everything but `job_id`."""
-
-    job_id: str
-    request: AnalyzeRequest
-    status: results.JobState
-    created_at: str
-    alias: str | None
-    stage: str
-    progress: float
-    done: int
-    sampled: int
-    expected: int
-    error: str | None
-    summary: results.ResultSummary | None
-
-    @property
-    def ended(self) -> bool:
-        return self.status in ("completed", "failed", "cancelled")
-
-
-class StoredResult(msgspec.Struct, frozen=True):
-    body: bytes
-    type: str
-    etag: str
-
-
-_FIELDS = (
-    "request", "status", "created_at", "started", "alias", "expected", "sampled", "units", "error", "summary",
-)  # fmt: skip
-
-
 class Jobs:
-    """Reads and writes job records.
+    """Writes job records.
 
     Args:
         redis: client with ``decode_responses=False``.
@@ -97,6 +67,7 @@ class Jobs:
         self._redis = redis
         self._names = names
         self._settings = settings
+        self._reader = JobReader(redis, names)
         scripts = files("schemas") / "scripts"
         self._submit, self._begin, self._join, self._finish = (
             redis.register_script((scripts / f"{name}.lua").read_text())
@@ -114,10 +85,12 @@ class Jobs:
         record = _new_record(request, now)
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
         answer = await self._submit(
-            keys=[self._names.requests, self._names.job(job_id).metadata, self._names.active],
+            keys=[
+                self._names.requests, self._names.job(job_id).metadata, self._names.active, self._names.jobs,
+            ],
             args=[
                 self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
-                _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, *_flat(record),
+                _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),
             ],
         )  # fmt: skip
         match cast("list[bytes]", answer):
@@ -136,7 +109,7 @@ class Jobs:
         now, limit = time.time(), self._settings.job_deadline
         return bool(
             await self._begin(
-                keys=[self._names.job(job_id).metadata, self._names.active],
+                keys=[self._names.job(job_id).metadata, self._names.active, self._names.jobs],
                 args=[
                     _ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))
                 ],
@@ -187,8 +160,20 @@ class Jobs:
         return await self._end(job_id, "failed", 0, {"error": error})
 
     async def cancel(self, job_id: str) -> bool:
-        """Ends the job on request; its queued messages are dropped, running work stops at the next frame."""
-        return await self._end(job_id, "cancelled", 0, {"error": "cancelled"})
+        """Ends the job on request; its queued messages are dropped, running work stops at the next frame.
+
+        Work that answers other jobs too goes on for them. False: no such job, or it has ended.
+        """
+        return await self._end(job_id, "cancelled", 0, {"error": "The job was cancelled."})
+
+    async def delete(self, job_id: str) -> bool:
+        """Forgets a job that has ended, with its result; False when there is no such job or it is running."""
+        state = await self._reader.read(job_id)
+        if state is None or not state.ended:
+            return False
+        keys = self._names.job(job_id)
+        await self._redis.zrem(self._names.jobs, job_id)
+        return bool(await self._redis.unlink(*keys))
 
     async def _end(self, job_id: str, status: str, keep: float, fields: dict[str, Any]) -> bool:
         keys, names = self._names.job(job_id), self._names
@@ -209,52 +194,6 @@ class Jobs:
     def _kept(self, status: str) -> float:
         return KEPT_AT_LEAST if status == "completed" else float(max(self._settings.cache_ttl, KEPT_AT_LEAST))
 
-    async def read(self, job_id: str) -> JobState | None:
-        """The state of a job; None when there is no such job (any more)."""
-        if not JOB_ID.fullmatch(job_id):
-            return None
-        mine = await self._fields(job_id)
-        if mine["request"] is None:
-            return None
-        alias = mine["alias"].decode() if mine["alias"] else None
-        fields = await self._fields(alias) if alias else mine
-        if fields["request"] is None:
-            return None
-        request = msgspec.msgpack.decode(mine["request"], type=AnalyzeRequest)
-        done = int(await self._redis.hlen(self._names.job(alias or job_id).outcomes))
-        stage, progress, expected = _progress(fields, done)
-        summary = fields["summary"]
-        return JobState(
-            job_id=job_id,
-            request=request,
-            status=cast("results.JobState", (fields["status"] or b"queued").decode()),
-            created_at=(mine["created_at"] or b"").decode(),
-            alias=alias,
-            stage=stage,
-            progress=progress,
-            done=done,
-            sampled=int(fields["units"] or fields["sampled"] or 0),
-            expected=expected,
-            error=fields["error"].decode() if fields["error"] else None,
-            summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
-        )
-
-    async def result(self, state: JobState) -> StoredResult | None:
-        """The encoded result of a completed job, without the ids that `result_json` puts in front."""
-        key = self._names.job(state.alias or state.job_id).result
-        body, type_, etag = cast("list[bytes]", await self._redis.hmget(key, ["body", "type", "etag"]))
-        return StoredResult(body, type_.decode(), etag.decode()) if body else None
-
-    async def _fields(self, job_id: str) -> dict[str, bytes | None]:
-        values = await self._redis.hmget(self._names.job(job_id).metadata, list(_FIELDS))
-        return dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
-
-
-def result_json(state: JobState, body: bytes) -> bytes:
-    """The answer to a question after a result: the stored body with the asking job's ids in front."""
-    ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.request.source_id})
-    return ids[:-1] + b"," + body[1:]
-
 
 def cache_key(video_path: str, mtime: float, parameters: dict[str, Any]) -> str:
     """The specification's cache key: SHA-256 of path, modification time and parameters.
@@ -264,19 +203,6 @@ def cache_key(video_path: str, mtime: float, parameters: dict[str, Any]) -> str:
     """
     encoded = msgspec.json.encode(parameters, order="deterministic").decode()
     return hashlib.sha256(f"{video_path}:{mtime}:faces:{encoded}".encode()).hexdigest()
-
-
-def _progress(fields: dict[str, bytes | None], done: int) -> tuple[str, float, int]:
-    status = (fields["status"] or b"queued").decode()
-    expected = int(fields["units"] or fields["expected"] or fields["sampled"] or 0)
-    if status in ("completed", "failed", "cancelled"):
-        return status, 1.0 if status == "completed" else 0.0, expected
-    if not fields["started"]:
-        return "queued", 0.0, expected
-    share = 0.95 * min(1.0, done / expected) if expected else 0.0
-    if fields["units"] is None:
-        return "frames", share, expected
-    return ("analyze" if done < expected else "finalize"), share, expected
 
 
 def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:

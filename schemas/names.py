@@ -25,7 +25,18 @@ class Names:
     """All names under one prefix. On Redis Cluster the prefix is a hash tag (``{faces}``, ``{faces:3}``):
     everything that one script touches then lies in one slot, and the code is the same."""
 
-    __slots__ = ("active", "dead", "enhance", "events", "finalize", "frames", "prefix", "requests", "workers")
+    __slots__ = (
+        "active",
+        "dead",
+        "enhance",
+        "events",
+        "finalize",
+        "frames",
+        "jobs",
+        "prefix",
+        "requests",
+        "workers",
+    )
 
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
@@ -36,6 +47,7 @@ class Names:
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
+        self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.workers)
 
     def job(self, job_id: str) -> JobKeys:

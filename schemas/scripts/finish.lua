@@ -4,8 +4,22 @@
 -- ARGV: 1 job id, 2 status, 3 now (s), 4 time to live (ms) of record and result, 5 time to live (ms) of the
 --       cache key (0: forget it), 6 events to keep, 7.. field, value of the record
 -- Returns 1 when this call ended the job, 0 when it had ended or is not known.
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
+-- A job that answers for others, or is answered by another one, is not stopped by being cancelled: it is
+-- withdrawn, and the work goes on for the others.
+local state = redis.call('HMGET', KEYS[1], 'status', 'ended', 'withdrawn', 'alias')
+if not state[1] or state[2] or (ARGV[2] == 'cancelled' and state[3]) then
   return 0
+end
+local followers = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 9) == 'follower:' then
+    followers[#followers + 1] = string.sub(field, 10)
+  end
+end
+if ARGV[2] == 'cancelled' and (state[4] or #followers > 0) then
+  redis.call('HSET', KEYS[1], 'withdrawn', ARGV[3])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', 'cancelled')
+  return 1
 end
 redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ended', ARGV[3], unpack(ARGV, 7))
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
@@ -22,9 +36,7 @@ for i = 6, #KEYS do
   redis.call('UNLINK', KEYS[i])
 end
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', ARGV[2])
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 9) == 'follower:' then
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', string.sub(field, 10), 'status', ARGV[2])
-  end
+for _, follower in ipairs(followers) do
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', follower, 'status', ARGV[2])
 end
 return 1

@@ -1,0 +1,166 @@
+"""The job record on a real server: accepted once, answered once, ended once, and nothing left behind."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from schemas.job_states import JobReader, result_json
+from schemas.jobs import JobExists, Jobs, QueueFull
+from schemas.names import Names
+from schemas.requests import AnalyzeRequest
+from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
+from schemas.settings import Settings
+
+REQUEST = AnalyzeRequest(video_path="/v.mp4", source_id="s")
+SUMMARY = ResultSummary(unique_faces=0, total_detections=0, frames_processed=1, processing_time_seconds=0.5)
+BODY = ResultBody(
+    status="completed",
+    faces=[],
+    metadata=Metadata(
+        video_path="/v.mp4", total_frames=1, frames_processed=1, unique_faces=0, total_detections=0,
+        processing_time_seconds=0.5, method="decoder", model="open", providers=[], detector_sizes=[640],
+        min_confidence=0.5, sharpness_method="sobel", occlusion_model=None, rejected=Rejected(),
+        failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[],
+    ),
+)  # fmt: skip
+
+
+class Records:
+    def __init__(self, redis: Redis) -> None:
+        self.redis, self.names = redis, Names()
+        settings = Settings.from_env({"FACES_MAX_QUEUED_JOBS": "3", "CACHE_TTL": "1000"})
+        self.jobs, self.reader = Jobs(redis, self.names, settings), JobReader(redis, self.names)
+
+    async def running(self, *job_ids: str) -> None:
+        for job_id in job_ids:
+            await self.jobs.submit(REQUEST, job_id)
+            assert await self.jobs.begin(job_id, REQUEST)
+
+    async def status(self, job_id: str) -> str:
+        state = await self.reader.read(job_id)
+        assert state is not None
+        return state.status
+
+    async def events(self) -> list[tuple[str, str]]:
+        entries: Any = await self.redis.xrange(self.names.events)
+        return [(fields[b"job_id"].decode(), fields[b"status"].decode()) for _, fields in entries]
+
+
+@pytest.fixture
+async def records(valkey: str) -> AsyncIterator[Records]:
+    async with Redis.from_url(valkey) as redis:
+        await redis.flushall()
+        yield Records(redis)
+        lasting = {"faces:requests", "faces:active", "faces:jobs", "faces:events"}
+        for key in await redis.keys():
+            assert key.decode() in lasting or await redis.ttl(key) > 0, f"{key!r} would stay for ever"
+
+
+async def test_a_job_is_queued_then_processed_then_completed(records: Records) -> None:
+    submitted = await records.jobs.submit(REQUEST, "a")
+    assert (submitted.job_id, submitted.status) == ("a", "queued")
+    state = await records.reader.read("a")
+    assert state and (state.status, state.stage, state.progress) == ("queued", "queued", 0)
+    assert await records.jobs.begin("a", REQUEST)
+    assert await records.status("a") == "processing"
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    state = await records.reader.read("a")
+    assert state and (state.status, state.progress, state.summary) == ("completed", 1.0, SUMMARY)
+    stored = await records.reader.result(state)
+    assert stored
+    answer = msgspec.json.decode(result_json(state, stored.body))
+    assert list(answer)[:3] == ["job_id", "source_id", "status"] and answer["source_id"] == "s"
+
+
+async def test_submitting_twice_is_submitting_once(records: Records) -> None:
+    first = await records.jobs.submit(REQUEST, "a")
+    assert await records.jobs.submit(REQUEST, "a") == first
+    assert await records.redis.xlen(records.names.requests) == 1
+    with pytest.raises(JobExists):
+        await records.jobs.submit(AnalyzeRequest(video_path="/other.mp4"), "a")
+
+
+async def test_a_full_queue_refuses(records: Records) -> None:
+    for number in range(3):
+        await records.jobs.submit(REQUEST, str(number))
+    with pytest.raises(QueueFull) as refused:
+        await records.jobs.submit(REQUEST, "late")
+    assert refused.value.retry_after > 0
+    assert await records.reader.read("late") is None
+
+
+async def test_a_job_ends_once(records: Records) -> None:
+    await records.running("a")
+    assert await records.jobs.fail("a", "broken")
+    assert not await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert not await records.jobs.cancel("a")
+    state = await records.reader.read("a")
+    assert state and (state.status, state.error) == ("failed", "broken")
+    assert await records.events() == [("a", "failed")]
+    assert not await records.jobs.begin("a", REQUEST)
+
+
+async def test_equal_jobs_are_answered_by_the_first(records: Records) -> None:
+    await records.running("a", "b", "c")
+    assert not await records.jobs.join("a", "key", 60)
+    assert await records.jobs.join("b", "key", 60)
+    assert await records.status("b") == "processing"
+    await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert await records.status("b") == "completed"
+    assert await records.jobs.join("c", "key", 60)
+    assert await records.status("c") == "completed"
+    assert sorted(await records.events()) == [("a", "completed"), ("b", "completed"), ("c", "completed")]
+    assert await records.redis.zcard(records.names.active) == 0
+
+
+async def test_a_begun_again_job_leads_again(records: Records) -> None:
+    await records.running("a")
+    assert not await records.jobs.join("a", "key", 60)
+    assert await records.jobs.begin("a", REQUEST)
+    assert not await records.jobs.join("a", "key", 60)
+
+
+async def test_a_failed_answer_is_no_answer(records: Records) -> None:
+    await records.running("a", "b")
+    await records.jobs.join("a", "key", 60)
+    await records.jobs.fail("a", "broken")
+    assert not await records.jobs.join("b", "key", 60)
+
+
+async def test_what_is_not_to_be_cached_can_be_read_but_answers_nobody(records: Records) -> None:
+    await records.running("a", "b")
+    await records.jobs.join("a", "key", 60)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=0)
+    assert await records.status("a") == "completed"
+    assert not await records.jobs.join("b", "key", 60)
+
+
+async def test_cancelling_stops_the_work_of_nobody_else(records: Records) -> None:
+    await records.running("a", "b", "c")
+    for job in "abc":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.cancel("a") and await records.jobs.cancel("b")
+    assert not await records.jobs.cancel("a")
+    assert [await records.status(job) for job in "abc"] == ["cancelled", "cancelled", "processing"]
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert [await records.status(job) for job in "abc"] == ["cancelled", "cancelled", "completed"]
+
+
+async def test_jobs_are_listed_and_forgotten(records: Records) -> None:
+    await records.running("a", "b", "c")
+    assert not await records.jobs.delete("b"), "it is running"
+    await records.jobs.fail("b", "broken")
+    assert [state.job_id for state in await records.reader.latest(2)] == ["c", "b"]
+    assert await records.jobs.delete("b")
+    assert [state.job_id for state in await records.reader.latest(10)] == ["c", "a"]
+    await records.redis.delete(records.names.job("a").metadata)
+    assert [state.job_id for state in await records.reader.latest(10)] == ["c"]
+    assert await records.redis.zscore(records.names.jobs, "a") is None
+
+
+async def test_ids_that_could_be_other_keys_are_unknown(records: Records) -> None:
+    for job_id in ("", "a/b", "{x}", "a b", "x" * 200, "ä"):
+        assert await records.reader.read(job_id) is None
