@@ -1,6 +1,5 @@
 """Opening video files that nobody vouches for, and saying what is in them."""
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -82,7 +81,7 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
     duration = _duration(container, stream)
     transpose, mirror, flip = _first_orientation(container, stream, path)
-    width, height = shown_width(stream.width, pixel_aspect(stream)), stream.height
+    width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
     frames = stream.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
         duration=duration,
@@ -93,11 +92,6 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
         rotation=quarter_turns(transpose, mirror, flip),
         frames=frames,
     )
-
-
-def pixel_aspect(stream: VideoStream) -> Fraction | None:
-    """Width of a pixel divided by its height; None where the file does not say."""
-    return stream.sample_aspect_ratio or None
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:

@@ -6,22 +6,27 @@ first. Times count from the start of the video stream.
 
 import math
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
-from itertools import tee
 from pathlib import Path
 from typing import Literal
 
 import av
 import msgspec
+import structlog
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from facecore.video.container import describe, open_video, picture_kind, pixel_aspect, video_stream
+from facecore.video.container import describe, open_video, picture_kind, video_stream
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
 from facecore.video.images import read_image
 from facecore.video.picture import Image, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
+from facecore.video.selective import Unsure, can_select, shown_selectively
 from facecore.video.sequential import shown_sequentially
+
+log = structlog.get_logger(__name__)
 
 NANOSECOND = Fraction(1, 10**9)
 """A moment given as a float may lie a little before the frame that it means."""
@@ -77,6 +82,7 @@ class Samples(Iterator[SampledFrame]):
     Attributes:
         info: what the headers say.
         method: "image" for a picture file, "decoder" for a video.
+        strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
         expected: how many samples there will be, as far as the headers tell; 0 when they do not tell.
     """
 
@@ -89,6 +95,7 @@ class Samples(Iterator[SampledFrame]):
         self._first = start_index
         self._max_pixels = max_pixels
         self._threads = threads
+        self.strategy: Literal["selective", "sequential"] = "selective"
         self._damage = Damage()
         self._samples = self._picture() if self.method == "image" else self._frames()
 
@@ -109,30 +116,52 @@ class Samples(Iterator[SampledFrame]):
             yield SampledFrame(0, 0.0, read_image(self._path, self._max_pixels))
 
     def _frames(self) -> Generator[SampledFrame]:
-        moments, times = tee(sample_times(self._plan, self.info, self._first))
-        index, previous, image = self._first, None, None
+        times = sample_times(self._plan, self.info, self._first)
+        number, previous, image = self._first, None, None
+        for frame, pixel_aspect in self._decoded():
+            if image is None or frame is not previous:
+                self._check_size(frame)
+                previous, image = frame, to_image(frame, pixel_aspect)
+            yield SampledFrame(number, next(times), image)
+            number += 1
+        if image is None and self._first == 0:
+            raise SourceError(f"{self._path} holds no frame that can be decoded.")
+
+    def _decoded(self) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
+        """The frame of each sample and the shape of its pixels."""
+        number = self._first
+        with self._opened() as (container, stream):
+            if can_select(container, stream):
+                try:
+                    for frame in shown_selectively(container, stream, self._ticks(stream, number)):
+                        yield frame, stream.sample_aspect_ratio
+                        number += 1
+                    return
+                except Unsure as reason:
+                    log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
+        self.strategy = "sequential"
+        with self._opened() as (container, stream):
+            ticks = self._ticks(stream, number)
+            for frame in shown_sequentially(container, stream, ticks, self._damage):
+                yield frame, stream.sample_aspect_ratio
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         with open_video(self._path) as container:
             stream = video_stream(container, self._path, self._max_pixels)
             stream.codec_context.thread_count = self._threads
             stream.codec_context.thread_type = "AUTO" if self._threads > 1 else "SLICE"
-            ticks = (to_tick(t, stream) for t in moments)
-            for frame in shown_sequentially(container, stream, ticks, self._damage):
-                if image is None or frame is not previous:
-                    previous, image = frame, self._shown(frame, stream)
-                yield SampledFrame(index, next(times), image)
-                index += 1
-        if image is None and self._first == 0:
-            raise SourceError(f"{self._path} holds no frame that can be decoded.")
+            yield container, stream
 
-    def _shown(self, frame: av.VideoFrame, stream: VideoStream) -> Image:
+    def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
+        """The moments of the plan, from number `first` on, on the stream's own clock."""
+        start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
+        for t in sample_times(self._plan, self.info, first):
+            yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
+
+    def _check_size(self, frame: av.VideoFrame) -> None:
         if frame.width * frame.height > self._max_pixels:
             raise SourceError(
                 f"{self._path} grows to {frame.width} x {frame.height} pixels a frame; at most"
                 f" {self._max_pixels} are allowed (FACES_MAX_PIXELS)."
             )
-        return to_image(frame, pixel_aspect(stream))
-
-
-def to_tick(t: float, stream: VideoStream) -> int:
-    """A moment, in seconds from the start of the stream, on the stream's own clock."""
-    return (stream.start_time or 0) + math.floor((Fraction(t) + NANOSECOND) / (stream.time_base or 1))
