@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 DEMO := demo/six-people.mp4
 
+.DELETE_ON_ERROR:
 .PHONY: setup demo test lint types lock conformance bench clean
 
 setup: $(VENV)/.ready

@@ -11,25 +11,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.jobs import JobExists, QueueFull
 from schemas.requests import RequestError
+from schemas.results import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Body of an error answer.
-
-    Attributes:
-        title: the status in words.
-        detail: what went wrong, for the person who reads it.
-        field: dotted name of the request's field at fault, as the caller spelled it.
-    """
-
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
-    field: str | None = None
 
 
 def problem(

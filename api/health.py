@@ -19,6 +19,8 @@ from redis.exceptions import ResponseError
 from api.errors import Handler
 from api.keys import NAMES, REDIS, SETTINGS
 from schemas import workers
+from schemas.documents import asyncapi, openapi
+from schemas.results import Health
 
 routes = web.RouteTableDef()
 registry = CollectorRegistry()
@@ -31,22 +33,6 @@ PENDING = Gauge("faces_stream_pending", "Entries that a worker holds", ["stream"
 ACTIVE = Gauge("faces_jobs_active", "Jobs that have not ended", registry=registry)
 WORKERS = Gauge("faces_workers", "Workers alive", ["stage"], registry=registry)
 STAGES = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a health check; what follows cache_size_mb is an addition."""
-
-    status: str
-    service: str
-    version: str
-    model: str
-    gpu_available: bool
-    active_jobs: int
-    cache_size_mb: float
-    providers: tuple[str, ...]
-    models: dict[str, str]
-    workers: dict[str, int]
-    missing: tuple[str, ...]
 
 
 @routes.get("/faces/health")
@@ -91,6 +77,17 @@ async def metrics(request: web.Request) -> web.Response:
     for stage in STAGES.values():
         WORKERS.labels(stage).set(sum(worker.stage == stage for worker in alive))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@routes.get("/faces/openapi.json")
+async def describe_rest(_: web.Request) -> web.Response:
+    return web.Response(body=msgspec.json.encode(openapi()), content_type="application/json")
+
+
+@routes.get("/faces/asyncapi.json")
+async def describe_streams(request: web.Request) -> web.Response:
+    prefix = request.app[NAMES].prefix
+    return web.Response(body=msgspec.json.encode(asyncapi(prefix)), content_type="application/json")
 
 
 @web.middleware

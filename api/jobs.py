@@ -1,5 +1,6 @@
 """Submitting jobs, asking after them, reading their results."""
 
+import math
 import secrets
 
 import msgspec
@@ -8,8 +9,8 @@ from aiohttp import web
 from api.errors import problem
 from api.keys import JOBS, READER
 from schemas.job_states import JobState, result_json
-from schemas.requests import parse_request
-from schemas.results import JobStatus
+from schemas.requests import RequestError, parse_request
+from schemas.results import JobList, JobStatus
 
 routes = web.RouteTableDef()
 
@@ -22,21 +23,42 @@ async def analyze(request: web.Request) -> web.Response:
     return _json(submitted, status=202)
 
 
+@routes.get("/faces/jobs")
+async def jobs(request: web.Request) -> web.Response:
+    """The latest jobs first; `before` (Unix seconds) continues a list, `status` and `source_id` pick."""
+    limit = _number(request, "limit", 50, 1, 500)
+    before = _number(request, "before", math.inf, 0, math.inf)
+    states = await request.app[READER].latest(int(limit), None if before == math.inf else before)
+    wanted = {name: request.query[name] for name in ("status", "source_id") if name in request.query}
+    listed = [
+        _status(state)
+        for state in states
+        if wanted.get("status", state.status) == state.status
+        and wanted.get("source_id", state.request.source_id) == state.request.source_id
+    ]
+    following = states[-1].created if len(states) == limit else None
+    return _json(JobList(jobs=listed, before=following))
+
+
 @routes.get("/faces/jobs/{job_id}/status")
 async def status(request: web.Request) -> web.Response:
+    return _json(_status(await _job(request)))
+
+
+@routes.post("/faces/jobs/{job_id}/cancel")
+async def cancel(request: web.Request) -> web.Response:
     state = await _job(request)
-    return _json(
-        JobStatus(
-            job_id=state.job_id,
-            status=state.status,
-            progress=round(state.progress, 4),
-            stage=state.stage,
-            message=_message(state),
-            error=state.error,
-            result_summary=state.summary,
-            cached=state.alias is not None,
-        )
-    )
+    if not await request.app[JOBS].cancel(state.job_id):
+        return problem(409, f"Job {state.job_id} is {state.status} already.")
+    return _json(_status(await _job(request)))
+
+
+@routes.delete("/faces/jobs/{job_id}")
+async def delete(request: web.Request) -> web.Response:
+    state = await _job(request)
+    if not await request.app[JOBS].delete(state.job_id):
+        return problem(409, f"Job {state.job_id} is {state.status}; cancel it first.")
+    return web.Response(status=204)
 
 
 @routes.get("/faces/jobs/{job_id}/results")
@@ -62,6 +84,29 @@ async def _job(request: web.Request) -> JobState:
     if state is None:
         raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
     return state
+
+
+def _status(state: JobState) -> JobStatus:
+    return JobStatus(
+        job_id=state.job_id,
+        status=state.status,
+        progress=round(state.progress, 4),
+        stage=state.stage,
+        message=_message(state),
+        error=state.error,
+        result_summary=state.summary,
+        cached=state.alias is not None,
+    )
+
+
+def _number(request: web.Request, name: str, default: float, least: float, most: float) -> float:
+    try:
+        value = float(request.query.get(name, default))
+    except ValueError as error:
+        raise RequestError(name, "Expected a number.") from error
+    if not least <= value <= most:
+        raise RequestError(name, f"Expected a number from {least:g} to {most:g}.")
+    return value
 
 
 def _message(state: JobState) -> str:

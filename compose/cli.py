@@ -50,6 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--verbose", action="store_true", help="show what the stages log")
     analyze.set_defaults(run=_analyze)
 
+    jobs = commands.add_parser("jobs", help="the jobs on the server of REDIS_URL")
+    actions = jobs.add_subparsers(required=True, metavar="ACTION")
+    for action, told in (
+        ("list", "the latest first"), ("show", "state and result"), ("cancel", "stop the work"),
+        ("delete", "forget what has ended"),
+    ):  # fmt: skip
+        command = actions.add_parser(action, help=told)
+        if action == "list":
+            command.add_argument("--limit", type=int, default=50, metavar="N")
+            command.add_argument("--json", action="store_true")
+        else:
+            command.add_argument("jobs", nargs="+", metavar="JOB_ID")
+        command.set_defaults(run=_jobs, action=action)
+
     models = commands.add_parser("models", help="the model packs on this machine")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     for action, told in (
@@ -83,6 +97,14 @@ def _analyze(arguments: argparse.Namespace) -> int:
             within = within.setdefault(parent, {})
         within[last] = value
     return analyze(arguments.sources, parameters, arguments.out, arguments.verbose)
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from compose.jobs import run
+
+    if arguments.action == "list":
+        return run("list", (), arguments.limit, arguments.json)
+    return run(arguments.action, arguments.jobs, 0, False)
 
 
 def _models(arguments: argparse.Namespace) -> int:

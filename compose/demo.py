@@ -1,7 +1,9 @@
 """A short film made from one photograph of a group, for a first look at the service."""
 
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
@@ -69,3 +71,15 @@ def _pictures(image: Image) -> Iterator[Image]:
                     image, move, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
                 ),
             )
+
+
+def main() -> None:
+    """``python -m compose.demo FILE``: from the photograph of six people that the insightface package ships."""
+    out = Path(sys.argv[1])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    photograph = files("insightface") / "data" / "images" / "t1.jpg"
+    make_video(Path(str(photograph)), out)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.people import portrait_field
-from facecore.video.errors import SourceError
+from facecore.video import SourceError
 from facecore.video.images import decode, encode
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import FRAMES, EnhanceTask, FinalizeTask, FrameTask, PortraitsTask

@@ -14,11 +14,8 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from consumers.sources.safety import resolve
-from facecore.video.container import picture_kind
-from facecore.video.decoder import SampledFrame, probe, sample
-from facecore.video.errors import SourceError
+from facecore.video import Interval, Plan, SampledFrame, Samples, Scenes, SourceError, open_source
 from facecore.video.images import encode
-from facecore.video.sampling import Interval, Plan, Scenes, expected_samples
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
 from schemas.messages import FinalizeTask, FrameTask, open_request
@@ -95,15 +92,18 @@ class FramesStage:
         path = await loop.run_in_executor(self._pool, resolve, request.video_path, service.settings.roots)
         if await self._answered(job_id, request, path):
             return Completion()
-        plan = _plan(request.parameters)
-        method, expected = await loop.run_in_executor(self._pool, self._look, path, plan)
-        await service.redis.hset(
-            record, mapping={"method": method, "expected": expected, "mtime": path.stat().st_mtime}
-        )
         first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
-        samples = sample(path, plan, start_index=first, max_pixels=service.settings.max_pixels)
-        sampled = first
+        samples = await loop.run_in_executor(self._pool, self._open, path, _plan(request.parameters), first)
         try:
+            await service.redis.hset(
+                record,
+                mapping={
+                    "method": samples.method,
+                    "expected": samples.expected,
+                    "mtime": path.stat().st_mtime,
+                },
+            )
+            sampled = first
             while chunk := await loop.run_in_executor(self._pool, self._encoded, samples):
                 if not await self._has_room(job_id, sampled):
                     return Completion()  # the job was cancelled, or has ended in another way
@@ -114,17 +114,16 @@ class FramesStage:
             await loop.run_in_executor(self._pool, samples.close)
         if samples.warnings:
             await service.redis.hset(record, "warnings", msgspec.json.encode(samples.warnings).decode())
-        log.info("sampled", frames=sampled, method=method)
+        log.info("sampled", frames=sampled, method=samples.method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=sampled)
 
-    def _look(self, path: Path, plan: Plan) -> tuple[str, int]:
-        """How the frames are got, and how many there will be about."""
-        limit = self._service.settings.max_frames
-        info = probe(path, max_pixels=self._service.settings.max_pixels)
-        expected = expected_samples(plan, info) or 0
-        if expected > limit:
-            raise self._too_many(path, expected)
-        return ("decoder" if picture_kind(path) is None else "image"), expected
+    def _open(self, path: Path, plan: Plan, first: int) -> Samples:
+        settings = self._service.settings
+        samples = open_source(path, plan, start_index=first, max_pixels=settings.max_pixels)
+        if samples.expected > settings.max_frames:
+            samples.close()
+            raise self._too_many(path, samples.expected)
+        return samples
 
     def _too_many(self, path: Path, samples: int) -> SourceError:
         limit = self._service.settings.max_frames

@@ -16,6 +16,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     request: AnalyzeRequest
     status: results.JobState
+    created: float
     created_at: str
     alias: str | None
     stage: str
@@ -38,8 +39,8 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "request", "status", "created_at", "started", "alias", "withdrawn", "expected", "sampled", "units", "error",
-    "summary",
+    "request", "status", "created", "created_at", "started", "alias", "withdrawn", "expected", "sampled",
+    "units", "error", "summary",
 )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class JobReader:
             job_id=job_id,
             request=request,
             status=cast("results.JobState", (fields["status"] or b"queued").decode()),
+            created=float(mine["created"] or 0),
             created_at=(mine["created_at"] or b"").decode(),
             alias=alias,
             stage=stage,

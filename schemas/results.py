@@ -171,8 +171,51 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False  # an addition: answered by another job with the same content and parameters
 
 
+class JobList(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a question after the jobs (an addition), the latest first.
+
+    Attributes:
+        before: where the list goes on; None at its end.
+    """
+
+    jobs: list[JobStatus]
+    before: float | None
+
+
 class JobResult(ResultBody, frozen=True, kw_only=True):
     """Answer to a question after a job's result."""
 
     job_id: str
     source_id: str | None
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a health check; what follows cache_size_mb is an addition."""
+
+    status: str
+    service: str
+    version: str
+    model: str
+    gpu_available: bool
+    active_jobs: int
+    cache_size_mb: float
+    providers: tuple[str, ...]
+    models: dict[str, str]
+    workers: dict[str, int]
+    missing: tuple[str, ...]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Body of an error answer.
+
+    Attributes:
+        title: the status in words.
+        detail: what went wrong, for the person who reads it.
+        field: dotted name of the request's field at fault, as the caller spelled it.
+    """
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    field: str | None = None

@@ -1,0 +1,80 @@
+"""``faces jobs list | show | cancel | delete``: what an operator does with jobs, on the server of REDIS_URL."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from schemas.job_states import JobReader, JobState, result_json
+from schemas.jobs import Jobs
+from schemas.names import Names
+from schemas.settings import Settings, SettingsError
+
+
+def run(action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:
+    """The exit status: 0 when every job named could be found, and done with what was asked."""
+    try:
+        return asyncio.run(_run(Settings.from_env(), action, job_ids, limit, as_json))
+    except (SettingsError, RedisError) as error:
+        sys.stderr.write(f"faces jobs: {error}\n")
+        return 1
+
+
+async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:
+    names = Names(settings.prefix)
+    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
+        reader, jobs = JobReader(redis, names), Jobs(redis, names, settings)
+        if action == "list":
+            _list(await reader.latest(limit), as_json)
+            return 0
+        failed = False
+        for job_id in job_ids:
+            match action:
+                case "show":
+                    done = await _show(reader, job_id)
+                case "cancel":
+                    done = await jobs.cancel(job_id)
+                case _:
+                    done = await jobs.delete(job_id)
+            if not done:
+                sys.stderr.write(f"faces jobs {action}: no job {job_id} that this could be done with\n")
+                failed = True
+        return 1 if failed else 0
+
+
+async def _show(reader: JobReader, job_id: str) -> bool:
+    """The state of the job and, when it is completed, its result."""
+    state = await reader.read(job_id)
+    if state is None:
+        return False
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
+    if (stored := await reader.result(state)) is not None:
+        sys.stdout.write(result_json(state, stored.body).decode() + "\n")
+    return True
+
+
+def _list(states: Sequence[JobState], as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(states).decode() + "\n")
+        return
+    table = Table()
+    for name in ("job", "submitted", "status", "progress", "people", "source"):
+        table.add_column(name, overflow="fold")
+    for state in states:
+        people = str(state.summary.unique_faces) if state.summary else state.error or ""
+        table.add_row(
+            *(
+                Text(cell)
+                for cell in (
+                    state.job_id, state.created_at, state.status, f"{state.progress:.0%}", people,
+                    state.request.video_path,
+                )
+            )
+        )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,63 @@
+"""Enhanced pictures: better faces of the same person in the same place replace poor ones; nothing else does."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from facecore.enhancement import at_source_scale, improve, scaled, triggered
+from facecore.quality import composite
+from schemas.observations import FrameFaces, QualityScore
+from schemas.requests import Enhancement
+from tests.facecore.faces import face, frame, person
+
+WANTED = Enhancement(enabled=True, quality_trigger=0.5)
+POOR, GOOD = 0.3, 0.9
+
+
+def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
+    original = frame(0, [face(person(0), quality=POOR), face(person(1), x=600, quality=GOOD)])
+    restored = frame(0, [face(person(0, 0.5), x=104, quality=GOOD), face(person(1), x=600, quality=1.0)])
+    first, second = improve(original, restored, WANTED).faces
+    assert first.enhanced and first.box == restored.faces[0].box and composite(first.quality) > POOR
+    assert first.embedding == original.faces[0].embedding, "a restored face is partly invented"
+    assert second == original.faces[1], "it was good enough"
+
+
+@pytest.mark.parametrize(
+    "restored",
+    [
+        pytest.param([], id="no face"),
+        pytest.param([face(person(7), quality=GOOD)], id="another person"),
+        pytest.param([face(person(0), x=900, quality=GOOD)], id="another place"),
+        pytest.param([face(person(0), quality=POOR)], id="not better"),
+    ],
+)
+def test_otherwise_the_original_stands(restored: list) -> None:  # type: ignore[type-arg]
+    original = frame(0, [face(person(0), quality=POOR)])
+    assert improve(original, frame(0, restored), WANTED) == original
+
+
+def test_one_restored_face_improves_one_face() -> None:
+    twins = [face(person(0), x=100, quality=POOR), face(person(0), x=140, quality=POOR)]
+    improved = improve(frame(0, twins), frame(0, [face(person(0), x=110, quality=GOOD)]), WANTED)
+    assert sum(f.enhanced for f in improved.faces) == 1
+
+
+def test_faces_of_an_upscaled_picture_are_measured_at_source_scale() -> None:
+    source = frame(0, [face(person(0))])
+    doubled: FrameFaces = msgspec.structs.replace(
+        source, width=2560, height=1440, faces=tuple(scaled(f, 2, 2) for f in source.faces)
+    )
+    assert doubled.faces[0].quality.size > 0.7
+    back = at_source_scale(doubled, 1280, 720)
+    assert np.allclose(back.faces[0].box, source.faces[0].box)
+    assert np.allclose(back.faces[0].landmarks, source.faces[0].landmarks)
+    assert back.faces[0].quality.size == pytest.approx(0.25 + 0.75 * 40 / 170), (
+        "the shorter side is 120 pixels"
+    )
+
+
+def test_only_faces_below_the_trigger_are_due() -> None:
+    low, high = QualityScore(0.4, 0.4, 0.4, 0.4), QualityScore(0.6, 0.6, 0.6, 0.6)
+    mixed = frame(0, [face(person(0), quality=q.size) for q in (low, high, low)])
+    assert triggered(mixed, WANTED) == 2

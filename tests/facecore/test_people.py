@@ -1,0 +1,91 @@
+"""From frames to people: who is who, who is first, which shot is best, and what was left out."""
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from facecore.people import describe, gather
+from schemas.observations import FrameFaces
+from tests.facecore.faces import face, frame, person
+
+
+def people_in(frames: list[FrameFaces], **parameters: Any):  # type: ignore[no-untyped-def]
+    defaults = {
+        "threshold": 0.6, "deduplicate": True, "sampling_interval": 1.0, "min_quality": 0.0, "max_faces": 50,
+    }  # fmt: skip
+    return gather(frames, **{**defaults, **parameters})
+
+
+def two_people() -> list[FrameFaces]:
+    """Person 0 in every frame, person 1 in every other one."""
+    return [
+        frame(i, [face(person(0, 0.2, i), x=100), *([face(person(1, 0.2, i), x=600)] if i % 2 else [])])
+        for i in range(6)
+    ]
+
+
+def test_the_most_present_person_comes_first() -> None:
+    people = people_in(two_people())
+    assert [len(p.sightings) for p in people.persons] == [6, 3]
+    faces = describe(people, None, demographics=True)
+    assert [f.face_id for f in faces] == ["face_0", "face_1"]
+    assert [d.timestamp for d in faces[1].detections] == [1.0, 3.0, 5.0]
+
+
+def test_the_order_of_arrival_does_not_matter() -> None:
+    frames = two_people()
+    expected = describe(people_in(frames), None, demographics=True)
+    for seed in range(5):
+        random.Random(seed).shuffle(frames)
+        assert describe(people_in(frames), None, demographics=True) == expected
+
+
+def test_the_best_shot_represents_the_person_and_gives_the_embedding() -> None:
+    frames = [frame(i, [face(person(0, 0.3, i), quality=0.9 if i == 2 else 0.4)]) for i in range(5)]
+    (only,) = describe(people_in(frames), None, demographics=True)
+    assert only.representative_detection.frame_index == 2
+    assert math.isclose(math.hypot(*only.embedding), 1.0, abs_tol=1e-6)
+    assert only.embedding[0] == pytest.approx(1 / math.hypot(1.0, 0.3), abs=0.05)
+
+
+def test_what_is_left_out_is_counted_by_reason() -> None:
+    frames = two_people()
+    frames[0] = frame(0, [face(person(0), quality=0.1)])
+    people = people_in(frames, min_quality=0.2, max_faces=1)
+    assert len(people.persons) == 1
+    assert (people.rejected.low_confidence, people.rejected.low_quality, people.rejected.max_faces) == (
+        6,
+        1,
+        3,
+    )
+    assert people.detections == 5
+
+
+def test_without_deduplication_every_detection_is_a_face() -> None:
+    people = people_in(two_people(), deduplicate=False)
+    assert len(people.persons) == 9 and people.detections == 9
+
+
+def test_nobody_is_nobody() -> None:
+    people = people_in([frame(0, []), frame(1, [])])
+    assert people.persons == [] and describe(people, [], demographics=True) == []
+
+
+def test_demographics_are_the_person_s_not_one_picture_s() -> None:
+    ages, males = [20.0, 30.0, 90.0], [0.9, 0.85, 0.9]
+    frames = [
+        frame(i, [face(person(0), age=age, male=male)])
+        for i, (age, male) in enumerate(zip(ages, males, strict=True))
+    ]
+    (only,) = describe(people_in(frames), ["happy"], demographics=True)
+    assert only.demographics is not None
+    assert (only.demographics.age, only.demographics.gender, only.demographics.emotion) == (30, "M", "happy")
+    assert describe(people_in(frames), None, demographics=False)[0].demographics is None
+
+
+def test_a_gender_that_would_be_a_guess_is_left_out() -> None:
+    frames = [frame(i, [face(person(0), male=male)]) for i, male in enumerate([0.9, 0.3])]
+    (only,) = describe(people_in(frames), None, demographics=True)
+    assert only.demographics is not None and only.demographics.gender is None
