@@ -12,6 +12,7 @@ from facecore.video.errors import SourceError
 from facecore.video.images import HEAD, image_kind
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
+from facecore.video.sequential import frame_ticks
 
 # Demuxers for files that hold their own data. Left out: playlists and others that name further files (hls,
 # concat, dash, sdp, image2), devices, and whatever FFmpeg guesses from a name alone.
@@ -77,10 +78,10 @@ def video_stream(container: InputContainer, path: Path, max_pixels: int) -> Vide
 
 
 def describe(container: InputContainer, stream: VideoStream, path: Path) -> VideoInfo:
-    """What the headers and the first frame say; leaves the container at some place in the file."""
+    """What the headers and the first frame say; leaves the container somewhere in the file."""
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
-    duration = _duration(container, stream)
     transpose, mirror, flip = _first_orientation(container, stream, path)
+    duration = _duration(container, stream)
     width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
     frames = stream.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
@@ -95,9 +96,32 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
+    """Seconds, from the start of the stream to where its last frame goes. Moves on in the container."""
+    if stream.time_base is None:
+        return None
+    start = stream.start_time or 0
+    if stream.duration:
         return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else None
+    if (end := _last_end(container, stream)) is not None:
+        return float((end - start) * stream.time_base)
+    return container.duration / av.time_base - float(start * stream.time_base) if container.duration else None
+
+
+def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
+    """The tick at which the last frame goes; None where that cannot be found by seeking.
+
+    For containers that tell no more than how long the longest of their streams is (Matroska), or nothing. Reads
+    from the last keyframe on, or the whole of a file that cannot be sought in; decodes nothing."""
+    end: int | None = None
+    try:
+        if container.duration and stream.time_base:
+            container.seek(int(container.duration / av.time_base / stream.time_base), stream=stream)
+        for packet in container.demux(stream):
+            if packet.pts is not None and not packet.is_discard:
+                end = max(end or 0, packet.pts + frame_ticks(packet.duration, stream))
+    except FFmpegError:
+        return end  # the file breaks off: who decodes it reports that
+    return end
 
 
 def _first_orientation(container: InputContainer, stream: VideoStream, path: Path) -> tuple[bool, bool, bool]:

@@ -24,7 +24,9 @@ from facecore.video.sequential import picture_end
 
 FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; elsewhere FFmpeg guesses them while decoding."""
-CODECS = frozenset({"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg"})
+CODECS = frozenset(
+    {"h264", "hevc", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4", "mjpeg", "prores"}
+)
 """Codecs in which a packet is a frame that is shown. VP8 is not among them: its alt-ref frames are not shown."""
 SKIPPABLE = frozenset({"h264", "mpeg1video", "mpeg2video"})
 """Codecs whose non-reference pictures no other picture can depend on (H.264: nal_ref_idc 0, 7.4.1; MPEG: B).

@@ -3,7 +3,6 @@
 Moments here are ticks: whole numbers of the stream's time base, on the stream's own clock.
 """
 
-import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -25,11 +24,9 @@ def shown_sequentially(
     shown: av.VideoFrame | None = None
     shown_pts = 0
     tick = next(ticks, None)
-    clock = _Clock()
+    clock = _Clock(container, stream)
     for frame in _decoded(container, stream, damage):
         pts = clock.read(frame)
-        if pts is None:
-            pts = shown_pts + frame_ticks(frame.duration, stream) if shown else stream.start_time or 0
         if shown is not None and pts < shown_pts:
             damage.report("a frame's time lies before the one before it", seconds(shown_pts, stream))
             continue
@@ -65,25 +62,28 @@ def frame_ticks(duration: int | None, stream: VideoStream) -> int:
 
 
 class _Clock:
-    """Tells when a frame is shown, in files whose presentation times cannot be trusted (AVI has none, and FFmpeg
-    guesses them): the decoding time of the packet that brought it out serves when it has been wrong less often.
-    The rule is FFmpeg's own for its best-effort timestamps (libavcodec/decode.c, guess_correct_pts)."""
+    """Tells when the frames of a stream are shown, as ticks, in the order in which they come out of the decoder.
 
-    def __init__(self) -> None:
-        self._last_pts = self._last_dts = -math.inf
-        self._wrong_pts = self._wrong_dts = 0
+    AVI has no presentation times, and what FFmpeg makes up for B-frames is wrong. There the packet that brought
+    a frame out tells its place, and the first frame is the start.
+    """
 
-    def read(self, frame: av.VideoFrame) -> int | None:
-        pts, dts = frame.pts, frame.dts
-        if dts is not None:
-            self._wrong_dts += dts <= self._last_dts
-            self._last_dts = dts
-        if pts is not None:
-            self._wrong_pts += pts <= self._last_pts
-            self._last_pts = pts
-        if pts is not None and (self._wrong_pts <= self._wrong_dts or dts is None):
-            return pts
-        return dts
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._stream = stream
+        self._by_packets = container.format.name == "avi"
+        self._offset: int | None = None
+        self._next = stream.start_time or 0  # for a frame without any time: right after the one before
+
+    def read(self, frame: av.VideoFrame) -> int:
+        time = frame.dts if self._by_packets or frame.pts is None else frame.pts
+        if time is None:
+            time = self._next
+        elif self._by_packets:
+            if self._offset is None:
+                self._offset = (self._stream.start_time or 0) - time
+            time += self._offset
+        self._next = time + frame_ticks(frame.duration, self._stream)
+        return time
 
 
 def seconds(tick: int, stream: VideoStream) -> float:
