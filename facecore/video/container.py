@@ -1,6 +1,7 @@
 """Opening video files that nobody vouches for, and saying what is in them."""
 
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
@@ -12,7 +13,7 @@ from facecore.video.errors import SourceError
 from facecore.video.images import HEAD, image_kind
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
-from facecore.video.sequential import frame_ticks
+from facecore.video.sequential import frame_ticks, told_duration
 
 # Demuxers for files that hold their own data. Left out: playlists and others that name further files (hls,
 # concat, dash, sdp, image2), devices, and whatever FFmpeg guesses from a name alone.
@@ -20,6 +21,8 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
     "mjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
 )
+TAIL = 10.0
+"""Seconds read to find the end of a video that does not tell it; longer than most distances of keyframes."""
 OPEN_TIMEOUT = 60.0
 """Seconds: a header that keeps a demuxer busy for longer was made for that."""
 
@@ -81,7 +84,7 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
     """What the headers and the first frame say; leaves the container somewhere in the file."""
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
     transpose, mirror, flip = _first_orientation(container, stream, path)
-    duration = _duration(container, stream)
+    duration = _duration(container, stream, path)
     width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
     frames = stream.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
@@ -95,32 +98,38 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
     )
 
 
-def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds, from the start of the stream to where its last frame goes. Moves on in the container."""
+def _duration(container: InputContainer, stream: VideoStream, path: Path) -> float | None:
+    """Seconds, from the start of the stream to where its last frame goes."""
     if stream.time_base is None:
         return None
     start = stream.start_time or 0
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    if (end := _last_end(container, stream)) is not None:
+    if (told := told_duration(stream)) is not None:
+        return float(told * stream.time_base)
+    with open_video(path) as again:
+        end = _last_end(again, cast("VideoStream", again.streams[stream.index]))
+    if end is not None:
         return float((end - start) * stream.time_base)
     return container.duration / av.time_base - float(start * stream.time_base) if container.duration else None
 
 
 def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
-    """The tick at which the last frame goes; None where that cannot be found by seeking.
+    """The tick at which the last frame goes; None where that cannot be found.
 
-    For containers that tell no more than how long the longest of their streams is (Matroska), or nothing. Reads
-    from the last keyframe on, or the whole of a file that cannot be sought in; decodes nothing."""
+    Reads the last seconds, or the whole of a file that cannot be sought in; decodes nothing."""
     end: int | None = None
+    count = untimed = 0
     try:
         if container.duration and stream.time_base:
-            container.seek(int(container.duration / av.time_base / stream.time_base), stream=stream)
+            last_seconds = container.duration / av.time_base - TAIL
+            container.seek(int(last_seconds / stream.time_base), stream=stream)
         for packet in container.demux(stream):
+            count, untimed = count + bool(packet.size), untimed + bool(packet.size and packet.pts is None)
             if packet.pts is not None and not packet.is_discard:
                 end = max(end or 0, packet.pts + frame_ticks(packet.duration, stream))
     except FFmpegError:
         return end  # the file breaks off: who decodes it reports that
+    if untimed and not container.duration:  # an elementary stream, read as a whole: it has an order, no times
+        return (stream.start_time or 0) + count * frame_ticks(None, stream)
     return end
 
 

@@ -15,6 +15,8 @@ from facecore.video.damage import Damage
 
 ASSUMED_FRAME = Fraction(1, 25)
 """Seconds a frame lasts in a file that tells neither durations nor a rate."""
+TELL_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
+"""Containers with a duration for each stream."""
 
 
 def shown_sequentially(
@@ -47,9 +49,14 @@ def shown_sequentially(
 def picture_end(last_pts: int, duration: int | None, stream: VideoStream) -> int:
     """The tick at which the last frame goes: after its duration, unless the stream says that it ends before."""
     end = last_pts + frame_ticks(duration, stream)
-    if stream.duration:
-        end = min(end, (stream.start_time or 0) + stream.duration)
+    if (told := told_duration(stream)) is not None:
+        end = min(end, (stream.start_time or 0) + told)
     return max(end, last_pts + 1)
+
+
+def told_duration(stream: VideoStream) -> int | None:
+    """Ticks that the video lasts, where the file tells; elsewhere FFmpeg guesses, or counts the sound in."""
+    return stream.duration or None if stream.container.format.name in TELL_DURATION else None
 
 
 def frame_ticks(duration: int | None, stream: VideoStream) -> int:
