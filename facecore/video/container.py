@@ -89,6 +89,7 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
     frames = stream.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
         duration=duration,
+        claimed=_claimed_duration(container, stream),
         width=height if transpose else width,
         height=width if transpose else height,
         fps=rate,
@@ -109,7 +110,13 @@ def _duration(container: InputContainer, stream: VideoStream, path: Path) -> flo
         end = _last_end(again, cast("VideoStream", again.streams[stream.index]))
     if end is not None:
         return float((end - start) * stream.time_base)
-    return container.duration / av.time_base - float(start * stream.time_base) if container.duration else None
+    return _claimed_duration(container, stream)
+
+
+def _claimed_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    if not container.duration or stream.time_base is None:
+        return None
+    return container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base)
 
 
 def _last_end(container: InputContainer, stream: VideoStream) -> int | None:

@@ -32,6 +32,10 @@ NANOSECOND = Fraction(1, 10**9)
 """A moment given as a float may lie a little before the frame that it means."""
 
 
+SOUND_ONLY = 1.0
+"""Seconds that sound may go on after the picture before that is worth mentioning."""
+
+
 class SampledFrame(msgspec.Struct, frozen=True):
     """One sample: its number in the plan, its moment in seconds, the frame shown then (BGR, H x W x 3, uint8).
 
@@ -97,6 +101,11 @@ class Samples(Iterator[SampledFrame]):
         self._threads = threads
         self.strategy: Literal["selective", "sequential"] = "selective"
         self._damage = Damage()
+        if self.info.duration and self.info.claimed and self.info.claimed > self.info.duration + SOUND_ONLY:
+            self._damage.report(
+                f"the picture ends early: the file says it lasts {self.info.claimed:.1f} s",
+                self.info.duration,
+            )
         self._samples = self._picture() if self.method == "image" else self._frames()
 
     def __next__(self) -> SampledFrame:

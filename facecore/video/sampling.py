@@ -12,6 +12,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         duration: seconds; None when the file does not tell and the end cannot be found cheaply.
+        claimed: seconds that the whole file says it lasts, sound included; None when it does not say.
         width, height: pixels as shown, after rotation and with square pixels.
         fps: average frames a second; 0 when the file does not tell.
         codec: FFmpeg's name of the decoder.
@@ -20,6 +21,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     duration: float | None
+    claimed: float | None = None
     width: int
     height: int
     fps: float
