@@ -45,6 +45,15 @@ async def status(request: web.Request) -> web.Response:
     return _json(_status(await _job(request)))
 
 
+@routes.get("/faces/jobs/{job_id}/faces/{face_id}/thumbnail")
+async def thumbnail(request: web.Request) -> web.Response:
+    state = await _job(request)
+    picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])
+    if picture is None:
+        return problem(404, f"Job {state.job_id} has no face {request.match_info['face_id']!r}.")
+    return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+
+
 @routes.post("/faces/jobs/{job_id}/cancel")
 async def cancel(request: web.Request) -> web.Response:
     state = await _job(request)

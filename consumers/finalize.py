@@ -13,7 +13,8 @@ from consumers import outcomes
 from consumers.outcomes import FrameOutcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
-from facecore.people import People, describe, gather
+from facecore.description import describe
+from facecore.people import People, gather
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask
 from schemas.observations import FrameFaces
@@ -91,7 +92,11 @@ class FinalizeStage:
         body = await asyncio.to_thread(_result, job, people, task.emotions)
         keep = job.request.parameters.cache_duration
         ended = await jobs.complete(
-            job_id, body, _summary(body), self._service.settings.cache_ttl if keep is None else keep
+            job_id,
+            body,
+            _summary(body),
+            self._service.settings.cache_ttl if keep is None else keep,
+            await self._thumbnails(job_id, people),
         )
         log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()
@@ -100,6 +105,14 @@ class FinalizeStage:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
         message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.frames, message),))
+
+    async def _thumbnails(self, job_id: str, people: People) -> dict[str, bytes]:
+        if not people.persons:
+            return {}
+        key = self._service.names.job(job_id).portraits
+        portraits = [person.best.portrait for person in people.persons]
+        stored = cast("list[bytes | None]", await self._service.redis.hmget(key, portraits))
+        return {f"face_{number}": picture for number, picture in enumerate(stored) if picture is not None}
 
     async def _read(self, job_id: str) -> Job | None:
         """None when the job has ended or is gone."""
@@ -163,7 +176,12 @@ def _result(job: Job, people: People, emotions: Sequence[str | None] | None) -> 
     )
     return ResultBody(
         status="completed",
-        faces=describe(people, emotions, job.request.parameters.detect_demographics),
+        faces=describe(
+            people,
+            emotions,
+            demographics=job.request.parameters.detect_demographics,
+            frames=len(job.frames),
+        ),
         metadata=metadata,
     )
 

@@ -1,30 +1,15 @@
-"""From the faces of all frames to the people of a job: filter, cluster, choose, describe."""
+"""From the faces of all frames to the people of a job: filter, cluster, choose."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facecore.clustering import Detections, cluster, representative
-from facecore.quality import composite, pose_class
+from facecore.quality import composite
 from schemas.observations import FrameFaces, ObservedFace
-from schemas.results import (
-    BoundingBox,
-    Demographics,
-    Detection,
-    Face,
-    Landmarks,
-    Occlusion,
-    PoseAngles,
-    Quality,
-    QualityComponents,
-    Rejected,
-)
-
-GENDER_SURE = 0.8
-"""Mean probability over a person's detections below which no gender is told."""
+from schemas.results import Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +92,6 @@ def gather(
     )
 
 
-def describe(people: People, emotions: Sequence[str | None] | None, demographics: bool) -> list[Face]:
-    """The result's faces.
-
-    Args:
-        emotions: one a person, or None when they were not looked at.
-        demographics: whether age, gender and emotion were asked for.
-    """
-    told = emotions or [None] * len(people.persons)
-    return [
-        Face(
-            face_id=f"face_{number}",
-            embedding=_unit(person.best.face),
-            demographics=_demographics(person, emotion) if demographics else None,
-            detections=[_detection(sighting) for sighting in person.sightings],
-            representative_detection=_detection(person.best),
-        )
-        for number, (person, emotion) in enumerate(zip(people.persons, told, strict=True))
-    ]
-
-
 def _columns(seen: Sequence[Sighting]) -> Detections:
     return Detections(
         embeddings=np.frombuffer(b"".join(s.face.embedding for s in seen), np.dtype("<f4"))
@@ -150,75 +115,3 @@ def _persons(seen: Sequence[Sighting], columns: Detections, labels: NDArray[np.i
         rank = (-len(members), -float(columns.quality[best]), int(members[0]))
         found.append((rank, Person([seen[i] for i in members], seen[best])))
     return [person for _, person in sorted(found, key=lambda item: item[0])]
-
-
-def _unit(face: ObservedFace) -> list[float]:
-    vector = np.frombuffer(face.embedding, np.dtype("<f4")).astype(np.float64)
-    return [round(float(x), 7) for x in vector / np.linalg.norm(vector)]
-
-
-def _demographics(person: Person, emotion: str | None) -> Demographics:
-    """Age is the median over the person's detections, gender their mean, each weighted by quality."""
-    faces = [s.face for s in person.sightings]
-    ages = [(f.age, composite(f.quality)) for f in faces if f.age is not None]
-    males = [(f.male, composite(f.quality)) for f in faces if f.male is not None]
-    return Demographics(
-        age=round(_weighted_median(ages)) if ages else None,
-        gender=_gender(males),
-        emotion=emotion,
-    )
-
-
-def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
-    ordered = sorted(values)
-    half = sum(weight for _, weight in ordered) / 2
-    passed = 0.0
-    for value, weight in ordered:
-        passed += weight
-        if passed >= half:
-            return value
-    return ordered[-1][0]
-
-
-def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:
-    weights = sum(weight for _, weight in values)
-    if not weights:
-        return None
-    male = sum(value * weight for value, weight in values) / weights
-    if male >= GENDER_SURE:
-        return "M"
-    return "F" if male <= 1 - GENDER_SURE else None
-
-
-def _detection(sighting: Sighting) -> Detection:
-    face, q = sighting.face, sighting.face.quality
-    x_min, y_min, x_max, y_max = (round(v) for v in face.box)
-    points = [round(v) for v in face.landmarks]
-    return Detection(
-        frame_index=sighting.frame.index,
-        timestamp=round(sighting.frame.timestamp, 6),
-        bbox=BoundingBox(x_min, y_min, x_max, y_max),
-        confidence=round(face.confidence, 4),
-        quality=Quality(
-            round(composite(q), 4),
-            QualityComponents(
-                round(q.size, 4), round(q.pose, 4), round(q.occlusion, 4), round(q.sharpness, 4)
-            ),
-        ),
-        pose=pose_class(face.angles),
-        pose_angles=PoseAngles(
-            round(face.angles.yaw, 1), round(face.angles.pitch, 1), round(face.angles.roll, 1)
-        ),
-        landmarks=Landmarks(
-            (points[0], points[1]),
-            (points[2], points[3]),
-            (points[4], points[5]),
-            (points[6], points[7]),
-            (points[8], points[9]),
-        ),
-        enhanced=face.enhanced,
-        occlusion=Occlusion(
-            occluded=(face.occlusion_probability or 0.0) > 0.5,
-            probability=round(face.occlusion_probability or 0.0, 4),
-        ),
-    )

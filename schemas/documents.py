@@ -18,6 +18,7 @@ def openapi() -> dict[str, Any]:
     _, components = _components("#/components/schemas/{name}", REST)
     _add_spellings(components)
     job = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    face = job | {"name": "face_id"}
     listing = [
         {
             "name": "limit",
@@ -43,6 +44,8 @@ def openapi() -> dict[str, Any]:
         "parameters": [job],
         "responses": _answers({204: None}, 404, 409, 503),
     }
+    thumbnail = _operation("The best shot of a person", {200: None}, [job, face], 404, 503)
+    thumbnail["responses"]["200"] = {"description": "JPEG", "content": {"image/jpeg": {}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Faces", "version": VERSION, "description": "Finds the people in a video."},
@@ -57,6 +60,7 @@ def openapi() -> dict[str, Any]:
             "/faces/jobs/{job_id}/results": {
                 "get": _operation("The people", {200: "JobResult", 304: None}, [job], 404, 409, 503)
             },
+            "/faces/jobs/{job_id}/faces/{face_id}/thumbnail": {"get": thumbnail},
             "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [], 503)},
         },
         "components": {"schemas": components},

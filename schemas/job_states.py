@@ -94,6 +94,11 @@ class JobReader:
         body, type_, etag = cast("list[bytes]", await self._redis.hmget(key, ["body", "type", "etag"]))
         return StoredResult(body, type_.decode(), etag.decode()) if body else None
 
+    async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
+        """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
+        key = self._names.job(state.alias or state.job_id).result
+        return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
+
     async def _fields(self, job_id: str) -> dict[str, bytes | None]:
         values = await self._redis.hmget(self._names.job(job_id).metadata, list(_FIELDS))
         return dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))

@@ -19,8 +19,10 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
 import hashlib
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -142,15 +144,22 @@ class Jobs:
         return False  # the key changes hands faster than we can look: do the work ourselves
 
     async def complete(
-        self, job_id: str, body: results.ResultBody, summary: results.ResultSummary, keep: float
+        self,
+        job_id: str,
+        body: results.ResultBody,
+        summary: results.ResultSummary,
+        keep: float,
+        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
     ) -> bool:
         """Stores the result and ends the job. False: the job had ended already; its result stands.
 
         Args:
+            thumbnails: face id to JPEG.
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
         """
         encoded = msgspec.json.encode(body)
-        stored = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
+        stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
+        stored |= {f"thumbnail:{face_id}": picture for face_id, picture in thumbnails.items()}
         if not await self._redis.hexists(self._names.job(job_id).metadata, "ended"):
             await self._redis.hset(self._names.job(job_id).result, mapping=cast("dict[Any, Any]", stored))
         return await self._end(job_id, "completed", keep, {"summary": msgspec.json.encode(summary)})

@@ -73,12 +73,31 @@ class Demographics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     emotion: str | None = None
 
 
+class Appearance(msgspec.Struct, frozen=True):
+    """Seconds of the first and the last of the samples in a row that show a person (an addition)."""
+
+    start: float
+    end: float
+
+
+class Nearest(msgspec.Struct, frozen=True):
+    """The most similar other face and its cosine similarity (an addition)."""
+
+    face_id: str
+    similarity: float
+
+
 class Face(msgspec.Struct, frozen=True, kw_only=True):
     face_id: str
     embedding: list[float]  # 512, length 1
     demographics: Demographics | None
     detections: list[Detection]
     representative_detection: Detection
+    # Additions
+    appearances: list[Appearance]
+    share: float  # of the analysed frames
+    cohesion: float  # mean cosine similarity of the detections to their mean
+    nearest: Nearest | None
 
 
 class FailedFrame(msgspec.Struct, frozen=True):

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from facecore.people import describe, gather
+from facecore.description import describe as describe_people
+from facecore.people import People, gather
 from schemas.observations import FrameFaces
+from schemas.results import Face
 from tests.facecore.faces import face, frame, person
 
 
@@ -16,6 +18,10 @@ def people_in(frames: list[FrameFaces], **parameters: Any):  # type: ignore[no-u
         "threshold": 0.6, "deduplicate": True, "sampling_interval": 1.0, "min_quality": 0.0, "max_faces": 50,
     }  # fmt: skip
     return gather(frames, **{**defaults, **parameters})
+
+
+def describe(people: People, emotions: list[str | None] | None, demographics: bool) -> list[Face]:
+    return describe_people(people, emotions, demographics=demographics, frames=6)
 
 
 def two_people() -> list[FrameFaces]:
@@ -89,3 +95,18 @@ def test_a_gender_that_would_be_a_guess_is_left_out() -> None:
     frames = [frame(i, [face(person(0), male=male)]) for i, male in enumerate([0.9, 0.3])]
     (only,) = describe(people_in(frames), None, demographics=True)
     assert only.demographics is not None and only.demographics.gender is None
+
+
+def test_appearances_join_samples_in_a_row() -> None:
+    seen = (0, 1, 2, 5, 7, 8)
+    frames = [frame(i, [face(person(0), x=100)] if i in seen else []) for i in range(9)]
+    (only,) = describe(people_in(frames), None, demographics=True)
+    assert [(a.start, a.end) for a in only.appearances] == [(0.0, 2.0), (5.0, 5.0), (7.0, 8.0)]
+    assert only.share == 1.0 and only.cohesion == pytest.approx(1.0) and only.nearest is None
+
+
+def test_the_nearest_other_person_is_named() -> None:
+    one, near, far = person(0), person(0, 3.0), person(1)
+    faces = describe(people_in([frame(0, [face(one, x=0), face(near, x=300), face(far, x=600)])]), None, True)
+    assert faces[0].nearest is not None and faces[0].nearest.face_id == "face_1"
+    assert faces[0].nearest.similarity == pytest.approx(1 / math.hypot(1, 3), abs=0.1)

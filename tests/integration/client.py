@@ -45,6 +45,9 @@ class Service:
             )
         )
 
+    def delete(self, path: str) -> Answer:
+        return _ask(urllib.request.Request(self.url + path, method="DELETE"))
+
     def submit(self, body: Any) -> str:
         answer = self.post("/faces/analyze", body)
         assert answer.status == 202, answer

@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from tests.integration.client import Service, without_times
 
 
@@ -150,6 +153,30 @@ def test_enhancement_without_a_frame_server_says_so(service: Service, six_people
     assert len(result["faces"]) == 6
     assert report["enhanced_faces"] == 0 and report["requested_frames"] == report["kept_frames"] > 0
     assert list(report["reasons"]) == ["no Frame Server is configured (FRAME_SERVER_URL)"]
+
+
+def test_every_person_has_a_thumbnail(service: Service, six_people: Path) -> None:
+    job_id = service.submit({"video_path": str(six_people)})
+    service.ended(job_id)
+    for number in range(6):
+        answer = service.get(f"/faces/jobs/{job_id}/faces/face_{number}/thumbnail")
+        assert answer.status == 200 and answer.headers["Content-Type"] == "image/jpeg"
+        image = cv2.imdecode(np.frombuffer(answer.body, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None and 32 <= image.shape[0] <= 256
+    assert service.get(f"/faces/jobs/{job_id}/faces/face_6/thumbnail").status == 404
+
+
+def test_a_job_can_be_cancelled_listed_and_forgotten(service: Service, six_people: Path) -> None:
+    parameters = {"sampling_interval": 0.5, "min_confidence": 0.55}
+    job_id = service.submit({"video_path": str(six_people), "parameters": parameters})
+    assert service.delete(f"/faces/jobs/{job_id}").status == 409
+    assert service.post(f"/faces/jobs/{job_id}/cancel", b"").json["status"] == "cancelled"
+    assert service.post(f"/faces/jobs/{job_id}/cancel", b"").status == 409
+    assert service.get(f"/faces/jobs/{job_id}/results").status == 409
+    assert job_id in [job["job_id"] for job in service.get("/faces/jobs?status=cancelled").json["jobs"]]
+    assert service.delete(f"/faces/jobs/{job_id}").status == 204
+    assert service.get(f"/faces/jobs/{job_id}/status").status == 404
+    assert service.get("/faces/jobs?limit=many").json["field"] == "limit"
 
 
 def test_results_can_be_asked_for_conditionally(service: Service, six_people: Path) -> None:

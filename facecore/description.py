@@ -1,0 +1,169 @@
+"""The people of a job as its result tells of them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facecore.people import People, Person, Sighting
+from facecore.quality import composite, pose_class
+from schemas.results import (
+    Appearance,
+    BoundingBox,
+    Demographics,
+    Detection,
+    Face,
+    Landmarks,
+    Nearest,
+    Occlusion,
+    PoseAngles,
+    Quality,
+    QualityComponents,
+)
+
+GENDER_SURE = 0.8
+"""Mean probability over a person's detections below which no gender is told."""
+BLOCK = 4096
+"""Rows of similarities held at a time."""
+
+
+def describe(
+    people: People, emotions: Sequence[str | None] | None, *, demographics: bool, frames: int
+) -> list[Face]:
+    """The result's faces.
+
+    Args:
+        emotions: one a person, or None when they were not looked at.
+        demographics: whether age, gender and emotion were asked for.
+        frames: how many frames were analysed.
+    """
+    told = emotions or [None] * len(people.persons)
+    nearest = _nearest(people)
+    return [
+        Face(
+            face_id=f"face_{number}",
+            embedding=[round(float(x), 7) for x in _unit([person.best])[0]],
+            demographics=_demographics(person, emotion) if demographics else None,
+            detections=[_detection(sighting) for sighting in person.sightings],
+            representative_detection=_detection(person.best),
+            appearances=_appearances(person),
+            share=round(len({s.frame.index for s in person.sightings}) / frames, 4),
+            cohesion=_cohesion(person),
+            nearest=nearest[number],
+        )
+        for number, (person, emotion) in enumerate(zip(people.persons, told, strict=True))
+    ]
+
+
+def _unit(sightings: Sequence[Sighting]) -> NDArray[np.float64]:
+    """(n, 512), every row of length 1."""
+    vectors = np.frombuffer(b"".join(s.face.embedding for s in sightings), np.dtype("<f4"))
+    vectors = vectors.reshape(len(sightings), -1).astype(np.float64)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def _appearances(person: Person) -> list[Appearance]:
+    """Ranges of time over samples in a row that show the person."""
+    ranges: list[list[Sighting]] = []
+    for sighting in person.sightings:
+        if ranges and sighting.frame.index - ranges[-1][-1].frame.index <= 1:
+            ranges[-1].append(sighting)
+        else:
+            ranges.append([sighting])
+    return [
+        Appearance(round(seen[0].frame.timestamp, 6), round(seen[-1].frame.timestamp, 6)) for seen in ranges
+    ]
+
+
+def _cohesion(person: Person) -> float:
+    """Mean cosine similarity of the person's faces to their mean."""
+    faces = _unit(person.sightings)
+    centre = faces.mean(axis=0)
+    return round(float((faces @ centre).mean() / np.linalg.norm(centre)), 4)
+
+
+def _nearest(people: People) -> list[Nearest | None]:
+    """For each person the other one with the most similar best shot, for review; None when there is no other."""
+    count = len(people.persons)
+    if count < 2:
+        return [None] * count
+    faces = _unit([person.best for person in people.persons])
+    found: list[Nearest | None] = []
+    for start in range(0, count, BLOCK):
+        similar = faces[start : start + BLOCK] @ faces.T
+        rows = np.arange(len(similar))
+        similar[rows, start + rows] = -1.0  # not the person himself
+        closest = similar.argmax(axis=1)
+        found += [
+            Nearest(f"face_{other}", round(float(similar[row, other]), 4))
+            for row, other in enumerate(closest)
+        ]
+    return found
+
+
+def _demographics(person: Person, emotion: str | None) -> Demographics:
+    """Age is the median over the person's detections, gender their mean, each weighted by quality."""
+    faces = [s.face for s in person.sightings]
+    ages = [(f.age, composite(f.quality)) for f in faces if f.age is not None]
+    males = [(f.male, composite(f.quality)) for f in faces if f.male is not None]
+    return Demographics(
+        age=round(_weighted_median(ages)) if ages else None,
+        gender=_gender(males),
+        emotion=emotion,
+    )
+
+
+def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
+    ordered = sorted(values)
+    half = sum(weight for _, weight in ordered) / 2
+    passed = 0.0
+    for value, weight in ordered:
+        passed += weight
+        if passed >= half:
+            return value
+    return ordered[-1][0]
+
+
+def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:
+    weights = sum(weight for _, weight in values)
+    if not weights:
+        return None
+    male = sum(value * weight for value, weight in values) / weights
+    if male >= GENDER_SURE:
+        return "M"
+    return "F" if male <= 1 - GENDER_SURE else None
+
+
+def _detection(sighting: Sighting) -> Detection:
+    face, q = sighting.face, sighting.face.quality
+    x_min, y_min, x_max, y_max = (round(v) for v in face.box)
+    points = [round(v) for v in face.landmarks]
+    return Detection(
+        frame_index=sighting.frame.index,
+        timestamp=round(sighting.frame.timestamp, 6),
+        bbox=BoundingBox(x_min, y_min, x_max, y_max),
+        confidence=round(face.confidence, 4),
+        quality=Quality(
+            round(composite(q), 4),
+            QualityComponents(
+                round(q.size, 4), round(q.pose, 4), round(q.occlusion, 4), round(q.sharpness, 4)
+            ),
+        ),
+        pose=pose_class(face.angles),
+        pose_angles=PoseAngles(
+            round(face.angles.yaw, 1), round(face.angles.pitch, 1), round(face.angles.roll, 1)
+        ),
+        landmarks=Landmarks(
+            (points[0], points[1]),
+            (points[2], points[3]),
+            (points[4], points[5]),
+            (points[6], points[7]),
+            (points[8], points[9]),
+        ),
+        enhanced=face.enhanced,
+        occlusion=Occlusion(
+            occluded=(face.occlusion_probability or 0.0) > 0.5,
+            probability=round(face.occlusion_probability or 0.0, 4),
+        ),
+    )
