@@ -1,0 +1,131 @@
+"""Completion: tells the server what became of messages, many in one round trip, until it has heard."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from consumers.runtime import scripts
+from consumers.runtime.connection import group_missing, insist, passes
+from consumers.runtime.leases import Batch, Leases
+from consumers.runtime.metrics import StageMetrics
+from consumers.runtime.scripts import Call
+from consumers.runtime.stage import Delivery
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 500
+"""Calls in one pipeline: the answers of a few thousand would keep the event loop busy for too long."""
+WAITING = 2000
+"""Finished messages that may wait for the server before handlers have to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What the server is to be told about one message.
+
+    Attributes:
+        final: the message was done; otherwise it has failed, and this is its retry or its dead letter.
+        fallback: what to tell when the server refuses the call for good.
+    """
+
+    delivery: Delivery[Any]
+    batch: Batch
+    call: Call
+    final: bool
+    fallback: Call | None = None
+
+
+class Completer:
+    """Args: failed: makes a retry or a dead letter of a message whose completion the server refuses."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        leases: Leases,
+        metrics: StageMetrics,
+        failed: Callable[[Delivery[Any], Batch, Exception], Settlement],
+    ) -> None:
+        self._redis = redis
+        self._leases = leases
+        self._metrics = metrics
+        self._failed = failed
+        self._waiting: list[Settlement] = []
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._room.set()
+        self._empty.set()
+
+    def put(self, settlements: list[Settlement]) -> None:
+        for settlement in settlements:
+            self._leases.settle(settlement.delivery.entry_id)
+        self._waiting += settlements
+        if self._waiting:
+            self._some.set()
+            self._empty.clear()
+        if len(self._waiting) >= WAITING:
+            self._room.clear()
+
+    async def room(self) -> None:
+        """Waits while the server is too far behind."""
+        await self._room.wait()
+
+    async def flushed(self) -> None:
+        """Waits until the server has been told everything."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        while True:
+            await self._some.wait()
+            now, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            left = await insist("completing", self._flush, now)
+            self._waiting = left + self._waiting
+            if len(self._waiting) < WAITING:
+                self._room.set()
+            if not self._waiting:
+                self._some.clear()
+                self._empty.set()
+
+    async def _flush(self, settlements: list[Settlement]) -> list[Settlement]:
+        """Returns what is still to be told. Telling twice is harmless: the second time nobody owns the entry."""
+        answers = await scripts.run_all(self._redis, [settlement.call for settlement in settlements])
+        left: list[Settlement] = []
+        away: ResponseError | None = None
+        for settlement, answer in zip(settlements, answers, strict=True):
+            if isinstance(answer, int):
+                self._settled(settlement, answer)
+            elif group_missing(answer):
+                self._settled(settlement, scripts.LOST)
+            elif passes(answer):
+                away = answer
+                left.append(settlement)
+            elif settlement.final:
+                log.error("completion refused", entry=settlement.delivery.entry_id, error=str(answer))
+                left.append(self._failed(settlement.delivery, settlement.batch, answer))
+            elif settlement.fallback is not None:
+                log.error("burial refused", entry=settlement.delivery.entry_id, error=str(answer))
+                left.append(replace(settlement, call=settlement.fallback, fallback=None))
+            else:
+                raise answer
+        if away is not None:
+            log.warning("server away", doing="completing", error=str(away), messages=len(left))
+            await asyncio.sleep(0.1)
+        return left
+
+    def _settled(self, settlement: Settlement, answer: int) -> None:
+        metrics = self._metrics
+        if answer == scripts.LOST:
+            metrics.leases_lost.inc()
+            log.warning("lease lost", entry=settlement.delivery.entry_id, doing="completing")
+        elif settlement.final:
+            metrics.processed.inc()
+            if answer == scripts.DUPLICATE:
+                metrics.duplicates.inc()
+            elif answer == scripts.DROPPED:
+                metrics.dropped.inc()
+        self._leases.release(settlement.delivery.entry_id, settlement.batch)

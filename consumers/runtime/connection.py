@@ -1,0 +1,124 @@
+"""Connections: how to reach a server, whether it can be trusted with work, which of its errors pass."""
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BLOCK = 2.0
+"""Seconds that a read waits on the server: short, since 6.2 does not wake a reader whose stream was flushed."""
+PATIENCE = 600.0
+"""Seconds that a server may be away before a worker gives up and lets its supervisor start it anew."""
+SLOWEST_RETRY = 2.0
+
+_PASSES = re.compile(
+    r"(?:^|-)(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
+)
+_NO_GROUP = re.compile(r"(?:^|-)NOGROUP\b|consumer group this client was blocked on|stream key no longer")
+
+Answer = TypeVar("Answer")
+Arguments = TypeVarTuple("Arguments")
+
+
+class ServerError(Exception):
+    """The server cannot be used; the text says why."""
+
+
+def connect(url: str, *, blocking: bool = False) -> Redis:
+    """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs that answers in bytes.
+
+    Args:
+        blocking: for reads that wait on the server: the socket waits longer than they do.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_connect_timeout=5.0,
+        socket_timeout=LONGEST_BLOCK + 8.0 if blocking else 8.0,
+        socket_keepalive=True,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
+    )
+
+
+async def check_server(redis: Redis) -> str:
+    """Name and version of the server.
+
+    Raises:
+        ServerError: it cannot be reached, is too old, or evicts keys when its memory is full.
+    """
+    try:
+        about = await redis.info()
+    except (RedisError, OSError) as error:
+        raise ServerError(f"cannot reach the server: {error}") from error
+    name = "valkey" if "valkey_version" in about else "redis"
+    version = str(about.get("valkey_version") or about["redis_version"])
+    if name == "redis" and tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
+        raise ServerError(
+            f"the server is redis {version}; streams are claimed with commands of 6.2 and later"
+        )
+    policy = str(about.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise ServerError(
+            f"the server's maxmemory-policy is {policy}: when memory runs out it would drop queued work "
+            "without a word; set maxmemory-policy to noeviction"
+        )
+    return f"{name} {version}"
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same call may succeed a moment later: failover, restart, full memory, lost connection."""
+    if isinstance(error, ConnectionError | TimeoutError | OSError):
+        return True
+    return isinstance(error, ResponseError) and code(error, _PASSES)
+
+
+def group_missing(error: BaseException) -> bool:
+    """Whether the error says that the stream or its consumer group is gone."""
+    return isinstance(error, ResponseError) and code(error, _NO_GROUP)
+
+
+def code(error: ResponseError, pattern: re.Pattern[str]) -> bool:
+    """6.2 buries the code of an error inside a script in the text; redis-py strips some codes in front."""
+    kind = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "TryAgainError": "TRYAGAIN"}
+    told = kind.get(type(error).__name__, "")
+    return bool(pattern.search(told) or pattern.search(str(error)))
+
+
+async def insist(
+    what: str, call: Callable[[*Arguments], Awaitable[Answer]], *arguments: *Arguments
+) -> Answer:
+    """Calls until the server answers; errors that do not pass are raised at once.
+
+    Raises:
+        RedisError: the server was away for longer than `PATIENCE`.
+    """
+    deadline, pause = asyncio.get_running_loop().time() + PATIENCE, 0.05
+    while True:
+        try:
+            return await call(*arguments)
+        except (RedisError, OSError) as error:
+            if not passes(error) or asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("server away", doing=what, error=str(error) or type(error).__name__)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, SLOWEST_RETRY)
+
+
+async def ensure_group(redis: Redis, stream: str, group: str) -> bool:
+    """Creates a consumer group that reads the stream from its beginning; False: it was there."""
+    try:
+        await redis.xgroup_create(stream, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+        return False
+    return True

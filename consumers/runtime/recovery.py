@@ -1,0 +1,91 @@
+"""Recovery: takes over what workers have let go of: their lease has run out."""
+
+import asyncio
+import contextlib
+import random
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from consumers.runtime import scripts
+from consumers.runtime.connection import group_missing, insist
+from consumers.runtime.handling import SUSPICIOUS, Entry, Handling
+from consumers.runtime.metrics import StageMetrics
+from consumers.runtime.scripts import Owner
+from consumers.runtime.stage import Fields, Stage
+
+log = structlog.get_logger(__name__)
+
+LOOK_AT = 200
+"""Pending entries that one script call looks at."""
+START = b"-"
+
+
+class Recovery:
+    """Claims at most half of what could start, so that poison does not keep fresh work waiting."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        stage: Stage,
+        owner: Owner,
+        lease: float,
+        handling: Handling,
+        metrics: StageMetrics,
+    ) -> None:
+        self._redis = redis
+        self._stage = stage
+        self._owner = owner
+        self._lease = lease
+        self._handling = handling
+        self._metrics = metrics
+        self._suspicious = max(2, min(SUSPICIOUS, stage.max_attempts))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._sweep(stop)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._lease / 3 * random.uniform(0.8, 1.2)):
+                    await stop.wait()
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
+        """Once through all pending entries, as fast as handlers get free."""
+        cursor = START
+        while not stop.is_set():
+            await self._handling.wait_free()
+            if stop.is_set():
+                return
+            try:
+                cursor, entries, gone = await insist("recovering", self._claim, cursor)
+            except ResponseError as error:
+                if group_missing(error):
+                    return  # the reader creates it
+                raise
+            if gone:
+                self._metrics.gone.inc(len(gone))
+                log.error("entries gone", ids=[entry_id.decode() for entry_id in gone[:20]], count=len(gone))
+            if entries:
+                self._metrics.recovered.inc(len(entries))
+                log.warning("recovered", stage=self._stage.name, messages=len(entries))
+                self._handling.accept(entries)
+            if cursor == START:
+                return
+
+    async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes]]:
+        call = scripts.recover(
+            self._owner,
+            self._lease,
+            cursor,
+            max(1, self._handling.free * self._stage.batch_size // 2),
+            suspicious=self._suspicious,
+            suspects=0 if self._handling.suspects else 1,
+            look_at=LOOK_AT,
+        )
+        cursor, claimed, gone = await scripts.run(self._redis, call)
+        return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], gone
+
+
+def _fields(flat: list[Any]) -> Fields:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,29 @@
+-- Put in front of every script: what several of them do.
+-- A message in ARGV is the number of fields and values, then field, value, field, value, ...
+
+-- Whether the consumer still owns the entry; an acknowledgement alone does not ask.
+local function owns(stream, group, consumer, id)
+  return #redis.call('XPENDING', stream, group, id, id, 1, consumer) == 1
+end
+
+-- The message at ARGV[at] goes to a stream; returns where the next message is.
+local function append(stream, at)
+  local last = at + tonumber(ARGV[at])
+  redis.call('XADD', stream, '*', unpack(ARGV, at + 1, last))
+  return last + 1
+end
+
+local function acknowledge(stream, group, id)
+  redis.call('XACK', stream, group, id)
+  redis.call('XDEL', stream, id)
+end
+
+-- Fan-in: when all units of a record have an outcome, the message at ARGV[at] follows, once.
+local function close(record, outcomes, stream, at)
+  local units = tonumber(redis.call('HGET', record, 'units'))
+  if units and redis.call('HLEN', outcomes) >= units and redis.call('HSETNX', record, 'finalized', '1') == 1 then
+    append(stream, at)
+    return 1
+  end
+  return 0
+end
