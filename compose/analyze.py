@@ -220,22 +220,21 @@ def _table(result: JobResult) -> Table:
     metadata = result.metadata
     table = Table(
         title=Text(Path(metadata.video_path).name),
+        pad_edge=False,
         caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, "
-        f"{metadata.total_detections} detections, {metadata.processing_time_seconds:.1f} s, "
-        f"models: {metadata.model}",
+        f"{metadata.total_detections} detections; seconds; model pack {metadata.model}",
     )
-    for name in ("person", "seen", "from", "to", "best at", "quality", "pose", "age", "gender", "emotion"):
-        table.add_column(
-            name, justify="right" if name in ("seen", "from", "to", "best at", "quality", "age") else "left"
-        )
+    for name in ("person", "seen", "from", "to", "best", "quality", "pose", "age", "gender", "emotion"):
+        right = name in ("seen", "from", "to", "best", "quality", "age")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for face in result.faces:
         best, told = face.representative_detection, face.demographics
         table.add_row(
             face.face_id,
             str(len(face.detections)),
-            f"{face.detections[0].timestamp:.1f} s",
-            f"{face.detections[-1].timestamp:.1f} s",
-            f"{best.timestamp:.1f} s",
+            f"{face.detections[0].timestamp:.1f}",
+            f"{face.detections[-1].timestamp:.1f}",
+            f"{best.timestamp:.1f}",
             f"{best.quality.composite:.2f}",
             best.pose,
             str(told.age) if told and told.age is not None else "",

@@ -64,6 +64,27 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("jobs", nargs="+", metavar="JOB_ID")
         command.set_defaults(run=_jobs, action=action)
 
+    dead = commands.add_parser("dead", help="messages that were given up, on the server of REDIS_URL")
+    actions = dead.add_subparsers(required=True, metavar="ACTION")
+    for action, told in (
+        ("list", "oldest first"), ("show", "all that is known of a letter"), ("replay", "send again"),
+        ("drop", "delete for good"),
+    ):  # fmt: skip
+        command = actions.add_parser(action, help=told)
+        command.add_argument("--reason", metavar="TEXT", help="letters whose reason contains this")
+        if action == "list":
+            command.add_argument("--json", action="store_true")
+        else:
+            command.add_argument("letters", nargs="*", metavar="LETTER")
+            command.add_argument("--all", action="store_true")
+        command.set_defaults(run=_dead, action=action)
+
+    doctor = commands.add_parser(
+        "doctor", help="is all there that the service needs, and how do its queues stand"
+    )
+    doctor.add_argument("--json", action="store_true")
+    doctor.set_defaults(run=_doctor)
+
     models = commands.add_parser("models", help="the model packs on this machine")
     actions = models.add_subparsers(required=True, metavar="ACTION")
     for action, told in (
@@ -105,6 +126,20 @@ def _jobs(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return run("list", (), arguments.limit, arguments.json)
     return run(arguments.action, arguments.jobs, 0, False)
+
+
+def _dead(arguments: argparse.Namespace) -> int:
+    from compose.dead import run
+
+    if arguments.action == "list":
+        return run("list", (), arguments.reason, False, arguments.json)
+    return run(arguments.action, arguments.letters, arguments.reason, arguments.all, False)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from compose.doctor import run
+
+    return run(arguments.json)
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -48,14 +48,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
     parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     stages = parser.parse_args().stages
+    status = 0
     try:
         settings = Settings.from_env()
         configure_logs(settings)
         uvloop.run(_run(settings, stages))
-    except (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable) as error:
-        sys.stderr.write(f"faces {' '.join(stages)}: {error}\n")
-        return CANNOT_START
-    return 0
+    except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable) as errors:
+        for error in errors.exceptions:
+            sys.stderr.write(f"faces {' '.join(stages)}: {error}\n")
+        status = CANNOT_START
+    return status
 
 
 async def _run(settings: Settings, stages: Sequence[str]) -> None:

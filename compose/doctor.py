@@ -1,0 +1,122 @@
+"""``faces doctor``: whether everything that the service needs is there, and how its queues stand."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+from rich.console import Console
+from rich.text import Text
+
+from consumers.runtime.connection import ServerError, check_server, connect
+from models import fetch
+from schemas import workers
+from schemas.names import Names
+from schemas.settings import Settings, SettingsError
+
+GROUPS = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
+OLD = 600.0
+"""Seconds after which an entry that still waits is worth a word."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Attributes:
+    about: what was looked at.
+    well: False when somebody has to do something.
+    told: what was seen.
+    """
+
+    about: str
+    well: bool
+    told: str
+
+
+def run(as_json: bool) -> int:
+    """The exit status: 0 when all is well."""
+    try:
+        findings = asyncio.run(_examine(Settings.from_env()))
+    except SettingsError as error:
+        findings = [Finding("settings", False, str(error))]
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+    else:
+        console = Console()
+        for finding in findings:
+            console.print(
+                Text("ok  " if finding.well else "BAD ", "green" if finding.well else "red"), end=""
+            )
+            console.print(Text(f"{finding.about}: {finding.told}"))
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+async def _examine(settings: Settings) -> list[Finding]:
+    findings = [*_models(settings), *_roots(settings)]
+    redis = connect(settings.redis_url)
+    try:
+        server = await check_server(redis)
+        memory = cast("dict[str, Any]", await redis.info("memory"))
+        most = int(memory.get("maxmemory", 0))
+        used = f"{memory['used_memory'] / 1e6:.1f} MB" + (f" of {most / 1e6:.0f} MB" if most else "")
+        findings.append(
+            Finding("server", not most or memory["used_memory"] < 0.9 * most, f"{server}, {used}")
+        )
+        findings += await _streams(redis, Names(settings.prefix))
+    except (ServerError, RedisError) as error:
+        findings.append(Finding("server", False, str(error)))
+    finally:
+        await redis.aclose()
+    return findings
+
+
+def _models(settings: Settings) -> list[Finding]:
+    problems = fetch.verify(settings.pack, settings.models_path)
+    told = "; ".join(problems) or f"whole, in {settings.models_path}"
+    return [Finding(f"model pack {settings.pack}", not problems, told)]
+
+
+def _roots(settings: Settings) -> list[Finding]:
+    findings = []
+    for root in settings.roots:
+        readable = Path(root).exists() and os.access(root, os.R_OK)
+        findings.append(Finding(f"media root {root}", readable, "readable" if readable else "cannot be read"))
+    return findings
+
+
+async def _streams(redis: Redis, names: Names) -> list[Finding]:
+    alive = await workers.alive(redis, names)
+    findings = []
+    for stream, group in GROUPS.items():
+        findings.append(
+            await _stream(redis, getattr(names, stream), group, [w for w in alive if w.stage == group])
+        )
+    dead = int(await redis.xlen(names.dead))
+    findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
+    return findings
+
+
+async def _stream(redis: Redis, stream: str, group: str, alive: list[workers.WorkerInfo]) -> Finding:
+    length = int(await redis.xlen(stream))
+    try:
+        pending = cast("dict[str, Any]", await redis.xpending(stream, group))
+        consumers = cast("list[dict[str, Any]]", await redis.xinfo_consumers(stream, group))
+    except ResponseError:
+        return Finding(stream, not length, f"{length} entries and no consumer group yet")
+    held, names = int(pending["pending"]), {worker.consumer for worker in alive}
+    silent = [c["name"].decode() for c in consumers if c["pending"] and c["name"].decode() not in names]
+    oldest = await _age(redis, stream)
+    told = (
+        f"{len(alive)} workers, lag {length - held}, pending {held}"
+        + (f", oldest entry {oldest:.0f} s" if length else "")
+        + (f", held by workers not heard of: {', '.join(silent)}" if silent else "")
+    )
+    return Finding(stream, bool(alive) and not silent and oldest < OLD, told)
+
+
+async def _age(redis: Redis, stream: str) -> float:
+    first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
+    return time.time() - int(first[0][0].split(b"-")[0]) / 1000 if first else 0.0
