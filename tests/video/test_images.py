@@ -1,0 +1,108 @@
+"""Pictures are read as they are meant to be seen, and bombs are refused by their headers."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facecore.video import Interval, SourceError, Timestamps, open_source, probe
+from facecore.video.images import decode, encode, image_kind
+from tests.video.clips import number_in, numbered
+
+KINDS = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
+
+
+def encoded(extension: str, number: int = 1234) -> bytes:
+    done, data = cv2.imencode(extension, numbered(number))
+    assert done
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_a_source_of_one_frame(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture.mp4"  # by content, not by name
+    path.write_bytes(encoded(KINDS[kind]))
+    assert image_kind(path.read_bytes()) == kind
+    info = probe(path, max_pixels=10**6)
+    assert (info.width, info.height, info.frames, info.codec) == (192, 128, 1, kind.lower())
+    for plan in (Interval(2.0), Timestamps((1.0, 2.0))):
+        source = open_source(path, plan, max_pixels=10**6)
+        [frame] = source
+        assert (frame.index, frame.timestamp, number_in(frame.image)) == (0, 0.0, 1234)
+        assert (source.method, source.expected) == ("image", 1)
+    assert list(open_source(path, Interval(2.0), start_index=1, max_pixels=10**6)) == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    upright = numbered(4321)
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright, 1), 7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]  # fmt: skip
+    tags = (
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    )
+    plain = encode(np.ascontiguousarray(stored), 95)
+    tagged = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(tags) + 2) + tags + plain[2:]
+    image = decode(tagged)
+    assert image.shape == (128, 192, 3)
+    assert number_in(image) == 4321
+
+
+def test_encoding_keeps_the_picture() -> None:
+    image = numbered(77)
+    assert np.abs(decode(encode(image, 95)).astype(int) - image).mean() < 4
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\xff\xd8\xff", b"not a picture", b"\xff\xd8\xff\xe0" + bytes(1000)]
+)
+def test_garbage_is_refused(garbage: bytes) -> None:
+    with pytest.raises(SourceError, match="picture"):
+        decode(garbage)
+
+
+@pytest.mark.parametrize("extension", KINDS.values())
+def test_a_torn_picture_is_refused_or_shown_in_part(extension: str) -> None:
+    data = encoded(extension)
+    for length in (12, 30, 100, len(data) // 2):
+        try:
+            image = decode(data[:length])
+        except SourceError:
+            continue
+        assert image.shape == (128, 192, 3)
+
+
+def png_bomb(side: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(10_000_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def jpeg_bomb() -> bytes:
+    """A small start-of-frame segment in front, a huge one behind it."""
+    data = encoded(".jpg")
+    start = data.index(b"\xff\xc0")
+    huge = bytearray(data[start : start + 19])
+    huge[5:9] = struct.pack(">HH", 65500, 65500)
+    return data[: start + 19] + bytes(huge) + data[start + 19 :]
+
+
+def webp_bomb() -> bytes:
+    return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\xff" * 2
+
+
+@pytest.mark.parametrize("bomb", [png_bomb(100_000), png_bomb(20_000), jpeg_bomb(), webp_bomb()])
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path, bomb: bytes) -> None:
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(bomb)
+    with pytest.raises(SourceError, match=r"at most 100000000 are allowed \(FACES_MAX_PIXELS\)"):
+        open_source(path, Interval(1.0), max_pixels=100_000_000)
