@@ -31,7 +31,7 @@ def fails(service: Service, source: Path | str) -> str:
 
 def test_a_missing_file(service: Service, tmp_path: Path) -> None:
     reason = fails(service, tmp_path / "nothing.mp4")
-    assert "nothing.mp4" in reason and "no such file" in reason.lower()
+    assert "nothing.mp4" in reason and "no file" in reason
 
 
 def test_a_directory(service: Service, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_pipe_nobody_writes_to(service: Service, tmp_path: Path) -> None:
                 ({"sampling_interval": 0.4}, "sampling_interval"),
                 ({"enable_deduplication": "yes"}, "enable_deduplication"),
                 ({"embedding_similarity_threshold": 2}, "embedding_similarity_threshold"),
-                ({"scene_boundaries": [{"start_timestamp": 0}]}, "scene_boundaries[...]"),
+                ({"scene_boundaries": [{"start_timestamp": 0}]}, "scene_boundaries[0]"),
                 ({"cache_duration": -1}, "cache_duration"),
                 ({"enhancement": {"model": "waifu2x"}}, "enhancement.model"),
                 ({"enhancement": {"fidelity_weight": 2}}, "enhancement.fidelity_weight"),
