@@ -107,8 +107,7 @@ async def _analyze(
                 task.cancel()
             raise KeyboardInterrupt
         finally:
-            await supervisor.stop(keep=server)
-            await supervisor.stop()
+            await supervisor.stop(within=0)  # the jobs have ended, and the server's data goes with it
 
 
 async def _work(

@@ -62,18 +62,24 @@ class Supervisor:
                 keeper.result()
         await asyncio.Event().wait()
 
-    async def stop(self, keep: Child | None = None) -> None:
-        """Asks the children to stop, all but ``keep``, and waits; kills who does not within `STOP_WITHIN`."""
+    async def stop(self, keep: Child | None = None, within: float | None = None) -> None:
+        """Asks the children to stop, all but ``keep``, and kills who has not after ``within`` seconds.
+
+        Args:
+            within: `STOP_WITHIN` unless given; 0 kills at once, for children with nothing to finish.
+        """
+        patience = STOP_WITHIN if within is None else within
         self._stopping = True
         stopped = [(c, k) for c, k in zip(self._children, self._keepers, strict=True) if c is not keep]
         for child, _ in stopped:
             _signal(child, signal.SIGTERM)
         if not stopped:
             return
-        _, late = await asyncio.wait([keeper for _, keeper in stopped], timeout=STOP_WITHIN)
+        _, late = await asyncio.wait([keeper for _, keeper in stopped], timeout=patience)
         for child, keeper in stopped:
             if keeper in late:
-                self.say("faces", f"{child.name} does not stop; killing it")
+                if patience:
+                    self.say("faces", f"{child.name} does not stop; killing it")
                 _signal(child, signal.SIGKILL)
         await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
 

@@ -95,13 +95,8 @@ class FramesStage:
         first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
         samples = await loop.run_in_executor(self._pool, self._open, path, _plan(request.parameters), first)
         try:
-            await service.redis.hset(
-                record,
-                mapping={
-                    "method": samples.method,
-                    "expected": samples.expected,
-                    "mtime": path.stat().st_mtime,
-                },
+            await service.jobs.note(
+                job_id, method=samples.method, expected=samples.expected, mtime=path.stat().st_mtime
             )
             sampled = first
             while chunk := await loop.run_in_executor(self._pool, self._encoded, samples):
@@ -113,7 +108,7 @@ class FramesStage:
         finally:
             await loop.run_in_executor(self._pool, samples.close)
         if samples.warnings:
-            await service.redis.hset(record, "warnings", msgspec.json.encode(samples.warnings).decode())
+            await service.jobs.note(job_id, warnings=msgspec.json.encode(samples.warnings).decode())
         log.info("sampled", frames=sampled, method=samples.method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=sampled)
 

@@ -71,9 +71,9 @@ class Jobs:
         self._settings = settings
         self._reader = JobReader(redis, names)
         scripts = files("schemas") / "scripts"
-        self._submit, self._begin, self._join, self._finish = (
+        self._submit, self._begin, self._note, self._join, self._finish = (
             redis.register_script((scripts / f"{name}.lua").read_text())
-            for name in ("submit", "begin", "join", "finish")
+            for name in ("submit", "begin", "note", "join", "finish")
         )
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
@@ -117,6 +117,10 @@ class Jobs:
                 ],
             )
         )  # fmt: skip
+
+    async def note(self, job_id: str, **fields: str | int | float) -> None:
+        """Sets fields of the record, unless the job has been forgotten meanwhile."""
+        await self._note(keys=[self._names.job(job_id).metadata], args=_flat(fields))
 
     async def join(self, job_id: str, cache_key: str, keep: float) -> bool:
         """Looks for a job with the same content and parameters, running or finished.

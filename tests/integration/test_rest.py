@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from redis import Redis
 
 from tests.integration.client import Service, without_times
 
@@ -200,3 +201,15 @@ def test_metrics_tell_the_streams_apart(service: Service) -> None:
     for stream in ("requests", "frames", "enhance", "finalize"):
         assert f'faces_stream_entries{{stream="{stream}"}}' in text
     assert "faces_http_requests_total" in text
+
+
+def test_an_ended_job_leaves_only_what_expires(service: Service, six_people: Path) -> None:
+    job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.56}})
+    assert service.ended(job_id)["status"] == "completed"
+    with Redis.from_url(service.redis_url) as redis:
+        kept = {key.decode() for key in redis.scan_iter(f"faces:job:{job_id}:*")}
+        assert kept == {f"faces:job:{job_id}:metadata", f"faces:job:{job_id}:result"}
+        lasting = ("requests", "frames", "enhance", "finalize", "dead", "events", "active", "jobs")
+        names = {f"faces:{name}" for name in lasting}
+        for key in redis.scan_iter():
+            assert key.decode() in names or redis.ttl(key) > 0, key
