@@ -1,0 +1,75 @@
+"""Age, gender and emotion."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from facecore.align import FaceInImage, Image, Points, crop, imagenet_sample, squared, to_sample, widened
+from facecore.sessions import Model, Outputs, batch_of
+
+Value = TypeVar("Value")
+
+BATCH = 16
+SSR_SIDE, SSR_MARGIN = 64, 1.4
+OLDEST = 101.0
+"""Age in years that an SSR-Net's 1.0 stands for."""
+EMOTION_SIDE, EMOTION_BATCH = 224, 4
+EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
+PORTRAIT_MARGIN = 1.5
+"""Side of a portrait in longer sides of the box."""
+PORTRAIT_SIDE = 256
+"""Largest side of a portrait in pixels."""
+
+
+def load_ssr(session: Any, told: Callable[[float], Value]) -> Model[FaceInImage, Value]:
+    """SSR-Net (Yang et al. 2018): three stages refine a value 0-1; outputs are the probabilities of three bins a
+    stage, the stages' relative change of bin width, and the shift of each bin.
+
+    Args:
+        told: what the value means.
+    """
+    return Model(
+        session,
+        _ssr_sample,
+        lambda outputs: [told(value) for value in _read_ssr(outputs)],
+        batch_of(session, BATCH),
+    )
+
+
+def _ssr_sample(face: FaceInImage) -> Points:
+    return imagenet_sample(crop(face.image, widened(face.box, SSR_MARGIN), SSR_SIDE))
+
+
+def _read_ssr(outputs: Outputs) -> list[float]:
+    probabilities, widths, shifts = outputs[0:3], outputs[3:6], outputs[6:9]
+    value = np.zeros(len(outputs[0]), np.float64)
+    width = np.ones(len(outputs[0]), np.float64)
+    for probability, change, shift in zip(probabilities, widths, shifts, strict=True):
+        bins = probability.shape[1]
+        width = width / (bins * (1.0 + change.reshape(-1).astype(np.float64)))
+        value += ((np.arange(bins) + shift) * probability).sum(1) * width
+    return [float(v) for v in value]
+
+
+def load_emotion(session: Any) -> Model[Image, str]:
+    """Portraits → the most probable of `EMOTIONS`."""
+    return Model(session, _emotion_sample, _read_emotion, batch_of(session, EMOTION_BATCH))
+
+
+def portrait(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """The square around a face, at most 256 pixels: enough for what is looked at once a person."""
+    around = squared(box, PORTRAIT_MARGIN)
+    side = max(1, round(min(PORTRAIT_SIDE, around[2] - around[0])))
+    return crop(image, around, side)
+
+
+def _emotion_sample(picture: Image) -> Points:
+    """The face's own square out of its portrait."""
+    height, width = picture.shape[:2]
+    whole = (0.0, 0.0, float(width), float(height))
+    return to_sample(crop(picture, widened(whole, 1.0 / PORTRAIT_MARGIN), EMOTION_SIDE), 0.0, 255.0)
+
+
+def _read_emotion(outputs: Outputs) -> list[str]:
+    return [EMOTIONS[int(best)] for best in outputs[0].argmax(1)]

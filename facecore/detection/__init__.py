@@ -1,0 +1,1 @@
+"""Finding faces: CenterFace (open pack) and SCRFD (InsightFace's packs)."""

@@ -1,0 +1,45 @@
+"""CenterFace (Xu et al. 2019): a heat map of face centres, with size, offset and landmarks at each."""
+
+from typing import Any
+
+import numpy as np
+
+from facecore.align import Points, to_sample
+from facecore.detection.detector import FLOOR, Canvas, Detections, Detector, select
+from facecore.sessions import Model, Outputs, batch_of, on_gpu
+
+STRIDE = 4
+OVERLAP = 0.3
+MIN_CONFIDENCE = 0.5
+BATCH = 8
+
+
+def load(session: Any, name: str) -> Detector:
+    """The session takes (N, 3, H, W), RGB 0-255, sides divisible by 32; its outputs are at a quarter of that:
+    heat (N, 1), log of height and width (N, 2), offset y, x (N, 2), landmarks y, x relative to the box (N, 10)."""
+    model: Model[Canvas, Detections] = Model(
+        session, lambda canvas: to_sample(canvas.fitted(), 0.0, 1.0), read, batch_of(session, BATCH)
+    )
+    return Detector(name, model, None, False, 1024 if on_gpu(session) else 640, MIN_CONFIDENCE)
+
+
+def read(outputs: Outputs) -> list[Detections]:
+    """One value a picture; pixels of the canvas."""
+    return [_read_one(*maps) for maps in zip(*outputs, strict=True)]
+
+
+def _read_one(heat: Points, scale: Points, offset: Points, landmarks: Points) -> Detections:
+    rows, columns = np.nonzero(heat[0] > FLOOR)
+    height, width = np.exp(scale[:, rows, columns]) * STRIDE
+    top = (rows + offset[0, rows, columns] + 0.5) * STRIDE - height / 2
+    left = (columns + offset[1, rows, columns] + 0.5) * STRIDE - width / 2
+    boxes = np.stack([left, top, left + width, top + height], 1).astype(np.float32)
+    relative = landmarks[:, rows, columns].T.reshape(-1, 5, 2)  # y, x
+    points = np.stack(
+        [
+            relative[:, :, 1] * width[:, None] + left[:, None],
+            relative[:, :, 0] * height[:, None] + top[:, None],
+        ],
+        2,
+    ).astype(np.float32)
+    return select(boxes, heat[0, rows, columns], points, OVERLAP)

@@ -1,0 +1,24 @@
+"""Whether something hides part of a face: a ResNet18 with two classes (0 free, 1 occluded)."""
+
+from typing import Any
+
+import numpy as np
+
+from facecore.align import FaceInImage, Points, crop, imagenet_sample
+from facecore.sessions import Model, Outputs, batch_of
+
+SIDE, BATCH = 224, 16
+
+
+def load(session: Any) -> Model[FaceInImage, float]:
+    """Faces → probability 0-1 that the face is occluded (class 1 of the softmax)."""
+    return Model(session, _sample, _read, batch_of(session, BATCH))
+
+
+def _sample(face: FaceInImage) -> Points:
+    return imagenet_sample(crop(face.image, face.box, SIDE))
+
+
+def _read(outputs: Outputs) -> list[float]:
+    free, occluded = outputs[0][:, 0].astype(np.float64), outputs[0][:, 1].astype(np.float64)
+    return [float(p) for p in 1.0 / (1.0 + np.exp(np.clip(free - occluded, -60.0, 60.0)))]
