@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -174,13 +175,10 @@ async def _follow(
             elif not state.ended:
                 if looks % COUNT_EVERY == 0 and state.done > len(job.frames):
                     people = await _people_so_far(redis, names, job, state)
-                shown = {} if people is None else {"people": people}
+                if people is not None:
+                    progress.update(job.bar, people=people)
                 progress.update(
-                    job.bar,
-                    total=state.expected or None,
-                    completed=state.done,
-                    sampled=state.sampled,
-                    **shown,
+                    job.bar, total=state.expected or None, completed=state.done, sampled=state.sampled
                 )
         looks += 1
         await asyncio.sleep(POLL)
@@ -219,6 +217,8 @@ def _table(result: JobResult) -> Table:
     metadata = result.metadata
     table = Table(
         title=Text(Path(metadata.video_path).name),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, "
         f"{metadata.total_detections} detections; seconds; model pack {metadata.model}",

@@ -59,7 +59,7 @@ async def _examine(settings: Settings) -> list[Finding]:
     redis = connect(settings.redis_url)
     try:
         server = await check_server(redis)
-        memory = cast("dict[str, Any]", await redis.info("memory"))
+        memory = await redis.info("memory")
         most = int(memory.get("maxmemory", 0))
         used = f"{memory['used_memory'] / 1e6:.1f} MB" + (f" of {most / 1e6:.0f} MB" if most else "")
         findings.append(
@@ -102,8 +102,8 @@ async def _streams(redis: Redis, names: Names) -> list[Finding]:
 async def _stream(redis: Redis, stream: str, group: str, alive: list[workers.WorkerInfo]) -> Finding:
     length = int(await redis.xlen(stream))
     try:
-        pending = cast("dict[str, Any]", await redis.xpending(stream, group))
-        consumers = cast("list[dict[str, Any]]", await redis.xinfo_consumers(stream, group))
+        pending = await redis.xpending(stream, group)
+        consumers = await redis.xinfo_consumers(stream, group)
     except ResponseError:
         return Finding(stream, not length, f"{length} entries and no consumer group yet")
     held, names = int(pending["pending"]), {worker.consumer for worker in alive}

@@ -1,9 +1,9 @@
 """``faces models list | fetch | verify``."""
 
 import sys
+from itertools import groupby
 
 from rich.console import Console
-from rich.table import Table
 
 from models import fetch
 from schemas.settings import Settings, SettingsError
@@ -20,13 +20,17 @@ def run(action: str, pack: str | None) -> int:
 
 
 def _list(_: str, settings: Settings) -> int:
-    table = Table(caption=f"in {settings.models_path}")
-    for name in ("pack", "role", "file", "MB", "state", "source", "licence"):
-        table.add_column(name, justify="right" if name == "MB" else "left", overflow="fold")
-    for row in fetch.list_models(settings.models_path):
-        size = f"{row.size / 1e6:.1f}" if row.size else ""
-        table.add_row(row.pack, row.role, row.file, size, row.state, row.source, row.licence)
-    Console().print(table)
+    """One line a file, under its pack; wide lines are left to the terminal."""
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"in {settings.models_path}")
+    for pack, group in groupby(fetch.list_models(settings.models_path), key=lambda row: row.pack):
+        rows = list(group)
+        console.print(f"\n[bold]{pack}[/bold]  {' · '.join(dict.fromkeys(row.licence for row in rows))}")
+        for row in rows:
+            size = f"{row.size / 1e6:.1f} MB" if row.size else ""
+            console.print(
+                f"  {row.state:<8} {row.role:<11} {row.file:<26} {size:>8}  {row.source}", markup=False
+            )
     return 0
 
 

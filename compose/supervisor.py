@@ -46,7 +46,7 @@ class Supervisor:
 
     def __init__(self, output: TextIO | None = sys.stderr) -> None:
         self._output = output
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
         self._children: list[Child] = []
 
@@ -69,7 +69,7 @@ class Supervisor:
             within: `STOP_WITHIN` unless given; 0 kills at once, for children with nothing to finish.
         """
         patience = STOP_WITHIN if within is None else within
-        self._stopping = True
+        self._stopping.set()
         stopped = [(c, k) for c, k in zip(self._children, self._keepers, strict=True) if c is not keep]
         for child, _ in stopped:
             _signal(child, signal.SIGTERM)
@@ -93,7 +93,7 @@ class Supervisor:
         while True:
             began = time.monotonic()
             status = await self._run(child)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             deaths = 1 if time.monotonic() - began > QUIET else deaths + 1
             said = "\n".join(child.last_lines[-15:])
@@ -104,7 +104,7 @@ class Supervisor:
             pause = PAUSES[deaths - 1]
             self.say("faces", f"{child.name} died ({_how(status)}); starting it again in {pause:g} s")
             await asyncio.sleep(pause)
-            if self._stopping:
+            if self._stopping.is_set():
                 return
 
     async def _run(self, child: Child) -> int:
