@@ -8,7 +8,7 @@ import msgspec
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file's headers say of its picture.
+    """What is known of a video's picture without decoding it; the defaults stand for nothing known.
 
     Attributes:
         duration: seconds; None when the file does not tell and the end cannot be found cheaply.
@@ -20,14 +20,14 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
         frames: how many there are, as far as the headers tell; an estimate.
     """
 
-    duration: float | None
+    duration: float | None = None
     claimed: float | None = None
-    width: int
-    height: int
-    fps: float
-    codec: str
-    rotation: int
-    frames: int | None
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    codec: str = ""
+    rotation: int = 0
+    frames: int | None = None
 
 
 class Interval(msgspec.Struct, frozen=True):

@@ -1,0 +1,198 @@
+"""A process that speaks the Frame Server's protocol, with the faults that a test asks for.
+
+    python -m tests.sources.frame_server_process PORT VOLUME
+
+Samples by counting frames, as the real one does, and knows no timestamps mode: it takes an interval all the same.
+``PUT /faults`` sets what goes wrong:
+
+    failures       the next so many requests are answered with 500
+    stalled        status answers "processing" so many times before the job is done
+    cached         extract answers with another, already completed job
+    documented     the field names of the documentation instead of the code's
+    spacing        seconds between frames, whatever was asked for
+    lost_files     frames are removed from the volume as soon as the job is done
+    lost_frames    frames can't be had over HTTP either
+    broken         the job fails
+    enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from aiohttp import web
+
+FPS = 25
+routes = web.RouteTableDef()
+faults: dict[str, Any] = {}
+jobs: dict[str, dict[str, Any]] = {}
+requests: list[list[Any]] = []
+
+
+def volume() -> Path:
+    return Path(sys.argv[2])
+
+
+@web.middleware
+async def misbehave(request: web.Request, handler: Any) -> web.StreamResponse:
+    if not request.path.startswith("/faults"):
+        requests.append([request.method, request.path, dict(request.query)])
+        if faults.get("failures", 0) > 0:
+            faults["failures"] -= 1
+            return web.json_response({"detail": "the model fell over"}, status=500)
+    return await handler(request)
+
+
+@routes.put("/faults")
+async def set_faults(request: web.Request) -> web.Response:
+    faults.clear()
+    requests.clear()
+    faults.update(await request.json())
+    return web.json_response({})
+
+
+@routes.get("/faults/requests")
+async def told(request: web.Request) -> web.Response:
+    return web.json_response(requests)
+
+
+@routes.get("/frames/health")
+async def health(request: web.Request) -> web.Response:
+    return web.json_response({"status": "healthy", "service": "frame-server", "version": "1.0.0"})
+
+
+@routes.post("/frames/extract")
+async def extract(request: web.Request) -> web.Response:
+    body = await request.json()
+    strategy = body["sampling_strategy"]
+    if not Path(body["video_path"]).is_file():
+        return web.json_response({"detail": "Video not found"}, status=404)
+    if strategy["mode"] == "scenes" and not faults.get("documented"):
+        return web.json_response({"detail": "unknown mode"}, status=422)
+    if strategy["mode"] == "scene_based" and faults.get("documented"):
+        return web.json_response({"detail": "unknown mode"}, status=422)
+    interval = strategy.get("interval_seconds", 2.0)
+    if not 0.1 <= interval <= 10.0:
+        return web.json_response({"detail": "interval_seconds out of range"}, status=422)
+    job_id = "somebody-elses-job" if faults.get("cached") else body["job_id"]
+    jobs[job_id] = {"status": "processing", "left": 0 if faults.get("cached") else faults.get("stalled", 1)}
+    scenes = body.get("scene_boundaries") or strategy.get("scene_boundaries")
+    times = None
+    if scenes:
+        times = sorted({t for s in scenes for t in scene_times(s["start_timestamp"], s["end_timestamp"])})
+    jobs[job_id]["frames"] = await asyncio.to_thread(
+        write_frames, job_id, body["video_path"], faults.get("spacing", interval), times
+    )
+    status = "completed" if faults.get("cached") else "queued"
+    jobs[job_id]["status"] = status
+    return web.json_response({"job_id": job_id, "status": status, "estimated_frames": 5}, status=202)
+
+
+def scene_times(start: float, end: float) -> list[float]:
+    return [start, (start + end) / 2, max(start, end - 0.04)]
+
+
+def write_frames(job_id: str, video: str, interval: float, times: list[float] | None) -> list[dict[str, Any]]:
+    (volume() / job_id).mkdir(exist_ok=True)
+    with av.open(video) as container:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    wanted = (
+        range(0, len(pictures), round(interval * FPS))
+        if times is None
+        else [min(round(t * FPS), len(pictures) - 1) for t in times]
+    )
+    frames = []
+    for index, number in enumerate(wanted):
+        path = volume() / job_id / f"frame_{index:06d}.jpg"
+        picture = encoded(pictures[number])
+        path.write_bytes(picture)
+        frames.append({
+            "index": index, "timestamp": number / FPS, "path": path, "encoded": picture,
+            "duration": len(pictures) / FPS,
+        })  # fmt: skip
+    return frames
+
+
+@routes.get("/frames/jobs/{job_id}/status")
+async def status(request: web.Request) -> web.Response:
+    job = jobs.get(request.match_info["job_id"])
+    if job is None:
+        return web.json_response({"detail": "Job not found"}, status=404)
+    job["left"] -= 1
+    if faults.get("broken"):
+        job["status"] = "failed"
+    elif job["left"] < 0:
+        job["status"] = "completed"
+    return web.json_response(
+        {"status": job["status"], "progress": 0.5, "error": "no GPU" if faults.get("broken") else None}
+    )
+
+
+@routes.get("/frames/jobs/{job_id}/results")
+async def results(request: web.Request) -> web.Response:
+    job = jobs.get(request.match_info["job_id"])
+    if job is None:
+        return web.json_response({"detail": "Job not found"}, status=404)
+    if job["status"] != "completed":
+        return web.json_response({"detail": "Job not completed"}, status=409)
+    index, facts = ("frame_index", "video_metadata") if faults.get("documented") else ("index", "metadata")
+    duration = "duration" if faults.get("documented") else "video_duration_seconds"
+    fps = "fps" if faults.get("documented") else "video_fps"
+    if faults.get("lost_files"):
+        for frame in job["frames"]:
+            frame["path"].unlink(missing_ok=True)
+    frames = [
+        {
+            index: f["index"],
+            "timestamp": f["timestamp"],
+            "url": f"file://{f['path']}",
+            "width": 192,
+            "height": 128,
+        }
+        for f in job["frames"]
+    ]
+    length = job["frames"][0]["duration"]
+    return web.json_response(
+        {"frames": frames, facts: {"total_frames": len(frames), duration: length, fps: FPS}}
+    )
+
+
+@routes.get("/frames/extract-frame")
+async def extract_frame(request: web.Request) -> web.StreamResponse:
+    query = request.query
+    if faults.get("enhanced") == "slow":
+        await asyncio.sleep(3600)
+    if not Path(query["video_path"]).is_file():
+        return web.json_response({"detail": "Video not found"}, status=404)
+    if faults.get("enhanced") == "text":
+        return web.Response(text="a friendly page")
+    with av.open(query["video_path"]) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    picture = frames[min(round(float(query["timestamp"]) * FPS), len(frames) - 1)]
+    factor = faults.get("enhanced", 1)
+    picture = cv2.resize(picture, None, fx=factor, fy=factor)
+    return web.Response(body=encoded(picture), content_type="image/jpeg", headers={"X-Faces-Enhanced": "1"})
+
+
+@routes.get("/frames/{job_id}/{number}")
+async def frame(request: web.Request) -> web.Response:
+    job = jobs.get(request.match_info["job_id"])
+    if job is None or faults.get("lost_frames"):
+        return web.json_response({"detail": "no such frame"}, status=404)
+    return web.Response(
+        body=job["frames"][int(request.match_info["number"])]["encoded"], content_type="image/jpeg"
+    )
+
+
+def encoded(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+if __name__ == "__main__":
+    app = web.Application(middlewares=[misbehave])
+    app.add_routes(routes)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)

@@ -1,0 +1,209 @@
+"""The Frame Server's protocol, as its code and as its documentation speak it, and everything that goes wrong."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from consumers.sources import frame_server
+from consumers.sources.extraction import NotHonoured, ServedFrames, extract_frames, fetch
+from consumers.sources.frame_server import FrameServer, Gone, NotAvailable, Refused
+from facecore.video import Interval, Plan, Scenes, Timestamps
+from facecore.video.images import decode
+from schemas.messages import FileFrame
+from tests.sources.conftest import ServerProcess
+from tests.video.clips import number_in
+
+
+async def extracted(server: FrameServer, film: Path, plan: Plan, deadline: float = 60.0) -> ServedFrames:
+    return await extract_frames(server, "job-1", str(film), plan, deadline=deadline)
+
+
+async def numbers(server: FrameServer, served: ServedFrames, roots: list[Path]) -> list[int]:
+    found = []
+    for sample in served.frames:
+        frame = await fetch(server, served.job_id, sample, roots)
+        found.append(
+            number_in(decode(Path(frame.path).read_bytes() if isinstance(frame, FileFrame) else frame))
+        )
+    return found
+
+
+@pytest.mark.parametrize("documented", [False, True])
+async def test_frames_at_an_interval(
+    server: FrameServer, double: ServerProcess, film: Path, documented: bool
+) -> None:
+    double.faults(documented=documented, stalled=3)
+    served = await extracted(server, film, Interval(2.0))
+    assert served.job_id == "frames-job-1"
+    assert [(s.index, s.timestamp) for s in served.frames] == [(i, 2.0 * i) for i in range(5)]
+    on_volume = await fetch(server, served.job_id, served.frames[1], [double.volume])
+    assert on_volume == FileFrame(str(double.volume / "frames-job-1" / "frame_000001.jpg"))
+    assert await numbers(server, served, [double.volume]) == [0, 50, 100, 150, 200]
+
+
+@pytest.mark.parametrize("documented", [False, True])
+async def test_scenes_in_both_spellings(
+    server: FrameServer, double: ServerProcess, film: Path, documented: bool
+) -> None:
+    double.faults(documented=documented)
+    served = await extracted(server, film, Scenes(((0.0, 4.0), (4.0, 10.0))))
+    assert await numbers(server, served, [double.volume]) == [0, 50, 99, 100, 175, 249]
+
+
+async def test_a_job_with_the_same_frames_answers(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(cached=True)
+    served = await extracted(server, film, Interval(2.0))
+    assert served.job_id == "somebody-elses-job"
+    assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+
+
+async def test_timestamps_that_were_not_honoured_are_noticed(server: FrameServer, film: Path) -> None:
+    with pytest.raises(NotHonoured, match=r"no frame at 0\.50 s; the nearest is at 0\.00 s"):
+        await extracted(server, film, Timestamps((0.5, 3.1)))
+    served = await extracted(server, film, Timestamps((2.0, 6.0)))  # by chance on the server's own grid
+    assert [sample.frame.timestamp for sample in served.frames] == [2.0, 6.0]
+
+
+@pytest.mark.parametrize("spacing", [1.0, 1.9, 2.1, 3.0, 4.0])
+async def test_another_spacing_is_noticed(
+    server: FrameServer, double: ServerProcess, film: Path, spacing: float
+) -> None:
+    double.faults(spacing=spacing)
+    if spacing == 1.0:  # twice as many frames as asked for: every second one is right
+        served = await extracted(server, film, Interval(2.0))
+        assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+        return
+    with pytest.raises(NotHonoured, match=r"no frame at|end at"):
+        await extracted(server, film, Interval(2.0))
+
+
+async def test_an_interval_that_it_does_not_take(server: FrameServer, film: Path) -> None:
+    with pytest.raises(NotHonoured, match=r"takes no interval of 12\.0 s"):
+        await extracted(server, film, Interval(12.0))
+
+
+async def test_a_video_that_it_does_not_know(
+    server: FrameServer, double: ServerProcess, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match=r"404: .*Video not found"):
+        await extracted(server, tmp_path / "missing.mp4", Interval(2.0))
+    assert len(double.requests()) == 1, "an unknown video is not asked for again"
+
+
+async def test_a_job_that_fails(server: FrameServer, double: ServerProcess, film: Path) -> None:
+    double.faults(broken=True)
+    with pytest.raises(Refused, match="could not extract the frames: no GPU"):
+        await extracted(server, film, Interval(2.0))
+
+
+async def test_errors_of_its_own_while_a_job_is_under_way_are_waited_out(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(stalled=2)
+    task = asyncio.create_task(extracted(server, film, Interval(2.0)))
+    while not any("status" in request[1] for request in double.requests()):
+        await asyncio.sleep(0)
+    double.faults(failures=3)
+    assert len((await task).frames) == 5
+    assert sum("status" in request[1] for request in double.requests()) >= 3
+
+
+async def test_its_error_at_the_start_is_worth_another_try(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(failures=1)
+    with pytest.raises(NotAvailable, match=r"500: .*the model fell over"):
+        await extracted(server, film, Interval(2.0))
+
+
+async def test_a_restart_in_the_middle_is_survived(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(stalled=1_000_000)
+    task = asyncio.create_task(extracted(server, film, Interval(2.0)))
+    while not any("status" in request[1] for request in double.requests()):
+        await asyncio.sleep(0.01)
+    double.kill()
+    double.start()
+    served = await task
+    assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+
+
+async def test_it_is_not_waited_for_beyond_the_deadline(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(stalled=1_000_000)
+    with pytest.raises(NotAvailable, match="did not extract the frames in time"):
+        await extracted(server, film, Interval(2.0), deadline=0.5)
+
+
+async def test_files_that_vanished_are_fetched_over_http(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(lost_files=True)
+    served = await extracted(server, film, Interval(2.0))
+    assert isinstance(await fetch(server, served.job_id, served.frames[2], [double.volume]), bytes)
+    assert await numbers(server, served, [double.volume]) == [0, 50, 100, 150, 200]
+
+
+async def test_frames_that_are_gone_for_good(server: FrameServer, double: ServerProcess, film: Path) -> None:
+    served = await extracted(server, film, Interval(2.0))
+    double.faults(lost_frames=True)
+    with pytest.raises(Gone, match="404"):
+        await fetch(server, served.job_id, served.frames[0], [])
+
+
+async def test_only_the_shared_volume_is_read(
+    server: FrameServer, double: ServerProcess, film: Path, tmp_path: Path
+) -> None:
+    served = await extracted(server, film, Interval(2.0))
+    assert isinstance(await fetch(server, served.job_id, served.frames[0], [tmp_path.resolve()]), bytes)
+
+
+async def test_a_server_that_is_not_there(film: Path) -> None:
+    async with aiohttp.ClientSession() as session:
+        absent = FrameServer("http://127.0.0.1:9", session)
+        assert not await absent.healthy()
+        with pytest.raises(NotAvailable, match="cannot be reached"):
+            await extracted(absent, film, Interval(2.0))
+
+
+async def test_health(server: FrameServer, double: ServerProcess) -> None:
+    assert await server.healthy()
+    double.faults(failures=1)
+    assert not await server.healthy()
+
+
+async def test_an_enhanced_frame_may_be_larger(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(enhanced=2)
+    image = decode(await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5))
+    assert image.shape == (256, 384, 3)
+    assert number_in(image) == 100
+    [request] = double.requests()
+    assert request[2] == {
+        "video_path": str(film), "timestamp": "4.0", "output_format": "jpeg", "quality": "95", "enhance": "1",
+        "model": "codeformer", "fidelity_weight": "0.5",
+    }  # fmt: skip
+
+
+async def test_an_enhanced_frame_that_cannot_be_had(
+    server: FrameServer, double: ServerProcess, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refused, match="404"):
+        await server.enhanced_frame(str(tmp_path / "missing.mp4"), 1.0, "gfpgan", 0.5)
+    double.faults(failures=1)
+    with pytest.raises(NotAvailable, match="500"):
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
+    double.faults(enhanced="text")
+    with pytest.raises(Refused, match="not a picture"):
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
+    double.faults(enhanced="slow")
+    monkeypatch.setattr(frame_server, "ENHANCE_TIMEOUT", 0.2)
+    with pytest.raises(NotAvailable, match="did not answer within"):
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
