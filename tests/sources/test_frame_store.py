@@ -1,0 +1,78 @@
+"""Frames wait in the server for a limited time, or in files on a shared volume."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from consumers.sources.frame_store import FrameStore
+from schemas.messages import FileFrame, StoredFrame
+from schemas.names import Names
+
+NAMES = Names("frame-store-test")
+
+
+@pytest.fixture
+async def redis(valkey: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(valkey) as client:
+        yield client
+        leftovers = [key async for key in client.scan_iter("frame-store-test*")]
+        if leftovers:
+            await client.delete(*leftovers)
+
+
+async def test_frames_come_back_in_order_until_they_are_deleted(redis: Redis) -> None:
+    store = FrameStore(redis, NAMES, ttl=100)
+    first = await store.put("job-1", "0", b"picture 0")
+    second = await store.put("job-2", "0", b"picture 0 of another job")
+    assert first == StoredFrame("0")
+    asked = [("job-2", second), ("job-1", StoredFrame("1")), ("job-1", first)]
+    assert await store.get_many(asked) == [b"picture 0 of another job", None, b"picture 0"]
+    await store.delete(asked)
+    assert await store.get_many(asked) == [None, None, None]
+    assert [key async for key in redis.scan_iter("frame-store-test*")] == []
+
+
+async def test_frames_nobody_deletes_are_dropped_in_time(redis: Redis) -> None:
+    await FrameStore(redis, NAMES, ttl=100).put("job-1", "7", b"picture")
+    [key] = [key async for key in redis.scan_iter("frame-store-test*")]
+    assert key == NAMES.job("job-1").frame("7").encode()
+    assert 0 < await redis.ttl(key) <= 100
+
+
+async def test_files_are_read_below_the_frame_roots_only(redis: Redis, tmp_path: Path) -> None:
+    volume, secret = tmp_path.resolve() / "frames", tmp_path / "secret.jpg"
+    volume.mkdir()
+    (volume / "0.jpg").write_bytes(b"picture")
+    secret.write_bytes(b"secret")
+    (volume / "link.jpg").symlink_to(secret)
+    store = FrameStore(redis, NAMES, ttl=100, frame_roots=[volume])
+    stored = await store.put("job-1", "0", b"stored")
+    paths = [
+        volume / "0.jpg",
+        volume / "link.jpg",
+        volume / "../secret.jpg",
+        secret,
+        volume / "missing.jpg",
+        volume,
+    ]
+    asked = [("job-1", FileFrame(str(path))) for path in paths]
+    assert await store.get_many([*asked, ("job-1", stored)]) == [
+        b"picture",
+        None,
+        None,
+        None,
+        None,
+        None,
+        b"stored",
+    ]
+    await store.delete(asked)
+    assert (volume / "0.jpg").exists(), "the files belong to who wrote them"
+    assert await FrameStore(redis, NAMES, ttl=100).get_many(asked[:1]) == [None]
+
+
+async def test_asking_for_nothing_asks_nobody(redis: Redis) -> None:
+    store = FrameStore(redis, NAMES, ttl=100)
+    assert await store.get_many([]) == []
+    await store.delete([])
