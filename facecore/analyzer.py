@@ -1,6 +1,6 @@
 """Frames in, faces out: every model of a pack over a batch of frames."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -184,9 +184,8 @@ class Analyzer:
         angles = poses() if poses else [from_landmarks(face.landmarks) for face in faces]
         occluded = hidden() if hidden else [None] * len(faces)
         persons = [Demographics(None, None)] * len(faces)
-        for answers in told:
-            for i, answer in zip(asked, answers(), strict=True):
-                persons[i] = _merged(persons[i], answer)
+        for i, *answers in zip(asked, *(answers() for answers in told), strict=True):
+            persons[i] = Demographics(_mean(a.age for a in answers), _mean(a.male for a in answers))
         return [
             _observed(*values, native_angles=poses is not None)
             for values in zip(seen, embeddings(), angles, occluded, sharp(), persons, strict=True)
@@ -268,7 +267,6 @@ def _ten(
     return a, b, c, d, e, f, g, h, i, j
 
 
-def _merged(one: Demographics, other: Demographics) -> Demographics:
-    return Demographics(
-        one.age if other.age is None else other.age, one.male if other.male is None else other.male
-    )
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -11,34 +11,46 @@ from facecore.sessions import Model, Outputs, batch_of
 Value = TypeVar("Value")
 
 BATCH = 16
-SSR_SIDE, SSR_MARGIN = 64, 1.4
+SSR_SIDE = 64
+AGE_MARGIN, GENDER_MARGIN = 1.6, 1.4
+"""Side of the square crop in longer sides of the box, where each network was best on photographs of known people."""
 OLDEST = 101.0
 """Age in years that an SSR-Net's 1.0 stands for."""
+NARROWEST = 1e-3
+"""Least factor by which a stage may change the width of its bins; the network's own goes down to 0."""
 EMOTION_SIDE, EMOTION_BATCH = 224, 4
-EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
+EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EMOTION_SURE = 0.5
+"""Probability below which no emotion is told."""
 PORTRAIT_MARGIN = 1.5
 """Side of a portrait in longer sides of the box."""
 PORTRAIT_SIDE = 256
 """Largest side of a portrait in pixels."""
 
 
-def load_ssr(session: Any, told: Callable[[float], Value]) -> Model[FaceInImage, Value]:
+def load_ssr(
+    session: Any, margin: float, told: Callable[[float], Value], *, mirrored: bool
+) -> Model[FaceInImage, Value]:
     """SSR-Net (Yang et al. 2018): three stages refine a value 0-1; outputs are the probabilities of three bins a
     stage, the stages' relative change of bin width, and the shift of each bin.
 
     Args:
         told: what the value means.
+        mirrored: looks at the mirror image; the mean of both is better than either.
     """
+
+    def prepare(face: FaceInImage) -> Points:
+        picture = crop(face.image, squared(face.box, margin), SSR_SIDE)
+        if mirrored:
+            picture = picture[:, ::-1]
+        return imagenet_sample(picture[:, :, ::-1])  # trained on blue-green-red
+
     return Model(
         session,
-        _ssr_sample,
+        prepare,
         lambda outputs: [told(value) for value in _read_ssr(outputs)],
         batch_of(session, BATCH),
     )
-
-
-def _ssr_sample(face: FaceInImage) -> Points:
-    return imagenet_sample(crop(face.image, widened(face.box, SSR_MARGIN), SSR_SIDE))
 
 
 def _read_ssr(outputs: Outputs) -> list[float]:
@@ -47,13 +59,13 @@ def _read_ssr(outputs: Outputs) -> list[float]:
     width = np.ones(len(outputs[0]), np.float64)
     for probability, change, shift in zip(probabilities, widths, shifts, strict=True):
         bins = probability.shape[1]
-        width = width / (bins * (1.0 + change.reshape(-1).astype(np.float64)))
+        width = width / (bins * np.maximum(1.0 + change.reshape(-1).astype(np.float64), NARROWEST))
         value += ((np.arange(bins) + shift) * probability).sum(1) * width
     return [float(v) for v in value]
 
 
-def load_emotion(session: Any) -> Model[Image, str]:
-    """Portraits → the most probable of `EMOTIONS`."""
+def load_emotion(session: Any) -> Model[Image, str | None]:
+    """Portraits → the most probable of `EMOTIONS`, None when it is not probable enough."""
     return Model(session, _emotion_sample, _read_emotion, batch_of(session, EMOTION_BATCH))
 
 
@@ -71,5 +83,7 @@ def _emotion_sample(picture: Image) -> Points:
     return to_sample(crop(picture, widened(whole, 1.0 / PORTRAIT_MARGIN), EMOTION_SIDE), 0.0, 255.0)
 
 
-def _read_emotion(outputs: Outputs) -> list[str]:
-    return [EMOTIONS[int(best)] for best in outputs[0].argmax(1)]
+def _read_emotion(outputs: Outputs) -> list[str | None]:
+    odds = np.exp(outputs[0] - outputs[0].max(1, keepdims=True))
+    odds /= odds.sum(1, keepdims=True)
+    return [EMOTIONS[int(row.argmax())] if row.max() >= EMOTION_SURE else None for row in odds]

@@ -24,7 +24,7 @@ class Pack:
     """The models of a pack; None where it has none for a role.
 
     Attributes:
-        demographics: models that each tell age, gender or both.
+        demographics: models that each tell age, gender or both; what several tell is averaged.
         files: role → file.
     """
 
@@ -33,7 +33,7 @@ class Pack:
     embedder: Model[FaceInImage, Points]
     pose: Model[FaceInImage, Angles] | None
     demographics: tuple[Model[FaceInImage, Demographics], ...]
-    emotion: Model[Image, str] | None
+    emotion: Model[Image, str | None] | None
     files: dict[str, Path]
 
 
@@ -48,14 +48,18 @@ def load_open(name: str, directory: Path, device: Device) -> Pack:
         "emotion": directory / "fr_expression.onnx",
     }
     sessions = {role: open_session(file, device) for role, file in files.items()}
+    age, gender = sessions["age"], sessions["gender"]
     return Pack(
         name=name,
         detector=centerface.load(sessions["detector"], files["detector"].stem),
         embedder=embedding.load(sessions["embedding"], mean=127.0, std=128.0),
         pose=pose.load_hopenet(sessions["pose"]),
         demographics=(
-            attributes.load_ssr(sessions["age"], _age),
-            attributes.load_ssr(sessions["gender"], _male),
+            *(attributes.load_ssr(age, attributes.AGE_MARGIN, _age, mirrored=m) for m in (False, True)),
+            *(
+                attributes.load_ssr(gender, attributes.GENDER_MARGIN, _male, mirrored=m)
+                for m in (False, True)
+            ),
         ),
         emotion=attributes.load_emotion(sessions["emotion"]),
         files=files,

@@ -20,6 +20,9 @@ HOPENET_MARGIN = 1.5
 BIN, FIRST_BIN = 3.0, -99.0
 """Degrees: the network tells a distribution over 66 bins of 3°, of which the mean is the angle."""
 
+YAW_BIAS, ROLL_BIAS = 1.75, -1.5
+"""Degrees by which the open pack's network sees a photograph and its mirror image turned to the same side."""
+
 NOSE_DEPTH, MOUTH_DEPTH = 0.53, 0.12
 NOSE_DROP, MOUTH_DROP = 0.57, 1.16
 """How far the tip of the nose and the mouth lie before and below the line of the eyes in an upright frontal head,
@@ -37,7 +40,8 @@ def _hopenet_sample(face: FaceInImage) -> Points:
 
 def _read_hopenet(outputs: Outputs) -> list[Angles]:
     yaw, pitch, roll = (_expectation(logits) for logits in outputs)
-    return [Angles(*(float(v) for v in values)) for values in zip(-yaw, pitch, roll, strict=True)]
+    turned = zip(-yaw - YAW_BIAS, pitch, roll - ROLL_BIAS, strict=True)
+    return [Angles(*(float(v) for v in values)) for values in turned]
 
 
 def _expectation(logits: Array) -> Array:

@@ -1,11 +1,12 @@
 """How sharp a face is, 0-1: by TOPIQ-NR, else CLIP-IQA, else Sobel energy. The three scales are not the same."""
 
+import math
 from typing import Any
 
 import cv2
 import numpy as np
 
-from facecore.align import FaceInImage, Points, crop, to_sample
+from facecore.align import FaceInImage, crop, to_sample
 from facecore.sessions import Model, Outputs, batch_of
 
 BATCH = 4
@@ -13,11 +14,13 @@ TOPIQ_SIDE, CLIPIQA_SIDE = 384, 224
 METHODS = {"topiq_nr.onnx": ("topiq_nr", TOPIQ_SIDE), "clipiqa_plus.onnx": ("clipiqa", CLIPIQA_SIDE)}
 """File → name of the method, side of its input."""
 
-SOBEL_SIDE = 112
+SOBEL_SIDE = 64
+"""Pixels: small enough that a face of 80 source pixels loses nothing to one of 800."""
 SOBEL_NOISE = 25.0
 """Grey levels squared: contrast below this counts as nothing to be sharp in."""
-SOBEL_HALF = 1.0
-"""Gradient energy per contrast at which the score is one half."""
+SOBEL_SCALE = 0.1
+"""Gradient energy per contrast at which the score is 1 - 1/e: portraits in focus have 0.09-0.19, the same blurred by
+a Gaussian of 4 % of the face's width 0.03-0.06, of 8 % 0.01-0.03."""
 
 
 def load(session: Any, side: int) -> Model[FaceInImage, float]:
@@ -35,19 +38,14 @@ def _read(outputs: Outputs) -> list[float]:
 
 
 def sobel(face: FaceInImage) -> float:
-    """Energy of the gradient relative to contrast, on the face resized to 112×112 grey pixels.
+    """Energy of the gradient relative to contrast, on the face resized to 64×64 grey pixels.
 
     ``r = mean(|gradient|²) / (variance + 25)``, gradients by 3×3 Sobel kernels divided by 8 (grey levels a pixel);
-    the score is ``r / (r + half)``. Blur takes more from the energy than from the variance and lessens both, so
+    the score is ``1 - exp(-r / 0.1)``. Blur takes more from the energy than from the variance and lessens both, so
     the score falls; dividing by the variance makes a dim picture of a sharp face count as sharp.
     """
-    return sobel_of(crop(face.image, face.box, SOBEL_SIDE))
-
-
-def sobel_of(picture: "np.ndarray[Any, np.dtype[np.uint8]]") -> float:
-    grey: Points = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(crop(face.image, face.box, SOBEL_SIDE), cv2.COLOR_BGR2GRAY).astype(np.float32)
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     energy = float(np.mean(across * across + down * down))
-    ratio = energy / (float(grey.var()) + SOBEL_NOISE)
-    return ratio / (ratio + SOBEL_HALF)
+    return 1.0 - math.exp(-energy / (float(grey.var()) + SOBEL_NOISE) / SOBEL_SCALE)
