@@ -1,6 +1,7 @@
 """Runs a set of processes side by side: prefixes their output, starts again what dies, stops all of them cleanly."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 CANNOT_START = 2
 """Exit status of a process that would fail again: the environment or the machine must change first."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
@@ -116,6 +118,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 20,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
+            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
         )
         assert child.process.stdout is not None
         async for raw in child.process.stdout:
@@ -123,6 +126,11 @@ class Supervisor:
             child.last_lines = [*child.last_lines[-50:], line]
             self.say(child.name, line)
         return await child.process.wait()
+
+
+def _stop_with_parent() -> None:
+    """In the child: the kernel sends it SIGTERM should this process be killed, so that nobody is left alone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _signal(child: Child, number: int) -> None:

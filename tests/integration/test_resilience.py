@@ -62,6 +62,16 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
     second.close()
 
 
+def test_a_killed_launcher_leaves_nobody_alone(models_path: Path, tmp_path: Path) -> None:
+    running = run_service(models_path, tmp_path)
+    service = next(running)
+    assert _pids("-m", service)
+    service.process.kill()
+    eventually(lambda: not _pids("", service), 30)
+    service.process.wait(10)
+    running.close()
+
+
 def _shuffle(redis: "Redis", stream: str, group: str) -> None:
     """Puts what nobody has read yet back in another order."""
     entries = redis.xrange(stream)
