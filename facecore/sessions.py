@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -161,13 +161,11 @@ class Model(Generic[Item, Value]):
         outputs = self.session.run(None, {self.session.get_inputs()[0].name: samples})
         return self.read(outputs)[: len(items)]
 
-    def with_batch(self, batch: int) -> "Model[Item, Value]":
-        return replace(self, batch=batch)
-
 
 def batch_of(session: Any, wanted: int) -> int:
     """Samples a run: as many as the graph was exported for; if it takes any, ``wanted`` on a GPU and 1 on a CPU,
-    where a batch is no faster than its samples one by one on several threads."""
+    where a batch is slower than its samples one by one on as many threads (open pack, two cores, eight samples:
+    detector 82 against 207 ms, embedder 32 against 86, pose 11 against 15, emotion 101 against 118)."""
     fixed = session.get_inputs()[0].shape[0]
     if isinstance(fixed, int):
         return fixed

@@ -8,6 +8,7 @@ import structlog
 from insightface import model_zoo
 from insightface.data import get_object
 from insightface.utils import face_align, transform
+from numpy.typing import NDArray
 
 from facecore import embedding
 from facecore.align import ALIGNED, FaceInImage, Points, to_sample
@@ -102,18 +103,21 @@ def _crop(model: Any, face: FaceInImage) -> Points:
 
 
 def _pose(model: Any) -> Model[FaceInImage, Angles]:
-    """Pitch, yaw and roll of the mean face turned onto the landmarks; the zoo's signs are this project's."""
+    """From 68 landmarks in space, the last of the network's points."""
     mean = get_object("meanshape_68.pkl")
 
     def read(outputs: Outputs) -> list[Angles]:
-        found = []
-        for points in outputs[0].reshape(len(outputs[0]), -1, 3):
-            matrix = transform.estimate_affine_matrix_3d23d(mean, points[-POSE_LANDMARKS:])
-            pitch, yaw, roll = transform.matrix2angle(transform.P2sRt(matrix)[1])
-            found.append(Angles(float(yaw), float(pitch), float(roll)))
-        return found
+        faces = outputs[0].reshape(len(outputs[0]), -1, 3)
+        return [angles_of(points[-POSE_LANDMARKS:], mean) for points in faces]
 
     return Model(model.session, lambda face: _crop(model, face), read, batch_of(model.session, BATCH))
+
+
+def angles_of(points: NDArray[Any], mean: NDArray[Any]) -> Angles:
+    """How the mean face is turned to lie on the points, (68, 3) each; the zoo's signs are this project's."""
+    matrix = transform.estimate_affine_matrix_3d23d(mean, points)
+    pitch, yaw, roll = transform.matrix2angle(transform.P2sRt(matrix)[1])
+    return Angles(float(yaw), float(pitch), float(roll))
 
 
 def _demographics(model: Any) -> Model[FaceInImage, Demographics]:

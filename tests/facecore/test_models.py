@@ -1,0 +1,129 @@
+"""Every network of the open pack: a batch, full or padded, answers what single faces get."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facecore.align import FaceInImage, Image
+from facecore.analyzer import Analyzer
+from facecore.packs import Demographics, Pack, load_open
+from facecore.sessions import (
+    Device,
+    DeviceUnavailable,
+    Model,
+    Workers,
+    check_session,
+    choose_device,
+    open_session,
+)
+from models.fetch import ensure
+from schemas.observations import Angles
+
+TOLERANCE = 1e-4
+ROLES = ("embedding", "pose", "age", "age of the mirror image", "gender", "gender of the mirror image")
+
+
+@pytest.fixture(scope="module")
+def pack(models_path: Any) -> Pack:
+    return load_open("open", ensure("open", models_path), choose_device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def faces(analyzer: Analyzer, group: Image) -> list[FaceInImage]:
+    workers = Workers(1)
+    try:
+        found = analyzer._pack.detector.detect([group], workers)[0]
+    finally:
+        workers.close()
+    assert len(found.boxes) == 6
+    return [
+        FaceInImage(group, (float(b[0]), float(b[1]), float(b[2]), float(b[3])), points)
+        for b, points in zip(found.boxes, found.landmarks, strict=True)
+    ]
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, Angles):
+        return [value.yaw, value.pitch, value.roll]
+    if isinstance(value, Demographics):
+        return [number for number in value if number is not None]
+    return [float(number) for number in np.ravel(value)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("batch", [4, 16])
+def test_a_batch_equals_singles(pack: Pack, faces: list[FaceInImage], role: str, batch: int) -> None:
+    models: list[Model[FaceInImage, Any]] = [
+        pack.embedder,
+        *([pack.pose] if pack.pose else []),
+        *pack.demographics,
+    ]
+    model = models[ROLES.index(role)]
+    workers = Workers(2)
+    try:
+        alone = workers.start(replace(model, batch=1), faces)()
+        together = workers.start(replace(model, batch=batch), faces)()
+    finally:
+        workers.close()
+    assert len(alone) == len(together) == 6
+    for one, many in zip(alone, together, strict=True):
+        assert numbers(one) == pytest.approx(numbers(many), abs=TOLERANCE)
+    assert len({tuple(numbers(value)) for value in alone}) == 6  # and it does look at the faces
+
+
+def test_a_batch_of_pictures_equals_single_pictures(pack: Pack, group: Image) -> None:
+    half = np.ascontiguousarray(group[::2, ::2])
+    pictures = [group, np.ascontiguousarray(group[:, ::-1]), half, np.zeros_like(group), group[:300]]
+    workers = Workers(2)
+    batched = replace(pack.detector, model=replace(pack.detector.model, batch=4))
+    try:
+        alone = pack.detector.detect(pictures, workers)
+        together = batched.detect(pictures, workers)
+    finally:
+        workers.close()
+    for one, many in zip(alone, together, strict=True):
+        assert np.allclose(one.boxes, many.boxes, atol=0.01)
+        assert np.allclose(one.landmarks, many.landmarks, atol=0.01)
+        assert np.allclose(one.scores, many.scores, atol=TOLERANCE)
+    assert [len(found.boxes) for found in together][:4] == [6, 6, 6, 0]
+
+
+def test_emotions_in_a_batch(pack: Pack, analyzer: Analyzer, group: Image) -> None:
+    assert pack.emotion is not None
+    portraits = [
+        np.ascontiguousarray(group[y : y + 200, x : x + 200]) for x, y in ((20, 230), (700, 310), (430, 240))
+    ]
+    workers = Workers(1)
+    try:
+        together = workers.start(replace(pack.emotion, batch=4), portraits)()
+    finally:
+        workers.close()
+    assert together == analyzer.emotions(portraits)
+
+
+def test_the_detectors_canvas_follows_the_shorter_side(pack: Pack) -> None:
+    def size(height: int, width: int, **changes: Any) -> int:
+        return replace(pack.detector, **changes).size_for(np.zeros((height, width, 3), np.uint8))
+
+    assert [size(499, 900), size(500, 500), size(1500, 4000), size(1501, 4000)] == [320, 640, 640, 640]
+    assert [size(1500, 4000, largest=1024), size(1501, 4000, largest=1024)] == [640, 1024]
+    assert size(100, 100, fixed=640) == 640
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in __import__("onnxruntime").get_available_providers(), reason="CUDA is there"
+)
+def test_cuda_is_refused_where_there_is_none() -> None:
+    with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_DEVICE"):
+        choose_device("cuda")
+    assert not choose_device("auto").gpu
+
+
+def test_a_silent_fall_back_to_the_cpu_is_an_error(models_path: Any) -> None:
+    """A session that was to run on CUDA and says that it does not."""
+    session = open_session(ensure("open", models_path) / "fr_age.onnx", Device("cpu", False))
+    check_session(session, Device("auto", True))
+    with pytest.raises(DeviceUnavailable, match="could not start CUDA"):
+        check_session(session, Device("cuda", True))
