@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import structlog
 
 from facecore import attributes, occlusion, sharpness
-from facecore.align import FaceInImage, Image, Points
+from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points
 from facecore.detection.detector import Detections
 from facecore.packs import Demographics, Pack, load_open
 from facecore.pose import from_landmarks
 from facecore.quality import occlusion_score, pose_score, size_score
-from facecore.sessions import Device, Model, Workers, check_owners, choose_device, open_session
+from facecore.sessions import Device, Model, Workers, check_owners, choose_device, on_gpu, open_session
 from models.archives import sha256_of
 from models.catalog import OPEN
 from models.fetch import ensure, find_extra
@@ -123,6 +124,8 @@ class Analyzer:
 
             opened = load_insightface(pack, directory, chosen)
         analyzer = cls(opened, models_path, chosen, threads)
+        if on_gpu(opened.detector.model.session):
+            analyzer._warm_up()
         log.info("models loaded", pack=pack, providers=analyzer.describe().providers, threads=threads)
         return analyzer
 
@@ -168,6 +171,14 @@ class Analyzer:
 
     def close(self) -> None:
         self._workers.close()
+
+    def _warm_up(self) -> None:
+        """Runs everything once on black squares: kernels are chosen and memory is taken before the first job."""
+        squares = [np.zeros((side, side, 3), np.uint8) for side in (320, 640, 1600)]
+        self.analyze([FrameInput(0, 0.0, square, None, True) for square in squares])
+        face = FaceInImage(squares[0], (80.0, 80.0, 240.0, 240.0), ARCFACE_TEMPLATE + 100)
+        self._look([_Seen(0, 1.0, face.box, face)], [True])
+        self.emotions([squares[0]])
 
     def _look(self, seen: Sequence[_Seen], demographics: Sequence[bool]) -> list[ObservedFace]:
         """All models over all faces; every run is begun before the first is waited for."""

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from facecore.align import FaceInImage, Points, crop, imagenet_sample
+from facecore.align import FaceInImage, Points, crop, imagenet_sample, squared
 from facecore.sessions import Model, Outputs, batch_of
 
 SIDE, BATCH = 224, 16
+MARGIN = 1.25
+"""Side of the square crop in longer sides of the box: how faces lie in the crops the classifier is trained on."""
 
 
 def load(session: Any) -> Model[FaceInImage, float]:
@@ -16,7 +18,7 @@ def load(session: Any) -> Model[FaceInImage, float]:
 
 
 def _sample(face: FaceInImage) -> Points:
-    return imagenet_sample(crop(face.image, face.box, SIDE))
+    return imagenet_sample(crop(face.image, squared(face.box, MARGIN), SIDE))
 
 
 def _read(outputs: Outputs) -> list[float]:

@@ -12,6 +12,8 @@ import onnxruntime
 import structlog
 from numpy.typing import NDArray
 
+from models.fetch import ModelsUnavailable
+
 log = structlog.get_logger(__name__)
 
 Item = TypeVar("Item")
@@ -115,8 +117,14 @@ def open_session(file: Path, device: Device) -> Any:
 
     Raises:
         DeviceUnavailable: CUDA was asked for and ONNX Runtime silently took the CPU.
+        ModelsUnavailable: the file is no graph that this ONNX Runtime can run.
     """
-    session = onnxruntime.InferenceSession(file, session_options(), providers=device.providers)
+    try:
+        session = onnxruntime.InferenceSession(file, session_options(), providers=device.providers)
+    except Exception as error:  # ONNX Runtime's own classes, a dozen of them without a common base
+        raise ModelsUnavailable(
+            f"{file} cannot be opened ({error}); `faces models verify {file.parent.name}` tells if it is damaged"
+        ) from error
     check_session(session, device)
     return session
 

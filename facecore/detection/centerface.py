@@ -20,7 +20,10 @@ def load(session: Any, name: str) -> Detector:
     model: Model[Canvas, Detections] = Model(
         session, lambda canvas: to_sample(canvas.fitted(), 0.0, 1.0), read, batch_of(session, BATCH)
     )
-    return Detector(name, model, None, False, 1024 if on_gpu(session) else 640, MIN_CONFIDENCE)
+    gpu = on_gpu(
+        session
+    )  # squares only, so that memory does not grow with every new shape; a CPU saves the rest
+    return Detector(name, model, None, gpu, 1024 if gpu else 640, MIN_CONFIDENCE)
 
 
 def read(outputs: Outputs) -> list[Detections]:

@@ -31,20 +31,23 @@ class Canvas(NamedTuple):
     full: bool  # the sample is the whole square, else as much of it as the picture covers
 
     @property
-    def scale(self) -> float:
-        return float(self.size / max(self.image.shape[:2]))
+    def covered(self) -> tuple[int, int]:
+        """Height and width of the resized picture."""
+        height, width = self.image.shape[:2]
+        longer = max(height, width)
+        return max(1, height * self.size // longer), max(1, width * self.size // longer)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the sample: multiples of 32, which detectors shrink by."""
         if self.full:
             return self.size, self.size
-        height, width = (max(1, round(side * self.scale)) for side in self.image.shape[:2])
+        height, width = self.covered
         return -(-height // 32) * 32, -(-width // 32) * 32
 
     def fitted(self) -> Image:
         """The resized picture in the upper left corner, black elsewhere."""
-        height, width = (max(1, round(side * self.scale)) for side in self.image.shape[:2])
+        height, width = self.covered
         canvas = np.zeros((*self.shape, 3), np.uint8)
         canvas[:height, :width] = cv2.resize(self.image, (width, height))
         return canvas
@@ -112,7 +115,7 @@ def select(boxes: Points, scores: Points, landmarks: Points, overlap: float) -> 
 
 
 def _in_picture(found: Detections, canvas: Canvas) -> Detections:
-    height, width = (max(1, round(side * canvas.scale)) for side in canvas.image.shape[:2])
+    height, width = canvas.covered
     back: NDArray[np.float32] = np.array(
         [canvas.image.shape[1] / width, canvas.image.shape[0] / height], np.float32
     )

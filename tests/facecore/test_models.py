@@ -18,7 +18,7 @@ from facecore.sessions import (
     choose_device,
     open_session,
 )
-from models.fetch import ensure
+from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
 
 TOLERANCE = 1e-4
@@ -119,6 +119,13 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_DEVICE"):
         choose_device("cuda")
     assert not choose_device("auto").gpu
+
+
+def test_a_damaged_graph_is_named(models_path: Any, tmp_path: Any) -> None:
+    broken = tmp_path / "fr_age.onnx"
+    broken.write_bytes((ensure("open", models_path) / "fr_age.onnx").read_bytes()[:-5000])
+    with pytest.raises(ModelsUnavailable, match=r"fr_age\.onnx.*faces models verify"):
+        open_session(broken, choose_device("cpu"))
 
 
 def test_a_silent_fall_back_to_the_cpu_is_an_error(models_path: Any) -> None:
