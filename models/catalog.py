@@ -7,6 +7,9 @@ OPEN = "open"
 EXTRAS = "extras"
 """Name of the set of models that serve every pack: occlusion and sharpness."""
 
+PREPARED_BY = 1
+"""Raised when what models.prepare does to a file changes: packs prepared by another version are made anew."""
+
 NON_COMMERCIAL = "non-commercial research (InsightFace)"
 
 

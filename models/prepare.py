@@ -13,8 +13,6 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-PREPARED_BY = 1
-"""Raised when what this module does to a file changes: packs prepared by another version are made anew."""
 TOLERANCE = 1e-4
 """Largest difference to the published graph, relative to the output's largest magnitude: folding constants and
 fusing layers reorder sums of float32 (seen: below 1e-5)."""
