@@ -30,7 +30,7 @@ class FrameInput(NamedTuple):
         index: number of the sample in its job.
         timestamp: seconds from the start of the video.
         image: (H, W, 3) bytes, BGR.
-        min_confidence: 0-1; None: the pack's own.
+        min_confidence: 0-1; None: the pack's own. Below detector.FLOOR nothing is a detection.
         demographics: whether age and gender are wanted.
     """
 

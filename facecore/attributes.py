@@ -1,4 +1,9 @@
-"""Age, gender and emotion."""
+"""Age, gender and emotion.
+
+What the open pack's networks are worth, on 58 photographs of 16 people: age is off by 5 years in the mean (always
+saying the median: 6), so it is told as it is. Gender is right in 83 %, but in all of the third where the value is
+beyond 0.8 or 0.2: in between nothing should be told. Emotion is told where it has more than half of the probability.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
