@@ -43,7 +43,9 @@ class AnalyzeStage:
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
-        self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
+        self._store = FrameStore(
+            service.redis, service.names, ttl=settings.frame_ttl, frame_roots=settings.shared_roots
+        )
         self._models = ThreadPoolExecutor(1, "models")
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
         self._analyzer: Analyzer | None = None

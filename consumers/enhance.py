@@ -93,8 +93,14 @@ class EnhanceStage:
         assert task.enhancement is not None, "only frames with a wanted enhancement come here"
         assert self._server is not None
         redis, names = self._service.redis, self._service.names
-        mtime = await redis.hget(names.job(envelope.job).metadata, "mtime")
-        what = (task.source, mtime, task.timestamp, task.enhancement.model, task.enhancement.fidelity_weight)
+        version = await redis.hget(names.job(envelope.job).metadata, "version")
+        what = (
+            task.source,
+            version,
+            task.timestamp,
+            task.enhancement.model,
+            task.enhancement.fidelity_weight,
+        )
         key = names.enhanced(hashlib.sha256(repr(what).encode()).hexdigest())
         cached = cast("bytes | None", await redis.get(key))
         if cached is not None:

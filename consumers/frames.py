@@ -1,31 +1,28 @@
 """The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, cast
 
 import msgspec
 import structlog
 
+from consumers.acquisition import Acquisition, Content
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
-from consumers.sources.safety import resolve
-from facecore.video import Interval, Plan, SampledFrame, Samples, Scenes, SourceError, open_source
-from facecore.video.images import encode
+from consumers.sources.frames import Frame
+from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
-from schemas.messages import FinalizeTask, FrameTask, open_request
+from schemas.messages import FileFrame, FinalizeTask, FrameTask, StoredFrame, open_request
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, RequestError, to_request
 from schemas.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 4
-"""Frames decoded, stored and published together: few round trips, and a stop within a moment."""
 PAUSE = 0.05
 """Seconds between looks at a job whose window is full; grows to ten times as much."""
 
@@ -44,6 +41,7 @@ class FramesStage:
         self._service = service
         self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
         self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "decode")
+        self._acquisition = Acquisition(settings, self._pool)
         self.stream = service.names.requests
         self.dead_stream = service.names.dead
         self.concurrency = settings.jobs_per_worker
@@ -55,9 +53,10 @@ class FramesStage:
         return open_request(entry_id, fields)
 
     async def start(self) -> None:
-        """Nothing to load."""
+        await self._acquisition.start()
 
     async def stop(self) -> None:
+        await self._acquisition.stop()
         self._pool.shutdown(cancel_futures=True)
 
     async def handle(self, batch: Sequence[Delivery[dict[str, Any]]]) -> Sequence[Completion | Exception]:
@@ -87,64 +86,51 @@ class FramesStage:
             return Completion()
 
     async def _sample(self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest) -> Completion:
-        envelope, service, loop = delivery.envelope, self._service, asyncio.get_running_loop()
+        envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
-        path = await loop.run_in_executor(self._pool, resolve, request.video_path, service.settings.roots)
-        if await self._answered(job_id, request, path):
-            return Completion()
-        first = int(await service.redis.hget(record, "sampled") or 0)  # an earlier attempt got this far
-        samples = await loop.run_in_executor(self._pool, self._open, path, _plan(request.parameters), first)
-        try:
-            await service.jobs.note(
-                job_id, method=samples.method, expected=samples.expected, mtime=path.stat().st_mtime
+        async with AsyncExitStack() as held:
+            content = await self._acquisition.content(request, held)
+            if await self._answered(job_id, request, content):
+                return Completion()
+            told = await service.redis.hmget(record, ["sampled", "method"])  # an earlier attempt got this far
+            sampled, method = cast("list[bytes | None]", told)
+            first = int(sampled or 0)
+            frames = await self._acquisition.frames(
+                job_id, request, content, first, method.decode() if method else None, held
             )
-            sampled = first
-            while chunk := await loop.run_in_executor(self._pool, self._encoded, samples):
-                if not await self._has_room(job_id, sampled):
+            self._check_number(request, frames.expected)
+            await service.jobs.note(
+                job_id, method=frames.method, expected=frames.expected, version=content.version
+            )
+            number = first
+            while chunk := await frames.chunk():
+                if not await self._has_room(job_id, number):
                     return Completion()  # the job was cancelled, or has ended in another way
-                sampled = await self._publish(delivery, request, chunk)
-                if sampled > service.settings.max_frames:
-                    raise self._too_many(path, sampled)
-        finally:
-            await loop.run_in_executor(self._pool, samples.close)
-        if samples.warnings:
-            await service.jobs.note(job_id, warnings=msgspec.json.encode(samples.warnings).decode())
-        log.info("sampled", frames=sampled, method=samples.method)
-        return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=sampled)
+                number = await self._publish(delivery, request, chunk)
+                self._check_number(request, number)
+            if warnings := [*frames.warnings, *_warnings(request.parameters)]:
+                await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
+        log.info("sampled", frames=number, method=frames.method)
+        return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
 
-    def _open(self, path: Path, plan: Plan, first: int) -> Samples:
-        settings = self._service.settings
-        samples = open_source(path, plan, start_index=first, max_pixels=settings.max_pixels)
-        if samples.expected > settings.max_frames:
-            samples.close()
-            raise self._too_many(path, samples.expected)
-        return samples
-
-    def _too_many(self, path: Path, samples: int) -> SourceError:
+    def _check_number(self, request: AnalyzeRequest, samples: int) -> None:
         limit = self._service.settings.max_frames
-        return SourceError(
-            f"{path} gives {samples} frames at this sampling; at most {limit} are allowed (FACES_MAX_FRAMES)."
-        )
+        if samples > limit:
+            raise SourceError(
+                f"{request.video_path} gives {samples} frames at this sampling; at most {limit} are allowed"
+                " (FACES_MAX_FRAMES)."
+            )
 
-    async def _answered(self, job_id: str, request: AnalyzeRequest, path: Path) -> bool:
+    async def _answered(self, job_id: str, request: AnalyzeRequest, content: Content) -> bool:
         """Whether another job, finished or running, answers for this one."""
-        settings = self._service.settings
-        keep = (
-            settings.cache_ttl
-            if request.parameters.cache_duration is None
-            else request.parameters.cache_duration
-        )
+        settings, keep = self._service.settings, request.parameters.cache_duration
         if keep == 0:
             return False
-        key = cache_key(str(path), path.stat().st_mtime, _identity(request.parameters, settings))
-        answered = await self._service.jobs.join(job_id, key, keep)
+        key = cache_key(content.name, content.version, _identity(request.parameters, settings))
+        answered = await self._service.jobs.join(job_id, key, settings.cache_ttl if keep is None else keep)
         if answered:
             log.info("answered by another job")
         return answered
-
-    def _encoded(self, frames: Iterator[SampledFrame]) -> list[tuple[int, float, bytes]]:
-        quality = self._service.settings.frame_quality
-        return [(f.index, f.timestamp, encode(f.image, quality)) for f in islice(frames, CHUNK)]
 
     async def _has_room(self, job_id: str, sampled: int) -> bool:
         """Waits until few enough frames of this job, and of all jobs, are under way; False: the job has ended."""
@@ -167,17 +153,21 @@ class FramesStage:
         self,
         delivery: Delivery[dict[str, Any]],
         request: AnalyzeRequest,
-        chunk: list[tuple[int, float, bytes]],
+        chunk: Sequence[Frame],
     ) -> int:
         """Stores and publishes some frames; returns how many of the job there are now."""
         envelope, names = delivery.envelope, self._service.names
         messages = []
-        for index, timestamp, encoded in chunk:
-            stored = await self._store.put(envelope.job, str(index), encoded)
+        for frame in chunk:
+            where: StoredFrame | FileFrame = (
+                await self._store.put(envelope.job, str(frame.index), frame.picture)
+                if isinstance(frame.picture, bytes)
+                else frame.picture
+            )
             task = FrameTask(
-                index=index,
-                timestamp=timestamp,
-                frame=stored,
+                index=frame.index,
+                timestamp=frame.timestamp,
+                frame=where,
                 source=request.video_path,
                 min_confidence=request.parameters.min_confidence
                 if request.parameters.min_confidence is not None
@@ -188,24 +178,18 @@ class FramesStage:
             messages.append(
                 Outgoing(
                     names.frames,
-                    seal("frame", envelope.job, str(index), task, traceparent=envelope.traceparent),
+                    seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent),
                 )
             )
-        sampled = chunk[-1][0] + 1
+        sampled = chunk[-1].index + 1
         await delivery.publish(messages, names.job(envelope.job).metadata, {"sampled": sampled})
         return sampled
-
-
-def _plan(parameters: Parameters) -> Plan:
-    if parameters.scene_boundaries:
-        return Scenes(tuple((s.start_timestamp, s.end_timestamp) for s in parameters.scene_boundaries))
-    return Interval(parameters.sampling_interval)
 
 
 def _enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
     """What the analyze stage needs to know of the enhancement; None when none is wanted."""
     wanted = parameters.enhancement
-    if not wanted.enabled:
+    if not wanted.enabled or parameters.use_sprites:
         return None
     trigger = settings.quality_trigger if wanted.quality_trigger is None else wanted.quality_trigger
     return msgspec.structs.replace(wanted, quality_trigger=trigger)
@@ -222,6 +206,12 @@ def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
     identity["enhancement"] = msgspec.to_builtins(_enhancement(parameters, settings))
     identity["model"] = settings.pack
     return identity
+
+
+def _warnings(parameters: Parameters) -> list[str]:
+    if parameters.enhancement.enabled and parameters.use_sprites:
+        return ["Faces on sprites are not enhanced: there is no larger picture of them."]
+    return []
 
 
 def _unreadable(body: dict[str, Any]) -> AnalyzeRequest:

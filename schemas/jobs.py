@@ -208,10 +208,11 @@ class Jobs:
         return KEPT_AT_LEAST if status == "completed" else float(max(self._settings.cache_ttl, KEPT_AT_LEAST))
 
 
-def cache_key(video_path: str, mtime: float, parameters: dict[str, Any]) -> str:
+def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:
     """The specification's cache key: SHA-256 of path, modification time and parameters.
 
     Args:
+        mtime: modification time in seconds; a hash of the content where the source is no file here.
         parameters: JSON-encodable; the model pack is among them, since another pack gives another answer.
     """
     encoded = msgspec.json.encode(parameters, order="deterministic").decode()

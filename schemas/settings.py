@@ -50,6 +50,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Sources
     media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")
     frame_server_url: str | None = field(default=None, name="FRAME_SERVER_URL")
+    frame_source: Literal["auto", "local", "frame-server"] = field(default="auto", name="FRAME_SOURCE")
+    frame_roots: str = field(default="/tmp/frames:/tmp/sprites", name="FACES_FRAME_ROOTS")  # noqa: S108
+    allowed_hosts: str = field(default="", name="FACES_ALLOWED_HOSTS")
+    max_download_bytes: Positive = field(default=8 << 30, name="FACES_MAX_DOWNLOAD_BYTES")
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
@@ -89,7 +93,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def roots(self) -> tuple[Path, ...]:
         """Directories (or single files) that a source may lie in, links resolved."""
-        return tuple(Path(root).expanduser().resolve() for root in self.media_roots.split(os.pathsep) if root)
+        return _paths(self.media_roots)
+
+    @property
+    def shared_roots(self) -> tuple[Path, ...]:
+        """Directories of the Frame Server's volume, where this host sees it."""
+        return _paths(self.frame_roots)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Hosts and networks that may be asked for sources."""
+        return tuple(host.strip() for host in self.allowed_hosts.split(",") if host.strip())
 
     @property
     def models_path(self) -> Path:
@@ -101,3 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.threads:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _paths(joined: str) -> tuple[Path, ...]:
+    return tuple(Path(path).expanduser().resolve() for path in joined.split(os.pathsep) if path)

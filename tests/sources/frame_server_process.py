@@ -13,7 +13,8 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
     lost_files     frames are removed from the volume as soon as the job is done
     lost_frames    frames can't be had over HTTP either
     broken         the job fails
-    enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes
+    enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes; "text": no picture
+    restored       the film that enhanced frames are taken from, instead of the one asked for
 """
 
 import asyncio
@@ -170,7 +171,7 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
         return web.json_response({"detail": "Video not found"}, status=404)
     if faults.get("enhanced") == "text":
         return web.Response(text="a friendly page")
-    with av.open(query["video_path"]) as container:
+    with av.open(faults.get("restored", query["video_path"])) as container:
         frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
     picture = frames[min(round(float(query["timestamp"]) * FPS), len(frames) - 1)]
     factor = faults.get("enhanced", 1)

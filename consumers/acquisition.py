@@ -1,0 +1,214 @@
+"""How the frames of a job are got: decoded here, asked of the Frame Server, cut from sprites, downloaded first."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urljoin
+
+import aiohttp
+import structlog
+
+from consumers.runtime.stage import Retry
+from consumers.sources.addresses import AllowList
+from consumers.sources.extraction import NotHonoured, extract_frames
+from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
+from consumers.sources.frames import Frames, Local, Served
+from consumers.sources.http import Unreachable, Web
+from consumers.sources.safety import resolve
+from facecore.video import Interval, Plan, Scenes, SourceError, open_source
+from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
+from schemas.requests import AnalyzeRequest, Parameters
+from schemas.settings import Settings
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+MAX_GRID_BYTES = 64 << 20
+SMALL_FILE_SECONDS = 60.0
+
+
+class Content(NamedTuple):
+    """What a source is, for the cache.
+
+    Attributes:
+        name: path or address.
+        version: changes with the content: modification time, or a hash.
+        path: the file, when it is one on this host.
+    """
+
+    name: str
+    version: float | str
+    path: Path | None
+
+
+class Acquisition:
+    """Gets frames; one for all jobs of a worker.
+
+    Args:
+        pool: threads for decoding; a source uses one at a time.
+    """
+
+    def __init__(self, settings: Settings, pool: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._closing = AsyncExitStack()
+        self._server: FrameServer | None = None
+
+    async def start(self) -> None:
+        self._web = Web(AllowList.parse(self._settings.hosts))
+        self._closing.push_async_callback(self._web.close)
+        if self._settings.frame_server_url:
+            session = await self._closing.enter_async_context(aiohttp.ClientSession())
+            self._server = FrameServer(self._settings.frame_server_url, session)
+
+    async def stop(self) -> None:
+        await self._closing.aclose()
+
+    async def content(self, request: AnalyzeRequest, held: AsyncExitStack) -> Content:
+        """Finds the source, and downloads it when it is an address; ``held`` gives the download back.
+
+        Raises:
+            SourceError: the source cannot be used.
+            Retry: it cannot be reached now.
+        """
+        parameters = request.parameters
+        if parameters.use_sprites and parameters.sprite_vtt_url:
+            vtt = await self._small(parameters.sprite_vtt_url, MAX_VTT_BYTES)
+            return Content(parameters.sprite_vtt_url, _hash(vtt), None)
+        if _is_address(request.video_path):
+            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
+            path = await self._downloaded(request.video_path, folder / "source")
+            return Content(request.video_path, await self._run(_hash_file, path), path)
+        path = await self._run(resolve, request.video_path, self._settings.roots)
+        return Content(str(path), path.stat().st_mtime, path)
+
+    async def frames(
+        self,
+        job_id: str,
+        request: AnalyzeRequest,
+        content: Content,
+        first: int,
+        method: str | None,
+        held: AsyncExitStack,
+    ) -> Frames:
+        """The frames of a source from number ``first`` on; raises as `content` does.
+
+        Args:
+            method: how an earlier attempt got them: this one must do the same, since frames differ.
+            held: closes what the frames need.
+        """
+        if request.parameters.use_sprites:
+            sprites = await self._sprites(request.parameters, first)
+            held.callback(sprites.close)
+            return Local(sprites, self._pool, self._settings.frame_quality)
+        plan = plan_of(request.parameters)
+        if await self._asks_server(content, method):
+            assert self._server is not None
+            try:
+                limit = self._settings.job_deadline
+                served = await extract_frames(self._server, job_id, request.video_path, plan, deadline=limit)
+                return Served(self._server, served, first, self._settings.shared_roots)
+            except (NotHonoured, Refused, NotAvailable) as error:
+                if self._settings.frame_source == "frame-server" or method is not None:
+                    raise _told(error) from error
+                log.warning("decoding here instead", error=str(error))
+        if content.path is None:
+            raise SourceError(
+                f"{request.video_path} can only be had from the Frame Server, which is not configured."
+            )
+        pixels = self._settings.max_pixels
+        opened = await self._run(
+            lambda path: open_source(path, plan, start_index=first, max_pixels=pixels), content.path
+        )
+        held.push_async_callback(self._run, opened.close)
+        return Local(opened, self._pool, self._settings.frame_quality)
+
+    async def _asks_server(self, content: Content, method: str | None) -> bool:
+        """FRAME_SOURCE=auto asks a Frame Server that is there and well."""
+        if method is not None:
+            return method == "frame-server"
+        if self._settings.frame_source == "local" or _is_address(content.name):
+            return False
+        if self._server is None:
+            if self._settings.frame_source == "frame-server":
+                raise SourceError("FRAME_SOURCE is frame-server, and FRAME_SERVER_URL is not set.")
+            return False
+        return self._settings.frame_source == "frame-server" or await self._server.healthy()
+
+    async def _sprites(self, parameters: Parameters, first: int) -> Sprites:
+        """The sprite map's tiles. A grid that cannot be had costs its own tiles only."""
+        where = parameters.sprite_vtt_url or ""
+        sprite_map = parse_sprite_map(await self._small(where, MAX_VTT_BYTES))
+        grids: dict[str, bytes] = {}
+        for name in sprite_map.grids:
+            try:
+                grids[name] = await self._small(
+                    _grid_place(name, parameters, len(sprite_map.grids)), MAX_GRID_BYTES
+                )
+            except SourceError as error:
+                log.warning("sprite picture missing", grid=name, error=str(error))
+        return Sprites(sprite_map, grids, start_index=first, max_pixels=self._settings.max_pixels)
+
+    async def _small(self, place: str, limit: int) -> bytes:
+        """A small file at an address or a path."""
+        if _is_address(place):
+            try:
+                return await self._web.read(place, max_bytes=limit, seconds=SMALL_FILE_SECONDS)
+            except Unreachable as error:
+                raise Retry(str(error)) from error
+        return await self._run(_read, place, self._settings.roots, limit)
+
+    async def _downloaded(self, address: str, target: Path) -> Path:
+        limit = self._settings.max_download_bytes
+        try:
+            await self._web.download(address, target, max_bytes=limit, seconds=self._settings.job_deadline)
+        except Unreachable as error:
+            raise Retry(str(error)) from error
+        return target
+
+    async def _run(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+
+
+def plan_of(parameters: Parameters) -> Plan:
+    """Scenes where the caller knows them, else an interval."""
+    if parameters.scene_boundaries:
+        return Scenes(tuple((s.start_timestamp, s.end_timestamp) for s in parameters.scene_boundaries))
+    return Interval(parameters.sampling_interval)
+
+
+def _told(error: Exception) -> Exception:
+    """As the runtime and the caller are to see it: worth another try, or the end of the job."""
+    return Retry(str(error)) if isinstance(error, NotAvailable) else SourceError(str(error))
+
+
+def _grid_place(name: str, parameters: Parameters, grids: int) -> str:
+    """Where a sprite picture lies: beside the map, unless the caller says which one it is."""
+    if parameters.sprite_image_url and grids == 1:
+        return parameters.sprite_image_url
+    return urljoin(parameters.sprite_vtt_url or "", name)
+
+
+def _is_address(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+def _read(place: str, roots: tuple[Path, ...], limit: int) -> bytes:
+    path = resolve(place, roots)
+    if path.stat().st_size > limit:
+        raise SourceError(f"{place} is larger than {limit >> 20} MiB.")
+    return path.read_bytes()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,113 @@
+"""Frames as the frames stage takes them, wherever they come from: a few at a time, encoded."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from consumers.runtime.stage import Retry
+from consumers.sources.extraction import ServedFrames, fetch
+from consumers.sources.frame_server import FrameServer, Gone, NotAvailable
+from facecore.video import SampledFrame
+from facecore.video.images import encode
+from schemas.messages import FileFrame
+
+CHUNK = 4
+"""Frames got, stored and published together: few round trips, and a stop within a moment."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """Number of the sample in the job, seconds, and the encoded picture or where it lies."""
+
+    index: int
+    timestamp: float
+    picture: bytes | FileFrame
+
+
+class Frames(Protocol):
+    """Frames of a source, in order of time.
+
+    Attributes:
+        method: as the result's metadata names it.
+        expected: how many there will be about; 0 when nobody can tell.
+        warnings: what is wrong with the source.
+    """
+
+    method: str
+    expected: int
+
+    @property
+    def warnings(self) -> list[str]: ...
+
+    async def chunk(self) -> list[Frame]:
+        """The next few; none at the end."""
+        ...
+
+
+class Decoded(Protocol):
+    """What facecore.video decodes or cuts."""
+
+    expected: int
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
+
+    def __iter__(self) -> Iterator[SampledFrame]: ...
+
+
+class Local:
+    """Frames decoded or cut here, in a thread."""
+
+    def __init__(self, source: Decoded, pool: ThreadPoolExecutor, quality: int) -> None:
+        self.method = source.method
+        self.expected = source.expected
+        self._source = source
+        self._frames = iter(source)
+        self._pool = pool
+        self._quality = quality
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._source.warnings
+
+    async def chunk(self) -> list[Frame]:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)
+
+    def _encoded(self) -> list[Frame]:
+        return [
+            Frame(f.index, f.timestamp, encode(f.image, self._quality)) for f in islice(self._frames, CHUNK)
+        ]
+
+
+class Served:
+    """Frames that the Frame Server has extracted: as files where its volume is shared, else over HTTP."""
+
+    method = "frame-server"
+
+    def __init__(
+        self, server: FrameServer, served: ServedFrames, first: int, roots: tuple[Path, ...]
+    ) -> None:
+        self.expected = len(served.frames)
+        self.warnings: list[str] = []
+        self._server = server
+        self._served = served
+        self._next = first
+        self._roots = roots
+
+    async def chunk(self) -> list[Frame]:
+        frames = []
+        for served in self._served.frames[self._next : self._next + CHUNK]:
+            try:
+                picture = await fetch(self._server, self._served.job_id, served, self._roots)
+            except (Gone, NotAvailable) as error:  # a new attempt asks the server to extract again
+                raise Retry(str(error)) from error
+            frames.append(Frame(served.index, served.timestamp, picture))
+        self._next += len(frames)
+        return frames

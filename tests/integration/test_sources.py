@@ -1,0 +1,191 @@
+"""Frames by way of the Frame Server and from sprites, enhancement of poor faces: through the whole service."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from facecore.video import Interval, open_source
+from tests.integration.client import Service
+from tests.integration.conftest import run_service
+from tests.sources.frame_server_double import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path_factory.mktemp("volume").resolve())
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def with_server(
+    models_path: Path, tmp_path_factory: pytest.TempPathFactory, double: ServerProcess
+) -> Iterator[Service]:
+    environment = {"FRAME_SERVER_URL": double.url, "FACES_FRAME_ROOTS": str(double.volume)}
+    yield from run_service(models_path, tmp_path_factory.mktemp("data"), environment=environment)
+
+
+@pytest.fixture(scope="module")
+def blurred(six_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film of six people, blurred as a bad camera does."""
+    out = tmp_path_factory.mktemp("media") / "blurred.mp4"
+    with av.open(str(six_people)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=25, options={"crf": "20", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number, frame in enumerate(source.decode(video=0)):
+            small = cv2.resize(frame.to_ndarray(format="bgr24"), (480, 270), interpolation=cv2.INTER_AREA)
+            picture = av.VideoFrame.from_ndarray(cv2.resize(small, (1280, 720)), format="bgr24")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return out
+
+
+def places(result: Any) -> list[tuple[int, ...]]:
+    return sorted(
+        (d["frame_index"], d["bbox"]["x_min"], d["bbox"]["y_min"], d["bbox"]["x_max"], d["bbox"]["y_max"])
+        for face in result["faces"]
+        for d in face["detections"]
+    )
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["files on a shared volume", "over HTTP"])
+def test_the_frame_server_s_frames_show_the_same_people(
+    with_server: Service, service: Service, double: ServerProcess, six_people: Path, shared: bool
+) -> None:
+    double.faults(lost_files=not shared)
+    parameters = {"min_confidence": 0.61 if shared else 0.62}
+    result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
+    assert result["metadata"]["method"] == "frame-server"
+    assert len(result["faces"]) == 6
+    here = service.analyze({"video_path": str(six_people), "parameters": parameters})
+    assert here["metadata"]["method"] == "decoder"
+    for theirs, ours in zip(places(result), places(here), strict=True):
+        assert np.allclose(theirs, ours, atol=3)
+
+
+def test_frames_that_were_not_asked_for_are_decoded_here(
+    with_server: Service, double: ServerProcess, six_people: Path
+) -> None:
+    double.faults(spacing=5.0)
+    result = with_server.analyze({"video_path": str(six_people), "parameters": {"min_confidence": 0.63}})
+    assert result["metadata"]["method"] == "decoder" and len(result["faces"]) == 6
+
+
+@pytest.mark.parametrize("factor", [1, 2], ids=["same size", "twice the size"])
+def test_poor_faces_are_improved_by_the_enhanced_frame(
+    with_server: Service, double: ServerProcess, six_people: Path, blurred: Path, factor: int
+) -> None:
+    double.faults(restored=str(six_people), enhanced=factor)
+    parameters = {"min_confidence": 0.5 + factor / 100, "detect_demographics": False}
+    plain = with_server.analyze({"video_path": str(blurred), "parameters": parameters})
+    wanted = {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": 0.1 * factor}
+    result = with_server.analyze(
+        {"video_path": str(blurred), "parameters": {**parameters, "enhancement": wanted}}
+    )
+    report = result["metadata"]["enhancement"]
+    assert report["enhanced_faces"] >= 15 and report["requested_frames"] == 6
+    improved = [d for d in detections(result) if d["enhanced"]]
+    assert len(improved) == report["enhanced_faces"]
+    for better in improved:
+        poor = min(
+            (d for d in detections(plain) if d["frame_index"] == better["frame_index"]),
+            key=lambda d: math.dist(d["landmarks"]["nose"], better["landmarks"]["nose"]),
+        )
+        assert math.dist(poor["landmarks"]["nose"], better["landmarks"]["nose"]) < 20, "pixels of the source"
+        assert better["quality"]["composite"] > poor["quality"]["composite"]
+        sizes = (d["quality"]["components"]["size"] for d in (poor, better))
+        assert math.isclose(*sizes, abs_tol=0.12), "size is measured at source scale"
+
+
+def detections(result: Any) -> list[Any]:
+    return [d for face in result["faces"] for d in face["detections"]]
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ({"enhanced": "text"}, "not a picture"),
+        ({"failures": 1000}, "the model fell over"),
+        ({"restored": "noface"}, "no face better"),
+    ],
+    ids=["no picture", "500", "no face"],
+)
+def test_a_failed_enhancement_keeps_the_original_and_says_why(
+    with_server: Service,
+    double: ServerProcess,
+    blurred: Path,
+    tmp_path: Path,
+    faults: dict[str, Any],
+    reason: str,
+) -> None:
+    if faults.get("restored"):
+        faults = {"restored": str(make_grey(tmp_path / "grey.mp4"))}
+    parameters = {
+        "sampling_interval": 6.0, "detect_demographics": False, "min_confidence": 0.5,
+        "enhancement": {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": round(len(reason) / 100, 2)},
+    }  # fmt: skip
+    double.faults()
+    job_id = with_server.submit({"video_path": str(blurred), "parameters": parameters})
+    double.faults(**faults)
+    status = with_server.ended(job_id)
+    assert status["status"] == "completed", status
+    result = with_server.result(job_id)
+    report = result["metadata"]["enhancement"]
+    assert report["enhanced_faces"] == 0 and report["kept_frames"] == report["requested_frames"] == 2
+    assert reason in " ".join(report["reasons"])
+    assert not any(d["enhanced"] for face in result["faces"] for d in face["detections"])
+
+
+def make_grey(out: Path) -> Path:
+    with av.open(str(out), "w") as target:
+        stream = target.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for _ in range(5):
+            grey = np.full((720, 1280, 3), 128, np.uint8)
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="bgr24")))
+        target.mux(stream.encode(None))
+    return out
+
+
+def test_sprites_are_cut_and_show_the_people(service: Service, six_people: Path, tmp_path: Path) -> None:
+    tiles = [f.image for f in open_source(six_people, Interval(2.0), max_pixels=10**8)]
+    small = [cv2.resize(tile, (640, 360), interpolation=cv2.INTER_AREA) for tile in tiles]
+    grid = np.vstack([np.hstack(small[:3]), np.hstack(small[3:])])
+    cv2.imwrite(str(tmp_path / "sprite.jpg"), grid)
+    cues = [
+        f"00:{2 * i:02}.000 --> 00:{2 * i + 2:02}.000\nsprite.jpg#xywh={i % 3 * 640},{i // 3 * 360},640,360"
+        for i in range(6)
+    ]
+    (tmp_path / "sprite.vtt").write_text("WEBVTT\n\n" + "\n\n".join(cues) + "\n")
+    parameters = {
+        "use_sprites": True, "sprite_vtt_url": str(tmp_path / "sprite.vtt"), "min_confidence": 0.5,
+        "sprite_image_url": str(tmp_path / "sprite.jpg"), "enhancement": {"enabled": True},
+    }  # fmt: skip
+    result = service.analyze({"video_path": str(six_people), "parameters": parameters})
+    metadata = result["metadata"]
+    assert (metadata["method"], metadata["total_frames"], len(result["faces"])) == ("sprites", 6, 6)
+    assert metadata["detector_sizes"] == [320]
+    assert {d["timestamp"] for f in result["faces"] for d in f["detections"]} <= {
+        1.0,
+        3.0,
+        5.0,
+        7.0,
+        9.0,
+        11.0,
+    }
+    assert any("not enhanced" in warning for warning in metadata["warnings"])
+
+
+def test_an_address_that_is_not_allowed_fails_the_job(service: Service) -> None:
+    for address in ("http://127.0.0.1:1/film.mp4", "https://example.com/film.mp4"):
+        status = service.ended(service.submit({"video_path": address}))
+        assert status["status"] == "failed" and "FACES_ALLOWED_HOSTS" in status["error"], status
