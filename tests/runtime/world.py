@@ -1,0 +1,134 @@
+"""What a test of the runtime needs: a server, jobs, workers in this process and in others, and a last look."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from consumers.runtime.metrics import Metrics, StageMetrics
+from consumers.runtime.retries import delayed
+from consumers.runtime.worker import Worker
+from schemas.envelope import seal
+from tests.runtime import chain
+from tests.runtime.chain import STAGES, TTL, Job, Keys, Stage
+
+LEASE = 0.5
+DEADLINE = 20.0
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.runtime.chain"])
+
+
+class World:
+    def __init__(self, url: str, redis: Redis, prefix: str) -> None:
+        self.url = url
+        self.redis = redis
+        self.keys = Keys(prefix)
+        self.children: list[Any] = []
+
+    async def submit(self, job: str, *kinds: str) -> None:
+        """A job with one unit for each kind."""
+        await self.record(job)
+        await self.redis.xadd(self.keys.jobs, cast("Any", seal("job", job, "", Job(kinds))))
+
+    async def record(self, job: str, **fields: str | int) -> None:
+        await self.redis.hset(self.keys.record(job), mapping={"created": "1", **fields})
+        await self.redis.expire(self.keys.record(job), TTL)
+
+    async def add_unit(self, job: str, n: int, kind: str = "ok") -> str:
+        message = self.keys.unit(job, n, kind)
+        return cast("bytes", await self.redis.xadd(message.stream, cast("Any", message.fields))).decode()
+
+    @contextlib.asynccontextmanager
+    async def worker(
+        self,
+        name: str,
+        consumer: str = "c1",
+        *,
+        stage: Stage | None = None,
+        lease: float = LEASE,
+        drain: float = 5.0,
+        **settings: Any,
+    ) -> AsyncIterator["InProcess"]:
+        stage = stage or STAGES[name](name, self.redis, self.keys)
+        for setting, value in settings.items():
+            setattr(stage, setting, value)
+        metrics = Metrics()
+        worker = Worker(
+            self.url, stage, consumer=consumer, lease=lease, backoff=0.05, metrics=metrics, drain=drain
+        )
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        try:
+            yield InProcess(metrics.stage(name), stop, running)
+        finally:
+            stop.set()
+            await running
+
+    def spawn(self, name: str, consumer: str, *, lease: float = LEASE, **settings: Any) -> Any:
+        """A worker in its own process."""
+        child = _processes.Process(
+            target=chain.process, args=(self.url, self.keys.prefix, name, consumer, lease, settings)
+        )
+        child.start()
+        self.children.append(child)
+        return child
+
+    async def ended(self, *jobs: str) -> None:
+        for job in jobs:
+            await self.until(lambda job=job: self.redis.hexists(self.keys.record(job), "ended"))
+
+    async def outcomes(self, job: str) -> dict[int, bytes]:
+        told = cast("dict[bytes, bytes]", await self.redis.hgetall(self.keys.outcomes(job)))
+        return {int(unit): value for unit, value in sorted(told.items(), key=lambda item: int(item[0]))}
+
+    async def runs(self, job: str, n: int) -> int:
+        return int(await self.redis.hget(self.keys.runs, f"{job}/{n}") or 0)
+
+    async def pending(self, stream: str, group: str) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", await self.redis.xpending_range(stream, group, "-", "+", 1000))
+
+    async def dead(self) -> int:
+        return int(await self.redis.xlen(self.keys.dead))
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], deadline: float = DEADLINE) -> None:
+        """Waits for something to become true; the test fails when it does not."""
+        end = time.monotonic() + deadline
+        while not await condition():
+            assert time.monotonic() < end, "it did not come true in time"
+            await asyncio.sleep(0.01)
+
+    async def assert_nothing_left(self) -> None:
+        """No work, no pending entry, no retry, no key that would stay for ever."""
+        for name in STAGES:
+            stream = getattr(self.keys, name)
+            assert await self.redis.xlen(stream) == 0, f"{stream} is not empty"
+            assert await self.redis.zcard(delayed(stream)) == 0
+            for group in await self.redis.xinfo_groups(stream) if await self.redis.exists(stream) else ():
+                assert group["pending"] == 0
+        streams = {getattr(self.keys, name).encode() for name in STAGES} | {self.keys.dead.encode()}
+        async for key in self.redis.scan_iter():
+            assert key in streams or await self.redis.pttl(key) > 0, f"{key} has no TTL"
+
+    async def end_children(self) -> None:
+        for child in self.children:
+            if child.is_alive():
+                child.kill()
+            await asyncio.to_thread(child.join, 10)
+
+
+class InProcess:
+    """A worker in the test's own process."""
+
+    def __init__(self, metrics: StageMetrics, stop: asyncio.Event, task: asyncio.Task[None]) -> None:
+        self.metrics = metrics
+        self.stop = stop
+        self.task = task
+
+
+def count(metric: Any) -> int:
+    return int(metric._value.get())
