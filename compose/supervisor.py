@@ -15,7 +15,7 @@ CANNOT_START = 2
 """Exit status of a process that would fail again: the environment or the machine must change first."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
 """Seconds before a process is started again; after as many deaths, each within QUIET seconds, it is given up."""
-QUIET = 10.0
+QUIET = 5.0
 STOP_WITHIN = 20.0
 """Seconds between the request to stop and the kill: longer than a drain takes."""
 

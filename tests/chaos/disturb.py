@@ -25,6 +25,8 @@ from tests.integration.client import Service, eventually, without_times
 from tests.integration.conftest import run_service
 
 LEASE = 2.0
+WORKING_AFTER = 6.0
+"""Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
 STAGES = ("frames", "analyze", "enhance", "finalize")
 GROUPS = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
 INTERVALS = (0.5, 0.7, 1.0, 1.3)
@@ -57,8 +59,9 @@ class Disturber:
         self._redis.close()
 
     def _kill(self) -> bool:
+        """Somebody who has had time to take work on; who is killed while starting has nothing to lose."""
         stage = self._random.choice(STAGES)
-        pids = pids_of(f"consumers {stage}", self._service)
+        pids = [pid for pid in pids_of(f"consumers {stage}", self._service) if _age(pid) > WORKING_AFTER]
         if pids:
             _signal(self._random.choice(pids), signal.SIGKILL)
         return bool(pids)
@@ -184,6 +187,15 @@ def _patiently(ask: Callable[[], Any]) -> Any:
             time.sleep(0.1)
 
 
+def _age(pid: int) -> float:
+    """Seconds since the process started."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except OSError:
+        return 0.0  # gone meanwhile
+    return float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _signal(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -202,8 +214,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as data:
         running = run_service(models, Path(data), "--scale", "analyze=2,frames=2", environment=ENVIRONMENT)
         service = next(running)
-        expected = undisturbed(service, videos)
-        done = disturbed(service, videos, expected, arguments.disturbances, arguments.seed)
+        try:
+            expected = undisturbed(service, videos)
+            done = disturbed(service, videos, expected, arguments.disturbances, arguments.seed)
+        except BaseException:
+            print(service.log.read_text()[-8000:], file=sys.stderr)
+            raise
         running.close()
     for what, count in done.most_common():
         print(f"{count:6} {what}")
