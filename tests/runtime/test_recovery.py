@@ -1,0 +1,193 @@
+"""Processes that die, stall and poison; a server that goes away and comes back."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumers.runtime import dead_letters
+from consumers.runtime.connection import connect
+from tests.runtime.chain import Units
+from tests.runtime.servers import Server, binary
+from tests.runtime.world import World, count
+
+
+async def test_a_killed_worker_loses_nothing(world: World) -> None:
+    await world.record("job", units=12)
+    for n in range(12):
+        await world.add_unit("job", n, "sleep:0.2")
+    doomed = world.spawn("units", "doomed")
+    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/7"))
+    os.kill(doomed.pid, signal.SIGKILL)
+    async with world.worker("units", "heir") as heir:
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        assert count(heir.metrics.recovered) == 8
+    assert len(await world.outcomes("job")) == 12
+    assert [await world.runs("job", n) for n in range(12)] == [2] * 8 + [1] * 4
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_a_killed_split_goes_on_where_it_was(lone_world: World) -> None:
+    world = lone_world
+    await world.submit("job", *["ok"] * 400)
+    doomed = world.spawn("jobs", "doomed")
+    await world.until(lambda: world.redis.hexists(world.keys.record("job"), "sent"))
+    os.kill(doomed.pid, signal.SIGKILL)
+    async with world.worker("jobs", "heir"), world.worker("units"), world.worker("ends"):
+        await world.ended("job")
+        await world.until(lambda: _empty(world, world.keys.units))
+    assert len(await world.outcomes("job")) == 400
+
+
+async def test_a_paused_worker_finds_its_work_taken(world: World) -> None:
+    await world.record("job", units=1)
+    await world.add_unit("job", 0, "sleep:0.3")
+    paused = world.spawn("units", "paused")
+    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    os.kill(paused.pid, signal.SIGSTOP)
+    async with world.worker("units", "other"):
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        os.kill(paused.pid, signal.SIGCONT)
+        await world.record("next", units=1)
+        await world.add_unit("next", 0)
+        await world.until(lambda: world.redis.hexists(world.keys.record("next"), "finalized"))
+    os.kill(paused.pid, signal.SIGTERM)
+    await asyncio.to_thread(paused.join, 10)
+    assert paused.exitcode == 0
+    assert await world.outcomes("job") == {0: b"job/0"}
+    assert await world.redis.xlen(world.keys.ends) == 2
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_poison_dies_alone(world: World) -> None:
+    """Its batch-mates, and those that wait while it kills one worker after another, all get done."""
+    await world.record("job", units=16)
+    for n in range(16):
+        await world.add_unit("job", n, "abort" if n == 3 else "ok")
+    keeper = asyncio.create_task(_keep_alive(world, 2))
+    await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+    keeper.cancel()
+    outcomes = await world.outcomes("job")
+    assert outcomes == {n: b"dead" if n == 3 else f"job/{n}".encode() for n in range(16)}
+    (dead,) = await dead_letters.listed(world.redis, world.keys.dead)
+    assert dead.unit == "3"
+    assert dead.attempts == Units.max_attempts + 1
+    assert "its worker died" in dead.reason
+    assert await world.runs("job", 3) == Units.max_attempts
+    await world.redis.set(world.keys.fixed, 1, ex=60)
+    assert await dead_letters.replay(world.redis, world.keys.dead, dead) == "sent"
+    async with world.worker("units", "after the fix"):
+        await world.until(lambda: world.redis.hexists(world.keys.outcomes("job"), "3"))
+        await world.until(lambda: _empty(world, world.keys.units))
+    assert (await world.outcomes("job"))[3] == b"job/3"
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_very_long_work_runs_once(lone_world: World) -> None:
+    world = lone_world
+    await world.record("job", units=1)
+    await world.add_unit("job", 0, "sleep:6")
+    world.spawn("units", "rival", lease=1.0)
+    async with world.worker("units", "worker", lease=1.0):
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        counts = set()
+        while pending := await world.pending(world.keys.units, "units"):
+            counts.add(pending[0]["times_delivered"])
+            await asyncio.sleep(0.1)
+    assert counts == {1}
+    assert await world.runs("job", 0) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_a_dead_consumer_is_forgotten_once_its_work_is_done(world: World) -> None:
+    await world.record("job", units=1)
+    await world.add_unit("job", 0, "sleep:0.1")
+    doomed = world.spawn("units", "doomed", lease=0.2)
+    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    os.kill(doomed.pid, signal.SIGKILL)
+    async with world.worker("units", "heir", lease=0.2):
+
+        async def forgotten() -> bool:
+            told = await world.redis.xinfo_consumers(world.keys.units, "units")
+            return {consumer["name"] for consumer in told} == {b"heir"}
+
+        await world.until(forgotten)
+    assert len(await world.outcomes("job")) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.fixture
+def remembering(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    server = Server(binary("valkey", tmp_path), tmp_path / "server", append_only=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_server_that_crashes_and_comes_back_has_lost_nothing(remembering: Server) -> None:
+    async with connect(remembering.url) as redis:
+        world = World(remembering.url, redis, "{t}")
+        await world.submit("job", *["sleep:0.01"] * 150)
+        async with (
+            world.worker("jobs", lease=2.0),
+            world.worker("units", lease=2.0),
+            world.worker("ends", lease=2.0),
+        ):
+            for done in (20, 80):
+                await world.until(lambda done=done: _at_least(world, "job", done))
+                await asyncio.to_thread(remembering.kill)
+                await asyncio.to_thread(remembering.start)
+            await world.ended("job")
+        assert len(await world.outcomes("job")) == 150
+        await world.assert_nothing_left()
+
+
+async def test_entries_of_a_dead_worker_are_recovered_without_a_look_at_all(lone_world: World) -> None:
+    """A long queue behind them makes no difference: only what is pending is looked at."""
+    world = lone_world
+    await world.record("job", units=8)
+    for n in range(8):
+        await world.add_unit("job", n, "sleep:0.05")
+    doomed = world.spawn("units", "doomed")
+    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    os.kill(doomed.pid, signal.SIGKILL)
+    async with world.redis.pipeline(transaction=False) as pipe:
+        for n in range(20_000):
+            message = world.keys.unit("gone", n, "ok")
+            pipe.xadd(message.stream, dict(message.fields))
+        await pipe.execute()
+    await world.redis.config_resetstat()
+    async with world.worker("units", "heir", max_run=30.0, batch_size=8):
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        told = await world.redis.info("commandstats")
+        left = await world.redis.xlen(world.keys.units)
+        await world.until(lambda: _empty(world, world.keys.units), 60)
+    assert told["cmdstat_xclaim"]["calls"] < 200
+    assert left > 0
+    await world.redis.delete(world.keys.ends)
+
+
+async def _keep_alive(world: World, count: int) -> None:
+    """As a supervisor does: a worker that dies is started anew."""
+    children = [world.spawn("units", f"w{i}", lease=0.4) for i in range(count)]
+    number = count
+    while True:
+        for i, child in enumerate(children):
+            if not child.is_alive():
+                children[i] = world.spawn("units", f"w{number}", lease=0.4)
+                number += 1
+        await asyncio.sleep(0.02)
+
+
+async def _empty(world: World, stream: str) -> bool:
+    return not await world.redis.xlen(stream)
+
+
+async def _at_least(world: World, job: str, done: int) -> bool:
+    try:
+        return int(await world.redis.hlen(world.keys.outcomes(job))) >= done
+    except OSError:
+        return False
