@@ -32,7 +32,7 @@ LENGTH = Gauge("faces_stream_entries", "Outstanding entries of a stream", ["stre
 PENDING = Gauge("faces_stream_pending", "Entries that a worker holds", ["stream"], registry=registry)
 ACTIVE = Gauge("faces_jobs_active", "Jobs that have not ended", registry=registry)
 WORKERS = Gauge("faces_workers", "Workers alive", ["stage"], registry=registry)
-STAGES = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
+STAGES = ("frames", "analyze", "enhance", "finalize")
 
 
 @routes.get("/faces/health")
@@ -42,7 +42,7 @@ async def health(request: web.Request) -> web.Response:
     redis, names = app[REDIS], app[NAMES]
     alive = await workers.alive(redis, names)
     analyzers = [worker for worker in alive if worker.pack]
-    counts = {stage: sum(w.stage == stage for w in alive) for stage in STAGES.values()}
+    counts = {stage: sum(w.stage == stage for w in alive) for stage in STAGES}
     missing = tuple(stage for stage, count in counts.items() if not count)
     memory: dict[str, Any] = await redis.info("memory")
     body = Health(
@@ -64,8 +64,8 @@ async def health(request: web.Request) -> web.Response:
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     redis, names = request.app[REDIS], request.app[NAMES]
-    for stream, group in STAGES.items():
-        key = getattr(names, stream)
+    for key, group in names.groups.items():
+        stream = key.removeprefix(f"{names.prefix}:")
         LENGTH.labels(stream).set(await redis.xlen(key))
         try:
             pending = (await redis.xpending(key, group))["pending"]
@@ -74,7 +74,7 @@ async def metrics(request: web.Request) -> web.Response:
         PENDING.labels(stream).set(pending)
     ACTIVE.set(await redis.zcard(names.active))
     alive = await workers.alive(redis, names)
-    for stage in STAGES.values():
+    for stage in STAGES:
         WORKERS.labels(stage).set(sum(worker.stage == stage for worker in alive))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

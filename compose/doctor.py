@@ -19,7 +19,6 @@ from schemas import workers
 from schemas.names import Names
 from schemas.settings import Settings, SettingsError
 
-GROUPS = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
 OLD = 600.0
 """Seconds after which an entry that still waits is worth a word."""
 
@@ -90,10 +89,8 @@ def _roots(settings: Settings) -> list[Finding]:
 async def _streams(redis: Redis, names: Names) -> list[Finding]:
     alive = await workers.alive(redis, names)
     findings = []
-    for stream, group in GROUPS.items():
-        findings.append(
-            await _stream(redis, getattr(names, stream), group, [w for w in alive if w.stage == group])
-        )
+    for stream, group in names.groups.items():
+        findings.append(await _stream(redis, stream, group, [w for w in alive if w.stage == group]))
     dead = int(await redis.xlen(names.dead))
     findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
     return findings

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import structlog
 import uvloop
@@ -28,16 +29,16 @@ from models.fetch import ModelsUnavailable
 from schemas import workers
 from schemas.jobs import Jobs
 from schemas.logs import configure_logs
-from schemas.names import Names
+from schemas.names import Names, Priority
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
-STAGES: dict[str, Callable[[Service], Stage]] = {
-    "frames": FramesStage,
-    "analyze": AnalyzeStage,
-    "enhance": EnhanceStage,
-    "finalize": FinalizeStage,
+STAGES: dict[str, Callable[[Service], Sequence[Stage]]] = {
+    "frames": lambda service: [FramesStage(service, priority) for priority in get_args(Priority)],
+    "analyze": lambda service: [AnalyzeStage(service)],
+    "enhance": lambda service: [EnhanceStage(service)],
+    "finalize": lambda service: [FinalizeStage(service)],
 }
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
@@ -74,7 +75,8 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for name in stages:
-                group.create_task(_work(service, STAGES[name](service), metrics, stop))
+                for stage in STAGES[name](service):
+                    group.create_task(_work(service, stage, metrics, stop))
             if "finalize" in stages:
                 sweeper = Sweeper(redis, names.active, SWEEP_EVERY, lambda: fail_overdue(service))
                 group.create_task(sweeper.run(stop))

@@ -18,33 +18,42 @@ from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
 from schemas.messages import FileFrame, FinalizeTask, FrameTask, StoredFrame, open_request
+from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, RequestError, to_request
 from schemas.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+SHARE: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
+"""By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
 PAUSE = 0.05
 """Seconds between looks at a job whose window is full; grows to ten times as much."""
 
 
 class FramesStage:
     """Consumer group ``frames`` on ``faces:requests``. Works on several jobs at once, each with its own thread
-    and its own window of frames in flight, so that a long film does not hold up a short clip."""
+    and its own window of frames in flight, so that a long film does not hold up a short clip.
 
-    name = "frames"
+    Args:
+        priority: whose requests this worker takes; `PRIORITIES` has its share.
+    """
+
     group = "frames"
     batch_size = 1
     linger = 0.0
 
-    def __init__(self, service: Service) -> None:
-        settings = service.settings
+    def __init__(self, service: Service, priority: Priority = "normal") -> None:
+        settings, share = service.settings, SHARE[priority]
+        at_once = max(1, round(settings.jobs_per_worker * share))
+        self.name = "frames" if priority == "normal" else f"frames:{priority}"
         self._service = service
         self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
-        self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "decode")
+        self._pool = ThreadPoolExecutor(at_once, "decode")
         self._acquisition = Acquisition(settings, self._pool)
-        self.stream = service.names.requests
+        self._window = max(1, round(settings.job_window * share))
+        self.stream = service.names.requests_of(priority)
         self.dead_stream = service.names.dead
-        self.concurrency = settings.jobs_per_worker
+        self.concurrency = at_once
         self.max_run = settings.job_deadline
         self.max_attempts = settings.max_attempts
         self.downstream: Sequence[tuple[str, int]] = ()  # each job looks at the stream itself, see _has_room
@@ -144,7 +153,7 @@ class FramesStage:
                 ended, known, done, waiting = await pipe.execute()
             if ended or not known:
                 return False
-            if sampled - done < service.settings.job_window and waiting < service.settings.frames_high_water:
+            if sampled - done < self._window and waiting < service.settings.frames_high_water:
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PAUSE * 10)

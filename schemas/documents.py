@@ -74,7 +74,10 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
         prefix: first part of the streams' names.
     """
     streams: dict[str, tuple[str, str, Mapping[str, type[Any]]]] = {
-        "requests": ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest}),
+        **{
+            name: ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest})
+            for name in ("requests:high", "requests", "requests:low")
+        },
         "frames": ("analyze", "Frames to find the faces of; best shots to tell the emotion of", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
         "finalize": ("finalize", "Jobs whose frames are complete", FINALIZE),
@@ -89,7 +92,10 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             "description": f"{told}. One entry has one field, msgpack or json; read by consumer group {group}.",
             "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in types},
         }
-        operations[f"{group}-reads"] = {"action": "receive", "channel": {"$ref": f"#/channels/{stream}"}}
+        operations[f"{group}-reads-{stream.replace(':', '-')}"] = {
+            "action": "receive",
+            "channel": {"$ref": f"#/channels/{stream}"},
+        }
         for name, body in types.items():
             messages[name] = {
                 "contentType": "application/msgpack",

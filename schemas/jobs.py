@@ -88,7 +88,7 @@ class Jobs:
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
         answer = await self._submit(
             keys=[
-                self._names.requests, self._names.job(job_id).metadata, self._names.active, self._names.jobs,
+                self._names.requests_of(request.priority), self._names.job(job_id).metadata, self._names.active, self._names.jobs,
             ],
             args=[
                 self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),

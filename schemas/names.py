@@ -1,7 +1,9 @@
 """Names of streams, consumer groups and keys. One place, so that a script's keys can be found by reading."""
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+Priority = Literal["high", "normal", "low"]
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 """A job id becomes part of keys: no braces (hash tags), no slashes, nothing that a shell or a path minds."""
@@ -40,7 +42,7 @@ class Names:
 
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
-        self.requests = f"{prefix}:requests"  # group "frames"
+        self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
         self.frames = f"{prefix}:frames"  # group "analyze"
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
@@ -49,6 +51,16 @@ class Names:
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.workers)
+
+    def requests_of(self, priority: Priority) -> str:
+        """The stream of the requests of a priority; each has workers of its own, so none waits for another."""
+        return self.requests if priority == "normal" else f"{self.requests}:{priority}"
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Every stream that a consumer group reads, and that group."""
+        requests = {self.requests_of(priority): "frames" for priority in get_args(Priority)}
+        return requests | {self.frames: "analyze", self.enhance: "enhance", self.finalize: "finalize"}
 
     def job(self, job_id: str) -> JobKeys:
         base = f"{self.prefix}:job:{job_id}"

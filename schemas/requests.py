@@ -6,11 +6,14 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from schemas.names import Priority
+
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
 Text = Annotated[str, Meta(max_length=4096)]
 
+CHOICES = {"priority": Priority, "parameters.enhancement.model": EnhancementModel}
 # The spec's spelling <- vision-api's spelling of the same value.
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
@@ -93,6 +96,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     video_path: Annotated[str, Meta(min_length=1, max_length=4096)]
     source_id: Annotated[str, Meta(max_length=256)] | None = None
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")] | None = None
+    priority: Priority = "normal"
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:
@@ -136,8 +140,8 @@ def to_request(data: Any) -> AnalyzeRequest:
     except msgspec.ValidationError as error:
         problem, _, where = str(error).partition(" - at `$")
         name = where.strip("`.")
-        if name == "parameters.enhancement.model":
-            problem += f"; expected {' or '.join(get_args(EnhancementModel))}"
+        if name in CHOICES:
+            problem += f"; expected {' or '.join(get_args(CHOICES[name]))}"
         raise RequestError(spoken.get(name, name), problem) from error
 
 

@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_queued_jobs: Positive = field(default=1000, name="FACES_MAX_QUEUED_JOBS")
     frames_high_water: Positive = field(default=512, name="FACES_FRAMES_HIGH_WATER")
     job_window: Positive = field(default=64, name="FACES_JOB_WINDOW")
-    jobs_per_worker: Positive = field(default=2, name="FACES_JOBS_PER_WORKER")
+    jobs_per_worker: Positive = field(default=4, name="FACES_JOBS_PER_WORKER")
     job_deadline: Seconds = field(default=6 * 3600.0, name="FACES_JOB_DEADLINE")
     lease: Seconds = field(default=30.0, name="FACES_LEASE")
     max_attempts: Positive = field(default=4, name="FACES_MAX_ATTEMPTS")
