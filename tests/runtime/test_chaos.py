@@ -1,0 +1,12 @@
+"""Everything that can go wrong, in the order of a fixed seed; `tests.runtime.chaos` runs longer."""
+
+from pathlib import Path
+
+from tests.runtime.chaos import UNITS, chaos
+
+
+async def test_every_job_ends_once_with_every_outcome(tmp_path: Path) -> None:
+    counts = await chaos(seed=3, kills=20, folder=tmp_path)
+    print(dict(counts))
+    assert counts["kill"] == 20
+    assert counts["outcomes"] == UNITS * counts["jobs"] > 0
