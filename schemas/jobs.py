@@ -86,10 +86,9 @@ class Jobs:
         now = time.time()
         record = _new_record(request, now)
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
+        names = self._names
         answer = await self._submit(
-            keys=[
-                self._names.requests_of(request.priority), self._names.job(job_id).metadata, self._names.active, self._names.jobs,
-            ],
+            keys=[names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs],
             args=[
                 self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
                 _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),

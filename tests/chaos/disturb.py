@@ -77,7 +77,7 @@ class Disturber:
 
     def _kill_server(self) -> bool:
         port = self._service.redis_url.rsplit(":", 1)[1].split("/")[0]
-        pids = pids_of(f"--port {port} --bind", self._service, anybody=True)
+        pids = pids_of(f"valkey-server 127.0.0.1:{port}", self._service, anybody=True)
         if pids:
             _signal(pids[0], signal.SIGTERM)  # an orderly restart: append-only persistence keeps what it said
         return bool(pids)

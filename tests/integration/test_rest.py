@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from redis import Redis
 
+from schemas.names import Names
 from tests.integration.client import Service, without_times
 
 
@@ -209,7 +210,6 @@ def test_an_ended_job_leaves_only_what_expires(service: Service, six_people: Pat
     with Redis.from_url(service.redis_url) as redis:
         kept = {key.decode() for key in redis.scan_iter(f"faces:job:{job_id}:*")}
         assert kept == {f"faces:job:{job_id}:metadata", f"faces:job:{job_id}:result"}
-        lasting = ("requests", "frames", "enhance", "finalize", "dead", "events", "active", "jobs")
-        names = {f"faces:{name}" for name in lasting}
+        names = {f"faces:{name}" for name in ("dead", "events", "active", "jobs")} | Names().groups.keys()
         for key in redis.scan_iter():
             assert key.decode() in names or redis.ttl(key) > 0, key
