@@ -1,0 +1,100 @@
+"""Labelled videos: what the analyzer finds in them, and whose face each of it is."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.clustering import Detections
+from facecore.quality import composite
+from facecore.video import Interval, open_source
+from schemas.observations import FrameFaces
+
+SAME_FACE = 0.4
+"""Overlap (intersection over union) from which a labelled box and a found one are of one face."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video's faces; `truth` holds the number of the labelled person, -1 where there is no label."""
+
+    name: str
+    detections: Detections
+    truth: NDArray[np.int64]
+    labelled: int  # faces with a person's label in the file
+    empty: bool  # the file says that there is no face at all
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return self.truth >= 0
+
+
+def clips(media: Path, labels: Path, analyzer: Analyzer, interval: float) -> Iterator[Clip]:
+    """The videos that the file of labels names, one after the other.
+
+    Raises:
+        FileNotFoundError: a video is not in the folder.
+    """
+    for name, marked in json.loads(labels.read_text()).items():
+        detections = _look(analyzer, media / name, interval)
+        truth = _truth(detections, marked, interval)
+        yield Clip(name, detections, truth, sum(m["person"] is not None for m in marked), not marked)
+
+
+def _look(analyzer: Analyzer, video: Path, interval: float) -> Detections:
+    if not video.is_file():
+        raise FileNotFoundError(video)
+    frames: list[FrameFaces] = []
+    samples = open_source(video, Interval(interval), max_pixels=100_000_000)
+    try:
+        while some := list(islice(samples, 8)):
+            frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None, False) for s in some])
+    finally:
+        samples.close()
+    return columns(frames)
+
+
+def columns(frames: list[FrameFaces]) -> Detections:
+    """All faces of some frames."""
+    seen = [(frame, face) for frame in frames for face in frame.faces]
+    return Detections(
+        embeddings=np.array([np.frombuffer(f.embedding, "<f4") for _, f in seen], np.float32).reshape(
+            -1, 512
+        ),
+        frames=np.array([frame.index for frame, _ in seen], np.int64),
+        timestamps=np.array([frame.timestamp for frame, _ in seen], np.float64),
+        boxes=np.array([f.box for _, f in seen], np.float32).reshape(-1, 4),
+        quality=np.array([composite(f.quality) for _, f in seen], np.float32),
+        confidence=np.array([f.confidence for _, f in seen], np.float32),
+    )
+
+
+def _truth(found: Detections, marked: list[dict[str, Any]], interval: float) -> NDArray[np.int64]:
+    """Each label goes to the face that it overlaps most, each face gets at most one."""
+    truth = np.full(len(found), -1)
+    if not marked or not len(found):
+        return truth
+    boxes = np.array([m["box"] for m in marked], np.float32)
+    times = np.array([m["t"] for m in marked])
+    persons = {name: number for number, name in enumerate(sorted({m["person"] for m in marked} - {None}))}
+    overlap = _overlaps(found.boxes, boxes)
+    overlap[np.abs(found.timestamps[:, None] - times) > interval / 4] = 0
+    while overlap.max() >= SAME_FACE:
+        i, j = np.unravel_index(overlap.argmax(), overlap.shape)
+        truth[i] = persons.get(marked[j]["person"], -1)
+        overlap[i], overlap[:, j] = 0, 0
+    return truth
+
+
+def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    both = np.maximum(sides, 0).prod(axis=2)
+    area = [(x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b)]
+    overlaps: NDArray[np.float32] = both / (area[0][:, None] + area[1][None] - both)
+    return overlaps
