@@ -4,13 +4,13 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError, RedisError, ResponseError, TimeoutError
+from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, ResponseError, TimeoutError
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,10 @@ class ServerError(Exception):
     """The server cannot be used; the text says why."""
 
 
+class ServerAway(ServerError):
+    """The server cannot be reached; it may be back in a moment."""
+
+
 def connect(url: str, *, blocking: bool = False) -> Redis:
     """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs that answers in bytes.
 
@@ -53,12 +57,13 @@ async def check_server(redis: Redis) -> str:
     """Name and version of the server.
 
     Raises:
-        ServerError: it cannot be reached, is too old, or evicts keys when its memory is full.
+        ServerAway: it cannot be reached.
+        ServerError: it is too old, or evicts keys when its memory is full.
     """
     try:
-        about = await redis.info()
-    except (RedisError, OSError) as error:
-        raise ServerError(f"cannot reach the server: {error}") from error
+        about = await insist("waiting until the server has loaded", _info, redis)
+    except BusyLoadingError as error:
+        raise ServerError(f"the server is still loading its data: {error}") from error
     name = "valkey" if "valkey_version" in about else "redis"
     version = str(about.get("valkey_version") or about["redis_version"])
     if name == "redis" and tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
@@ -72,6 +77,15 @@ async def check_server(redis: Redis) -> str:
             "without a word; set maxmemory-policy to noeviction"
         )
     return f"{name} {version}"
+
+
+async def _info(redis: Redis) -> dict[str, Any]:
+    try:
+        return await redis.info()
+    except BusyLoadingError:
+        raise
+    except (RedisError, OSError) as error:  # at a start, a wrong address is likelier than a failover
+        raise ServerAway(f"cannot reach the server: {error}") from error
 
 
 def passes(error: BaseException) -> bool:

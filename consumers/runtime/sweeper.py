@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import insist
@@ -40,7 +41,8 @@ class Sweeper:
                     async with asyncio.timeout(self._every):
                         await stop.wait()
         finally:
-            await scripts.run(self._redis, scripts.resign(self._lock, self._me))
+            with contextlib.suppress(RedisError, OSError):  # the server is away: the lead ends by itself
+                await scripts.run(self._redis, scripts.resign(self._lock, self._me))
 
     async def _lead(self) -> bool:
         return bool(await scripts.run(self._redis, scripts.lead(self._lock, self._me, 3 * self._every)))

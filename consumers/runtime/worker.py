@@ -75,6 +75,7 @@ class Worker:
 
     async def _run(self, stop: asyncio.Event) -> None:
         stage, owner, metrics = self._stage, self._owner, self._metrics
+        await insist("greeting the server", self._work.ping)
         server = await check_server(self._work)
         await insist("creating the group", ensure_group, self._work, owner.stream, owner.group)
         log.info("works", stage=stage.name, consumer=owner.consumer, server=server)
