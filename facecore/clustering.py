@@ -10,8 +10,8 @@ knows and a heap of photographs does not correct that average:
 - weak faces resemble each other for being weak, so their similarity to each other counts for less.
 
 The most similar two groups become one until no two are similar enough. The order of merging does not depend on
-the threshold, only its end does: a higher threshold stops earlier, and its people are always parts of those of
-a lower one.
+the threshold, only its end does: a higher threshold stops earlier, and its people are parts of those of a lower
+one (to the letter up to linkage.EXACT faces; beyond, windows of time come first).
 """
 
 from dataclasses import dataclass
