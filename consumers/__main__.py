@@ -8,17 +8,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import get_args
 
 import structlog
 import uvloop
+from redis.exceptions import RedisError
 
 from consumers.analyze import AnalyzeStage
 from consumers.deadlines import fail_overdue
 from consumers.enhance import EnhanceStage
 from consumers.finalize import FinalizeStage
 from consumers.frames import FramesStage
-from consumers.runtime.connection import ServerError, check_server, connect
+from consumers.runtime.connection import ServerAway, ServerError, check_server, connect
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
@@ -42,6 +44,7 @@ STAGES: dict[str, Callable[[Service], Sequence[Stage]]] = {
 }
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
+TRY_AGAIN = 1
 SWEEP_EVERY = 10.0
 
 
@@ -49,16 +52,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
     parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     stages = parser.parse_args().stages
-    status = 0
+    status, reasons = 0, list[str]()
     try:
         settings = Settings.from_env()
         configure_logs(settings)
         uvloop.run(_run(settings, stages))
+    except* ServerAway as away:
+        status, reasons = TRY_AGAIN, _texts(away)
     except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable) as errors:
-        for error in errors.exceptions:
-            sys.stderr.write(f"faces {' '.join(stages)}: {error}\n")
-        status = CANNOT_START
+        status, reasons = CANNOT_START, _texts(errors)
+    for reason in reasons:
+        sys.stderr.write(f"faces {' '.join(stages)}: {reason}\n")
     return status
+
+
+def _texts(errors: BaseExceptionGroup[BaseException]) -> list[str]:
+    """What the errors in a group, and in the groups in it, say; the same words once."""
+    texts = [
+        text
+        for error in errors.exceptions
+        for text in (_texts(error) if isinstance(error, BaseExceptionGroup) else [str(error)])
+    ]
+    return list(dict.fromkeys(texts))
 
 
 async def _run(settings: Settings, stages: Sequence[str]) -> None:
@@ -88,15 +103,14 @@ async def _work(service: Service, stage: Stage, metrics: Metrics, stop: asyncio.
     settings = service.settings
     consumer = f"{settings.worker}.{stage.name}" if settings.worker else _own_name(stage.name)
     worker = Worker(settings.redis_url, stage, consumer=consumer, lease=settings.lease, metrics=metrics)
-    await stage.start()
-    beat = asyncio.create_task(_announce(service, stage, consumer))
-    try:
+    async with AsyncExitStack() as leaving:
+        leaving.push_async_callback(stage.stop)
+        await stage.start()
+        leaving.push_async_callback(_withdraw, service, consumer)
+        beat = asyncio.create_task(_announce(service, stage, consumer))
+        leaving.callback(beat.cancel)
         log.info("ready", stage=stage.name, consumer=consumer)
         await worker.run(stop)
-    finally:
-        beat.cancel()
-        await workers.withdraw(service.redis, service.names, consumer)
-        await stage.stop()
 
 
 async def _announce(service: Service, stage: Stage, consumer: str) -> None:
@@ -111,8 +125,18 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
             providers=described.providers if described else (),
             models=described.models if described else {},
         )
-        await workers.announce(service.redis, service.names, info)
+        try:
+            await workers.announce(service.redis, service.names, info)
+        except (RedisError, OSError) as error:
+            log.warning("cannot announce", error=str(error) or type(error).__name__)
         await asyncio.sleep(workers.ANNOUNCE_EVERY)
+
+
+async def _withdraw(service: Service, consumer: str) -> None:
+    try:
+        await workers.withdraw(service.redis, service.names, consumer)
+    except (RedisError, OSError) as error:  # it is forgotten after a while
+        log.warning("cannot withdraw", error=str(error) or type(error).__name__)
 
 
 def _own_name(stage: str) -> str:

@@ -72,7 +72,8 @@ class AnalyzeStage:
     async def stop(self) -> None:
         self._models.shutdown()
         self._pixels.shutdown()
-        self.analyzer.close()
+        if self._analyzer is not None:
+            self._analyzer.close()
 
     @property
     def analyzer(self) -> Analyzer:

@@ -4,13 +4,22 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, RedisError, ResponseError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterError,
+    ConnectionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -40,17 +49,24 @@ class ServerAway(ServerError):
 def connect(url: str, *, blocking: bool = False) -> Redis:
     """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs that answers in bytes.
 
+    ``redis+cluster://`` (``rediss+cluster://``) names any node of a cluster. The prefix of all names must then
+    be a hash tag, so that what a script touches lies in one slot; everything else is the same.
+
     Args:
         blocking: for reads that wait on the server: the socket waits longer than they do.
     """
-    return Redis.from_url(
-        url,
-        decode_responses=False,
-        socket_connect_timeout=5.0,
-        socket_timeout=LONGEST_BLOCK + 8.0 if blocking else 8.0,
-        socket_keepalive=True,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
-    )
+    scheme, _, address = url.partition("://")
+    timeout = LONGEST_BLOCK + 8.0 if blocking else 8.0
+    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3)
+    if scheme.endswith("+cluster"):
+        cluster = RedisCluster.from_url(
+            f"{scheme.removesuffix('+cluster')}://{address}",
+            socket_connect_timeout=5.0,
+            socket_timeout=timeout,
+            retry=retry,
+        )
+        return cast("Redis", cluster)  # the same commands, all that is used here
+    return Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=timeout, retry=retry)
 
 
 async def check_server(redis: Redis) -> str:
@@ -61,9 +77,13 @@ async def check_server(redis: Redis) -> str:
         ServerError: it is too old, or evicts keys when its memory is full.
     """
     try:
-        about = await insist("waiting until the server has loaded", _info, redis)
+        nodes = await insist("waiting until the server has loaded", _about, redis)
     except BusyLoadingError as error:
         raise ServerError(f"the server is still loading its data: {error}") from error
+    return {_judged(about) for about in nodes}.pop()
+
+
+def _judged(about: dict[str, Any]) -> str:
     name = "valkey" if "valkey_version" in about else "redis"
     version = str(about.get("valkey_version") or about["redis_version"])
     if name == "redis" and tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
@@ -79,18 +99,26 @@ async def check_server(redis: Redis) -> str:
     return f"{name} {version}"
 
 
-async def _info(redis: Redis) -> dict[str, Any]:
+async def _about(redis: Redis) -> list[dict[str, Any]]:
+    """What each primary says of itself."""
     try:
-        return await redis.info()
+        client = cast("Any", redis)  # see connect()
+        if isinstance(client, RedisCluster):
+            return list((await client.info(target_nodes=RedisCluster.PRIMARIES)).values())
+        return [await redis.info()]
     except BusyLoadingError:
         raise
-    except (RedisError, OSError) as error:  # at a start, a wrong address is likelier than a failover
+    except (
+        RedisError,
+        RedisClusterException,
+        OSError,
+    ) as error:  # at a start, a wrong address is likelier than a failover
         raise ServerAway(f"cannot reach the server: {error}") from error
 
 
 def passes(error: BaseException) -> bool:
     """Whether the same call may succeed a moment later: failover, restart, full memory, lost connection."""
-    if isinstance(error, ConnectionError | TimeoutError | OSError):
+    if isinstance(error, ConnectionError | TimeoutError | OSError | RedisClusterException | ClusterError):
         return True
     return isinstance(error, ResponseError) and code(error, _PASSES)
 
@@ -121,7 +149,7 @@ async def insist(
             answer = await call(*arguments)
             _be_cancelled()
             return answer
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             _be_cancelled()
             if not passes(error) or asyncio.get_running_loop().time() > deadline:
                 raise
