@@ -92,7 +92,11 @@ class Completer:
                 self._empty.set()
 
     async def _flush(self, settlements: list[Settlement]) -> list[Settlement]:
-        """Returns what is still to be told. Telling twice is harmless: the second time nobody owns the entry."""
+        """Returns what is still to be told. Telling twice is harmless: the second time nobody owns the entry.
+
+        Raises:
+            ResponseError: the server takes nothing at all for now, or its refusal is a bug.
+        """
         answers = await scripts.run_all(self._redis, [settlement.call for settlement in settlements])
         left: list[Settlement] = []
         away: ResponseError | None = None
@@ -112,9 +116,8 @@ class Completer:
                 left.append(replace(settlement, call=settlement.fallback, fallback=None))
             else:
                 raise answer
-        if away is not None:
-            log.warning("server away", doing="completing", error=str(away), messages=len(left))
-            await asyncio.sleep(0.1)
+        if away is not None and left == settlements:
+            raise away
         return left
 
     def _settled(self, settlement: Settlement, answer: int) -> None:

@@ -67,6 +67,12 @@ class Handling:
             self._changed.clear()
             await self._changed.wait()
 
+    async def wait_unsuspicious(self) -> None:
+        """Returns when no suspect is running, or none ever will."""
+        while self.suspects and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
+
     def accept(self, entries: Sequence[Entry]) -> None:
         """Takes over entries that the server has just delivered to this worker."""
         together: list[Delivery[Any]] = []

@@ -45,24 +45,26 @@ class Recovery:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._sweep(stop)
+            suspects = await self._sweep(stop)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._lease / 3 * random.uniform(0.8, 1.2)):
-                    await stop.wait()
+                    await (self._handling.wait_unsuspicious() if suspects else stop.wait())
 
-    async def _sweep(self, stop: asyncio.Event) -> None:
-        """Once through all pending entries, as fast as handlers get free."""
-        cursor = START
+    async def _sweep(self, stop: asyncio.Event) -> int:
+        """Once through all pending entries, as fast as handlers get free; returns how many suspects have to wait
+        for the one that is running."""
+        cursor, suspects = START, 0
         while not stop.is_set():
             await self._handling.wait_free()
             if stop.is_set():
-                return
+                break
             try:
-                cursor, entries, gone = await insist("recovering", self._claim, cursor)
+                cursor, entries, gone, waiting = await insist("recovering", self._claim, cursor)
             except ResponseError as error:
                 if group_missing(error):
-                    return  # the reader creates it
+                    break  # the reader creates it
                 raise
+            suspects += waiting
             if gone:
                 self._metrics.gone.inc(len(gone))
                 log.error("entries gone", ids=[entry_id.decode() for entry_id in gone[:20]], count=len(gone))
@@ -71,9 +73,10 @@ class Recovery:
                 log.warning("recovered", stage=self._stage.name, messages=len(entries))
                 self._handling.accept(entries)
             if cursor == START:
-                return
+                break
+        return suspects
 
-    async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes]]:
+    async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes], int]:
         call = scripts.recover(
             self._owner,
             self._lease,
@@ -83,8 +86,8 @@ class Recovery:
             suspects=0 if self._handling.suspects else 1,
             look_at=LOOK_AT,
         )
-        cursor, claimed, gone = await scripts.run(self._redis, call)
-        return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], gone
+        cursor, claimed, gone, waiting = await scripts.run(self._redis, call)
+        return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], gone, waiting
 
 
 def _fields(flat: list[Any]) -> Fields:

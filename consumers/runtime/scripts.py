@@ -155,7 +155,8 @@ def renew(owner: Owner, entry_ids: Sequence[str]) -> Call:
 def recover(
     owner: Owner, lease: float, cursor: bytes, limit: int, *, suspicious: int, suspects: int, look_at: int
 ) -> Call:
-    """Answers the next cursor, entries (id, flat fields, deliveries), ids of entries that are gone."""
+    """Answers the next cursor, entries (id, flat fields, deliveries), ids of entries that are gone, and how many
+    suspects were left alone."""
     args: list[Value] = [owner.group, owner.consumer, int(lease * 1000), cursor]
     args += (limit, suspicious, suspects, look_at)
     return Call(RECOVER, (owner.stream,), args)

@@ -7,12 +7,12 @@ import pytest
 
 from consumers.runtime.connection import connect
 from tests.runtime.chain import quiet
-from tests.runtime.servers import Server, chosen, running
+from tests.runtime.servers import Cluster, Server, chosen, running
 from tests.runtime.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "leaves_work: the test leaves work behind on purpose")
+    config.addinivalue_line("markers", "one_node: the test turns a screw of the server itself")
     quiet()
 
 
@@ -21,8 +21,10 @@ def _cache(request: pytest.FixtureRequest) -> Path:
     return Path(request.config.cache.mkdir("servers"))
 
 
-@pytest.fixture(scope="session", params=[name for name in chosen() if name != "cluster"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="session", params=chosen())
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server | Cluster]:
     """Each kind of server in turn."""
     started = running(request.param, tmp_path_factory.mktemp(request.param), _cache(request))
     yield started
@@ -30,7 +32,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def one_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def one_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server | Cluster]:
     """For what is slow, and the same on all."""
     started = running("valkey", tmp_path_factory.mktemp("one"), _cache(request))
     yield started
@@ -38,18 +42,20 @@ def one_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-async def world(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[World]:
-    async for world in _world(request, server):
+async def world(request: pytest.FixtureRequest, server: Server | Cluster) -> AsyncIterator[World]:
+    if isinstance(server, Cluster) and request.node.get_closest_marker("one_node"):
+        pytest.skip("about one server, which a cluster is not")
+    async for world in _world(server):
         yield world
 
 
 @pytest.fixture
-async def lone_world(request: pytest.FixtureRequest, one_server: Server) -> AsyncIterator[World]:
-    async for world in _world(request, one_server):
+async def lone_world(one_server: Server | Cluster) -> AsyncIterator[World]:
+    async for world in _world(one_server):
         yield world
 
 
-async def _world(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[World]:
+async def _world(server: Server | Cluster) -> AsyncIterator[World]:
     async with connect(server.url) as redis:
         await redis.flushall()
         world = World(server.url, redis, "{t}")
@@ -57,5 +63,4 @@ async def _world(request: pytest.FixtureRequest, server: Server) -> AsyncIterato
             yield world
         finally:
             await world.end_children()
-        if not request.node.get_closest_marker("leaves_work"):
-            await world.assert_nothing_left()
+        await world.assert_nothing_left()

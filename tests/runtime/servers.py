@@ -13,6 +13,7 @@ import pytest
 import redis as sync_redis
 
 CLUSTER_NODES = 3
+SLOTS = 16384
 KNOWN = ("valkey", "redis7", "redis6", "cluster")
 
 
@@ -65,6 +66,7 @@ class Server:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
+        self.extra = extra
         self._command = [
             program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
             "--appendonly", "yes" if append_only else "no", "--appendfsync", "always", *extra,
@@ -101,11 +103,52 @@ class Server:
                 self.kill()
 
 
-def running(name: str, folder: Path, cache: Path) -> Server:
+class Cluster:
+    """Three nodes on loopback that share the slots; any of them is the way in."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        extra = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+        self._nodes = [
+            Server(program, folder / str(i), extra=(*extra, "--cluster-port", str(free_port())))
+            for i in range(CLUSTER_NODES)
+        ]
+        self.port = self._nodes[0].port
+        self.url = f"redis+cluster://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        for node in self._nodes:
+            node.start()
+        clients = [sync_redis.Redis(port=node.port) for node in self._nodes]
+        share = -(-SLOTS // CLUSTER_NODES)
+        for i, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", i * share, min(SLOTS, (i + 1) * share) - 1)
+            client.execute_command("CONFIG", "SET", "cluster-announce-ip", "127.0.0.1")
+        for node in self._nodes[1:]:
+            bus = node.extra[-1]
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        deadline = time.monotonic() + 20
+        while not all(_joined(client) for client in clients):
+            assert time.monotonic() < deadline, "the nodes do not find each other"
+            time.sleep(0.05)
+        for client in clients:
+            client.close()
+
+    def stop(self) -> None:
+        for node in self._nodes:
+            node.stop()
+
+
+def _joined(client: sync_redis.Redis) -> bool:
+    told = client.execute_command("CLUSTER INFO")
+    return bool(told["cluster_state"] == "ok" and told["cluster_known_nodes"] == str(CLUSTER_NODES))
+
+
+def running(name: str, folder: Path, cache: Path) -> Server | Cluster:
     """A started server, or a skipped test that says what is missing."""
     try:
-        server = Server(binary(name, cache), folder)
+        program = binary(name, cache)
     except NotInstalled as reason:
         pytest.skip(str(reason))
+    server = Cluster(program, folder) if name == "cluster" else Server(program, folder)
     server.start()
     return server

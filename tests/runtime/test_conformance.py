@@ -16,7 +16,6 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.worker import NOBODY
 from tests.runtime.chain import Keys, Unit, Units
-from tests.runtime.servers import Server
 from tests.runtime.world import World, count
 
 
@@ -387,6 +386,7 @@ async def test_an_entry_that_somebody_deleted_is_told_and_forgotten(world: World
     await world.redis.delete(world.keys.ends)
 
 
+@pytest.mark.one_node
 async def test_a_server_that_evicts_is_refused(world: World) -> None:
     await world.redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -410,6 +410,7 @@ async def test_forgotten_scripts_are_learnt_again(world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
+@pytest.mark.one_node
 async def test_cut_connections_lose_nothing(world: World) -> None:
     await world.submit("job", *["sleep:0.001"] * 300)
     async with (
@@ -427,6 +428,7 @@ async def test_cut_connections_lose_nothing(world: World) -> None:
     assert len(await world.outcomes("job")) == 300
 
 
+@pytest.mark.one_node
 async def test_a_full_memory_is_waited_out(world: World) -> None:
     await world.record("job", units=20)
     for n in range(20):
@@ -444,7 +446,8 @@ async def test_a_full_memory_is_waited_out(world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
-async def test_a_read_only_server_is_waited_out(world: World, server: Server) -> None:
+@pytest.mark.one_node
+async def test_a_read_only_server_is_waited_out(world: World) -> None:
     """As in a failover, before the clients are told of the new primary."""
     await world.record("job", units=20)
     for n in range(20):

@@ -77,7 +77,7 @@ class Machine(RuleBasedStateMachine):
     def claim(self, consumer: str, lease: float) -> None:
         owner = Owner(self.keys.units, GROUP, consumer)
         call = scripts.recover(owner, lease, b"-", 1, suspicious=1000, suspects=0, look_at=10)
-        _, claimed, gone = self._run(call)
+        _, claimed, gone, _ = self._run(call)
         assert not gone
         for entry, fields, _ in claimed:
             assert entry.decode() in self.owner

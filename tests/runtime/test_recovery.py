@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from consumers.runtime import dead_letters
-from consumers.runtime.connection import connect
+from consumers.runtime.connection import connect, ensure_group
 from tests.runtime.chain import Units
 from tests.runtime.servers import Server, binary
 from tests.runtime.world import World, count
@@ -83,6 +83,22 @@ async def test_poison_dies_alone(world: World) -> None:
         await world.until(lambda: world.redis.hexists(world.keys.outcomes("job"), "3"))
         await world.until(lambda: _empty(world, world.keys.units))
     assert (await world.outcomes("job"))[3] == b"job/3"
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_suspects_run_one_after_the_other_without_waiting_for_a_lease(world: World) -> None:
+    await world.record("job", units=12)
+    for n in range(12):
+        await world.add_unit("job", n)
+    await ensure_group(world.redis, world.keys.units, "units")
+    for _ in range(2):  # twice delivered to workers that died
+        await world.redis.xreadgroup("units", "dead", {world.keys.units: ">"})
+        entries = [e["message_id"] for e in await world.pending(world.keys.units, "units")]
+        await world.redis.xclaim(world.keys.units, "units", "dead", 0, entries, idle=10**7, retrycount=2)
+    async with world.worker("units", lease=30.0) as units:
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        assert count(units.metrics.recovered) == 12
+        assert units.metrics.batch._sum.get() == 12
     await world.redis.delete(world.keys.ends)
 
 

@@ -3,12 +3,13 @@
 -- ARGV: 1 group, 2 consumer, 3 lease (ms), 4 where to go on (- at first), 5 most entries to claim,
 --       6 deliveries from which an entry is suspected of killing its worker, 7 most suspects to claim,
 --       8 most entries to look at
--- Returns where to go on, the claimed entries (id, fields, deliveries), and the ids that have no entry any more.
--- Only what is claimed here counts as delivered: suspects that have to wait are left alone.
+-- Returns where to go on, the claimed entries (id, fields, deliveries), the ids that have no entry any more, and
+-- the number of suspects that have to wait. XAUTOCLAIM would count a delivery for them too, and bury them in the
+-- end beside the one that kills. Only what is claimed here counts as delivered.
 local stream, group, consumer, lease = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local limit, suspicious, suspects = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local found = redis.call('XPENDING', stream, group, 'IDLE', lease, ARGV[4], '+', ARGV[8])
-local claimed, gone, cursor = {}, {}, '-'
+local claimed, gone, waiting, cursor = {}, {}, 0, '-'
 for i, entry in ipairs(found) do
   local id, deliveries = entry[1], entry[4] + 1
   if #claimed == limit then
@@ -27,6 +28,8 @@ for i, entry in ipairs(found) do
       redis.call('XACK', stream, group, id) -- 6.2 leaves deleted entries pending
       gone[#gone + 1] = id
     end
+  else
+    waiting = waiting + 1
   end
 end
-return {cursor, claimed, gone}
+return {cursor, claimed, gone, waiting}
