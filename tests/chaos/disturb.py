@@ -51,11 +51,10 @@ class Disturber:
         with suppress(RedisError):  # the server may be the one that is down
             if way():
                 self.done[way.__name__.strip("_").replace("_", " ")] += 1
-        self._resume()
 
     def calm(self) -> None:
         """Lets the paused ones go on."""
-        self._resume(everyone=True)
+        self.resume(everyone=True)
         self._redis.close()
 
     def _kill(self) -> bool:
@@ -97,7 +96,8 @@ class Disturber:
             self._redis.xadd(stream, self._random.choice(entries)[1])
         return bool(entries)
 
-    def _resume(self, everyone: bool = False) -> None:
+    def resume(self, everyone: bool = False) -> None:
+        """Lets those go on who were paused for longer than their lease."""
         for pid, until in list(self._paused.items()):
             if everyone or time.monotonic() > until:
                 _signal(pid, signal.SIGCONT)
@@ -123,6 +123,7 @@ def disturbed(
         while not all(_ended(service, job_id) for job_id in jobs):
             if sum(disturber.done.values()) < disturbances:
                 disturber.disturb()
+            disturber.resume()
             time.sleep(pause.uniform(0.02, 0.4))
         for job_id, key in jobs.items():
             status = _patiently(lambda: service.ended(job_id))  # noqa: B023
