@@ -1,0 +1,68 @@
+"""What an operator types, against a running service."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from redis import Redis
+
+from tests.integration.client import Service, eventually
+
+
+def faces(service: Service, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "compose.cli", *arguments],
+        env={**os.environ, "REDIS_URL": service.redis_url, "FACES_MEDIA_ROOTS": "/", "COLUMNS": "200"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -> None:
+    job_id = service.submit({"video_path": str(six_people), "job_id": "operated"})
+    service.ended(job_id)
+    listed = msgspec.json.decode(faces(service, "jobs", "list", "--json").stdout)
+    assert {job["job_id"]: job["status"] for job in listed}[job_id] == "completed"
+    shown = faces(service, "jobs", "show", job_id).stdout
+    assert '"face_5"' in shown and str(six_people) in shown
+    assert faces(service, "jobs", "cancel", job_id).returncode == 1, "it has ended"
+    assert faces(service, "jobs", "delete", job_id).returncode == 0
+    missing = faces(service, "jobs", "show", job_id)
+    assert missing.returncode == 1 and job_id in missing.stderr and "Traceback" not in missing.stderr
+
+
+def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        redis.delete("faces:dead")
+        redis.xadd("faces:requests", {"json": '{"no": '})
+        eventually(lambda: redis.xlen("faces:dead") == 1, 10)
+    (letter,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
+    assert letter["stage"] == "frames" and "cannot be decoded" in letter["reason"]
+    assert letter["id"] in faces(service, "dead", "list").stdout
+    assert "headers" in faces(service, "dead", "show", letter["id"]).stdout
+    doctor = faces(service, "doctor")
+    assert doctor.returncode == 1 and "BAD dead letters: 1" in doctor.stdout
+    assert "sent again" in faces(service, "dead", "replay", letter["id"]).stdout
+    with Redis.from_url(service.redis_url) as redis:
+        eventually(lambda: redis.xlen("faces:dead") == 1, 10)
+    (again,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
+    assert again["replays"] == 1
+    assert "1 dropped" in faces(service, "dead", "drop", "--all").stdout
+    assert faces(service, "dead", "show", letter["id"]).returncode == 1
+
+
+def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        redis.delete("faces:dead")
+    doctor = faces(service, "doctor", "--json")
+    findings = msgspec.json.decode(doctor.stdout)
+    assert doctor.returncode == 0, findings
+    assert {"server", "media root /", "faces:frames", "dead letters"} <= {f["about"] for f in findings}
+
+
+def test_the_doctor_says_when_the_server_is_away(service: Service) -> None:
+    away = Service(service.url, "redis://127.0.0.1:1/0", service.process, service.log)
+    doctor = faces(away, "doctor")
+    assert doctor.returncode == 1 and "cannot reach the server" in doctor.stdout
+    assert "Traceback" not in doctor.stderr
