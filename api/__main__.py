@@ -9,23 +9,30 @@ from api.app import create_app
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
 
+CANNOT_START = 2
+"""Exit status that tells a supervisor that starting again will not help."""
+
 
 def main() -> int:
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         sys.stderr.write(f"faces api: {error}\n")
-        return 2
+        return CANNOT_START
     configure_logs(settings)
-    web.run_app(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        print=None,
-        access_log=None,
-        loop=uvloop.new_event_loop(),
-        shutdown_timeout=5,
-    )
+    try:
+        web.run_app(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            print=None,
+            access_log=None,
+            loop=uvloop.new_event_loop(),
+            shutdown_timeout=5,
+        )
+    except OSError as error:
+        sys.stderr.write(f"faces api: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
+        return CANNOT_START
     return 0
 
 

@@ -23,7 +23,7 @@ from consumers.sources.safety import resolve
 from facecore.video import Interval, Plan, Scenes, SourceError, open_source
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import AnalyzeRequest, Parameters
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -60,7 +60,11 @@ class Acquisition:
         self._server: FrameServer | None = None
 
     async def start(self) -> None:
-        self._web = Web(AllowList.parse(self._settings.hosts))
+        try:
+            allowed = AllowList.parse(self._settings.hosts)
+        except ValueError as error:
+            raise SettingsError(f"FACES_ALLOWED_HOSTS: {error}") from error
+        self._web = Web(allowed)
         self._closing.push_async_callback(self._web.close)
         if self._settings.frame_server_url:
             session = await self._closing.enter_async_context(aiohttp.ClientSession())

@@ -1,0 +1,94 @@
+"""The API alone, with a server and no worker: back-pressure, an absent server, the documents it serves."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from redis.asyncio import Redis
+
+from api.app import create_app
+from schemas.settings import Settings
+
+Client = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture
+async def api(valkey: str) -> AsyncIterator[Client]:
+    async with Redis.from_url(valkey) as redis:
+        await redis.flushall()
+    settings = Settings.from_env({"REDIS_URL": valkey, "FACES_MAX_QUEUED_JOBS": "2"})
+    async with TestClient(TestServer(create_app(settings))) as client:
+        yield client
+
+
+async def test_more_jobs_than_may_wait_are_refused_with_a_time_to_come_back(api: Client) -> None:
+    for number in range(2):
+        answer = await api.post("/faces/analyze", json={"video_path": f"/{number}.mp4"})
+        assert answer.status == 202
+    refused = await api.post("/faces/analyze", json={"video_path": "/3.mp4"})
+    assert refused.status == 429 and int(refused.headers["Retry-After"]) > 0
+    assert "waiting" in (await refused.json())["detail"]
+
+
+async def test_jobs_wait_where_no_worker_runs_and_health_says_so(api: Client) -> None:
+    job_id = (await (await api.post("/faces/analyze", json={"video_path": "/1.mp4"})).json())["job_id"]
+    status = await (await api.get(f"/faces/jobs/{job_id}/status")).json()
+    assert (status["status"], status["progress"], status["stage"]) == ("queued", 0, "queued")
+    health = await (await api.get("/faces/health")).json()
+    assert health["status"] == "degraded" and health["active_jobs"] == 1
+    assert health["missing"] == ["frames", "analyze", "enhance", "finalize"]
+    metrics = await (await api.get("/metrics")).text()
+    assert 'faces_stream_entries{stream="requests"} 1.0' in metrics
+
+
+async def test_an_absent_server_is_503(api: Client) -> None:
+    settings = Settings.from_env({"REDIS_URL": "redis://127.0.0.1:1/0"})
+    async with TestClient(TestServer(create_app(settings))) as client:
+        for answer in (
+            await client.post("/faces/analyze", json={"video_path": "/1.mp4"}),
+            await client.get("/faces/jobs/x/status"),
+            await client.get("/faces/health"),
+        ):
+            assert answer.status == 503 and answer.headers["Retry-After"]
+
+
+def references(document: Any) -> set[str]:
+    if isinstance(document, dict):
+        inner = set().union(*(references(value) for value in document.values()), set())
+        return inner | ({document["$ref"]} if isinstance(document.get("$ref"), str) else set())
+    return (
+        set().union(*(references(item) for item in document), set()) if isinstance(document, list) else set()
+    )
+
+
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+async def test_every_reference_in_the_documents_leads_somewhere(api: Client, name: str) -> None:
+    document = await (await api.get(f"/faces/{name}.json")).json()
+    assert document[name].startswith("3.")
+    found = references(document)
+    assert len(found) > 10
+    for reference in found:
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+async def test_every_route_is_in_the_document_and_the_other_way_round(api: Client) -> None:
+    document = await (await api.get("/faces/openapi.json")).json()
+    told = {(path, method) for path, item in document["paths"].items() for method in item}
+    served = {
+        (route.resource.canonical, route.method.lower())
+        for route in api.app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    about = {("/metrics", "get"), ("/faces/openapi.json", "get"), ("/faces/asyncapi.json", "get")}
+    assert told == served - about
+
+
+async def test_both_spellings_are_documented(api: Client) -> None:
+    schemas = (await (await api.get("/faces/openapi.json")).json())["components"]["schemas"]
+    assert {"video_path", "source"} <= schemas["AnalyzeRequest"]["properties"].keys()
+    assert {"min_confidence", "face_min_confidence"} <= schemas["Parameters"]["properties"].keys()
+    assert schemas["Parameters"]["properties"]["sampling_interval"]["minimum"] == 0.5
