@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlparse
 
-import av
 import msgspec
 import pytest
 from redis import Redis
 
 from tests.integration.client import Service, eventually
+from tests.video.films import loop_film
 
 
 def appears(service: Service, job_id: str) -> None:
@@ -71,7 +71,7 @@ def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Pa
     films = []
     for number in range(6):
         film = tmp_path / f"film{number}.mp4"
-        loop_film(six_people, film, times=12)
+        loop_film(six_people, film, seconds=140)
         films.append(service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}}))
     eventually(lambda: service.get(f"/faces/jobs/{films[0]}/status").json["progress"] > 0, 30)
     urgent = {"video_path": str(six_people), "priority": "high", "parameters": {"min_confidence": 0.57}}
@@ -84,22 +84,3 @@ def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Pa
         service.post("/faces/analyze", {"video_path": "/a.mp4", "priority": "urgent"}).json["field"]
         == "priority"
     )
-
-
-def loop_film(source: Path, out: Path, times: int) -> None:
-    """The film, so many times in a row, without decoding it."""
-    with av.open(str(out), "w") as target:
-        stream, offset = None, 0
-        for _ in range(times):
-            with av.open(str(source)) as container:
-                video = container.streams.video[0]
-                stream = stream or target.add_stream_from_template(video)
-                last = 0
-                for packet in container.demux(video):
-                    if packet.dts is None:
-                        continue
-                    packet.pts, packet.dts = (packet.pts or 0) + offset, packet.dts + offset
-                    last = max(last, packet.pts + (packet.duration or 0))
-                    packet.stream = stream
-                    target.mux(packet)
-                offset = last
