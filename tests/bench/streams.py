@@ -1,6 +1,7 @@
 """How fast the stream runtime is, beside a bare redis-py loop in the same run. ``python -m tests.bench.streams``
 
-One worker, a handler that does nothing, batches of 100. Read the ratios: the figures themselves belong to
+One worker, a handler that does nothing, batches of 100; faststream and
+taskiq-redis are measured too when they can be imported. Read the ratios: the figures themselves belong to
 the machine.
 """
 
@@ -23,11 +24,13 @@ from consumers.runtime.connection import connect, ensure_group
 from consumers.runtime.stage import Completion, Delivery, FanIn, Outgoing
 from consumers.runtime.worker import Worker
 from schemas.envelope import Envelope, open_entry, seal
+from tests.bench.peers import Peer, available
 from tests.runtime.chain import Unit
 from tests.runtime.servers import Server, binary
 
 BATCH = 100
 STREAM, GROUP = "{b}:in", "g"
+TIMED = 600  # messages whose latency is measured
 RATE = 200  # messages/s while latency is measured
 
 
@@ -133,7 +136,7 @@ async def commands(redis: Redis) -> int:
     return int((await redis.info("stats"))["total_reads_processed"])
 
 
-async def measure(name: str, consumer: Consumer, url: str, count: int) -> dict[str, float]:
+async def measure(consumer: Consumer, url: str, count: int) -> dict[str, float]:
     async with connect(url) as redis:
         await redis.flushall()
         await fill(redis, count)
@@ -148,7 +151,7 @@ async def measure(name: str, consumer: Consumer, url: str, count: int) -> dict[s
         await ensure_group(redis, STREAM, GROUP)
         async with consumer(url) as _:
             began = time.perf_counter()
-            await asyncio.gather(fill(redis, count))
+            await fill(redis, count)
             await until_empty(redis)
             both = time.perf_counter() - began
         await redis.flushall()
@@ -156,46 +159,83 @@ async def measure(name: str, consumer: Consumer, url: str, count: int) -> dict[s
         await redis.hset("{b}:record", "units", str(10**9))
         async with consumer(url) as seen:
             await asyncio.sleep(0.5)  # connections are there
-            for n in range(600):
+            for n in range(TIMED):
                 await redis.xadd(STREAM, cast("Any", seal("unit", "job", str(n), Unit(n, "ok"))))
                 await asyncio.sleep(1 / RATE)
             await until_empty(redis)
-            late = sorted(1000 * (done - made) for made, done in seen())[:600]
+            late = sorted(1000 * (done - made) for made, done in seen())
+    return figures(count, elapsed, both, late, used, trips)
+
+
+async def measure_peer(peer: Peer, url: str, count: int) -> dict[str, float]:
+    """As `measure`, but done means that the handler has seen it: how a peer acknowledges is its own affair."""
+    async with connect(url) as redis:
+        await redis.flushall()
+        async with peer(url) as (publish, consume):
+            async with consume():
+                await publish(time.time())  # the group is there
+                await asyncio.sleep(0.5)
+            for _ in range(count):
+                await publish(0.0)
+            reads, cpu, began = await commands(redis), time.process_time(), time.perf_counter()
+            async with consume() as seen:
+                while len(seen()) < count:
+                    await asyncio.sleep(0.005)
+                elapsed, used = time.perf_counter() - began, time.process_time() - cpu
+                trips = await commands(redis) - reads
+            async with consume() as seen:
+                began = time.perf_counter()
+                for _ in range(count):
+                    await publish(0.0)
+                while len(seen()) < count:
+                    await asyncio.sleep(0.005)
+                both = time.perf_counter() - began
+            async with consume() as seen:
+                await asyncio.sleep(0.5)
+                for _ in range(TIMED):
+                    await publish(time.time())
+                    await asyncio.sleep(1 / RATE)
+                while len(seen()) < TIMED:
+                    await asyncio.sleep(0.005)
+                late = sorted(1000 * (done - made) for made, done in seen())
+    return figures(count, elapsed, both, late, used, trips)
+
+
+def figures(
+    count: int, elapsed: float, both: float, late: list[float], used: float, trips: float
+) -> dict[str, float]:
     return {
         "drained/s": count / elapsed,
         "produced and consumed/s": count / both,
         "p50 ms": statistics.median(late),
         "p99 ms": late[int(len(late) * 0.99)],
         "CPU µs/message": 1e6 * used / count,
-        "round trips/message": max(0.0, trips) / count,
+        "reads of the server/message": max(0.0, trips) / count,
     }
 
 
 async def run(count: int, folder: Path) -> None:
     server = Server(binary("valkey", folder), folder)
     server.start()
-    contenders: dict[str, Consumer] = {
+    ours: dict[str, Consumer] = {
         "bare loop": bare,
         "runtime": runtime(2, fan_in=False),
         "runtime, outcomes and fan-in": runtime(2, fan_in=True),
     }
     try:
-        rows = {
-            name: await measure(name, consumer, server.url, count) for name, consumer in contenders.items()
-        }
+        rows = {name: await measure(consumer, server.url, count) for name, consumer in ours.items()}
+        for name, peer in available().items():
+            rows[name] = await measure_peer(peer, server.url, count // 10)
     finally:
         server.stop()
-    head = list(next(iter(rows.values())))
+    head = list(rows["runtime"])
     print(f"| {count} messages | " + " | ".join(head) + " |")
     print("|---" * (len(head) + 1) + "|")
     for name, row in rows.items():
-        print(
-            f"| {name} | "
-            + " | ".join(f"{value:,.2f}" if value < 100 else f"{value:,.0f}" for value in row.values())
-            + " |"
-        )
-    ratio = rows["runtime"]["drained/s"] / rows["bare loop"]["drained/s"]
-    print(f"runtime / bare loop, drained: 1/{1 / ratio:.1f}")
+        values = (f"{value:,.2f}" if value < 100 else f"{value:,.0f}" for value in row.values())
+        print(f"| {name} | " + " | ".join(values) + " |")
+    for name in rows.keys() - {"runtime"}:
+        print(f"runtime / {name}, drained: {rows['runtime']['drained/s'] / rows[name]['drained/s']:.2f}")
 
 
 def main() -> int:
