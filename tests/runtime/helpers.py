@@ -1,0 +1,83 @@
+"""Conditions that tests wait for, and stages that do as after a fix."""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
+
+import redis as sync_redis
+from redis.asyncio import Redis
+
+from consumers.runtime.connection import ensure_group
+from consumers.runtime.scripts import Owner
+from consumers.runtime.stage import Completion, Delivery
+from tests.runtime.chain import Keys, Unit, Units
+from tests.runtime.world import World
+
+
+class Quick(Units):
+    """As after a fix: nothing sleeps or fails."""
+
+    async def handle(self, batch: Sequence[Delivery[Unit]]) -> Sequence[Completion | Exception]:
+        return [
+            Completion(
+                self.keys.fan_in(d.envelope.job),
+                str(d.envelope.body.n),
+                d.envelope.id.replace("/unit", "").encode(),
+            )
+            for d in batch
+        ]
+
+
+class Sized(Quick):
+    def __init__(self, name: str, redis: Redis, keys: Keys) -> None:
+        super().__init__(name, redis, keys)
+        self.sizes: list[int] = []
+
+    async def handle(self, batch: Sequence[Delivery[Unit]]) -> Sequence[Completion | Exception]:
+        self.sizes.append(len(batch))
+        return await super().handle(batch)
+
+
+async def taken(world: World, stream: str, fields: dict[bytes, bytes]) -> tuple[Owner, str]:
+    """An entry that a consumer has read."""
+    owner = Owner(stream, "units", "taker")
+    await ensure_group(world.redis, stream, owner.group)
+    entry = cast("bytes", await world.redis.xadd(stream, cast("Any", fields)))
+    await world.redis.xreadgroup(owner.group, owner.consumer, {stream: ">"})
+    return owner, entry.decode()
+
+
+async def empty(redis: Redis, stream: str) -> bool:
+    return not await redis.xlen(stream)
+
+
+async def quiet(world: World) -> bool:
+    return (
+        not await world.redis.xlen(world.keys.units)
+        and not await world.pending(world.keys.units, "units")
+        and (not await world.redis.exists(f"{world.keys.units}:delayed"))
+    )
+
+
+async def idle(world: World, owner: Owner, at_least: int) -> bool:
+    return all(e["time_since_delivered"] > at_least for e in await world.pending(owner.stream, owner.group))
+
+
+async def idle_consumer(world: World, owner: Owner, name: str, at_least: int) -> bool:
+    told = await world.redis.xinfo_consumers(owner.stream, owner.group)
+    return any(c["name"] == name.encode() and c["idle"] > at_least for c in told)
+
+
+async def refused(redis: Redis) -> bool:
+    try:
+        await redis.set("{t}:probe", "x", ex=1)
+    except sync_redis.OutOfMemoryError:
+        return True
+    return False
+
+
+async def true(value: bool) -> bool:
+    return value
+
+
+async def at_least(value: Awaitable[int], least: int) -> bool:
+    return await value >= least

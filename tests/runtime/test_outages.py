@@ -1,0 +1,122 @@
+"""On every server: lost groups, forgotten scripts, full memory, cut connections, a failover."""
+
+import asyncio
+
+import pytest
+
+from consumers.runtime.connection import ServerError, check_server
+from tests.runtime.helpers import (
+    empty,
+    quiet,
+    refused,
+)
+from tests.runtime.world import World, count
+
+
+async def test_a_flushed_server_gets_its_group_back(world: World) -> None:
+    async with world.worker("units", lease=0.4) as units:
+        await world.record("before", units=1)
+        await world.add_unit("before", 0)
+        await world.until(lambda: world.redis.hexists(world.keys.record("before"), "finalized"))
+        await world.redis.flushall()
+        await world.record("after", units=1)
+        await world.add_unit("after", 0)
+        await world.until(lambda: world.redis.hexists(world.keys.record("after"), "finalized"))
+        assert count(units.metrics.groups_created) >= 1
+        await world.redis.xgroup_destroy(world.keys.units, "units")
+        await world.record("again", units=1)
+        await world.add_unit("again", 0)
+        await world.until(lambda: world.redis.hexists(world.keys.record("again"), "finalized"))
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_a_group_lost_under_running_work_costs_no_outcome(world: World) -> None:
+    await world.record("job", units=3)
+    async with world.worker("units", lease=0.4):
+        for n in range(3):
+            await world.add_unit("job", n, "sleep:0.3")
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        await world.redis.xgroup_destroy(world.keys.units, "units")
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await world.until(lambda: empty(world.redis, world.keys.units))
+    assert len(await world.outcomes("job")) == 3
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.one_node
+async def test_a_server_that_evicts_is_refused(world: World) -> None:
+    await world.redis.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(ServerError, match="maxmemory-policy is allkeys-lru"):
+            await check_server(world.redis)
+    finally:
+        await world.redis.config_set("maxmemory-policy", "noeviction")
+    assert (await check_server(world.redis)).split()[0] in ("redis", "valkey")
+
+
+async def test_forgotten_scripts_are_learnt_again(world: World) -> None:
+    await world.record("job", units=200)
+    async with world.worker("units", batch_size=5):
+        for n in range(200):
+            await world.add_unit("job", n)
+            if n % 40 == 0:
+                await world.redis.script_flush()
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await world.until(lambda: quiet(world))
+    assert len(await world.outcomes("job")) == 200
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.one_node
+async def test_cut_connections_lose_nothing(world: World) -> None:
+    await world.submit("job", *["sleep:0.001"] * 300)
+    async with (
+        world.worker("jobs", lease=1.0),
+        world.worker("units", lease=1.0),
+        world.worker("ends", lease=1.0),
+    ):
+        cuts = 0
+        while not await world.redis.hexists(world.keys.record("job"), "ended"):
+            await world.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            cuts += 1
+            await asyncio.sleep(0.05)
+            assert cuts < 300
+    assert cuts > 1
+    assert len(await world.outcomes("job")) == 300
+
+
+@pytest.mark.one_node
+async def test_a_full_memory_is_waited_out(world: World) -> None:
+    await world.record("job", units=20)
+    for n in range(20):
+        await world.add_unit("job", n, "sleep:0.05")
+    try:
+        async with world.worker("units", lease=2.0, batch_size=1):
+            await world.until(lambda: world.redis.hexists(world.keys.outcomes("job"), "0"))
+            await world.redis.config_set("maxmemory", "1mb")
+            await world.until(lambda: refused(world.redis))
+            await world.redis.config_set("maxmemory", "0")
+            await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+    finally:
+        await world.redis.config_set("maxmemory", "0")
+    assert len(await world.outcomes("job")) == 20
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.one_node
+async def test_a_read_only_server_is_waited_out(world: World) -> None:
+    """As in a failover, before the clients are told of the new primary."""
+    await world.record("job", units=20)
+    for n in range(20):
+        await world.add_unit("job", n, "sleep:0.05")
+    async with world.worker("units", lease=2.0, batch_size=1):
+        await world.until(lambda: world.redis.hexists(world.keys.outcomes("job"), "0"))
+        await world.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+        done = len(await world.outcomes("job"))
+        await asyncio.sleep(0.3)  # long enough that completions meet the replica
+        assert len(await world.outcomes("job")) == done < 20
+        await world.redis.execute_command("REPLICAOF", "NO", "ONE")
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+    assert len(await world.outcomes("job")) == 20
+    await world.redis.delete(world.keys.ends)

@@ -1,0 +1,168 @@
+"""On every server: a unit has one outcome, the end comes once, and only the owner of an entry changes anything."""
+
+import asyncio
+
+import pytest
+import redis as sync_redis
+
+from consumers.runtime import scripts
+from consumers.runtime.scripts import Owner
+from consumers.runtime.stage import Completion, Outgoing
+from consumers.runtime.worker import NOBODY
+from tests.runtime.helpers import (
+    Quick,
+    empty,
+    idle,
+    quiet,
+    taken,
+    true,
+)
+from tests.runtime.world import World, count
+
+
+async def test_every_unit_has_its_outcome_and_the_end_comes_once(world: World) -> None:
+    jobs = {f"job{i}": ["ok"] * (7 * i) for i in range(1, 6)}
+    async with world.worker("jobs"), world.worker("units"), world.worker("ends") as ends:
+        for job, kinds in jobs.items():
+            await world.submit(job, *kinds)
+        await world.ended(*jobs)
+    for job, kinds in jobs.items():
+        assert await world.outcomes(job) == {n: f"{job}/{n}".encode() for n in range(len(kinds))}
+        assert await world.redis.hget(world.keys.record(job), "finalized") == b"1"
+    assert count(ends.metrics.processed) == len(jobs)
+
+
+async def test_a_duplicate_has_no_second_effect(world: World) -> None:
+    await world.record("job", units=2)
+    for n in (0, 0, 1, 1, 1, 0):
+        await world.add_unit("job", n)
+    async with world.worker("units") as units:
+        await world.until(lambda: empty(world.redis, world.keys.units))
+        assert count(units.metrics.duplicates) == 4
+    assert list(await world.outcomes("job")) == [0, 1]
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_the_end_comes_whichever_is_known_last(world: World) -> None:
+    await world.record("units last", units=1)
+    await world.record("number last")
+    await world.add_unit("units last", 0)
+    await world.add_unit("number last", 0)
+    async with world.worker("units"):
+        await world.until(lambda: empty(world.redis, world.keys.units))
+    assert await world.redis.xlen(world.keys.ends) == 1
+    owner, entry = await taken(world, world.keys.jobs, {b"x": b"y"})
+    known = scripts.complete(owner, entry, Completion(world.keys.fan_in("number last"), units=1))
+    assert await scripts.run(world.redis, known) == scripts.DONE
+    assert await world.redis.xlen(world.keys.ends) == 2
+    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("number last"))) == 0
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_the_tail_can_be_run_by_a_sweeper(world: World) -> None:
+    await world.record("job", units=1)
+    await world.redis.hset(world.keys.outcomes("job"), "0", "done by a hand that could not finish")
+    await world.redis.expire(world.keys.outcomes("job"), 60)
+    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 1
+    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 0
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_work_of_an_ended_job_is_dropped(world: World) -> None:
+    await world.record("cancelled", units=2, ended="1")
+    await world.add_unit("cancelled", 0)
+    await world.add_unit("forgotten", 0)
+    async with world.worker("units") as units:
+        await world.until(lambda: empty(world.redis, world.keys.units))
+        assert count(units.metrics.dropped) == 2
+    assert not await world.outcomes("cancelled")
+    assert not await world.redis.exists(world.keys.outcomes("forgotten"), world.keys.record("forgotten"))
+    assert await world.redis.xlen(world.keys.ends) == 0
+
+
+async def test_a_former_owner_can_do_nothing(world: World) -> None:
+    await world.record("job", units=1)
+    owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
+    await world.redis.xclaim(owner.stream, owner.group, "other", 0, [entry])
+    completion = Completion(
+        world.keys.fan_in("job"), "0", b"late", 1, (Outgoing(world.keys.jobs, {b"a": b"b"}),)
+    )
+    run, redis = scripts.run, world.redis
+    assert await run(redis, scripts.complete(owner, entry, completion)) == scripts.LOST
+    assert await run(redis, scripts.publish(owner, entry, completion.publish, None, {})) == 0
+    assert await run(redis, scripts.retry(owner, "{t}:delayed", entry, 0, 0, b"")) == 0
+    assert await run(redis, scripts.renew(owner, [entry])) == [entry.encode()]
+    assert await run(redis, scripts.hand_back(owner, NOBODY, 60, [entry])) == 0
+    (pending,) = await world.pending(owner.stream, owner.group)
+    assert pending["consumer"] == b"other"
+    assert not await redis.exists(world.keys.outcomes("job"), world.keys.jobs, world.keys.ends, "{t}:delayed")
+    other = Owner(owner.stream, owner.group, "other")
+    assert await run(redis, scripts.complete(other, entry, Completion())) == scripts.DONE
+
+
+async def test_a_renewal_keeps_the_entry_and_does_not_count(world: World) -> None:
+    owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
+    await world.until(lambda: idle(world, owner, 30))
+    assert await scripts.run(world.redis, scripts.renew(owner, [entry])) == []
+    (pending,) = await world.pending(owner.stream, owner.group)
+    assert pending["times_delivered"] == 1
+    assert pending["time_since_delivered"] < 30
+    await scripts.run(world.redis, scripts.complete(owner, entry, Completion()))
+
+
+async def test_a_refused_completion_changes_nothing(world: World) -> None:
+    await world.record("job", units=1)
+    await world.redis.set(world.keys.jobs, "not a stream", ex=60)
+    owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
+    completion = Completion(
+        world.keys.fan_in("job"), "0", b"x", None, (Outgoing(world.keys.jobs, {b"a": b"b"}),)
+    )
+    with pytest.raises(sync_redis.ResponseError, match="WRONGTYPE"):
+        await scripts.run(world.redis, scripts.complete(owner, entry, completion))
+    assert not await world.outcomes("job")
+    assert len(await world.pending(owner.stream, owner.group)) == 1
+    await world.redis.delete(world.keys.jobs)
+    assert await scripts.run(world.redis, scripts.complete(owner, entry, completion)) == scripts.DONE
+    await world.redis.delete(world.keys.jobs, world.keys.ends)
+
+
+async def test_long_work_runs_once(world: World) -> None:
+    await world.record("job", units=1)
+    entry = await world.add_unit("job", 0, "sleep:2")
+    async with world.worker("units", "c1", lease=0.4), world.worker("units", "c2", lease=0.4) as second:
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        seen = []
+        while pending := await world.pending(world.keys.units, "units"):
+            seen.append((pending[0]["message_id"], pending[0]["times_delivered"]))
+            await asyncio.sleep(0.05)
+        assert set(seen) == {(entry.encode(), 1)}
+        assert count(second.metrics.recovered) == 0
+    assert await world.runs("job", 0) == 1
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_a_stuck_handler_loses_its_work(world: World) -> None:
+    await world.record("job", units=1)
+    await world.add_unit("job", 0, "sleep:30")
+    async with world.worker("units", "stuck", lease=0.4, max_run=0.2, drain=0.1) as stuck:
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        async with world.worker("units", "other", lease=0.2, stage=Quick("units", world.redis, world.keys)):
+            await world.until(lambda: empty(world.redis, world.keys.units))
+            await world.until(lambda: true(count(stuck.metrics.leases_lost) == 1))
+    assert await world.outcomes("job") == {0: b"job/0"}
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_what_is_published_twice_as_json_is_one_unit(world: World) -> None:
+    await world.record("job", units=1)
+    body = b'{"id": "job/unit/0", "job": "job", "type": "unit", "unknown": 1, "body": {"n": 0, "kind": "flaky:2"}}'
+    for _ in range(2):
+        await world.redis.xadd(world.keys.units, {"json": body})
+    async with world.worker("units"):
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await world.until(lambda: quiet(world))
+    assert await world.outcomes("job") == {0: b"job/0"}
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends)
