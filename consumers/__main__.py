@@ -16,7 +16,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 from consumers.analyze import AnalyzeStage
-from consumers.deadlines import fail_overdue
+from consumers.deadlines import sweep
 from consumers.enhance import EnhanceStage
 from consumers.finalize import FinalizeStage
 from consumers.frames import FramesStage
@@ -93,7 +93,7 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
                 for stage in STAGES[name](service):
                     group.create_task(_work(service, stage, metrics, stop))
             if "finalize" in stages:
-                sweeper = Sweeper(redis, names.active, SWEEP_EVERY, lambda: fail_overdue(service))
+                sweeper = Sweeper(redis, names.active, SWEEP_EVERY, lambda: sweep(service))
                 group.create_task(sweeper.run(stop))
     finally:
         await redis.aclose()

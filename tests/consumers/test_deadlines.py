@@ -1,0 +1,58 @@
+"""Every accepted job ends, even when nobody is left to end it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from consumers.deadlines import sweep
+from consumers.service import Service
+from schemas.envelope import open_entry
+from schemas.job_states import JobReader
+from schemas.jobs import Jobs
+from schemas.messages import FINALIZE
+from schemas.names import Names
+from schemas.requests import AnalyzeRequest
+from schemas.settings import Settings
+
+REQUEST = AnalyzeRequest(video_path="/v.mp4")
+
+
+@pytest.fixture
+async def service(valkey: str) -> AsyncIterator[Service]:
+    async with Redis.from_url(valkey) as redis:
+        await redis.flushall()
+        names, settings = Names(), Settings.from_env({})
+        yield Service(redis, names, settings, Jobs(redis, names, settings))
+
+
+async def begun(service: Service, job_id: str) -> None:
+    await service.jobs.submit(REQUEST, job_id)
+    assert await service.jobs.begin(job_id, REQUEST)
+
+
+async def test_a_job_past_its_deadline_fails_and_says_so(service: Service) -> None:
+    await begun(service, "late")
+    await begun(service, "in-time")
+    await service.redis.zadd(service.names.active, {"late": 1.0})
+    await sweep(service)
+    reader = JobReader(service.redis, service.names)
+    late, in_time = await reader.read("late"), await reader.read("in-time")
+    assert late is not None and late.status == "failed" and "6 hours" in (late.error or "")
+    assert in_time is not None and in_time.status == "processing"
+    assert await service.redis.zscore(service.names.active, "late") is None
+
+
+@pytest.mark.parametrize(("outcomes", "finalized"), [(1, False), (2, True)])
+async def test_a_complete_job_that_nobody_finalized_is_finalized_once(
+    service: Service, outcomes: int, finalized: bool
+) -> None:
+    await begun(service, "job")
+    keys = service.names.job("job")
+    await service.jobs.note("job", units=2)
+    for number in range(outcomes):
+        await service.redis.hset(keys.outcomes, str(number), b"\x91\xa8analysed")
+    await sweep(service)
+    await sweep(service)
+    entries = await service.redis.xrange(service.names.finalize)
+    assert [open_entry(fields, FINALIZE).job for _, fields in entries] == ["job"] * finalized
