@@ -220,8 +220,7 @@ def _table(result: JobResult) -> Table:
         header_style="underline",
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, "
-        f"{metadata.total_detections} detections; seconds; model pack {metadata.model}",
+        caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, times in s",
     )
     for name in ("person", "seen", "from", "to", "best", "quality", "pose", "age", "gender", "emotion"):
         right = name in ("seen", "from", "to", "best", "quality", "age")
