@@ -68,9 +68,10 @@ def video_stream(container: InputContainer, path: Path, max_pixels: int) -> Vide
     if not streams:
         what = "only sound" if container.streams.audio else "no video"
         raise SourceError(f"{path} holds {what}.")
-    stream = max(streams, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
-    if stream.codec_context is None:
+    decodable = [s for s in streams if s.codec_context is not None]
+    if not decodable:
         raise SourceError(f"{path} is coded in a way that this build of FFmpeg cannot decode.")
+    stream = max(decodable, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
     if stream.width * stream.height > max_pixels:
         raise SourceError(
             f"{path} has {stream.width} x {stream.height} pixels a frame; at most {max_pixels} are allowed"

@@ -95,7 +95,7 @@ class _Planner:
         self._stream = stream
         self._indexed = container.format.name in INDEXED
         if container.format.name == "matroska,webm":
-            container.seek(stream.start_time or 0, stream=stream)  # loads the cues: the index
+            self._go_to(stream.start_time or 0)  # loads the cues: the index
         self._packets = container.demux(stream)
         self._queue: deque[Packet] = deque()  # read, not handed out
         self._queued = 0  # bytes
@@ -209,7 +209,7 @@ class _Planner:
         for _ in range(SEEK_TRIES):
             if entry is None:
                 break
-            self._container.seek(entry, stream=self._stream)
+            self._go_to(entry)
             packet = self._next_packet()
             if packet is not None and packet.is_keyframe and not packet.is_discard and _pts(packet) <= tick:
                 self._queue = deque([packet])
@@ -218,6 +218,12 @@ class _Planner:
                 return
             entry = self._keyframe(entry - 1)
         raise Unsure("the index does not lead to keyframes")
+
+    def _go_to(self, entry: int) -> None:
+        try:
+            self._container.seek(entry, stream=self._stream)
+        except FFmpegError as error:
+            raise Unsure(f"the file cannot be sought in: {error.strerror}") from error
 
 
 class _Decoder:
