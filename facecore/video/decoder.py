@@ -8,6 +8,7 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -64,20 +65,27 @@ def probe(path: Path, *, max_pixels: int) -> VideoInfo:
 
 
 def open_source(
-    path: Path, plan: Plan, *, start_index: int = 0, max_pixels: int, threads: int = 1
+    path: Path,
+    plan: Plan,
+    *,
+    start_index: int = 0,
+    end_index: int | None = None,
+    max_pixels: int,
+    threads: int = 1,
 ) -> "Samples":
     """The frames of a plan, in order of time; a picture file has one, at 0 s.
 
     Args:
         start_index: number of the first sample that is wanted. The numbers, moments and frames of the samples
             do not depend on it, so that interrupted work can go on where it was.
+        end_index: number of the first sample that is no longer wanted; None: all that there are.
         max_pixels: the most pixels a frame may have.
         threads: threads that the decoder may use.
 
     Raises:
         SourceError: as `probe` does; and while iterating, when there is no frame that can be decoded.
     """
-    return Samples(path, plan, start_index, max_pixels, threads)
+    return Samples(path, plan, start_index, end_index, max_pixels, threads)
 
 
 class Samples(Iterator[SampledFrame]):
@@ -87,16 +95,19 @@ class Samples(Iterator[SampledFrame]):
         info: what the headers say.
         method: "image" for a picture file, "decoder" for a video.
         strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
-        expected: how many samples there will be, as far as the headers tell; 0 when they do not tell.
+        expected: how many samples the whole plan has, as far as the headers tell; 0 when they do not tell.
     """
 
-    def __init__(self, path: Path, plan: Plan, start_index: int, max_pixels: int, threads: int) -> None:
+    def __init__(
+        self, path: Path, plan: Plan, start_index: int, end_index: int | None, max_pixels: int, threads: int
+    ) -> None:
         self.info = probe(path, max_pixels=max_pixels)
         self.method: Literal["image", "decoder"] = "decoder" if picture_kind(path) is None else "image"
         self.expected = 1 if self.method == "image" else expected_samples(plan, self.info) or 0
         self._path = path
         self._plan = plan
         self._first = start_index
+        self._end = end_index
         self._max_pixels = max_pixels
         self._threads = threads
         self.strategy: Literal["selective", "sequential"] = "selective"
@@ -165,7 +176,8 @@ class Samples(Iterator[SampledFrame]):
     def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
         """The moments of the plan, from number `first` on, on the stream's own clock."""
         start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
-        for t in sample_times(self._plan, self.info, first):
+        times = sample_times(self._plan, self.info, first)
+        for t in times if self._end is None else islice(times, max(0, self._end - first)):
             yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
 
     def _check_size(self, frame: av.VideoFrame) -> None:

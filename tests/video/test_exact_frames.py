@@ -25,7 +25,7 @@ CLIPS: dict[str, dict[str, Any]] = {
     "h264_b_frames.mp4": {"b_frames": 3},
     "h264_b_pyramid.mp4": {"b_frames": 8, "options": {"x264-params": "b-pyramid=normal:b-adapt=2"}},
     "h264_no_b_frames.mkv": {},
-    "h264_one_keyframe.mp4": {"gop": 1000, "b_frames": 3},
+    "h264_one_keyframe.mp4": {"gop": 1000, "b_frames": 3, "options": {"x264-params": "scenecut=0"}},
     "h264_open_gop.mp4": {"gop": 12, "b_frames": 3, "options": {"x264-params": KEYFRAME_OPEN}},
     "h264_open_gop.ts": {"gop": 12, "b_frames": 3, "options": {"x264-params": KEYFRAME_OPEN}},
     "h264_intra_refresh.mp4": {"options": {"x264-params": "intra-refresh=1:keyint=25"}},
