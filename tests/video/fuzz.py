@@ -7,6 +7,7 @@ died or was stopped, and the file that did it is kept. A shorter run is among th
 """
 
 import argparse
+import logging
 import multiprocessing
 import random
 import shutil
@@ -16,6 +17,8 @@ import time
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import structlog
 
 from facecore.video import Interval, SourceError, open_source
 from facecore.video.sprites import parse_sprite_map
@@ -86,6 +89,7 @@ def open_and_read(path: Path) -> str:
 
 
 def work(films: list[Path], folder: Path, seed: int, reports: Connection) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     rng = random.Random(seed)
     while True:
         kind = rng.random()
