@@ -9,6 +9,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from facecore.video.animation import is_animation
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD, image_kind
 from facecore.video.picture import orientation, quarter_turns, shown_width
@@ -28,7 +29,7 @@ OPEN_TIMEOUT = 60.0
 
 
 def picture_kind(path: Path) -> str | None:
-    """Which kind of still picture the file is; None: something else, to be opened as a video.
+    """Which kind of still picture the file is, or "animation"; None: something else, to be opened as a video.
 
     Raises:
         SourceError: there is no file that can be read, or nothing in it.
@@ -44,6 +45,8 @@ def picture_kind(path: Path) -> str | None:
         raise SourceError(f"{path} cannot be read: permission denied.") from error
     if not head:
         raise SourceError(f"{path} is empty.")
+    if is_animation(head):
+        return "animation"
     kind = image_kind(head)
     return None if kind == "GIF" else kind
 

@@ -18,6 +18,7 @@ import structlog
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from facecore.video.animation import Animation
 from facecore.video.container import describe, open_video, picture_kind, video_stream
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
@@ -55,11 +56,16 @@ def probe(path: Path, *, max_pixels: int) -> VideoInfo:
         SourceError: the file is missing, a directory, empty, no video, without a picture (audio only), or has
             more than `max_pixels` pixels a frame.
     """
-    if (kind := picture_kind(path)) is not None:
-        height, width = read_image(path, max_pixels).shape[:2]
+    kind = picture_kind(path)
+    if kind == "animation":
+        frames = Animation(path, max_pixels)
         return VideoInfo(
-            duration=None, width=width, height=height, fps=0.0, codec=kind.lower(), rotation=0, frames=1
-        )
+            duration=frames.duration, width=frames.width, height=frames.height, fps=len(frames) / frames.duration,
+            codec="webp", frames=len(frames),
+        )  # fmt: skip
+    if kind is not None:
+        height, width = read_image(path, max_pixels).shape[:2]
+        return VideoInfo(width=width, height=height, codec=kind.lower(), frames=1)
     with open_video(path) as container:
         return describe(container, video_stream(container, path, max_pixels), path)
 
@@ -102,7 +108,8 @@ class Samples(Iterator[SampledFrame]):
         self, path: Path, plan: Plan, start_index: int, end_index: int | None, max_pixels: int, threads: int
     ) -> None:
         self.info = probe(path, max_pixels=max_pixels)
-        self.method: Literal["image", "decoder"] = "decoder" if picture_kind(path) is None else "image"
+        kind = picture_kind(path)
+        self.method: Literal["image", "decoder"] = "decoder" if kind in (None, "animation") else "image"
         self.expected = 1 if self.method == "image" else expected_samples(plan, self.info) or 0
         self._path = path
         self._plan = plan
@@ -117,7 +124,8 @@ class Samples(Iterator[SampledFrame]):
                 f"the picture ends early: the file says it lasts {self.info.claimed:.1f} s",
                 self.info.duration,
             )
-        self._samples = self._picture() if self.method == "image" else self._frames()
+        ways = {None: self._frames, "animation": self._animation}
+        self._samples = ways.get(kind, self._picture)()
 
     def __next__(self) -> SampledFrame:
         return next(self._samples)
@@ -134,6 +142,13 @@ class Samples(Iterator[SampledFrame]):
     def _picture(self) -> Generator[SampledFrame]:
         if self._first == 0:
             yield SampledFrame(0, 0.0, read_image(self._path, self._max_pixels))
+
+    def _animation(self) -> Generator[SampledFrame]:
+        animation = Animation(self._path, self._max_pixels)
+        for number, t in enumerate(self._times(self._first), self._first):
+            if (image := animation.shown_at(t)) is None:
+                return
+            yield SampledFrame(number, t, image)
 
     def _frames(self) -> Generator[SampledFrame]:
         times = sample_times(self._plan, self.info, self._first)
@@ -173,11 +188,15 @@ class Samples(Iterator[SampledFrame]):
             stream.codec_context.thread_type = "AUTO" if self._threads > 1 else "SLICE"
             yield container, stream
 
-    def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
-        """The moments of the plan, from number `first` on, on the stream's own clock."""
-        start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
+    def _times(self, first: int) -> Iterator[float]:
+        """The moments of the plan from number `first` on, up to the last that is wanted."""
         times = sample_times(self._plan, self.info, first)
-        for t in times if self._end is None else islice(times, max(0, self._end - first)):
+        return times if self._end is None else islice(times, max(0, self._end - first))
+
+    def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
+        """These moments on the stream's own clock."""
+        start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
+        for t in self._times(first):
             yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
 
     def _check_size(self, frame: av.VideoFrame) -> None:

@@ -106,3 +106,37 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, bomb: bytes) -> None:
     path.write_bytes(bomb)
     with pytest.raises(SourceError, match=r"at most 100000000 are allowed \(FACES_MAX_PIXELS\)"):
         open_source(path, Interval(1.0), max_pixels=100_000_000)
+
+
+def animated_webp(durations: list[int]) -> bytes:
+    animation = cv2.Animation()
+    animation.frames = [numbered(number) for number in range(len(durations))]
+    animation.durations = durations
+    return cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, 90])[1].tobytes()
+
+
+def test_an_animated_webp_is_a_film(tmp_path: Path) -> None:
+    path = tmp_path / "animation.webp"
+    path.write_bytes(animated_webp([100, 100, 500, 40, 60, 200]))
+    source = open_source(path, Interval(0.1), max_pixels=10**6)
+    assert [(s.index, s.timestamp, number_in(s.image)) for s in source] == [
+        (index, round(0.1 * index, 9), number) for index, number in enumerate([0, 1, 2, 2, 2, 2, 2, 3, 5, 5])
+    ]
+    assert (source.method, source.expected, source.info.duration) == ("decoder", 10, 1.0)
+    rest = open_source(path, Interval(0.1), start_index=7, end_index=9, max_pixels=10**6)
+    assert [(s.index, number_in(s.image)) for s in rest] == [(7, 3), (8, 5)]
+
+
+def test_an_animation_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "animation.webp"
+    path.write_bytes(animated_webp([10] * 20))
+    with pytest.raises(
+        SourceError, match=r"20 frames of 192 x 128 pixels.*at most 100000 pixels are allowed"
+    ):
+        probe(path, max_pixels=100_000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    try:
+        assert list(open_source(path, Interval(0.1), max_pixels=10**6))
+    except SourceError as error:
+        assert "cannot be decoded" in str(error)

@@ -1,0 +1,70 @@
+"""Animated WebP, which FFmpeg shows no more than the first picture of."""
+
+from bisect import bisect_right
+from itertools import accumulate
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+
+from facecore.video.errors import SourceError
+from facecore.video.images import MAX_IMAGE_BYTES, image_kind, image_size
+from facecore.video.picture import Image
+
+ANIMATED = 0x02
+"""Flag in the VP8X chunk (https://developers.google.com/speed/webp/docs/riff_container)."""
+SHORTEST = 0.01
+"""Seconds that a frame is shown at least: files that say 0 mean "as fast as you can"."""
+
+
+def is_animation(head: bytes) -> bool:
+    """Whether a file is an animated WebP, by its first bytes."""
+    return (
+        image_kind(head) == "WebP" and head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & ANIMATED)
+    )
+
+
+class Animation:
+    """All frames of an animated WebP, unpacked.
+
+    Args:
+        max_pixels: the most pixels that the frames may have together.
+
+    Raises:
+        SourceError: the file is damaged or too large.
+    """
+
+    def __init__(self, path: Path, max_pixels: int) -> None:
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise SourceError(f"{path} is larger than an animation may be ({MAX_IMAGE_BYTES >> 20} MiB).")
+        data = path.read_bytes()
+        width, height = image_size("WebP", data) or (0, 0)
+        frames = data.count(b"ANMF")
+        if width * height * frames > max_pixels:
+            raise SourceError(
+                f"{path} has {frames} frames of {width} x {height} pixels, which are unpacked together; at most"
+                f" {max_pixels} pixels are allowed (FACES_MAX_PIXELS)."
+            )
+        try:
+            done, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+        except cv2.error as error:
+            raise SourceError(f"{path} cannot be decoded: {error.err}.") from error
+        if not done or not len(animation.frames):
+            raise SourceError(f"{path} cannot be decoded: its data is damaged.")
+        self.width, self.height = width, height
+        self._frames = [cast("Image", np.ascontiguousarray(frame[:, :, :3])) for frame in animation.frames]
+        self._ends = list(accumulate(max(SHORTEST, int(ms) / 1000) for ms in animation.durations))
+
+    @property
+    def duration(self) -> float:
+        """Seconds until the last frame goes."""
+        return self._ends[-1]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def shown_at(self, t: float) -> Image | None:
+        """The frame shown t seconds after the start; None after the end."""
+        number = bisect_right(self._ends, t + 1e-9)
+        return self._frames[number] if number < len(self._frames) else None
