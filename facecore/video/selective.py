@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from facecore.video.sequential import picture_end
+from facecore.video.sequential import frame_ticks, picture_end
 
 FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; elsewhere FFmpeg guesses them while decoding."""
@@ -199,9 +199,11 @@ class _Planner:
         return entry is not None and (entry - read_to) * _time_base(self._stream) > WORTH_A_SEEK
 
     def _keyframe(self, tick: int) -> int | None:
-        """Time of the last keyframe up to the tick in the index; in MP4 the index has decoding times."""
+        """Time of a keyframe in the index that is shown up to the tick, the last one but for those just before it:
+        in MP4 the index has decoding times, which are earlier by the reordering of B-frames."""
         index = self._stream.index_entries
-        number = index.search_timestamp(tick, backward=True)
+        reordering = (self._stream.codec_context.reorder_depth + 1) * frame_ticks(None, self._stream)
+        number = index.search_timestamp(tick - reordering, backward=True)
         return index[number].timestamp if number >= 0 else None
 
     def _seek(self, tick: int) -> None:
