@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 
 from aiohttp import web
-from redis.asyncio import Redis
 
 from api import health, jobs
 from api.errors import answer_errors
-from api.keys import JOBS, NAMES, READER, REDIS, SETTINGS
+from api.keys import JOBS, PARTITIONS, READER, REDIS, SETTINGS
+from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
-from schemas.names import Names
+from schemas.names import Partitions
 from schemas.settings import Settings
 
 
@@ -20,7 +20,7 @@ def create_app(settings: Settings) -> web.Application:
         middlewares=[health.count_requests, answer_errors], client_max_size=settings.max_body_bytes
     )
     app[SETTINGS] = settings
-    app[NAMES] = Names(settings.prefix)
+    app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     app.add_routes(jobs.routes)
     app.add_routes(health.routes)
     app.cleanup_ctx.append(_connection)
@@ -28,9 +28,9 @@ def create_app(settings: Settings) -> web.Application:
 
 
 async def _connection(app: web.Application) -> AsyncIterator[None]:
-    redis = Redis.from_url(app[SETTINGS].redis_url, socket_timeout=5, socket_connect_timeout=5)
+    redis = connect(app[SETTINGS].redis_url)
     app[REDIS] = redis
-    app[JOBS] = Jobs(redis, app[NAMES], app[SETTINGS])
-    app[READER] = JobReader(redis, app[NAMES])
+    app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS])
+    app[READER] = JobReader(redis, app[PARTITIONS])
     yield
     await redis.aclose()

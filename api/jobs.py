@@ -1,13 +1,12 @@
 """Submitting jobs, asking after them, reading their results."""
 
 import math
-import secrets
 
 import msgspec
 from aiohttp import web
 
 from api.errors import problem
-from api.keys import JOBS, READER
+from api.keys import JOBS, PARTITIONS, READER
 from schemas.job_states import JobState, result_json
 from schemas.requests import RequestError, parse_request
 from schemas.results import JobList, JobStatus
@@ -18,7 +17,7 @@ routes = web.RouteTableDef()
 @routes.post("/faces/analyze")
 async def analyze(request: web.Request) -> web.Response:
     wanted = parse_request(await request.read())
-    job_id = wanted.job_id or f"faces-{secrets.token_hex(12)}"
+    job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
     submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
     return _json(submitted, status=202)
 

@@ -24,7 +24,7 @@ from facecore.people import gather
 from models.fetch import ModelsUnavailable, ensure
 from schemas.job_states import JobReader, JobState, result_json
 from schemas.jobs import Jobs, QueueFull
-from schemas.names import Names
+from schemas.names import Names, Partitions
 from schemas.observations import FrameFaces
 from schemas.requests import RequestError, to_request
 from schemas.results import JobResult
@@ -121,11 +121,15 @@ async def _work(
     await wait_for_server(url)
     for stages in STAGES:
         environment = clean_environment(
-            REDIS_URL=url, FACES_MEDIA_ROOTS=roots, LOG_FORMAT="console", FACES_WORKER="local"
+            REDIS_URL=url,
+            FACES_MEDIA_ROOTS=roots,
+            FACES_PARTITIONS="1",
+            LOG_FORMAT="console",
+            FACES_WORKER="local",
         )
         command = [sys.executable, "-m", "consumers", *stages]
         supervisor.start(Child("+".join(stages), command, environment))
-    names = Names(settings.prefix)
+    partitions = Partitions(settings.prefix)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -134,14 +138,14 @@ async def _work(
         TimeElapsedColumn(),
     )
     async with Redis.from_url(url, socket_timeout=10) as redis:
-        jobs = Jobs(redis, names, settings)
+        jobs = Jobs(redis, partitions, settings)
         with Progress(*columns, console=console) as progress:
             watched = []
             for number, request in enumerate(requests):
                 bar = progress.add_task(Path(request.video_path).name, total=None, sampled=0, people=0)
                 watched.append(Watched(request.video_path, f"local-{number}", bar))
                 await _submit(jobs, request, watched[-1].job_id)
-            await _follow(JobReader(redis, names), redis, names, watched, progress)
+            await _follow(JobReader(redis, partitions), redis, partitions.home, watched, progress)
     return watched
 
 

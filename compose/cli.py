@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     jobs = commands.add_parser("jobs", help="the jobs on the server of REDIS_URL")
     actions = jobs.add_subparsers(required=True, metavar="ACTION")
     for action, told in (
-        ("list", "the latest first"), ("show", "state and result"), ("cancel", "stop the work"),
+        ("list", "the latest first"), ("show", "state and result"), ("again", "the same request as a new job"),
+        ("cancel", "stop the work"),
         ("delete", "forget what has ended"),
     ):  # fmt: skip
         command = actions.add_parser(action, help=told)

@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumers.runtime.connection import connect
 from consumers.runtime.dead_letters import DeadLetter, drop, listed, replay, show
-from schemas.names import Names
+from schemas.connection import connect
+from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
+
+Found = tuple[str, DeadLetter]
+"""A letter and the stream of its partition."""
 
 
 def run(action: str, letters: Sequence[str], reason: str | None, everything: bool, as_json: bool) -> int:
@@ -30,55 +33,62 @@ def run(action: str, letters: Sequence[str], reason: str | None, everything: boo
 async def _run(
     settings: Settings, action: str, ids: Sequence[str], reason: str | None, everything: bool, as_json: bool
 ) -> int:
-    dead_stream = Names(settings.prefix).dead
-    redis = connect(settings.redis_url)
-    try:
+    streams = [names.dead for names in Partitions(settings.prefix, settings.partitions).all]
+    async with connect(settings.redis_url) as redis:
         if action == "list":
-            _list(await listed(redis, dead_stream, reason=reason), as_json)
+            found = [letter for stream in streams for letter in await listed(redis, stream, reason=reason)]
+            _list(found, as_json)
             return 0
-        chosen = await _chosen(redis, dead_stream, ids, reason, everything)
+        chosen = await _chosen(redis, streams, ids, reason, everything)
         if chosen is None:
             return 1
-        if action == "show":
-            for letter in chosen:
-                sys.stdout.write(msgspec.json.format(_json(letter)).decode() + "\n")
-            return 0
-        if action == "drop":
-            count = await drop(redis, dead_stream, [letter.id for letter in chosen])
-            sys.stdout.write(f"{count} dropped\n")
-            return 0
-        return await _replay(redis, dead_stream, chosen)
-    finally:
-        await redis.aclose()
+        match action:
+            case "show":
+                for _, letter in chosen:
+                    sys.stdout.write(msgspec.json.format(_json(letter)).decode() + "\n")
+                return 0
+            case "drop":
+                dropped = [await drop(redis, stream, [letter.id]) for stream, letter in chosen]
+                sys.stdout.write(f"{sum(dropped)} dropped\n")
+                return 0
+            case _:
+                return await _replay(redis, chosen)
 
 
-async def _replay(redis: Redis, dead_stream: str, chosen: Sequence[DeadLetter]) -> int:
+async def _replay(redis: Redis, chosen: Sequence[Found]) -> int:
     status = 0
-    for letter in chosen:
-        told = await replay(redis, dead_stream, letter)
+    for stream, letter in chosen:
+        told = await replay(redis, stream, letter)
         if told != "sent":
             status = 1
-        why = {"sent": "sent again", "missing": "gone already", "ended": "its job has ended; not sent"}[told]
+        why = {
+            "sent": "sent again",
+            "missing": "gone already",
+            "ended": "its job has ended; not sent (faces jobs again JOB_ID runs it anew)",
+        }[told]
         sys.stdout.write(f"{letter.id}: {why}\n")
     return status
 
 
 async def _chosen(
-    redis: Redis, dead_stream: str, ids: Sequence[str], reason: str | None, everything: bool
-) -> list[DeadLetter] | None:
+    redis: Redis, streams: Sequence[str], ids: Sequence[str], reason: str | None, everything: bool
+) -> list[Found] | None:
     """The letters meant; None, after saying so, when one of them is not there or none was named."""
     if everything or reason is not None:
-        return await listed(redis, dead_stream, reason=reason)
+        return [
+            (stream, letter) for stream in streams for letter in await listed(redis, stream, reason=reason)
+        ]
     if not ids:
         sys.stderr.write("faces dead: name letters, or --reason TEXT, or --all\n")
         return None
-    found = []
+    found: list[Found] = []
     for letter_id in ids:
-        letter = await show(redis, dead_stream, letter_id)
-        if letter is None:
+        letters = [(stream, await show(redis, stream, letter_id)) for stream in streams]
+        there = [(stream, letter) for stream, letter in letters if letter is not None]
+        if not there:
             sys.stderr.write(f"faces dead: no letter {letter_id}\n")
             return None
-        found.append(letter)
+        found += there
     return found
 
 

@@ -13,10 +13,11 @@ from redis.exceptions import RedisError, ResponseError
 from rich.console import Console
 from rich.text import Text
 
-from consumers.runtime.connection import ServerError, check_server, connect
+from consumers.runtime.connection import ServerError, check_server
 from models import fetch
 from schemas import workers
-from schemas.names import Names
+from schemas.connection import connect, memory
+from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
 
 OLD = 600.0
@@ -58,13 +59,11 @@ async def _examine(settings: Settings) -> list[Finding]:
     redis = connect(settings.redis_url)
     try:
         server = await check_server(redis)
-        memory = await redis.info("memory")
-        most = int(memory.get("maxmemory", 0))
-        used = f"{memory['used_memory'] / 1e6:.1f} MB" + (f" of {most / 1e6:.0f} MB" if most else "")
-        findings.append(
-            Finding("server", not most or memory["used_memory"] < 0.9 * most, f"{server}, {used}")
-        )
-        findings += await _streams(redis, Names(settings.prefix))
+        filled = await memory(redis)
+        used, most = filled["used_memory"], filled["maxmemory"]
+        told = f"{server}, {used / 1e6:.1f} MB" + (f" of {most / 1e6:.0f} MB" if most else "")
+        findings.append(Finding("server", not most or used < 0.9 * most, told))
+        findings += await _streams(redis, Partitions(settings.prefix, settings.partitions))
     except (ServerError, RedisError) as error:
         findings.append(Finding("server", False, str(error)))
     finally:
@@ -86,12 +85,14 @@ def _roots(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _streams(redis: Redis, names: Names) -> list[Finding]:
-    alive = await workers.alive(redis, names)
-    findings = []
-    for stream, group in names.groups.items():
-        findings.append(await _stream(redis, stream, group, [w for w in alive if w.stage == group]))
-    dead = int(await redis.xlen(names.dead))
+async def _streams(redis: Redis, partitions: Partitions) -> list[Finding]:
+    alive = await workers.alive(redis, partitions.home)
+    groups = [pair for names in partitions.all for pair in names.groups.items()]
+    findings = [
+        await _stream(redis, stream, group, [w for w in alive if w.stage == group])
+        for stream, group in groups
+    ]
+    dead = sum([int(await redis.xlen(names.dead)) for names in partitions.all])
     findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
     return findings
 

@@ -1,19 +1,19 @@
-"""``faces jobs list | show | cancel | delete``: what an operator does with jobs, on the server of REDIS_URL."""
+"""``faces jobs list | show | again | cancel | delete``: for an operator, on the server of REDIS_URL."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.connection import connect
 from schemas.job_states import JobReader, JobState, result_json
-from schemas.jobs import Jobs
-from schemas.names import Names
+from schemas.jobs import Jobs, QueueFull
+from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
 
 
@@ -21,15 +21,15 @@ def run(action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:
     """The exit status: 0 when every job named could be found, and done with what was asked."""
     try:
         return asyncio.run(_run(Settings.from_env(), action, job_ids, limit, as_json))
-    except (SettingsError, RedisError) as error:
+    except (SettingsError, RedisError, QueueFull) as error:
         sys.stderr.write(f"faces jobs: {error}\n")
         return 1
 
 
 async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:
-    names = Names(settings.prefix)
-    async with Redis.from_url(settings.redis_url, socket_timeout=5) as redis:
-        reader, jobs = JobReader(redis, names), Jobs(redis, names, settings)
+    partitions = Partitions(settings.prefix, settings.partitions)
+    async with connect(settings.redis_url) as redis:
+        reader, jobs = JobReader(redis, partitions), Jobs(redis, partitions, settings)
         if action == "list":
             _list(await reader.latest(limit), as_json)
             return 0
@@ -38,6 +38,8 @@ async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: i
             match action:
                 case "show":
                     done = await _show(reader, job_id)
+                case "again":
+                    done = await _again(reader, jobs, partitions, job_id)
                 case "cancel":
                     done = await jobs.cancel(job_id)
                 case _:
@@ -56,6 +58,17 @@ async def _show(reader: JobReader, job_id: str) -> bool:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
     if (stored := await reader.result(state)) is not None:
         sys.stdout.write(result_json(state, stored.body).decode() + "\n")
+    return True
+
+
+async def _again(reader: JobReader, jobs: Jobs, partitions: Partitions, job_id: str) -> bool:
+    """Submits what the job was asked, as a new job."""
+    state = await reader.read(job_id)
+    if state is None:
+        return False
+    request = msgspec.structs.replace(state.request, job_id=None)
+    submitted = await jobs.submit(request, partitions.new_job_id(request.video_path))
+    sys.stdout.write(submitted.job_id + "\n")
     return True
 
 

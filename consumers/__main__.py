@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import get_args
 
 import structlog
@@ -20,7 +21,8 @@ from consumers.deadlines import sweep
 from consumers.enhance import EnhanceStage
 from consumers.finalize import FinalizeStage
 from consumers.frames import FramesStage
-from consumers.runtime.connection import ServerAway, ServerError, check_server, connect
+from consumers.models import Models
+from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
@@ -29,18 +31,19 @@ from consumers.service import Service
 from facecore.sessions import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas import workers
+from schemas.connection import connect
 from schemas.jobs import Jobs
 from schemas.logs import configure_logs
-from schemas.names import Names, Priority
+from schemas.names import Partitions, Priority
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
-STAGES: dict[str, Callable[[Service], Sequence[Stage]]] = {
-    "frames": lambda service: [FramesStage(service, priority) for priority in get_args(Priority)],
-    "analyze": lambda service: [AnalyzeStage(service)],
-    "enhance": lambda service: [EnhanceStage(service)],
-    "finalize": lambda service: [FinalizeStage(service)],
+STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
+    "frames": lambda service, _: [FramesStage(service, priority) for priority in get_args(Priority)],
+    "analyze": lambda service, models: [AnalyzeStage(service, models)],
+    "enhance": lambda service, _: [EnhanceStage(service)],
+    "finalize": lambda service, _: [FinalizeStage(service)],
 }
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
@@ -79,8 +82,9 @@ def _texts(errors: BaseExceptionGroup[BaseException]) -> list[str]:
 async def _run(settings: Settings, stages: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
-    names = Names(settings.prefix)
-    service = Service(redis, names, settings, Jobs(redis, names, settings))
+    partitions = Partitions(settings.prefix, settings.partitions)
+    jobs, models = Jobs(redis, partitions, settings), Models(settings)
+    services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
     metrics = Metrics()
     if settings.metrics_port:
         metrics.serve(settings.metrics_port)
@@ -89,13 +93,15 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with asyncio.TaskGroup() as group:
-            for name in stages:
-                for stage in STAGES[name](service):
-                    group.create_task(_work(service, stage, metrics, stop))
-            if "finalize" in stages:
-                sweeper = Sweeper(redis, names.active, SWEEP_EVERY, lambda: sweep(service))
-                group.create_task(sweeper.run(stop))
+            for service in services:
+                for name in stages:
+                    for stage in STAGES[name](service, models):
+                        group.create_task(_work(service, stage, metrics, stop))
+                if "finalize" in stages:
+                    sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
+                    group.create_task(sweeper.run(stop))
     finally:
+        models.close()
         await redis.aclose()
 
 
@@ -126,7 +132,7 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
             models=described.models if described else {},
         )
         try:
-            await workers.announce(service.redis, service.names, info)
+            await workers.announce(service.redis, service.partitions.home, info)
         except (RedisError, OSError) as error:
             log.warning("cannot announce", error=str(error) or type(error).__name__)
         await asyncio.sleep(workers.ANNOUNCE_EVERY)
@@ -134,7 +140,7 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
 
 async def _withdraw(service: Service, consumer: str) -> None:
     try:
-        await workers.withdraw(service.redis, service.names, consumer)
+        await workers.withdraw(service.redis, service.partitions.home, consumer)
     except (RedisError, OSError) as error:  # it is forgotten after a while
         log.warning("cannot withdraw", error=str(error) or type(error).__name__)
 

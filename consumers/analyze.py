@@ -10,6 +10,7 @@ import structlog
 from numpy import uint8
 from numpy.typing import NDArray
 
+from consumers.models import Models
 from consumers.outcomes import FrameOutcome
 from consumers.outcomes import encode as encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing
@@ -40,15 +41,14 @@ class AnalyzeStage:
     max_run = 600.0
     downstream: Sequence[tuple[str, int]] = ()
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, models: Models) -> None:
         settings = service.settings
         self._service = service
         self._store = FrameStore(
             service.redis, service.names, ttl=settings.frame_ttl, frame_roots=settings.shared_roots
         )
-        self._models = ThreadPoolExecutor(1, "models")
+        self._models = models
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
-        self._analyzer: Analyzer | None = None
         self.stream = service.names.frames
         self.dead_stream = service.names.dead
         self.batch_size = settings.batch
@@ -58,27 +58,14 @@ class AnalyzeStage:
         return open_entry(fields, FRAMES)
 
     async def start(self) -> None:
-        settings = self._service.settings
-        self._analyzer = await asyncio.get_running_loop().run_in_executor(
-            self._models,
-            lambda: Analyzer.load(
-                settings.pack,
-                settings.models_path,
-                device=settings.device,
-                threads=settings.worker_threads,
-            ),
-        )
+        await self._models.load()
 
     async def stop(self) -> None:
-        self._models.shutdown()
         self._pixels.shutdown()
-        if self._analyzer is not None:
-            self._analyzer.close()
 
     @property
     def analyzer(self) -> Analyzer:
-        assert self._analyzer is not None, "start() loads the models"
-        return self._analyzer
+        return self._models.analyzer
 
     async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
         frames = [d for d in batch if isinstance(d.envelope.body, FrameTask)]
@@ -112,7 +99,7 @@ class AnalyzeStage:
         inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in todo]
         seen: dict[int, FrameFaces] = {}
         if inputs:
-            found = await loop.run_in_executor(self._models, self.analyzer.analyze, inputs)
+            found = await self._models.run(lambda: self.analyzer.analyze(inputs))
             seen = dict(zip(todo, found, strict=True))
         completions: list[Completion | Exception] = []
         for i, delivery in enumerate(batch):
@@ -220,9 +207,7 @@ class AnalyzeStage:
         key = self._service.names.job(envelope.job).portraits
         wanted = envelope.body.portraits
         pictures = cast("list[bytes | None]", await self._service.redis.hmget(key, list(wanted)))
-        emotions = await asyncio.get_running_loop().run_in_executor(
-            self._models, self._tell_emotions, pictures
-        )
+        emotions = await self._models.run(lambda: self._tell_emotions(pictures))
         answer = FinalizeTask(emotions=tuple(emotions))
         return Completion(publish=(self._service.finalize(envelope.job, answer, envelope.traceparent),))
 

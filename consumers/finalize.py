@@ -97,6 +97,7 @@ class FinalizeStage:
             _summary(body),
             self._service.settings.cache_ttl if keep is None else keep,
             await self._thumbnails(job_id, people),
+            answers_others=not body.metadata.failed_frames_count,  # another try may see what this one has missed
         )
         log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()

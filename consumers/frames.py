@@ -47,6 +47,7 @@ class FramesStage:
         at_once = max(1, round(settings.jobs_per_worker * share))
         self.name = "frames" if priority == "normal" else f"frames:{priority}"
         self._service = service
+        self._priority: Priority = priority
         self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
         self._pool = ThreadPoolExecutor(at_once, "decode")
         self._acquisition = Acquisition(settings, self._pool)
@@ -79,6 +80,8 @@ class FramesStage:
     async def _take(self, delivery: Delivery[dict[str, Any]]) -> Completion:
         """A source that cannot be used is the caller's affair: the job fails, with the reason."""
         job_id, jobs = delivery.envelope.job, self._service.jobs
+        if (home := self._service.partitions.of(job_id)) is not self._service.names:
+            return await self._pass_on(delivery.envelope, home.requests_of(self._priority))
         try:
             request = to_request(delivery.envelope.body)
         except RequestError as error:
@@ -93,6 +96,13 @@ class FramesStage:
             log.info("source refused", error=str(error))
             await jobs.fail(job_id, str(error))
             return Completion()
+
+    async def _pass_on(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
+        """A publisher need not know the partitions: another slot has the job, so this is no part of a script, and a
+        crash in between sends the request twice, of which the second one finds its job begun."""
+        message = seal("analyze", envelope.job, "", envelope.body, traceparent=envelope.traceparent)
+        await self._service.redis.xadd(stream, cast("dict[Any, Any]", message))
+        return Completion()
 
     async def _sample(self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest) -> Completion:
         envelope, service = delivery.envelope, self._service

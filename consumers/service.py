@@ -1,4 +1,4 @@
-"""What every stage of the service holds: connections, names, settings, the fan-in of a job."""
+"""What every stage of a partition holds: connections, names, settings, the fan-in of a job."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from consumers.runtime.stage import FanIn, Outgoing
 from schemas.envelope import seal
 from schemas.jobs import Jobs
 from schemas.messages import FinalizeTask
-from schemas.names import Names
+from schemas.names import Names, Partitions
 from schemas.settings import Settings
 
 
@@ -18,6 +18,7 @@ class Service:
     names: Names
     settings: Settings
     jobs: Jobs
+    partitions: Partitions
 
     def fan_in(self, job_id: str, traceparent: str) -> FanIn:
         """When the outcomes of a job are complete, it is finalized."""

@@ -51,7 +51,13 @@ _json = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
 def seal(
-    type: str, job: str, unit: str, body: msgspec.Struct, *, traceparent: str = "", attempt: int = 0
+    type: str,
+    job: str,
+    unit: str,
+    body: msgspec.Struct | dict[str, Any],
+    *,
+    traceparent: str = "",
+    attempt: int = 0,
 ) -> dict[bytes, bytes]:
     """The fields of a stream entry for one message; ``unit`` tells messages of a job and type apart."""
     envelope = Envelope(

@@ -1,12 +1,13 @@
 """What the job record says: state, progress and result of a job. schemas.jobs has its fields."""
 
+from itertools import chain
 from typing import cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from schemas import results
-from schemas.names import JOB_ID, Names
+from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
 
 
@@ -51,9 +52,9 @@ class JobReader:
         redis: client with ``decode_responses=False``.
     """
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, partitions: Partitions) -> None:
         self._redis = redis
-        self._names = names
+        self._partitions = partitions
 
     async def read(self, job_id: str) -> JobState | None:
         """The state of a job; None when there is no such job (any more)."""
@@ -69,7 +70,7 @@ class JobReader:
         if mine["withdrawn"]:
             fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
         request = msgspec.msgpack.decode(mine["request"], type=AnalyzeRequest)
-        done = int(await self._redis.hlen(self._names.job(alias or job_id).outcomes))
+        done = int(await self._redis.hlen(self._keys(alias or job_id).outcomes))
         stage, progress, expected = _progress(fields, done)
         summary = fields["summary"]
         return JobState(
@@ -90,17 +91,17 @@ class JobReader:
 
     async def result(self, state: JobState) -> StoredResult | None:
         """The encoded result of a completed job, without the ids that `result_json` puts in front."""
-        key = self._names.job(state.alias or state.job_id).result
+        key = self._keys(state.alias or state.job_id).result
         body, type_, etag = cast("list[bytes]", await self._redis.hmget(key, ["body", "type", "etag"]))
         return StoredResult(body, type_.decode(), etag.decode()) if body else None
 
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
         """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
-        key = self._names.job(state.alias or state.job_id).result
+        key = self._keys(state.alias or state.job_id).result
         return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
 
     async def _fields(self, job_id: str) -> dict[str, bytes | None]:
-        values = await self._redis.hmget(self._names.job(job_id).metadata, list(_FIELDS))
+        values = await self._redis.hmget(self._keys(job_id).metadata, list(_FIELDS))
         return dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
 
     async def latest(self, limit: int, before: float | None = None) -> list[JobState]:
@@ -110,6 +111,10 @@ class JobReader:
             limit: the most jobs to return.
             before: Unix time in seconds; only jobs submitted earlier.
         """
+        listed = [await self._latest_in(names, limit, before) for names in self._partitions.all]
+        return sorted(chain.from_iterable(listed), key=lambda state: -state.created)[:limit]
+
+    async def _latest_in(self, names: Names, limit: int, before: float | None) -> list[JobState]:
         found: list[JobState] = []
         upper: str | int = "+inf" if before is None else f"({int(before * 1000)}"
         skip = 0
@@ -117,17 +122,20 @@ class JobReader:
             ids = cast(
                 "list[bytes]",
                 await self._redis.zrange(
-                    self._names.jobs, upper, "-inf", byscore=True, desc=True, offset=skip, num=limit
+                    names.jobs, upper, "-inf", byscore=True, desc=True, offset=skip, num=limit
                 ),
             )
             if not ids:
                 break
             states = [await self.read(job.decode()) for job in ids]
             if gone := [job for job, state in zip(ids, states, strict=True) if state is None]:
-                await self._redis.zrem(self._names.jobs, *gone)  # their records have expired
+                await self._redis.zrem(names.jobs, *gone)  # their records have expired
             found += [state for state in states if state is not None]
             skip += len(ids) - len(gone)
         return found[:limit]
+
+    def _keys(self, job_id: str) -> JobKeys:
+        return self._partitions.of(job_id).job(job_id)
 
 
 def result_json(state: JobState, body: bytes) -> bytes:

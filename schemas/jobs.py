@@ -31,7 +31,7 @@ from redis.asyncio import Redis
 from schemas import results
 from schemas.envelope import MSGPACK, seal
 from schemas.job_states import JobReader
-from schemas.names import Names
+from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 
@@ -61,15 +61,15 @@ class Jobs:
 
     Args:
         redis: client with ``decode_responses=False``.
-        names: names of keys and streams.
+        partitions: names of keys and streams, by job.
         settings: deadlines, times to live, the most jobs that may wait.
     """
 
-    def __init__(self, redis: Redis, names: Names, settings: Settings) -> None:
+    def __init__(self, redis: Redis, partitions: Partitions, settings: Settings) -> None:
         self._redis = redis
-        self._names = names
+        self._partitions = partitions
         self._settings = settings
-        self._reader = JobReader(redis, names)
+        self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
         self._submit, self._begin, self._note, self._join, self._finish = (
             redis.register_script((scripts / f"{name}.lua").read_text())
@@ -86,7 +86,7 @@ class Jobs:
         now = time.time()
         record = _new_record(request, now)
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
-        names = self._names
+        names = self._partitions.of(job_id)
         answer = await self._submit(
             keys=[names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs],
             args=[
@@ -107,10 +107,10 @@ class Jobs:
     async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
         """Marks a job as begun, creating its record when it was published directly; False: nothing to do,
         it has ended or another job answers for it."""
-        now, limit = time.time(), self._settings.job_deadline
+        now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
         return bool(
             await self._begin(
-                keys=[self._names.job(job_id).metadata, self._names.active, self._names.jobs],
+                keys=[names.job(job_id).metadata, names.active, names.jobs],
                 args=[
                     _ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))
                 ],
@@ -119,7 +119,7 @@ class Jobs:
 
     async def note(self, job_id: str, **fields: str | int | float) -> None:
         """Sets fields of the record, unless the job has been forgotten meanwhile."""
-        await self._note(keys=[self._names.job(job_id).metadata], args=_flat(fields))
+        await self._note(keys=[self._partitions.of(job_id).job(job_id).metadata], args=_flat(fields))
 
     async def join(self, job_id: str, cache_key: str, keep: float) -> bool:
         """Looks for a job with the same content and parameters, running or finished.
@@ -130,8 +130,8 @@ class Jobs:
         Args:
             keep: seconds that a finished answer is kept from now on.
         """
-        names, key = self._names, self._names.cache(cache_key)
-        mine = names.job(job_id)
+        names = self._partitions.of(job_id)
+        key, mine = names.cache(cache_key), names.job(job_id)
         for _ in range(5):
             other = cast("bytes", await self._redis.get(key) or b"").decode()
             theirs = names.job(other) if other else mine
@@ -153,19 +153,25 @@ class Jobs:
         summary: results.ResultSummary,
         keep: float,
         thumbnails: Mapping[str, bytes] = MappingProxyType({}),
+        *,
+        answers_others: bool = True,
     ) -> bool:
         """Stores the result and ends the job. False: the job had ended already; its result stands.
 
         Args:
             thumbnails: face id to JPEG.
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
+            answers_others: whether later jobs on the same content get this result.
         """
         encoded = msgspec.json.encode(body)
         stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
         stored |= {f"thumbnail:{face_id}": picture for face_id, picture in thumbnails.items()}
-        if not await self._redis.hexists(self._names.job(job_id).metadata, "ended"):
-            await self._redis.hset(self._names.job(job_id).result, mapping=cast("dict[Any, Any]", stored))
-        return await self._end(job_id, "completed", keep, {"summary": msgspec.json.encode(summary)})
+        keys = self._partitions.of(job_id).job(job_id)
+        if not await self._redis.hexists(keys.metadata, "ended"):
+            await self._redis.hset(keys.result, mapping=cast("dict[Any, Any]", stored))
+        return await self._end(
+            job_id, "completed", keep, {"summary": msgspec.json.encode(summary)}, answers_others
+        )
 
     async def fail(self, job_id: str, error: str) -> bool:
         """Ends the job with a reason; False when it had ended already."""
@@ -183,12 +189,15 @@ class Jobs:
         state = await self._reader.read(job_id)
         if state is None or not state.ended:
             return False
-        keys = self._names.job(job_id)
-        await self._redis.zrem(self._names.jobs, job_id)
-        return bool(await self._redis.unlink(*keys))
+        names = self._partitions.of(job_id)
+        await self._redis.zrem(names.jobs, job_id)
+        return bool(await self._redis.unlink(*names.job(job_id)))
 
-    async def _end(self, job_id: str, status: str, keep: float, fields: dict[str, Any]) -> bool:
-        keys, names = self._names.job(job_id), self._names
+    async def _end(
+        self, job_id: str, status: str, keep: float, fields: dict[str, Any], answers_others: bool = False
+    ) -> bool:
+        names = self._partitions.of(job_id)
+        keys = names.job(job_id)
         cache_key = await self._redis.hget(keys.metadata, "cache_key")
         return bool(
             await self._finish(
@@ -197,8 +206,8 @@ class Jobs:
                     keys.outcomes, keys.faces, keys.portraits,
                 ],
                 args=[
-                    job_id, status, time.time(), _ms(max(keep, self._kept(status))), _ms(keep), EVENTS_KEPT,
-                    *_flat(fields),
+                    job_id, status, time.time(), _ms(max(keep, self._kept(status))),
+                    _ms(keep) if answers_others else 0, EVENTS_KEPT, *_flat(fields),
                 ],
             )
         )  # fmt: skip

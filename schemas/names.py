@@ -1,6 +1,8 @@
 """Names of streams, consumer groups and keys. One place, so that a script's keys can be found by reading."""
 
 import re
+import secrets
+import zlib
 from typing import Literal, NamedTuple, get_args
 
 Priority = Literal["high", "normal", "low"]
@@ -24,8 +26,7 @@ class JobKeys(NamedTuple):
 
 
 class Names:
-    """All names under one prefix. On Redis Cluster the prefix is a hash tag (``{faces}``, ``{faces:3}``):
-    everything that one script touches then lies in one slot, and the code is the same."""
+    """All names under one prefix, those of one partition."""
 
     __slots__ = (
         "active",
@@ -74,3 +75,39 @@ class Names:
     def enhanced(self, cache_key: str) -> str:
         """A frame as the Frame Server enhanced it."""
         return f"{self.prefix}:enhanced:{cache_key}"
+
+
+class Partitions:
+    """The partitions that jobs are spread over, one by default.
+
+    On Redis Cluster all that one script touches must lie in one slot. With several partitions the prefix of each is
+    a hash tag (``{faces:3}``), and a job lives in one of them with its streams, its frames and its result; with one
+    the names are the prefix as it is (``faces``, or ``{faces}`` on a cluster).
+
+    Args:
+        prefix: without braces when there are several partitions.
+        count: fixed for the life of the data: with another number, jobs are looked for elsewhere.
+    """
+
+    def __init__(self, prefix: str = "faces", count: int = 1) -> None:
+        self.all = (Names(prefix),) if count == 1 else tuple(Names(f"{{{prefix}:{n}}}") for n in range(count))
+
+    @property
+    def home(self) -> Names:
+        """Where lies what belongs to no job."""
+        return self.all[0]
+
+    def of(self, job_id: str) -> Names:
+        """The partition of a job: CRC-32 of its id, modulo their number."""
+        return self.all[self._number(job_id)]
+
+    def new_job_id(self, source: str) -> str:
+        """A job id in the partition that the source's path falls in: jobs on one film find each other's answers."""
+        wanted = self._number(source)
+        while True:
+            job_id = f"faces-{secrets.token_hex(12)}"
+            if self._number(job_id) == wanted:
+                return job_id
+
+    def _number(self, text: str) -> int:
+        return zlib.crc32(text.encode()) % len(self.all)

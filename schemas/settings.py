@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.{}-]{1,64}$")] = field(
         default="faces", name="FACES_PREFIX"
     )
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = field(default=1, name="FACES_PARTITIONS")
     cache_ttl: Annotated[int, Meta(ge=1)] = field(default=3600, name="CACHE_TTL")
 
     # The API
@@ -85,10 +86,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         names = [f.encode_name for f in msgspec.structs.fields(cls)]
         values = {name: given[name] for name in names if given.get(name)}
         try:
-            return msgspec.convert(values, cls, strict=False)
+            settings = msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             problem, _, where = str(error).partition(" - at `$.")
             raise SettingsError(f"{where.rstrip('`') or 'environment'}: {problem}") from error
+        if settings.partitions > 1 and set("{}") & set(settings.prefix):
+            raise SettingsError("FACES_PREFIX: with several FACES_PARTITIONS it gets its braces by itself")
+        return settings
 
     @property
     def roots(self) -> tuple[Path, ...]:

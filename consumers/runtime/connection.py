@@ -1,4 +1,4 @@
-"""Connections: how to reach a server, whether it can be trusted with work, which of its errors pass."""
+"""The server: whether it can be trusted with work, which of its errors pass."""
 
 import asyncio
 import random
@@ -9,8 +9,6 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterError,
@@ -46,29 +44,6 @@ class ServerAway(ServerError):
     """The server cannot be reached; it may be back in a moment."""
 
 
-def connect(url: str, *, blocking: bool = False) -> Redis:
-    """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs that answers in bytes.
-
-    ``redis+cluster://`` (``rediss+cluster://``) names any node of a cluster. The prefix of all names must then
-    be a hash tag, so that what a script touches lies in one slot; everything else is the same.
-
-    Args:
-        blocking: for reads that wait on the server: the socket waits longer than they do.
-    """
-    scheme, _, address = url.partition("://")
-    timeout = LONGEST_BLOCK + 8.0 if blocking else 8.0
-    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3)
-    if scheme.endswith("+cluster"):
-        cluster = RedisCluster.from_url(
-            f"{scheme.removesuffix('+cluster')}://{address}",
-            socket_connect_timeout=5.0,
-            socket_timeout=timeout,
-            retry=retry,
-        )
-        return cast("Redis", cluster)  # the same commands, all that is used here
-    return Redis.from_url(url, socket_connect_timeout=5.0, socket_timeout=timeout, retry=retry)
-
-
 async def check_server(redis: Redis) -> str:
     """Name and version of the server.
 
@@ -102,7 +77,7 @@ def _judged(about: dict[str, Any]) -> str:
 async def _about(redis: Redis) -> list[dict[str, Any]]:
     """What each primary says of itself."""
     try:
-        client = cast("Any", redis)  # see connect()
+        client = cast("Any", redis)  # see schemas.connection
         if isinstance(client, RedisCluster):
             return list((await client.info(target_nodes=RedisCluster.PRIMARIES)).values())
         return [await redis.info()]

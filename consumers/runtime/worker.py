@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
 from consumers.runtime.completion import Completer
-from consumers.runtime.connection import LONGEST_BLOCK, check_server, connect, ensure_group, insist
+from consumers.runtime.connection import LONGEST_BLOCK, check_server, ensure_group, insist
 from consumers.runtime.handling import Handling
 from consumers.runtime.leases import Leases
 from consumers.runtime.metrics import Metrics
@@ -20,6 +20,7 @@ from consumers.runtime.retries import Mover
 from consumers.runtime.scripts import Owner
 from consumers.runtime.settlement import Settler
 from consumers.runtime.stage import Outgoing, Stage
+from schemas.connection import connect
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Worker:
             ExceptionGroup: a background role has failed; what this worker held goes to others.
         """
         async with contextlib.AsyncExitStack() as stack:
-            self._read = await stack.enter_async_context(connect(self._url, blocking=True))
+            self._read = await stack.enter_async_context(connect(self._url, waits=LONGEST_BLOCK))
             self._work = await stack.enter_async_context(connect(self._url))
             self._renew = await stack.enter_async_context(connect(self._url))
             await self._run(stop)

@@ -20,9 +20,10 @@ import structlog
 import uvloop
 from redis.asyncio import Redis
 
-from consumers.runtime.connection import connect, ensure_group
+from consumers.runtime.connection import ensure_group
 from consumers.runtime.stage import Completion, Delivery, FanIn, Outgoing
 from consumers.runtime.worker import Worker
+from schemas.connection import connect
 from schemas.envelope import Envelope, open_entry, seal
 from tests.bench.peers import Peer, available
 from tests.runtime.chain import Unit
@@ -92,7 +93,7 @@ async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]
                     pipe.xdel(STREAM, *ids)
                     await pipe.execute()
 
-    async with connect(url, blocking=True) as redis:
+    async with connect(url, waits=2.0) as redis:
         await ensure_group(redis, STREAM, GROUP)
         task = asyncio.create_task(loop(redis))
         try:

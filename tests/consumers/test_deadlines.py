@@ -11,7 +11,7 @@ from schemas.envelope import open_entry
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.messages import FINALIZE
-from schemas.names import Names
+from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 
@@ -22,8 +22,8 @@ REQUEST = AnalyzeRequest(video_path="/v.mp4")
 async def service(valkey: str) -> AsyncIterator[Service]:
     async with Redis.from_url(valkey) as redis:
         await redis.flushall()
-        names, settings = Names(), Settings.from_env({})
-        yield Service(redis, names, settings, Jobs(redis, names, settings))
+        partitions, settings = Partitions(), Settings.from_env({})
+        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
 
 
 async def begun(service: Service, job_id: str) -> None:
@@ -36,7 +36,7 @@ async def test_a_job_past_its_deadline_fails_and_says_so(service: Service) -> No
     await begun(service, "in-time")
     await service.redis.zadd(service.names.active, {"late": 1.0})
     await sweep(service)
-    reader = JobReader(service.redis, service.names)
+    reader = JobReader(service.redis, service.partitions)
     late, in_time = await reader.read("late"), await reader.read("in-time")
     assert late is not None and late.status == "failed" and "6 hours" in (late.error or "")
     assert in_time is not None and in_time.status == "processing"

@@ -27,6 +27,8 @@ def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -
     shown = faces(service, "jobs", "show", job_id).stdout
     assert '"face_5"' in shown and str(six_people) in shown
     assert faces(service, "jobs", "cancel", job_id).returncode == 1, "it has ended"
+    again = faces(service, "jobs", "again", job_id).stdout.strip()
+    assert again != job_id and service.ended(again)["status"] == "completed"
     assert faces(service, "jobs", "delete", job_id).returncode == 0
     missing = faces(service, "jobs", "show", job_id)
     assert missing.returncode == 1 and job_id in missing.stderr and "Traceback" not in missing.stderr

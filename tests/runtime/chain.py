@@ -13,10 +13,10 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from consumers.runtime.connection import connect
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Completion, Delivery, FanIn, NotReady, Outgoing, Reject, Retry
 from consumers.runtime.worker import Worker
+from schemas.connection import connect
 from schemas.envelope import Envelope, open_entry, seal
 
 TTL = 3600

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from consumers.runtime import dead_letters
-from consumers.runtime.connection import connect, ensure_group
+from consumers.runtime.connection import ensure_group
+from schemas.connection import connect
 from tests.runtime.chain import Units
 from tests.runtime.servers import Server, binary
 from tests.runtime.world import World, count

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from schemas.job_states import JobReader, result_json
 from schemas.jobs import JobExists, Jobs, QueueFull
-from schemas.names import Names
+from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
 from schemas.settings import Settings
@@ -30,9 +30,10 @@ BODY = ResultBody(
 
 class Records:
     def __init__(self, redis: Redis) -> None:
-        self.redis, self.names = redis, Names()
+        self.redis, partitions = redis, Partitions()
+        self.names = partitions.home
         settings = Settings.from_env({"FACES_MAX_QUEUED_JOBS": "3", "CACHE_TTL": "1000"})
-        self.jobs, self.reader = Jobs(redis, self.names, settings), JobReader(redis, self.names)
+        self.jobs, self.reader = Jobs(redis, partitions, settings), JobReader(redis, partitions)
 
     async def running(self, *job_ids: str) -> None:
         for job_id in job_ids:
@@ -135,6 +136,14 @@ async def test_what_is_not_to_be_cached_can_be_read_but_answers_nobody(records: 
     await records.jobs.join("a", "key", 60)
     await records.jobs.complete("a", BODY, SUMMARY, keep=0)
     assert await records.status("a") == "completed"
+    assert not await records.jobs.join("b", "key", 60)
+
+
+async def test_a_result_that_lacks_frames_is_kept_for_its_own_job_alone(records: Records) -> None:
+    await records.running("a", "b")
+    await records.jobs.join("a", "key", 60)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=600, answers_others=False)
+    assert await records.redis.ttl(records.names.job("a").result) > 590
     assert not await records.jobs.join("b", "key", 60)
 
 
