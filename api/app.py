@@ -30,7 +30,7 @@ def create_app(settings: Settings) -> web.Application:
 async def _connection(app: web.Application) -> AsyncIterator[None]:
     redis = connect(app[SETTINGS].redis_url)
     app[REDIS] = redis
-    app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS])
+    app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS], health.JOBS_ENDED)
     app[READER] = JobReader(redis, app[PARTITIONS])
     yield
     await redis.aclose()

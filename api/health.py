@@ -22,6 +22,7 @@ from api.keys import PARTITIONS, REDIS, SETTINGS
 from schemas import workers
 from schemas.connection import memory
 from schemas.documents import asyncapi, openapi
+from schemas.job_metrics import JobMetrics
 from schemas.names import Partitions
 from schemas.results import Health
 
@@ -35,6 +36,7 @@ LENGTH = Gauge("faces_stream_entries", "Outstanding entries of a stream", ["stre
 PENDING = Gauge("faces_stream_pending", "Entries that a worker holds", ["stream"], registry=registry)
 ACTIVE = Gauge("faces_jobs_active", "Jobs that have not ended", registry=registry)
 WORKERS = Gauge("faces_workers", "Workers alive", ["stage"], registry=registry)
+JOBS_ENDED = JobMetrics(registry)
 STAGES = ("frames", "analyze", "enhance", "finalize")
 
 

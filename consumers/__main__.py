@@ -26,12 +26,14 @@ from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
+from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
 from consumers.service import Service
 from facecore.sessions import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas import workers
 from schemas.connection import connect
+from schemas.job_metrics import JobMetrics
 from schemas.jobs import Jobs
 from schemas.logs import configure_logs
 from schemas.names import Partitions, Priority
@@ -62,7 +64,7 @@ def main() -> int:
         uvloop.run(_run(settings, stages))
     except* ServerAway as away:
         status, reasons = TRY_AGAIN, _texts(away)
-    except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable) as errors:
+    except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable, TracingUnavailable) as errors:
         status, reasons = CANNOT_START, _texts(errors)
     for reason in reasons:
         sys.stderr.write(f"faces {' '.join(stages)}: {reason}\n")
@@ -83,9 +85,9 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
     partitions = Partitions(settings.prefix, settings.partitions)
-    jobs, models = Jobs(redis, partitions, settings), Models(settings)
+    metrics, tracing, models = Metrics(), Tracing.from_env(), Models(settings)
+    jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
-    metrics = Metrics()
     if settings.metrics_port:
         metrics.serve(settings.metrics_port)
     stop = asyncio.Event()
@@ -96,19 +98,30 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
             for service in services:
                 for name in stages:
                     for stage in STAGES[name](service, models):
-                        group.create_task(_work(service, stage, metrics, stop))
+                        group.create_task(_work(service, stage, metrics, tracing, stop))
                 if "finalize" in stages:
                     sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
                     group.create_task(sweeper.run(stop))
     finally:
         models.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
         await redis.aclose()
 
 
-async def _work(service: Service, stage: Stage, metrics: Metrics, stop: asyncio.Event) -> None:
+async def _work(
+    service: Service, stage: Stage, metrics: Metrics, tracing: Tracing | None, stop: asyncio.Event
+) -> None:
     settings = service.settings
     consumer = f"{settings.worker}.{stage.name}" if settings.worker else _own_name(stage.name)
-    worker = Worker(settings.redis_url, stage, consumer=consumer, lease=settings.lease, metrics=metrics)
+    worker = Worker(
+        settings.redis_url,
+        stage,
+        consumer=consumer,
+        lease=settings.lease,
+        metrics=metrics,
+        trace=tracing.record if tracing else None,
+    )
     async with AsyncExitStack() as leaving:
         leaving.push_async_callback(stage.stop)
         await stage.start()

@@ -30,6 +30,7 @@ from redis.asyncio import Redis
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
+from schemas.job_metrics import JobMetrics
 from schemas.job_states import JobReader
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
@@ -63,12 +64,16 @@ class Jobs:
         redis: client with ``decode_responses=False``.
         partitions: names of keys and streams, by job.
         settings: deadlines, times to live, the most jobs that may wait.
+        metrics: told of every job that ends here.
     """
 
-    def __init__(self, redis: Redis, partitions: Partitions, settings: Settings) -> None:
+    def __init__(
+        self, redis: Redis, partitions: Partitions, settings: Settings, metrics: JobMetrics | None = None
+    ) -> None:
         self._redis = redis
         self._partitions = partitions
         self._settings = settings
+        self._metrics = metrics
         self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
         self._submit, self._begin, self._note, self._join, self._finish = (
@@ -198,19 +203,24 @@ class Jobs:
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
-        cache_key = await self._redis.hget(keys.metadata, "cache_key")
-        return bool(
+        told = await self._redis.hmget(keys.metadata, ["cache_key", "created"])
+        cache_key, created = cast("list[bytes | None]", told)
+        now = time.time()
+        ended = bool(
             await self._finish(
                 keys=[
                     keys.metadata, names.active, names.events, keys.result, cache_key or keys.metadata,
                     keys.outcomes, keys.faces, keys.portraits,
                 ],
                 args=[
-                    job_id, status, time.time(), _ms(max(keep, self._kept(status))),
+                    job_id, status, now, _ms(max(keep, self._kept(status))),
                     _ms(keep) if answers_others else 0, EVENTS_KEPT, *_flat(fields),
                 ],
             )
         )  # fmt: skip
+        if ended and self._metrics is not None:
+            self._metrics.ended(status, now - float(created or now))
+        return ended
 
     def _kept(self, status: str) -> float:
         return KEPT_AT_LEAST if status == "completed" else float(max(self._settings.cache_ttl, KEPT_AT_LEAST))

@@ -14,6 +14,7 @@ from consumers.runtime.leases import Batch, Leases
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.settlement import Settler
 from consumers.runtime.stage import Completion, Delivery, Fields, Publish, Stage
+from consumers.runtime.tracing import Record
 from schemas.envelope import Envelope
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Handling:
         settler: Settler,
         publish: Publish,
         metrics: StageMetrics,
+        trace: Record | None,
         start: Start,
     ) -> None:
         self._stage = stage
@@ -46,6 +48,7 @@ class Handling:
         self._settler = settler
         self._publish = publish
         self._metrics = metrics
+        self._trace = trace
         self._start = start
         self._ready: deque[Batch] = deque()
         self._running: set[Batch] = set()
@@ -160,6 +163,9 @@ class Handling:
         log.debug("done", messages=len(deliveries), elapsed=round(elapsed, 3))
         settlements = []
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
+            if self._trace is not None:
+                failure = outcome if isinstance(outcome, Exception) else None
+                self._trace(self._stage.name, delivery, elapsed, failure)
             if self._leases.holds(delivery.entry_id, batch):
                 settlement = self._settler.outcome(delivery, batch, outcome)
                 if settlement is None:

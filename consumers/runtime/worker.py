@@ -20,6 +20,7 @@ from consumers.runtime.retries import Mover
 from consumers.runtime.scripts import Owner
 from consumers.runtime.settlement import Settler
 from consumers.runtime.stage import Outgoing, Stage
+from consumers.runtime.tracing import Record
 from schemas.connection import connect
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Worker:
     Args:
         consumer: name in the group; no two live workers share one.
         lease: seconds after which what a dead worker held goes to others.
+        trace: told of every message handled.
         backoff: seconds before the second attempt of a failed message.
         drain: seconds that handlers may take after `stop`; what is not done then is handed back.
     """
@@ -50,6 +52,7 @@ class Worker:
         consumer: str,
         lease: float = 30.0,
         metrics: Metrics | None = None,
+        trace: Record | None = None,
         backoff: float = 1.0,
         drain: float = 25.0,
     ) -> None:
@@ -58,6 +61,7 @@ class Worker:
         self._owner = Owner(stage.stream, stage.group, consumer)
         self._lease = lease
         self._metrics = (metrics or Metrics()).stage(stage.name)
+        self._trace = trace
         self._backoff = backoff
         self._drain = drain
 
@@ -85,7 +89,9 @@ class Worker:
             settler = Settler(stage, owner, mover, self._backoff, metrics)
             leases = Leases(self._renew, owner, self._lease, stage.max_run, metrics)
             completer = Completer(self._work, leases, metrics, settler.failed)
-            handling = Handling(stage, leases, completer, settler, self._publish, metrics, roles.create_task)
+            handling = Handling(
+                stage, leases, completer, settler, self._publish, metrics, self._trace, roles.create_task
+            )
             block = min(LONGEST_BLOCK, self._lease / 3)
             reader = Reader(self._read, self._work, stage, owner, handling, block, metrics)
             recovery = Recovery(self._work, stage, owner, self._lease, handling, metrics)

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from consumers.runtime.metrics import Metrics, StageMetrics
 from consumers.runtime.retries import delayed
+from consumers.runtime.tracing import Record
 from consumers.runtime.worker import Worker
 from schemas.envelope import seal
 from tests.runtime import chain
@@ -52,6 +53,7 @@ class World:
         stage: Stage | None = None,
         lease: float = LEASE,
         drain: float = 5.0,
+        trace: Record | None = None,
         **settings: Any,
     ) -> AsyncIterator["InProcess"]:
         stage = stage or STAGES[name](name, self.redis, self.keys)
@@ -59,7 +61,14 @@ class World:
             setattr(stage, setting, value)
         metrics = Metrics()
         worker = Worker(
-            self.url, stage, consumer=consumer, lease=lease, backoff=0.05, metrics=metrics, drain=drain
+            self.url,
+            stage,
+            consumer=consumer,
+            lease=lease,
+            backoff=0.05,
+            metrics=metrics,
+            trace=trace,
+            drain=drain,
         )
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
