@@ -14,6 +14,7 @@ from rich.text import Text
 
 from consumers.runtime.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.connection import connect
+from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
 
@@ -33,7 +34,8 @@ def run(action: str, letters: Sequence[str], reason: str | None, everything: boo
 async def _run(
     settings: Settings, action: str, ids: Sequence[str], reason: str | None, everything: bool, as_json: bool
 ) -> int:
-    streams = [names.dead for names in Partitions(settings.prefix, settings.partitions).all]
+    partitions = Partitions(settings.prefix, settings.partitions)
+    streams = [names.dead for names in partitions.all]
     async with connect(settings.redis_url) as redis:
         if action == "list":
             found = [letter for stream in streams for letter in await listed(redis, stream, reason=reason)]
@@ -52,13 +54,16 @@ async def _run(
                 sys.stdout.write(f"{sum(dropped)} dropped\n")
                 return 0
             case _:
-                return await _replay(redis, chosen)
+                return await _replay(redis, Jobs(redis, partitions, settings), chosen)
 
 
-async def _replay(redis: Redis, chosen: Sequence[Found]) -> int:
+async def _replay(redis: Redis, jobs: Jobs, chosen: Sequence[Found]) -> int:
+    """A job that has ended without the frame of a letter begins again for it, as long as its frames are kept."""
     status = 0
     for stream, letter in chosen:
         told = await replay(redis, stream, letter)
+        if told == "ended" and await jobs.reopen(letter.job):
+            told = await replay(redis, stream, letter)
         if told != "sent":
             status = 1
         why = {

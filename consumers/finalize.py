@@ -83,7 +83,7 @@ class FinalizeStage:
         if job is None:
             return Completion()
         if not job.frames:
-            await jobs.fail(job_id, _all_failed(job))
+            await jobs.fail(job_id, _all_failed(job), replayable=True)
             return Completion()
         people = await asyncio.to_thread(_people, job, self._service.settings.min_quality)
         demographics = job.request.parameters.detect_demographics
@@ -97,7 +97,7 @@ class FinalizeStage:
             _summary(body),
             self._service.settings.cache_ttl if keep is None else keep,
             await self._thumbnails(job_id, people),
-            answers_others=not body.metadata.failed_frames_count,  # another try may see what this one has missed
+            whole=not body.metadata.failed_frames_count,
         )
         log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()

@@ -76,9 +76,9 @@ class Jobs:
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
-        self._submit, self._begin, self._note, self._join, self._finish = (
+        self._submit, self._begin, self._note, self._join, self._finish, self._reopen = (
             redis.register_script((scripts / f"{name}.lua").read_text())
-            for name in ("submit", "begin", "note", "join", "finish")
+            for name in ("submit", "begin", "note", "join", "finish", "reopen")
         )
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
@@ -159,14 +159,14 @@ class Jobs:
         keep: float,
         thumbnails: Mapping[str, bytes] = MappingProxyType({}),
         *,
-        answers_others: bool = True,
+        whole: bool = True,
     ) -> bool:
         """Stores the result and ends the job. False: the job had ended already; its result stands.
 
         Args:
             thumbnails: face id to JPEG.
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
-            answers_others: whether later jobs on the same content get this result.
+            whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
         """
         encoded = msgspec.json.encode(body)
         stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
@@ -175,12 +175,33 @@ class Jobs:
         if not await self._redis.hexists(keys.metadata, "ended"):
             await self._redis.hset(keys.result, mapping=cast("dict[Any, Any]", stored))
         return await self._end(
-            job_id, "completed", keep, {"summary": msgspec.json.encode(summary)}, answers_others
+            job_id,
+            "completed",
+            keep,
+            {"summary": msgspec.json.encode(summary)},
+            shared=whole,
+            replayable=not whole,
         )
 
-    async def fail(self, job_id: str, error: str) -> bool:
-        """Ends the job with a reason; False when it had ended already."""
-        return await self._end(job_id, "failed", 0, {"error": error})
+    async def fail(self, job_id: str, error: str, *, replayable: bool = False) -> bool:
+        """Ends the job with a reason; False when it had ended already.
+
+        Args:
+            replayable: whether its frames can be replayed, see `reopen`.
+        """
+        return await self._end(job_id, "failed", 0, {"error": error}, replayable=replayable)
+
+    async def reopen(self, job_id: str) -> bool:
+        """Begins a job again that ended without some of its frames, which are about to be replayed; it ends as any
+        other. False: it has not ended, or nothing of its frames has been kept."""
+        names, limit = self._partitions.of(job_id), self._settings.job_deadline
+        keys = names.job(job_id)
+        return bool(
+            await self._reopen(
+                keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
+                args=[job_id, _ms(limit + MARGIN), _ms(time.time() + limit)],
+            )
+        )
 
     async def cancel(self, job_id: str) -> bool:
         """Ends the job on request; its queued messages are dropped, running work stops at the next frame.
@@ -199,7 +220,14 @@ class Jobs:
         return bool(await self._redis.unlink(*names.job(job_id)))
 
     async def _end(
-        self, job_id: str, status: str, keep: float, fields: dict[str, Any], answers_others: bool = False
+        self,
+        job_id: str,
+        status: str,
+        keep: float,
+        fields: dict[str, Any],
+        *,
+        shared: bool = False,
+        replayable: bool = False,
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
@@ -214,7 +242,7 @@ class Jobs:
                 ],
                 args=[
                     job_id, status, now, _ms(max(keep, self._kept(status))),
-                    _ms(keep) if answers_others else 0, EVENTS_KEPT, *_flat(fields),
+                    _ms(keep) if shared else 0, EVENTS_KEPT, int(replayable), *_flat(fields),
                 ],
             )
         )  # fmt: skip

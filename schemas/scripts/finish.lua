@@ -1,8 +1,9 @@
 -- Ends a job, once: whoever comes later changes nothing.
 -- KEYS: 1 job metadata, 2 active jobs, 3 events stream, 4 result, 5 cache key (the metadata key when there is
---       none), 6.. keys that only the running job needs
+--       none), 6.. keys that the running job needs
 -- ARGV: 1 job id, 2 status, 3 now (s), 4 time to live (ms) of record and result, 5 time to live (ms) of the
---       cache key (0: forget it), 6 events to keep, 7.. field, value of the record
+--       cache key (0: forget it), 6 events to keep, 7 whether frames may be replayed (1: keys 6.. are kept as
+--       long as the record), 8.. field, value of the record
 -- Returns 1 when this call ended the job, 0 when it had ended or is not known.
 -- A job that answers for others, or is answered by another one, is not stopped by being cancelled: it is
 -- withdrawn, and the work goes on for the others.
@@ -21,7 +22,7 @@ if ARGV[2] == 'cancelled' and (state[4] or #followers > 0) then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', 'cancelled')
   return 1
 end
-redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ended', ARGV[3], unpack(ARGV, 7))
+redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ended', ARGV[3], unpack(ARGV, 8))
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[4], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -33,7 +34,11 @@ if KEYS[5] ~= KEYS[1] and redis.call('GET', KEYS[5]) == ARGV[1] then
   end
 end
 for i = 6, #KEYS do
-  redis.call('UNLINK', KEYS[i])
+  if ARGV[7] == '1' then
+    redis.call('PEXPIRE', KEYS[i], ARGV[4])
+  else
+    redis.call('UNLINK', KEYS[i])
+  end
 end
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'job_id', ARGV[1], 'status', ARGV[2])
 for _, follower in ipairs(followers) do

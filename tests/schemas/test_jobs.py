@@ -142,7 +142,7 @@ async def test_what_is_not_to_be_cached_can_be_read_but_answers_nobody(records: 
 async def test_a_result_that_lacks_frames_is_kept_for_its_own_job_alone(records: Records) -> None:
     await records.running("a", "b")
     await records.jobs.join("a", "key", 60)
-    await records.jobs.complete("a", BODY, SUMMARY, keep=600, answers_others=False)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=600, whole=False)
     assert await records.redis.ttl(records.names.job("a").result) > 590
     assert not await records.jobs.join("b", "key", 60)
 
