@@ -1,0 +1,157 @@
+"""The GPU, on a machine that has one: does it answer as the CPU does, how fast, with how much memory.
+
+    python -m tests.bench.gpu VIDEO [--frames 128] [--pack open] [--batches 1,2,4,8,16,32]
+
+Prints JSON: per batch size the frames a second, and their ratio to the CPU's in the same run; the memory of the card
+after each; the largest differences between the two devices over all faces. Ends with status 1 when they find other
+faces, or an embedding that differs by more than `EMBEDDINGS_AGREE`. ``--device cpu`` goes through the same steps
+without a GPU.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import onnxruntime
+
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.video import Interval, open_source
+from schemas.observations import FrameFaces, ObservedFace
+
+EMBEDDINGS_AGREE = 0.999
+"""Least cosine similarity of the same face's embeddings on the two devices, in float32."""
+SAME_FACE = 0.9
+"""Least intersection over union."""
+MAX_PIXELS = 100_000_000
+
+
+def frames_of(video: Path, count: int) -> list[FrameInput]:
+    """So many frames; a short film is gone through again."""
+    with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as decoded:
+        images = [frame.image for frame in islice(decoded, count)]
+    return [
+        FrameInput(i, float(i), image, None, True) for i, image in enumerate(islice(cycle(images), count))
+    ]
+
+
+def run(analyzer: Analyzer, frames: list[FrameInput], batch: int) -> tuple[list[FrameFaces], float]:
+    """What is found, and frames a second."""
+    found, began = list[FrameFaces](), time.perf_counter()
+    for start in range(0, len(frames), batch):
+        found += analyzer.analyze(frames[start : start + batch])
+    return found, len(frames) / (time.perf_counter() - began)
+
+
+def card_memory() -> int | None:
+    """MiB of the first card in use; None without nvidia-smi."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    told = subprocess.run(
+        ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    return int(told.stdout.split()[0])
+
+
+def compare(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, float]:
+    """Largest differences over faces that lie in the same place, and how many have no such face."""
+    pairs = list[tuple[ObservedFace, ObservedFace]]()
+    alone = 0
+    for a, b in zip(one, other, strict=True):
+        matched = [(x, y) for x in a.faces for y in b.faces if overlap(x, y) >= SAME_FACE]
+        pairs += matched
+        alone += len(a.faces) + len(b.faces) - 2 * len(matched)
+    vectors = [
+        (
+            np.frombuffer(x.embedding, "<f4").astype(np.float64),
+            np.frombuffer(y.embedding, "<f4").astype(np.float64),
+        )
+        for x, y in pairs
+    ]
+    cosines = [float(v @ w / np.linalg.norm(v) / np.linalg.norm(w)) for v, w in vectors]
+    return {
+        "faces": len(pairs),
+        "faces_on_one_device_only": alone,
+        "least_embedding_cosine": min(cosines, default=1.0),
+        "most_box_pixels": max(
+            (abs(p - q) for x, y in pairs for p, q in zip(x.box, y.box, strict=True)), default=0.0
+        ),
+        "most_confidence": max((abs(x.confidence - y.confidence) for x, y in pairs), default=0.0),
+        "most_yaw_degrees": max((abs(x.angles.yaw - y.angles.yaw) for x, y in pairs), default=0.0),
+        "most_occlusion": max(
+            (abs((x.occlusion_probability or 0.0) - (y.occlusion_probability or 0.0)) for x, y in pairs),
+            default=0.0,
+        ),
+    }
+
+
+def overlap(one: ObservedFace, other: ObservedFace) -> float:
+    """Intersection over union of the boxes."""
+    (a, b, c, d), (e, f, g, h) = one.box, other.box
+    shared = max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))
+    return shared / ((c - a) * (d - b) + (g - e) * (h - f) - shared)
+
+
+def measure(
+    device: Literal["cpu", "cuda"], pack: str, video: Path, count: int, batches: list[int]
+) -> dict[str, Any]:
+    models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+    frames = frames_of(video, count)
+    cores = len(os.sched_getaffinity(0))
+    cpu = Analyzer.load(pack, models, device="cpu", threads=cores)
+    expected, cpu_rate = run(cpu, frames, 8)
+    began = time.perf_counter()
+    analyzer = Analyzer.load(pack, models, device=device, threads=4)
+    loaded = time.perf_counter() - began
+    rows = []
+    for batch in batches:
+        run(analyzer, frames[: 2 * batch], batch)
+        rate = statistics.median(run(analyzer, frames, batch)[1] for _ in range(3))
+        rows.append(
+            {"batch": batch, "frames_per_s": round(rate, 1), "times_cpu": round(rate / cpu_rate, 2),
+             "card_mib": card_memory()}
+        )  # fmt: skip
+    found, _ = run(analyzer, frames, max(batches))
+    return {
+        "machine": {"cpu": platform.processor() or platform.machine(), "cores": cores},
+        "onnxruntime": onnxruntime.__version__,
+        "providers": analyzer.describe().providers,
+        "models": analyzer.describe().models,
+        "load_s": round(loaded, 2),
+        "cpu_frames_per_s": round(cpu_rate, 1),
+        "batches": rows,
+        "against_cpu": compare(expected, found),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--frames", type=int, default=128)
+    parser.add_argument("--pack", default="open")
+    parser.add_argument("--batches", default="1,2,4,8,16,32")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    told = parser.parse_args()
+    batches = [int(size) for size in told.batches.split(",")]
+    found = measure(told.device, told.pack, told.video, told.frames, batches)
+    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    against = found["against_cpu"]
+    alike = against["least_embedding_cosine"] >= EMBEDDINGS_AGREE and not against["faces_on_one_device_only"]
+    return 0 if alike else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Long work under a short lease, and a dead worker's entries among a million queued ones.
+
+    python -m tests.bench.recovery [--work 90] [--lease 10] [--queued 1000000]
+
+Prints JSON: how often the long handler ran and was delivered while two workers wanted it; how many entries of the
+dead worker were claimed, in how many calls of the script and milliseconds, the others being left alone.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+
+from consumers.runtime import scripts
+from consumers.runtime.connection import ensure_group
+from consumers.runtime.scripts import Owner
+from schemas.connection import connect
+from tests.runtime.chain import quiet
+from tests.runtime.servers import Server, binary
+from tests.runtime.world import World
+
+HELD = 100
+AT_ONCE = 5000
+
+
+async def long_work(world: World, seconds: float, lease: float) -> dict[str, Any]:
+    await world.record("job", units=1)
+    await world.add_unit("job", 0, f"sleep:{seconds}")
+    deliveries = set()
+    async with (
+        world.worker("units", "one", lease=lease, max_run=seconds * 2),
+        world.worker("units", "other", lease=lease, max_run=seconds * 2),
+    ):
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        while pending := await world.pending(world.keys.units, "units"):
+            deliveries.add(pending[0]["times_delivered"])
+            await asyncio.sleep(0.2)
+    runs = await world.runs("job", 0)
+    return {"work_s": seconds, "lease_s": lease, "runs": runs, "delivery_counts": sorted(deliveries)}
+
+
+async def recovery(redis: Redis, world: World, queued: int) -> dict[str, Any]:
+    stream, group = world.keys.units, "units"
+    await ensure_group(redis, stream, group)
+    for sent in range(0, HELD + queued, AT_ONCE):
+        async with redis.pipeline(transaction=False) as pipe:
+            for _ in range(min(AT_ONCE, HELD + queued - sent)):
+                pipe.xadd(stream, {"json": "{}"})
+            await pipe.execute()
+    held = cast("list[Any]", await redis.xreadgroup(group, "dead", {stream: ">"}, count=HELD))
+    assert len(held[0][1]) == HELD
+    heir, claimed, calls, cursor = Owner(stream, group, "heir"), 0, 0, b"-"
+    await asyncio.sleep(0.6)  # the lease of the dead one runs out
+    began = time.perf_counter()
+    while claimed < HELD:
+        cursor, entries, *_ = await scripts.run(
+            redis, scripts.recover(heir, 0.5, cursor, 10, suspicious=3, suspects=1, look_at=200)
+        )
+        claimed, calls = claimed + len(entries), calls + 1
+    elapsed = (time.perf_counter() - began) * 1000
+    assert await redis.xlen(stream) == HELD + queued
+    return {"queued": queued, "claimed": claimed, "calls": calls, "ms": round(elapsed, 1)}
+
+
+async def measure(work: float, lease: float, queued: int, folder: Path) -> dict[str, Any]:
+    server = Server(binary("valkey", folder), folder / "server")
+    server.start()
+    try:
+        async with connect(server.url) as redis:
+            world = World(server.url, redis, "{t}")
+            long = await long_work(world, work, lease)
+            await redis.flushall()
+            return {"long_work": long, "recovery": await recovery(redis, world, queued)}
+    finally:
+        server.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=float, default=90.0, metavar="SECONDS")
+    parser.add_argument("--lease", type=float, default=10.0, metavar="SECONDS")
+    parser.add_argument("--queued", type=int, default=1_000_000)
+    told = parser.parse_args()
+    quiet()
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(measure(told.work, told.lease, told.queued, Path(folder)))
+    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
