@@ -1,0 +1,51 @@
+"""The classifier in the repository, on faces that it was not trained on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from models.occlusion.evaluate import SHIPPED, Classifier
+
+
+@pytest.fixture(scope="module")
+def found(shared_data: Path) -> dict[str, object]:
+    folder = shared_data / "occlusion" / "val"
+    done = subprocess.run(
+        [sys.executable, "-m", "models.occlusion.evaluate", "--data", str(folder), "--json"],
+        capture_output=True, timeout=280, check=True,
+    )  # fmt: skip
+    told: dict[str, object] = msgspec.json.decode(done.stdout)
+    return told
+
+
+def test_it_tells_occluded_faces_from_free_ones(found: dict[str, float]) -> None:
+    assert found["balanced_accuracy"] >= 0.95
+    assert found["false_alarm_rate"] <= 0.06
+
+
+def test_it_knows_every_type(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    rates = {kind: of["true_positive_rate"] for kind, of in found["by_type"].items()}
+    assert rates["mask"] >= 0.95 and rates["sunglasses"] >= 0.93 and rates["hand"] >= 0.85, rates
+
+
+def test_a_batch_is_answered_as_its_faces_one_by_one() -> None:
+    classifier = Classifier()
+    samples = np.random.default_rng(1).normal(0, 1, (5, 3, 224, 224)).astype(np.float32)
+    single = np.concatenate([classifier.logits(sample[None]) for sample in samples])
+    assert np.abs(classifier.logits(samples) - single).max() < 1e-4
+
+
+def test_it_is_small_enough_for_the_repository() -> None:
+    assert SHIPPED.stat().st_size < 25e6
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "models.occlusion.evaluate", "--data", str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "expected clean" in done.stderr and "Traceback" not in done.stderr
