@@ -40,7 +40,7 @@ async def test_jobs_wait_where_no_worker_runs_and_health_says_so(api: Client) ->
     assert health["status"] == "degraded" and health["active_jobs"] == 1
     assert health["missing"] == ["frames", "analyze", "enhance", "finalize"]
     metrics = await (await api.get("/metrics")).text()
-    assert 'faces_stream_entries{stream="requests"} 1.0' in metrics
+    assert 'faces_stream_entries{stage="frames",stream="requests"} 1.0' in metrics
 
 
 async def test_an_absent_server_is_503(api: Client) -> None:
@@ -83,7 +83,10 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(api: Clien
         for route in api.app.router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    about = {("/metrics", "get"), ("/faces/openapi.json", "get"), ("/faces/asyncapi.json", "get")}
+    about = {
+        (path, "get")
+        for path in ("/metrics", "/faces/live", "/faces/ready", "/faces/openapi.json", "/faces/asyncapi.json")
+    }
     assert told == served - about
 
 

@@ -118,7 +118,7 @@ def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> No
 
 def test_figures_add_up_over_the_partitions(clustered: Service) -> None:
     lines = clustered.get("/metrics").body.decode().splitlines()
-    assert 'faces_stream_entries{stream="frames"} 0.0' in lines
+    assert 'faces_stream_entries{stage="analyze",stream="frames"} 0.0' in lines
     assert 'faces_workers{stage="analyze"} 1.0' in lines
 
 

@@ -199,8 +199,8 @@ def test_health_names_models_and_workers(service: Service) -> None:
 
 def test_metrics_tell_the_streams_apart(service: Service) -> None:
     text = service.get("/metrics").body.decode()
-    for stream in ("requests", "frames", "enhance", "finalize"):
-        assert f'faces_stream_entries{{stream="{stream}"}}' in text
+    for stage, stream in (("frames", "requests"), ("analyze", "frames"), ("finalize", "finalize")):
+        assert f'faces_stream_entries{{stage="{stage}",stream="{stream}"}}' in text
     assert "faces_http_requests_total" in text
 
 

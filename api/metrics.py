@@ -1,0 +1,105 @@
+"""Figures for Prometheus: what the API answers, how the queues stand, how full the server is."""
+
+import asyncio
+import time
+from collections import Counter as Counted
+from typing import Any, cast
+
+from aiohttp import web
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from api.errors import Handler
+from api.keys import PARTITIONS, REDIS
+from schemas import workers
+from schemas.connection import memory
+from schemas.job_metrics import JobMetrics
+from schemas.names import Partitions
+
+STAGES = ("frames", "analyze", "enhance", "finalize")
+routes = web.RouteTableDef()
+registry = CollectorRegistry()
+REQUESTS = Counter(
+    "faces_http_requests", "Requests answered", ["method", "route", "status"], registry=registry
+)
+SECONDS = Histogram("faces_http_request_seconds", "Time to answer", ["route"], registry=registry)
+JOBS_ENDED = JobMetrics(registry)
+_STREAM = ["stream", "stage"]
+LENGTH = Gauge("faces_stream_entries", "Outstanding entries of a stream", _STREAM, registry=registry)
+PENDING = Gauge("faces_stream_pending", "Entries that a worker holds", _STREAM, registry=registry)
+OLDEST = Gauge("faces_stream_oldest_seconds", "Age of a stream's first entry", _STREAM, registry=registry)
+ACTIVE = Gauge("faces_jobs_active", "Jobs that have not ended", registry=registry)
+DEAD = Gauge("faces_dead_letters", "Messages that were given up", registry=registry)
+WORKERS = Gauge("faces_workers", "Workers alive", ["stage"], registry=registry)
+MEMORY = Gauge("faces_server_memory_bytes", "Memory the server uses", registry=registry)
+MEMORY_LIMIT = Gauge("faces_server_memory_limit_bytes", "Memory it may use, 0: any", registry=registry)
+
+
+@routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    redis, partitions = request.app[REDIS], request.app[PARTITIONS]
+    await _streams(redis, partitions)
+    ACTIVE.set(await active_jobs(redis, partitions))
+    DEAD.set(sum([int(await redis.xlen(names.dead)) for names in partitions.all]))
+    alive = await workers.alive(redis, partitions.home)
+    for stage in STAGES:
+        WORKERS.labels(stage).set(sum(worker.stage == stage for worker in alive))
+    filled = await memory(redis)
+    MEMORY.set(filled["used_memory"])
+    MEMORY_LIMIT.set(filled["maxmemory"])
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def active_jobs(redis: Redis, partitions: Partitions) -> int:
+    return sum([int(await redis.zcard(names.active)) for names in partitions.all])
+
+
+async def _streams(redis: Redis, partitions: Partitions) -> None:
+    """Streams of the same name in several partitions count as one."""
+    lengths, held, ages = (
+        Counted[tuple[str, str]](),
+        Counted[tuple[str, str]](),
+        dict[tuple[str, str], float](),
+    )
+    for names in partitions.all:
+        for key, group in names.groups.items():
+            labels = key.removeprefix(f"{names.prefix}:"), group
+            lengths[labels] += int(await redis.xlen(key))
+            held[labels] += await _pending(redis, key, group)
+            ages[labels] = max(ages.get(labels, 0.0), await _age(redis, key))
+    for labels, age in ages.items():
+        LENGTH.labels(*labels).set(lengths[labels])
+        PENDING.labels(*labels).set(held[labels])
+        OLDEST.labels(*labels).set(age)
+
+
+async def _pending(redis: Redis, stream: str, group: str) -> int:
+    try:
+        return int((await redis.xpending(stream, group))["pending"])
+    except ResponseError:
+        return 0  # no worker has made the group yet: nothing is held
+
+
+async def _age(redis: Redis, stream: str) -> float:
+    """Seconds since the first entry of a stream was added, by the clock of the server that added it."""
+    first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
+    return max(0.0, time.time() - int(first[0][0].split(b"-")[0]) / 1000) if first else 0.0
+
+
+@web.middleware
+async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
+    route = request.match_info.route.resource
+    name = route.canonical if route else "unknown"
+    began = asyncio.get_running_loop().time()
+    response = await handler(request)
+    SECONDS.labels(name).observe(asyncio.get_running_loop().time() - began)
+    REQUESTS.labels(request.method, name, response.status).inc()
+    return response
