@@ -1,13 +1,14 @@
 """The aiohttp application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 from redis.asyncio import Redis
 
-from api import health, jobs
+from api import events, health, jobs, results
 from api.errors import answer_errors
-from api.keys import JOBS, NAMES, READER, REDIS, SETTINGS
+from api.keys import JOBS, NAMES, READER, REDIS, SETTINGS, STOPPING
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Names
@@ -20,10 +21,14 @@ def create_app(settings: Settings) -> web.Application:
         middlewares=[health.count_requests, answer_errors], client_max_size=settings.max_body_bytes
     )
     app[SETTINGS] = settings
+    app[events.OPEN] = set()
     app[NAMES] = Names(settings.prefix)
     app.add_routes(jobs.routes)
+    app.add_routes(results.routes)
+    app.add_routes(events.routes)
     app.add_routes(health.routes)
     app.cleanup_ctx.append(_connection)
+    app.on_shutdown.append(_stop)
     return app
 
 
@@ -32,5 +37,10 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[REDIS] = redis
     app[JOBS] = Jobs(redis, app[NAMES], app[SETTINGS])
     app[READER] = JobReader(redis, app[NAMES])
+    app[STOPPING] = asyncio.Event()
     yield
     await redis.aclose()
+
+
+async def _stop(app: web.Application) -> None:
+    app[STOPPING].set()

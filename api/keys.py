@@ -1,5 +1,7 @@
 """What the handlers find in the application."""
 
+import asyncio
+
 from aiohttp import web
 from redis.asyncio import Redis
 
@@ -13,3 +15,5 @@ REDIS = web.AppKey("redis", Redis)
 NAMES = web.AppKey("names", Names)
 JOBS = web.AppKey("jobs", Jobs)
 READER = web.AppKey("reader", JobReader)
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set when the server is asked to stop, for what would go on."""
