@@ -41,12 +41,27 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
 
     analyze = commands.add_parser("analyze", help="find the people in videos, here and now")
-    analyze.add_argument("sources", nargs="+", metavar="SOURCE", help="a video or an image")
+    analyze.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="a video, a picture, a folder or a pattern"
+    )
     analyze.add_argument(
         "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", dest="parameters",
         help="a parameter of the request, nested names with dots: enhancement.enabled=true",
     )  # fmt: skip
-    analyze.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
+    analyze.add_argument(
+        "--out", metavar="FILE", help="write the results as JSON; DIR/: a file for each source"
+    )
+    analyze.add_argument(
+        "--report", metavar="FILE", help="write a page with the people; DIR/: one for each source"
+    )
+    analyze.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write a table with a row for each detection"
+    )
+    analyze.add_argument("--json", action="store_true", help="print a line of JSON for each source")
+    analyze.add_argument(
+        "--resume", action="store_true",
+        help="skip sources whose files in --out DIR/ are complete and younger, whatever the parameters were",
+    )  # fmt: skip
     analyze.add_argument("--verbose", action="store_true", help="show what the stages log")
     analyze.set_defaults(run=_analyze)
 
@@ -109,6 +124,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _analyze(arguments: argparse.Namespace) -> int:
     from compose.analyze import analyze
+    from compose.outputs import Wanted
 
     parameters: dict[str, Any] = {}
     for path, value in arguments.parameters:
@@ -117,7 +133,8 @@ def _analyze(arguments: argparse.Namespace) -> int:
         for parent in parents:
             within = within.setdefault(parent, {})
         within[last] = value
-    return analyze(arguments.sources, parameters, arguments.out, arguments.verbose)
+    wanted = Wanted(arguments.out, arguments.report, arguments.csv, arguments.json, arguments.resume)
+    return analyze(arguments.sources, parameters, wanted, arguments.verbose)
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
