@@ -7,8 +7,10 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from api import events, health, jobs, results
+from api.access import check_access, require_keys
 from api.errors import answer_errors
-from api.keys import JOBS, NAMES, READER, REDIS, SETTINGS, STOPPING
+from api.keys import ACCESS, JOBS, NAMES, READER, REDIS, SETTINGS, STOPPING
+from schemas.api_keys import ApiKeys
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Names
@@ -18,7 +20,8 @@ from schemas.settings import Settings
 def create_app(settings: Settings) -> web.Application:
     """The application; it connects to the server when it starts and needs no worker to run."""
     app = web.Application(
-        middlewares=[health.count_requests, answer_errors], client_max_size=settings.max_body_bytes
+        middlewares=[health.count_requests, answer_errors, check_access],
+        client_max_size=settings.max_body_bytes,
     )
     app[SETTINGS] = settings
     app[events.OPEN] = set()
@@ -28,6 +31,7 @@ def create_app(settings: Settings) -> web.Application:
     app.add_routes(events.routes)
     app.add_routes(health.routes)
     app.cleanup_ctx.append(_connection)
+    app.on_startup.append(require_keys)
     app.on_shutdown.append(_stop)
     return app
 
@@ -36,6 +40,7 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     redis = Redis.from_url(app[SETTINGS].redis_url, socket_timeout=5, socket_connect_timeout=5)
     app[REDIS] = redis
     app[JOBS] = Jobs(redis, app[NAMES], app[SETTINGS])
+    app[ACCESS] = ApiKeys(redis, app[NAMES])
     app[READER] = JobReader(redis, app[NAMES])
     app[STOPPING] = asyncio.Event()
     yield

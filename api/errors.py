@@ -14,6 +14,8 @@ from schemas.requests import RequestError
 from schemas.results import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
+"""Headers of an error that its answer carries on."""
 log = structlog.get_logger(__name__)
 
 
@@ -30,7 +32,7 @@ def problem(
 
 
 class QueryError(RequestError):
-    """A parameter of the address that cannot be used: 400, while 422 is for what a body says."""
+    """A parameter of the address, or a header, that cannot be used: 400, while 422 is for what a body says."""
 
 
 @web.middleware
@@ -49,7 +51,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        kept = {name: error.headers[name] for name in ("Allow", "Retry-After") if name in error.headers}
+        kept = {name: error.headers[name] for name in KEPT if name in error.headers}
         return problem(error.status, error.text or error.reason, headers=kept)
     except (RedisConnectionError, RedisTimeoutError) as error:
         log.warning("server unreachable", error=str(error))

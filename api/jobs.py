@@ -6,10 +6,11 @@ import secrets
 import msgspec
 from aiohttp import web
 
-from api.errors import problem
-from api.keys import JOBS, READER
+from api.errors import QueryError, problem
+from api.keys import CALLER, JOBS, NAMES, READER, REDIS
+from schemas.idempotency import KeyReused, job_of, valid_key
 from schemas.job_states import JobState
-from schemas.requests import RequestError, parse_request
+from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus
 
 routes = web.RouteTableDef()
@@ -19,6 +20,8 @@ routes = web.RouteTableDef()
 async def analyze(request: web.Request) -> web.Response:
     wanted = parse_request(await request.read())
     job_id = wanted.job_id or f"faces-{secrets.token_hex(12)}"
+    if (given := request.headers.get("Idempotency-Key")) is not None:
+        job_id = await _job_of_key(request, given, wanted, job_id)
     submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
     return _json(submitted, status=202)
 
@@ -68,6 +71,17 @@ async def find_job(request: web.Request) -> JobState:
     if state is None:
         raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
     return state
+
+
+async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
+    key = valid_key(given)
+    if key is None:
+        raise QueryError("Idempotency-Key", "Expected 1-255 visible ASCII characters.")
+    app, caller = request.app, request.get(CALLER, "")
+    try:
+        return await job_of(app[REDIS], app[NAMES], key, caller, wanted, job_id)
+    except KeyReused as error:
+        raise RequestError("Idempotency-Key", str(error)) from error
 
 
 def job_status(state: JobState) -> JobStatus:

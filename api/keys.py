@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 from redis.asyncio import Redis
 
+from schemas.api_keys import ApiKeys
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Names
@@ -14,6 +15,9 @@ SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
 NAMES = web.AppKey("names", Names)
 JOBS = web.AppKey("jobs", Jobs)
+ACCESS = web.AppKey("access", ApiKeys)
 READER = web.AppKey("reader", JobReader)
+CALLER = web.RequestKey("caller", str)
+"""The name of the key that a caller showed."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the server is asked to stop, for what would go on."""

@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--scale", type=_scale, default={}, metavar="TYPE=N,…", help="processes of a type: analyze=2,frames=2"
     )
+    up.add_argument(
+        "--insecure", action="store_true", help="listen to other machines without asking for keys"
+    )
     up.set_defaults(run=_up)
 
     analyze = commands.add_parser("analyze", help="find the people in videos, here and now")
@@ -94,6 +97,20 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--all", action="store_true")
         command.set_defaults(run=_dead, action=action)
 
+    keys = commands.add_parser("keys", help="who may use the API, on the server of REDIS_URL")
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument(
+        "--scope", action="append", choices=("submit", "read", "admin"), dest="scopes",
+        help="may be given several times (default: submit and read); admin may do everything",
+    )  # fmt: skip
+    revoke = actions.add_parser("revoke", help="the key is refused from now on")
+    revoke.add_argument("name", metavar="NAME")
+    listing = actions.add_parser("list", help="names and scopes")
+    for action, command in (("create", create), ("revoke", revoke), ("list", listing)):
+        command.set_defaults(run=_keys, action=action)
+
     doctor = commands.add_parser(
         "doctor", help="is all there that the service needs, and how do its queues stand"
     )
@@ -118,7 +135,14 @@ def _up(arguments: argparse.Namespace) -> int:
     from compose.launcher import UpOptions, up
 
     return up(
-        UpOptions(arguments.host, arguments.port, arguments.data, arguments.server_port, arguments.scale)
+        UpOptions(
+            arguments.host,
+            arguments.port,
+            arguments.data,
+            arguments.server_port,
+            arguments.scale,
+            arguments.insecure,
+        )
     )
 
 
@@ -151,6 +175,12 @@ def _dead(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return run("list", (), arguments.reason, False, arguments.json)
     return run(arguments.action, arguments.letters, arguments.reason, arguments.all, False)
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from compose.keys import run
+
+    return run(arguments.action, getattr(arguments, "name", ""), getattr(arguments, "scopes", None))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -44,6 +44,14 @@ def openapi() -> dict[str, Any]:
     last = known | {"name": "Last-Event-ID"}
     submit = {
         "summary": "Submit a video",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same key with the same request is the same job, for a day",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        ],
         "requestBody": {"required": True, "content": _json("AnalyzeRequest")},
         "responses": _answers({202: "Submitted"}, 400, 409, 413, 422, 429, 503),
     }
@@ -90,7 +98,17 @@ def openapi() -> dict[str, Any]:
             "/faces/jobs/{job_id}/faces/{face_id}/thumbnail": {"get": thumbnail},
             "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [], 503)},
         },
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Unless listening on loopback alone",
+                }
+            },
+        },
+        "security": [{}, {"key": []}],
     }
 
 
@@ -186,7 +204,7 @@ def _answers(answers: dict[int, str | None], *problems: int) -> dict[str, Any]:
         str(status): {"description": name or "Nothing to say"} | ({"content": _json(name)} if name else {})
         for status, name in answers.items()
     }
-    for status in (*problems, 500):
+    for status in (*problems, 401, 403, 500):
         told[str(status)] = {
             "description": "Problem",
             "content": _json("Problem", "application/problem+json"),
