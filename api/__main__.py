@@ -5,6 +5,7 @@ import sys
 import uvloop
 from aiohttp import web
 
+from api.access import NoKeys
 from api.app import create_app
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
@@ -30,6 +31,9 @@ def main() -> int:
             loop=uvloop.new_event_loop(),
             shutdown_timeout=5,
         )
+    except NoKeys as error:
+        sys.stderr.write(f"faces api: {error}\n")
+        return CANNOT_START
     except OSError as error:
         sys.stderr.write(f"faces api: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
         return CANNOT_START

@@ -1,12 +1,15 @@
 """The aiohttp application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import health, jobs, metrics
+from api import events, health, jobs, metrics, results
+from api.access import check_access, require_keys
 from api.errors import answer_errors
-from api.keys import JOBS, PARTITIONS, READER, REDIS, SETTINGS
+from api.keys import ACCESS, JOBS, PARTITIONS, READER, REDIS, SETTINGS, STOPPING
+from schemas.api_keys import ApiKeys
 from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
@@ -17,14 +20,20 @@ from schemas.settings import Settings
 def create_app(settings: Settings) -> web.Application:
     """The application; it connects to the server when it starts and needs no worker to run."""
     app = web.Application(
-        middlewares=[metrics.count_requests, answer_errors], client_max_size=settings.max_body_bytes
+        middlewares=[metrics.count_requests, answer_errors, check_access],
+        client_max_size=settings.max_body_bytes,
     )
     app[SETTINGS] = settings
+    app[events.OPEN] = set()
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     app.add_routes(jobs.routes)
+    app.add_routes(results.routes)
+    app.add_routes(events.routes)
     app.add_routes(health.routes)
     app.add_routes(metrics.routes)
     app.cleanup_ctx.append(_connection)
+    app.on_startup.append(require_keys)
+    app.on_shutdown.append(_stop)
     return app
 
 
@@ -32,6 +41,12 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     redis = connect(app[SETTINGS].redis_url)
     app[REDIS] = redis
     app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS], metrics.JOBS_ENDED)
+    app[ACCESS] = ApiKeys(redis, app[PARTITIONS].home)
     app[READER] = JobReader(redis, app[PARTITIONS])
+    app[STOPPING] = asyncio.Event()
     yield
     await redis.aclose()
+
+
+async def _stop(app: web.Application) -> None:
+    app[STOPPING].set()

@@ -14,6 +14,8 @@ from schemas.requests import RequestError
 from schemas.results import Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
+"""Headers of an error that its answer carries on."""
 log = structlog.get_logger(__name__)
 
 
@@ -29,11 +31,17 @@ def problem(
     )
 
 
+class QueryError(RequestError):
+    """A parameter of the address, or a header, that cannot be used: 400, while 422 is for what a body says."""
+
+
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns what handlers raise into answers; what nobody expected is logged with its trace."""
     try:
         return await handler(request)
+    except QueryError as error:
+        return problem(400, error.problem, field=error.field)
     except RequestError as error:
         return problem(422 if error.field else 400, error.problem, field=error.field)
     except QueueFull as error:
@@ -43,7 +51,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+        kept = {name: error.headers[name] for name in KEPT if name in error.headers}
         return problem(error.status, error.text or error.reason, headers=kept)
     except (RedisConnectionError, RedisTimeoutError) as error:
         log.warning("server unreachable", error=str(error))

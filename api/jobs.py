@@ -1,14 +1,15 @@
-"""Submitting jobs, asking after them, reading their results."""
+"""Submitting jobs, asking after them, ending them."""
 
 import math
 
 import msgspec
 from aiohttp import web
 
-from api.errors import problem
-from api.keys import JOBS, PARTITIONS, READER
-from schemas.job_states import JobState, result_json
-from schemas.requests import RequestError, parse_request
+from api.errors import QueryError, problem
+from api.keys import CALLER, JOBS, PARTITIONS, READER, REDIS
+from schemas.idempotency import KeyReused, job_of, valid_key
+from schemas.job_states import JobState
+from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus
 
 routes = web.RouteTableDef()
@@ -18,6 +19,8 @@ routes = web.RouteTableDef()
 async def analyze(request: web.Request) -> web.Response:
     wanted = parse_request(await request.read())
     job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
+    if (given := request.headers.get("Idempotency-Key")) is not None:
+        job_id = await _job_of_key(request, given, wanted, job_id)
     submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
     return _json(submitted, status=202)
 
@@ -30,7 +33,7 @@ async def jobs(request: web.Request) -> web.Response:
     states = await request.app[READER].latest(int(limit), None if before == math.inf else before)
     wanted = {name: request.query[name] for name in ("status", "source_id") if name in request.query}
     listed = [
-        _status(state)
+        job_status(state)
         for state in states
         if wanted.get("status", state.status) == state.status
         and wanted.get("source_id", state.request.source_id) == state.request.source_id
@@ -41,52 +44,27 @@ async def jobs(request: web.Request) -> web.Response:
 
 @routes.get("/faces/jobs/{job_id}/status")
 async def status(request: web.Request) -> web.Response:
-    return _json(_status(await _job(request)))
-
-
-@routes.get("/faces/jobs/{job_id}/faces/{face_id}/thumbnail")
-async def thumbnail(request: web.Request) -> web.Response:
-    state = await _job(request)
-    picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])
-    if picture is None:
-        return problem(404, f"Job {state.job_id} has no face {request.match_info['face_id']!r}.")
-    return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+    return _json(job_status(await find_job(request)))
 
 
 @routes.post("/faces/jobs/{job_id}/cancel")
 async def cancel(request: web.Request) -> web.Response:
-    state = await _job(request)
+    state = await find_job(request)
     if not await request.app[JOBS].cancel(state.job_id):
         return problem(409, f"Job {state.job_id} is {state.status} already.")
-    return _json(_status(await _job(request)))
+    return _json(job_status(await find_job(request)))
 
 
 @routes.delete("/faces/jobs/{job_id}")
 async def delete(request: web.Request) -> web.Response:
-    state = await _job(request)
+    state = await find_job(request)
     if not await request.app[JOBS].delete(state.job_id):
         return problem(409, f"Job {state.job_id} is {state.status}; cancel it first.")
     return web.Response(status=204)
 
 
-@routes.get("/faces/jobs/{job_id}/results")
-async def results(request: web.Request) -> web.Response:
-    state = await _job(request)
-    if state.status != "completed":
-        why = f": {state.error}" if state.error else "; its results are not there yet"
-        return problem(409, f"Job {state.job_id} is {state.status}{why}")
-    stored = await request.app[READER].result(state)
-    if stored is None:
-        return problem(404, f"The results of job {state.job_id} have expired.")
-    etag = f'"{stored.etag}-{state.job_id}"'
-    if request.headers.get("If-None-Match") == etag:
-        return web.Response(status=304, headers={"ETag": etag})
-    return web.Response(
-        body=result_json(state, stored.body), content_type=stored.type, headers={"ETag": etag}
-    )
-
-
-async def _job(request: web.Request) -> JobState:
+async def find_job(request: web.Request) -> JobState:
+    """The job that the path names, else 404."""
     job_id = request.match_info["job_id"]
     state = await request.app[READER].read(job_id)
     if state is None:
@@ -94,7 +72,18 @@ async def _job(request: web.Request) -> JobState:
     return state
 
 
-def _status(state: JobState) -> JobStatus:
+async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
+    key = valid_key(given)
+    if key is None:
+        raise QueryError("Idempotency-Key", "Expected 1-255 visible ASCII characters.")
+    app, caller = request.app, request.get(CALLER, "")
+    try:
+        return await job_of(app[REDIS], app[PARTITIONS].home, key, caller, wanted, job_id)
+    except KeyReused as error:
+        raise RequestError("Idempotency-Key", str(error)) from error
+
+
+def job_status(state: JobState) -> JobStatus:
     return JobStatus(
         job_id=state.job_id,
         status=state.status,

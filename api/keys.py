@@ -1,8 +1,11 @@
 """What the handlers find in the application."""
 
+import asyncio
+
 from aiohttp import web
 from redis.asyncio import Redis
 
+from schemas.api_keys import ApiKeys
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
@@ -12,4 +15,9 @@ SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
 PARTITIONS = web.AppKey("partitions", Partitions)
 JOBS = web.AppKey("jobs", Jobs)
+ACCESS = web.AppKey("access", ApiKeys)
 READER = web.AppKey("reader", JobReader)
+CALLER = web.RequestKey("caller", str)
+"""The name of the key that a caller showed."""
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Set when the server is asked to stop, for what would go on."""

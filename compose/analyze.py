@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,44 +13,60 @@ from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
+from compose.outputs import OutputError, Outputs, Wanted
 from compose.server import embedded_server, wait_for_server
+from compose.sources import NoSource, Source, expand
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
+from compose.tables import people_table
 from consumers import outcomes
 from facecore.people import gather
 from models.fetch import ModelsUnavailable, ensure
+from schemas import report
 from schemas.job_states import JobReader, JobState, result_json
-from schemas.jobs import Jobs, QueueFull
+from schemas.jobs import Jobs
 from schemas.names import Names, Partitions
 from schemas.observations import FrameFaces
-from schemas.requests import RequestError, to_request
+from schemas.requests import AnalyzeRequest, RequestError, to_request
 from schemas.results import JobResult
 from schemas.settings import Settings, SettingsError
 
 POLL = 0.1
 COUNT_EVERY = 10
 """People so far are counted at every tenth look: that costs a clustering."""
+AT_ONCE = 8
+"""Jobs at once: enough that no stage waits, few enough that every result is taken before it expires."""
+LONGEST = 64 << 10
+"""Bytes of a setting; the system allows twice as many."""
 STAGES = (["frames", "enhance", "finalize"], ["analyze"])
 
 
 @dataclass
 class Watched:
-    """A job and what is known of it so far."""
+    """A source, its job and what is known of it so far."""
 
-    source: str
+    source: Source
+    request: AnalyzeRequest
     job_id: str
-    bar: TaskID
+    bar: TaskID | None = None
     state: JobState | None = None
     result: bytes | None = None
     frames: dict[str, FrameFaces] = field(default_factory=dict)
 
+    @property
+    def error(self) -> str:
+        return (self.state.error if self.state else None) or "its record has vanished"
 
-def analyze(sources: Sequence[str], parameters: dict[str, Any], out: Path | None, verbose: bool) -> int:
-    """Analyses the sources and prints their people.
+
+def analyze(given: Sequence[str], parameters: dict[str, Any], wanted: Wanted, verbose: bool) -> int:
+    """Analyses the sources, prints their people and writes what is wanted.
+
+    Args:
+        given: files, folders, patterns.
 
     Returns:
         Exit status: 0 when every job completed, 1 when one failed, 2 when nothing could be started.
@@ -57,39 +74,54 @@ def analyze(sources: Sequence[str], parameters: dict[str, Any], out: Path | None
     console = Console(stderr=True)
     try:
         settings = Settings.from_env()
-        requests = [
-            to_request({"video_path": str(Path(s).absolute()), "parameters": parameters}) for s in sources
+        sources = expand(given)
+        outputs = Outputs(wanted, sources)
+        watched = [
+            Watched(source, to_request({"video_path": source.path, "parameters": parameters}), f"local-{n}")
+            for n, source in enumerate(sources)
         ]
-        ensure(settings.pack, settings.models_path)
-        roots = _roots([request.video_path for request in requests])
-        watched = asyncio.run(_analyze(settings, requests, roots, console, verbose))
-    except (SettingsError, RequestError, ModelsUnavailable, ProcessFailed) as error:
+        for done in watched:
+            done.result = outputs.finished(done.source)
+        if todo := [w for w in watched if w.result is None]:
+            ensure(settings.pack, settings.models_path)
+            asyncio.run(_analyze(settings, todo, outputs, console, verbose))
+        outputs.write_together([w.result for w in watched if w.result])
+    except (
+        SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
+    ) as error:  # fmt: skip
         console.print(Text(f"faces analyze: {error}", "red"))
         return 2
     except KeyboardInterrupt:
         return 130
-    results = [msgspec.json.decode(w.result, type=JobResult) for w in watched if w.result]
-    for result in results:
-        Console().print(_table(result))
-    for failed in (w for w in watched if w.result is None):
-        reason = failed.state.error if failed.state else "its record has vanished"
-        console.print(Text(f"{failed.source}: {reason}", "red"))
-    if out is not None and results:
-        whole = [w.result for w in watched if w.result]
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(whole[0] if len(sources) == 1 else b"[" + b",\n".join(whole) + b"]")
-        console.print(f"written to {out}")
-    return 0 if len(results) == len(watched) else 1
+    if skipped := len(watched) - len(todo):
+        console.print(f"{skipped} of {len(watched)} sources were done already")
+    for source in watched:
+        _print(source, wanted.json, console)
+    if any(w.result for w in watched) and outputs.places:
+        console.print(Text(f"written to {', '.join(outputs.places)}"))
+    return 0 if all(w.result for w in watched) else 1
+
+
+def _print(done: Watched, as_json: bool, console: Console) -> None:
+    """A line of JSON for each source, else a table of its people; what failed is said to people in any case."""
+    if done.result is None:
+        console.print(Text(f"{done.source.path}: {done.error}", "red"))
+    if as_json:
+        failed = {"video_path": done.source.path, "status": "failed", "error": done.error}
+        sys.stdout.write((done.result or msgspec.json.encode(failed)).decode() + "\n")
+    elif done.result is not None:
+        Console().print(people_table(msgspec.json.decode(done.result, type=JobResult)))
 
 
 def _roots(paths: Sequence[str]) -> str:
-    """What the stages may read: the files that were named, which the setting can only hold without separators."""
-    return os.sep if any(os.pathsep in path for path in paths) else os.pathsep.join(paths)
+    """What the stages may read: the files that were named, as far as the setting can hold them."""
+    joined = os.pathsep.join(paths)
+    return os.sep if any(os.pathsep in p for p in paths) or len(joined.encode()) > LONGEST else joined
 
 
 async def _analyze(
-    settings: Settings, requests: Sequence[Any], roots: str, console: Console, verbose: bool
-) -> list[Watched]:
+    settings: Settings, watched: Sequence[Watched], outputs: Outputs, console: Console, verbose: bool
+) -> None:
     stopped = asyncio.ensure_future(asyncio.Event().wait())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.cancel)
@@ -98,12 +130,12 @@ async def _analyze(
         server, url = embedded_server(Path(data), 0)
         supervisor.start(server)
         try:
-            work = asyncio.ensure_future(_work(settings, requests, roots, url, supervisor, console))
+            work = asyncio.ensure_future(_work(settings, watched, outputs, url, supervisor, console))
             failure = asyncio.ensure_future(supervisor.wait())
             await asyncio.wait([work, failure, stopped], return_when=asyncio.FIRST_COMPLETED)
             for task in (work, failure):
                 if task.done():
-                    return cast("list[Watched]", task.result())
+                    return task.result()
                 task.cancel()
             raise KeyboardInterrupt
         finally:
@@ -112,13 +144,14 @@ async def _analyze(
 
 async def _work(
     settings: Settings,
-    requests: Sequence[Any],
-    roots: str,
+    watched: Sequence[Watched],
+    outputs: Outputs,
     url: str,
     supervisor: Supervisor,
     console: Console,
-) -> list[Watched]:
+) -> None:
     await wait_for_server(url)
+    roots = _roots([w.source.path for w in watched])
     for stages in STAGES:
         environment = clean_environment(
             REDIS_URL=url,
@@ -138,53 +171,52 @@ async def _work(
         TimeElapsedColumn(),
     )
     async with Redis.from_url(url, socket_timeout=10) as redis:
-        jobs = Jobs(redis, partitions, settings)
+        jobs, reader = Jobs(redis, partitions, settings), JobReader(redis, partitions)
+        waiting, running = deque(watched), list[Watched]()
+        looks = 0
         with Progress(*columns, console=console) as progress:
-            watched = []
-            for number, request in enumerate(requests):
-                bar = progress.add_task(Path(request.video_path).name, total=None, sampled=0, people=0)
-                watched.append(Watched(request.video_path, f"local-{number}", bar))
-                await _submit(jobs, request, watched[-1].job_id)
-            await _follow(JobReader(redis, partitions), redis, partitions.home, watched, progress)
-    return watched
+            while waiting or running:
+                while waiting and len(running) < AT_ONCE:
+                    job = waiting.popleft()
+                    job.bar = progress.add_task(Path(job.source.path).name, total=None, sampled=0, people=0)
+                    await jobs.submit(job.request, job.job_id)
+                    running.append(job)
+                for job in running:
+                    await _look(reader, job, outputs)
+                    await _show(redis, partitions.home, job, progress, looks % COUNT_EVERY == 0)
+                running = [job for job in running if job.state is None or not job.state.ended]
+                looks += 1
+                await asyncio.sleep(POLL)
 
 
-async def _submit(jobs: Jobs, request: Any, job_id: str) -> None:
-    while True:
-        try:
-            await jobs.submit(request, job_id)
-        except QueueFull:
-            await asyncio.sleep(POLL)
-        else:
-            return
+async def _look(reader: JobReader, job: Watched, outputs: Outputs) -> None:
+    """How far the job is; a result is taken, and written, as soon as it is there, since it expires."""
+    state = job.state = await reader.read(job.job_id)
+    if state is None:
+        raise ProcessFailed(f"the record of {job.source.path} has vanished")
+    if state.status != "completed" or (stored := await reader.result(state)) is None:
+        return
+    job.result = result_json(state, stored.body)
+    thumbnails = {}
+    if outputs.wants_report:
+        result = msgspec.json.decode(job.result, type=JobResult)
+        thumbnails = await reader.thumbnails(state, [face.face_id for face in result.faces[: report.PEOPLE]])
+    await asyncio.to_thread(outputs.write, job.source, job.result, thumbnails, job.request.parameters)
 
 
-async def _follow(
-    reader: JobReader, redis: Redis, names: Names, watched: Sequence[Watched], progress: Progress
-) -> None:
-    """Until every job has ended; a result is taken as soon as it is there, since it expires."""
-    looks = 0
-    while running := [w for w in watched if w.state is None or not w.state.ended]:
-        for job in running:
-            state = job.state = await reader.read(job.job_id)
-            if state is None:
-                raise ProcessFailed(f"the record of {job.source} has vanished")
-            people: int | None = None
-            if state.status == "completed" and state.summary is not None:
-                stored = await reader.result(state)
-                job.result = result_json(state, stored.body) if stored else None
-                people, done = state.summary.unique_faces, state.summary.frames_processed
-                progress.update(job.bar, total=done, completed=done, sampled=done, people=people)
-            elif not state.ended:
-                if looks % COUNT_EVERY == 0 and state.done > len(job.frames):
-                    people = await _people_so_far(redis, names, job, state)
-                if people is not None:
-                    progress.update(job.bar, people=people)
-                progress.update(
-                    job.bar, total=state.expected or None, completed=state.done, sampled=state.sampled
-                )
-        looks += 1
-        await asyncio.sleep(POLL)
+async def _show(redis: Redis, names: Names, job: Watched, progress: Progress, count: bool) -> None:
+    """Moves the job's bar; `count`: the people so far too."""
+    state, bar = job.state, job.bar
+    assert state is not None and bar is not None
+    if state.status == "completed" and state.summary is not None:
+        people, done = state.summary.unique_faces, state.summary.frames_processed
+        progress.update(bar, total=done, completed=done, sampled=done, people=people)
+    elif not state.ended:
+        if count and state.done > len(job.frames):
+            progress.update(bar, people=await _people_so_far(redis, names, job, state))
+        progress.update(bar, total=state.expected or None, completed=state.done, sampled=state.sampled)
+    else:
+        progress.stop_task(bar)
 
 
 async def _people_so_far(redis: Redis, names: Names, job: Watched, state: JobState) -> int:
@@ -214,33 +246,3 @@ async def _people_so_far(redis: Redis, names: Names, job: Watched, state: JobSta
         max_faces=parameters.max_faces,
     )
     return len(people.persons)
-
-
-def _table(result: JobResult) -> Table:
-    metadata = result.metadata
-    table = Table(
-        title=Text(Path(metadata.video_path).name),
-        box=None,
-        header_style="underline",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, times in s",
-    )
-    for name in ("person", "seen", "from", "to", "best", "quality", "pose", "age", "gender", "emotion"):
-        right = name in ("seen", "from", "to", "best", "quality", "age")
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
-    for face in result.faces:
-        best, told = face.representative_detection, face.demographics
-        table.add_row(
-            face.face_id,
-            str(len(face.detections)),
-            f"{face.detections[0].timestamp:.1f}",
-            f"{face.detections[-1].timestamp:.1f}",
-            f"{best.timestamp:.1f}",
-            f"{best.quality.composite:.2f}",
-            best.pose,
-            str(told.age) if told and told.age is not None else "",
-            (told.gender or "") if told else "",
-            (told.emotion or "") if told else "",
-        )
-    return table

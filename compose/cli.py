@@ -38,15 +38,33 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--scale", type=_scale, default={}, metavar="TYPE=N,…", help="processes of a type: analyze=2,frames=2"
     )
+    up.add_argument(
+        "--insecure", action="store_true", help="listen to other machines without asking for keys"
+    )
     up.set_defaults(run=_up)
 
     analyze = commands.add_parser("analyze", help="find the people in videos, here and now")
-    analyze.add_argument("sources", nargs="+", metavar="SOURCE", help="a video or an image")
+    analyze.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="a video, a picture, a folder or a pattern"
+    )
     analyze.add_argument(
         "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", dest="parameters",
         help="a parameter of the request, nested names with dots: enhancement.enabled=true",
     )  # fmt: skip
-    analyze.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
+    analyze.add_argument(
+        "--out", metavar="FILE", help="write the results as JSON; DIR/: a file for each source"
+    )
+    analyze.add_argument(
+        "--report", metavar="FILE", help="write a page with the people; DIR/: one for each source"
+    )
+    analyze.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write a table with a row for each detection"
+    )
+    analyze.add_argument("--json", action="store_true", help="print a line of JSON for each source")
+    analyze.add_argument(
+        "--resume", action="store_true",
+        help="skip sources whose files in --out DIR/ are complete and younger, whatever the parameters were",
+    )  # fmt: skip
     analyze.add_argument("--verbose", action="store_true", help="show what the stages log")
     analyze.set_defaults(run=_analyze)
 
@@ -80,6 +98,20 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--all", action="store_true")
         command.set_defaults(run=_dead, action=action)
 
+    keys = commands.add_parser("keys", help="who may use the API, on the server of REDIS_URL")
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument(
+        "--scope", action="append", choices=("submit", "read", "admin"), dest="scopes",
+        help="may be given several times (default: submit and read); admin may do everything",
+    )  # fmt: skip
+    revoke = actions.add_parser("revoke", help="the key is refused from now on")
+    revoke.add_argument("name", metavar="NAME")
+    listing = actions.add_parser("list", help="names and scopes")
+    for action, command in (("create", create), ("revoke", revoke), ("list", listing)):
+        command.set_defaults(run=_keys, action=action)
+
     doctor = commands.add_parser(
         "doctor", help="is all there that the service needs, and how do its queues stand"
     )
@@ -104,12 +136,20 @@ def _up(arguments: argparse.Namespace) -> int:
     from compose.launcher import UpOptions, up
 
     return up(
-        UpOptions(arguments.host, arguments.port, arguments.data, arguments.server_port, arguments.scale)
+        UpOptions(
+            arguments.host,
+            arguments.port,
+            arguments.data,
+            arguments.server_port,
+            arguments.scale,
+            arguments.insecure,
+        )
     )
 
 
 def _analyze(arguments: argparse.Namespace) -> int:
     from compose.analyze import analyze
+    from compose.outputs import Wanted
 
     parameters: dict[str, Any] = {}
     for path, value in arguments.parameters:
@@ -118,7 +158,8 @@ def _analyze(arguments: argparse.Namespace) -> int:
         for parent in parents:
             within = within.setdefault(parent, {})
         within[last] = value
-    return analyze(arguments.sources, parameters, arguments.out, arguments.verbose)
+    wanted = Wanted(arguments.out, arguments.report, arguments.csv, arguments.json, arguments.resume)
+    return analyze(arguments.sources, parameters, wanted, arguments.verbose)
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
@@ -135,6 +176,12 @@ def _dead(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return run("list", (), arguments.reason, False, arguments.json)
     return run(arguments.action, arguments.letters, arguments.reason, arguments.all, False)
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from compose.keys import run
+
+    return run(arguments.action, getattr(arguments, "name", ""), getattr(arguments, "scopes", None))
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from models.fetch import ModelsUnavailable, ensure
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings, SettingsError, is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
 READY_WITHIN = 180.0
@@ -26,6 +26,7 @@ class UpOptions:
     """Attributes:
     data: directory of the embedded server's data.
     scale: how many processes of each type; 1 where nothing is said.
+    insecure: nobody needs a key, wherever the API listens.
     """
 
     host: str
@@ -33,6 +34,7 @@ class UpOptions:
     data: Path
     server_port: int
     scale: dict[str, int]
+    insecure: bool = False
 
 
 def up(options: UpOptions) -> int:
@@ -61,7 +63,7 @@ async def _up(options: UpOptions) -> None:
         await _or_stopped(supervisor, stop, wait_for_server(url))
         if stop.is_set():
             return
-        children = processes(options.scale, url, options.host, options.port)
+        children = processes(options, url)
         for child in children:
             supervisor.start(child)
         await _or_stopped(supervisor, stop, _ready(supervisor, options, url))
@@ -72,20 +74,27 @@ async def _up(options: UpOptions) -> None:
         await supervisor.stop()
 
 
-def processes(scale: dict[str, int], url: str, host: str, port: int) -> list[Child]:
+def processes(options: UpOptions, url: str) -> list[Child]:
     """The Procfile's processes, `scale` of each, with names that survive a restart."""
-    roots = {} if "FACES_MEDIA_ROOTS" in os.environ or not _is_loopback(host) else {"FACES_MEDIA_ROOTS": "/"}
+    roots = (
+        {}
+        if "FACES_MEDIA_ROOTS" in os.environ or not is_loopback(options.host)
+        else {"FACES_MEDIA_ROOTS": "/"}
+    )
+    access = {"FACES_AUTH": "off"} if options.insecure else {}
+    scale = options.scale
     threads = max(1, _cores() // max(1, scale.get("analyze", 1)))
     children = []
     for name, command in _procfile():
         for number in range(1, scale.get(name, 1) + 1):
             environment = clean_environment(
                 REDIS_URL=url,
-                FACES_HOST=host,
-                FACES_PORT=str(port),
+                FACES_HOST=options.host,
+                FACES_PORT=str(options.port),
                 FACES_WORKER=f"local-{number}",
                 LOG_FORMAT=os.environ.get("LOG_FORMAT", "console"),
                 **roots,
+                **access,
             )
             environment.setdefault("FACES_THREADS", str(threads))
             _, *arguments = shlex.split(command)  # "python": the one that runs this
@@ -130,10 +139,6 @@ async def _or_stopped(supervisor: Supervisor, stop: asyncio.Event, work: object)
 def _procfile() -> list[tuple[str, str]]:
     lines = [line.split(":", 1) for line in PROCFILE.read_text().splitlines() if line.strip()]
     return [(name.strip(), command) for name, command in lines]
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("127.0.0.1", "::1", "localhost")
 
 
 def _cores() -> int:

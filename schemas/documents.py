@@ -9,6 +9,7 @@ from schemas.envelope import Envelope
 from schemas.messages import ENHANCE, FINALIZE, FRAMES
 from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
 from schemas.results import Health, JobList, JobResult, JobStatus, Problem, Submitted
+from schemas.selection import EMBEDDINGS, FIELDS
 
 VERSION = "1.0.0"
 
@@ -29,8 +30,28 @@ def openapi() -> dict[str, Any]:
         {"name": "status", "in": "query", "schema": {"type": "string"}},
         {"name": "source_id", "in": "query", "schema": {"type": "string"}},
     ]
+    part: list[dict[str, Any]] = [
+        {
+            "name": "fields",
+            "in": "query",
+            "style": "form",
+            "explode": False,
+            "schema": {"type": "array", "items": {"enum": list(FIELDS)}},
+        },
+        {"name": "embeddings", "in": "query", "schema": {"enum": list(EMBEDDINGS), "default": "json"}},
+    ]
+    known = {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
+    last = known | {"name": "Last-Event-ID"}
     submit = {
         "summary": "Submit a video",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same key with the same request is the same job, for a day",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }
+        ],
         "requestBody": {"required": True, "content": _json("AnalyzeRequest")},
         "responses": _answers({202: "Submitted"}, 400, 409, 413, 422, 429, 503),
     }
@@ -46,6 +67,16 @@ def openapi() -> dict[str, Any]:
     }
     thumbnail = _operation("The best shot of a person", {200: None}, [job, face], 404, 503)
     thumbnail["responses"]["200"] = {"description": "JPEG", "content": {"image/jpeg": {}}}
+    report = _operation("The people as one page", {200: None, 304: None}, [job, known], 404, 409, 503)
+    report["responses"]["200"] = {
+        "description": "A page without further requests",
+        "content": {"text/html": {}},
+    }
+    events = _operation("What happens to a job, as it happens", {200: None, 204: None}, [job, last], 404, 503)
+    events["responses"]["200"] = {
+        "description": "Events stage, progress, end (data: JobStatus) and gone; 204 for who knows of the end",
+        "content": {"text/event-stream": {}},
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Faces", "version": VERSION, "description": "Finds the people in a video."},
@@ -58,12 +89,26 @@ def openapi() -> dict[str, Any]:
                 "get": _operation("How far a job is", {200: "JobStatus"}, [job], 404, 503)
             },
             "/faces/jobs/{job_id}/results": {
-                "get": _operation("The people", {200: "JobResult", 304: None}, [job], 404, 409, 503)
+                "get": _operation(
+                    "The people", {200: "JobResult", 304: None}, [job, *part, known], 400, 404, 409, 503
+                )
             },
+            "/faces/jobs/{job_id}/report": {"get": report},
+            "/faces/jobs/{job_id}/events": {"get": events},
             "/faces/jobs/{job_id}/faces/{face_id}/thumbnail": {"get": thumbnail},
             "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [], 503)},
         },
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Unless listening on loopback alone",
+                }
+            },
+        },
+        "security": [{}, {"key": []}],
     }
 
 
@@ -159,7 +204,7 @@ def _answers(answers: dict[int, str | None], *problems: int) -> dict[str, Any]:
         str(status): {"description": name or "Nothing to say"} | ({"content": _json(name)} if name else {})
         for status, name in answers.items()
     }
-    for status in (*problems, 500):
+    for status in (*problems, 401, 403, 500):
         told[str(status)] = {
             "description": "Problem",
             "content": _json("Problem", "application/problem+json"),

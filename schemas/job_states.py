@@ -1,5 +1,6 @@
 """What the job record says: state, progress and result of a job. schemas.jobs has its fields."""
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import cast
 
@@ -9,6 +10,9 @@ from redis.asyncio import Redis
 from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
+
+READ_AT_ONCE = 256
+"""Thumbnails of one answer of the server."""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +103,17 @@ class JobReader:
         """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
         key = self._keys(state.alias or state.job_id).result
         return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
+
+    async def thumbnails(self, state: JobState, face_ids: Sequence[str]) -> dict[str, bytes]:
+        """The best shots that are kept, by person."""
+        key = self._keys(state.alias or state.job_id).result
+        found: dict[str, bytes] = {}
+        for start in range(0, len(face_ids), READ_AT_ONCE):
+            asked = face_ids[start : start + READ_AT_ONCE]
+            stored = await self._redis.hmget(key, [f"thumbnail:{face_id}" for face_id in asked])
+            pictures = cast("list[bytes | None]", stored)
+            found |= {face: picture for face, picture in zip(asked, pictures, strict=True) if picture}
+        return found
 
     async def _fields(self, job_id: str) -> dict[str, bytes | None]:
         values = await self._redis.hmget(self._keys(job_id).metadata, list(_FIELDS))

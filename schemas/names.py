@@ -36,6 +36,7 @@ class Names:
         "finalize",
         "frames",
         "jobs",
+        "keys",
         "prefix",
         "requests",
         "workers",
@@ -51,6 +52,7 @@ class Names:
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
+        self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.api_keys.ApiKey
         self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.workers)
 
     def requests_of(self, priority: Priority) -> str:
@@ -71,6 +73,10 @@ class Names:
 
     def cache(self, cache_key: str) -> str:
         return f"{self.prefix}:cache:{cache_key}:job_id"
+
+    def idempotency(self, digest: str) -> str:
+        """The request and the job that an Idempotency-Key stands for."""
+        return f"{self.prefix}:idempotency:{digest}"
 
     def enhanced(self, cache_key: str) -> str:
         """A frame as the Frame Server enhanced it."""

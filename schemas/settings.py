@@ -1,5 +1,6 @@
 """What an operator can set, read from the environment once, at start."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # The API
     host: str = field(default="127.0.0.1", name="FACES_HOST")
     port: Annotated[int, Meta(ge=0, le=65535)] = field(default=5003, name="FACES_PORT")
+    auth: Literal["auto", "required", "off"] = field(default="auto", name="FACES_AUTH")
     max_body_bytes: Positive = field(default=8 << 20, name="FACES_MAX_BODY_BYTES")
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
 
@@ -105,6 +107,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _paths(self.frame_roots)
 
     @property
+    def keys_required(self) -> bool:
+        """Whether callers of the API must show a key: unless told, when another machine could be one."""
+        return self.auth == "required" or (self.auth == "auto" and not is_loopback(self.host))
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """Hosts and networks that may be asked for sources."""
         return tuple(host.strip() for host in self.allowed_hosts.split(",") if host.strip())
@@ -119,6 +126,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.threads:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _paths(joined: str) -> tuple[Path, ...]:

@@ -1,5 +1,6 @@
 """The API alone, with a server and no worker: back-pressure, an absent server, the documents it serves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -52,6 +53,16 @@ async def test_an_absent_server_is_503(api: Client) -> None:
             await client.get("/faces/health"),
         ):
             assert answer.status == 503 and answer.headers["Retry-After"]
+
+
+async def test_a_server_that_stops_ends_its_streams_of_events(api: Client) -> None:
+    job_id = (await (await api.post("/faces/analyze", json={"video_path": "/1.mp4"})).json())["job_id"]
+    stream = await api.get(f"/faces/jobs/{job_id}/events")
+    assert (await stream.content.readuntil(b"\n\n")).startswith(b"retry: ")
+    began = asyncio.get_running_loop().time()
+    await api.server.close()
+    assert b"event: stage" in await stream.read()
+    assert asyncio.get_running_loop().time() - began < 5
 
 
 def references(document: Any) -> set[str]:

@@ -1,12 +1,16 @@
 """The command line, as typed."""
 
+import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+
+from tests.schemas.test_report import Page
 
 
 @pytest.fixture
@@ -44,6 +48,76 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     results = msgspec.json.decode(out.read_bytes())
     assert [len(result["faces"]) for result in results] == [6]
     assert results[0]["metadata"]["enhancement"] is not None
+
+
+def test_a_folder_is_analysed_once_and_resumed_where_it_broke_off(
+    faces, six_people: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    footage, out, pages = tmp_path / "footage", tmp_path / "out", tmp_path / "pages"
+    (footage / "day 2").mkdir(parents=True)
+    for name in ("a.mp4", "day 2/a.mp4", "day 2/notes.txt"):
+        shutil.copy(six_people, footage / name)
+    options = ("--out", f"{out}/", "--report", f"{pages}/", "--resume", "--json")
+    first = faces("analyze", str(footage), *options)
+    assert first.returncode == 0, first.stderr
+    lines = [msgspec.json.decode(line) for line in first.stdout.splitlines()]
+    assert [line["metadata"]["video_path"] for line in lines] == [
+        str(footage / "a.mp4"), str(footage / "day 2" / "a.mp4"),
+    ]  # fmt: skip
+    assert len(Page((pages / "day 2" / "a.mp4.html").read_bytes()).data["people"]) == 6
+    (out / "a.mp4.json").write_bytes((out / "a.mp4.json").read_bytes()[:1000])  # cut off
+    kept = (out / "day 2" / "a.mp4.json").stat().st_mtime_ns
+    second = faces("analyze", str(footage / "*.mp4"), str(footage), *options)
+    assert second.returncode == 0, second.stderr
+    assert "1 of 2 sources were done already" in second.stderr
+    assert len(msgspec.json.decode((out / "a.mp4.json").read_bytes())["faces"]) == 6
+    assert (out / "day 2" / "a.mp4.json").stat().st_mtime_ns == kept
+    third = faces("analyze", str(footage), *options)
+    assert third.returncode == 0 and sorted(third.stdout.splitlines()) == sorted(second.stdout.splitlines())
+
+
+def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
+    faces, six_people: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    done = faces("analyze", str(broken), str(six_people), "--csv", str(tmp_path / "d.csv"), "--json")
+    assert done.returncode == 1 and "broken.mp4" in done.stderr and "analysed" in done.stderr
+    failed, result = (msgspec.json.decode(line) for line in done.stdout.splitlines())
+    assert failed["status"] == "failed" and failed["video_path"] == str(broken) and failed["error"]
+    with (tmp_path / "d.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    told = [(row["face_id"], float(row["timestamp"]), float(row["quality"])) for row in rows]
+    assert told == [
+        (face["face_id"], detection["timestamp"], detection["quality"]["composite"])
+        for face in result["faces"]
+        for detection in face["detections"]
+    ]
+    for face in result["faces"]:
+        mine = [row for row in rows if row["face_id"] == face["face_id"]]
+        assert {int(row["appearance"]) for row in mine} == set(range(1, len(face["appearances"]) + 1))
+        assert sum(row["representative"] == "1" for row in mine) == 1
+    page = faces("analyze", str(six_people), "--report", str(tmp_path / "page.html"))
+    assert page.returncode == 0, page.stderr
+    people = Page((tmp_path / "page.html").read_bytes()).data["people"]
+    assert len(people) == 6 and all(person["picture"] for person in people)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a.mp4", "b.mp4", "--report", "page.html"], "--report"),
+        (["a.mp4", "b.mp4", "--resume"], "--resume"),
+        (["x/a.mp4", "y/a.mp4", "--out", "out/"], "a.mp4"),
+        (["nothing*.mp4"], "nothing*.mp4"),
+        (["tests/compose"], "tests/compose"),
+        (["tests/test_house.py", "--out", "/dev/null/x.json"], "/dev/null"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(faces, arguments: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
+    done = faces("analyze", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr.replace("\n", "") and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("assignment", ["max_faces=0", "enhancement.model=waifu2x", "min_confidence=much"])

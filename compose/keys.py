@@ -1,0 +1,54 @@
+"""``faces keys create | list | revoke``: who may use the API, on the server of REDIS_URL."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.table import Table
+
+from schemas.api_keys import NAME, ApiKeys, Scope
+from schemas.connection import connect
+from schemas.names import Partitions
+from schemas.settings import Settings, SettingsError
+
+DEFAULT: tuple[Scope, ...] = ("submit", "read")
+
+
+def run(action: str, name: str, scopes: Sequence[Scope] | None) -> int:
+    """The exit status: 0 when it could be done."""
+    if action == "create" and not NAME.fullmatch(name):
+        sys.stderr.write(f"faces keys: {name!r} is no name: 1-64 letters, digits, _ and - (not first)\n")
+        return 2
+    try:
+        return asyncio.run(_run(Settings.from_env(), action, name, scopes))
+    except (SettingsError, RedisError) as error:
+        sys.stderr.write(f"faces keys: {error}\n")
+        return 1
+
+
+async def _run(settings: Settings, action: str, name: str, scopes: Sequence[Scope] | None) -> int:
+    async with connect(settings.redis_url) as redis:
+        keys = ApiKeys(redis, Partitions(settings.prefix, settings.partitions).home)
+        match action:
+            case "create":
+                key = await keys.create(name, tuple(scopes or DEFAULT))
+                if key is None:
+                    return _no(f"there is a key {name} already; revoke it first")
+                sys.stderr.write("This is the only time that the key is shown:\n")
+                sys.stdout.write(f"{key}\n")
+            case "revoke":
+                if not await keys.revoke(name):
+                    return _no(f"there is no key {name}")
+            case _:
+                table = Table("name", "scopes", "created")
+                for known in await keys.all():
+                    table.add_row(known.name, ", ".join(known.scopes), known.created_at)
+                Console().print(table)
+    return 0
+
+
+def _no(why: str) -> int:
+    sys.stderr.write(f"faces keys: {why}\n")
+    return 1

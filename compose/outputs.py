@@ -1,0 +1,135 @@
+"""The files that ``faces analyze`` writes, each at once or not at all, and which of them are there already."""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from compose.sources import Source
+from compose.tables import write_csv
+from schemas import report
+from schemas.requests import Parameters
+from schemas.results import JobResult
+
+
+class OutputError(ValueError):
+    """The outputs that were asked for contradict each other; the text says how."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Attributes:
+    out, report: a file, or a directory for a file of each source: one that is there, or ends in a slash.
+    csv: one file for all sources.
+    json: results go to the standard output, in place of tables.
+    resume: what is written already is not done again.
+    """
+
+    out: str | None = None
+    report: str | None = None
+    csv: Path | None = None
+    json: bool = False
+    resume: bool = False
+
+
+class Outputs:
+    """Where the results of these sources go.
+
+    Raises:
+        OutputError: several sources would go to one file that can hold one, or a place cannot be written to.
+    """
+
+    def __init__(self, wanted: Wanted, sources: Sequence[Source]) -> None:
+        self._wanted = wanted
+        self._many = len(sources) > 1
+        if wanted.resume and not (wanted.out and (_is_directory(wanted.out) or not self._many)):
+            raise OutputError("--resume needs a file for each source: --out DIRECTORY/ (with the slash)")
+        if wanted.report and self._many and not _is_directory(wanted.report):
+            raise OutputError("--report: several sources need a directory, with a slash at its end")
+        names = Counter(source.name for source in sources)
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice and any(place and _is_directory(place) for place in (wanted.out, wanted.report)):
+            raise OutputError(f"two sources are called {twice}: their outputs would be one file")
+        for place in self.places:
+            _prepare(Path(place) if _is_directory(place) else Path(place).parent)
+
+    @property
+    def wants_report(self) -> bool:
+        return self._wanted.report is not None
+
+    def finished(self, source: Source) -> bytes | None:
+        """The result of an earlier run, with `resume`: whole, of this source, and younger than the source."""
+        out, page = self._file(self._wanted.out, source, ".json"), self._page(source)
+        if not self._wanted.resume or out is None or not out.is_file() or (page and not page.is_file()):
+            return None
+        video = Path(source.path)
+        if not video.is_file() or video.stat().st_mtime > out.stat().st_mtime:
+            return None
+        written = out.read_bytes()
+        try:
+            result = msgspec.json.decode(written, type=JobResult)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return written if result.metadata.video_path == source.path else None
+
+    def write(
+        self, source: Source, result: bytes, thumbnails: Mapping[str, bytes], parameters: Parameters
+    ) -> None:
+        """The files of one source, as soon as its job is completed."""
+        if (page := self._page(source)) is not None:
+            decoded = msgspec.json.decode(result, type=JobResult)
+            _write(page, report.render(decoded, thumbnails, parameters))
+        if (out := self._file(self._wanted.out, source, ".json")) is not None:
+            _write(out, result)  # the last one: with it the source counts as finished
+
+    def write_together(self, results: Sequence[bytes]) -> None:
+        """The files that hold all sources, at the end."""
+        out = self._wanted.out
+        if out and self._many and not _is_directory(out) and results:
+            _write(Path(out), b"[" + b",\n".join(results) + b"]")
+        if self._wanted.csv is not None:
+            rows = io.StringIO(newline="")
+            write_csv((msgspec.json.decode(result, type=JobResult) for result in results), rows)
+            _write(self._wanted.csv, rows.getvalue().encode())
+
+    @property
+    def places(self) -> list[str]:
+        """What was asked for, to be named at the end."""
+        wanted = (self._wanted.out, self._wanted.report, self._wanted.csv)
+        return [str(place) for place in wanted if place is not None]
+
+    def _page(self, source: Source) -> Path | None:
+        return self._file(self._wanted.report, source, ".html")
+
+    def _file(self, place: str | None, source: Source, suffix: str) -> Path | None:
+        """The file of this source alone; None where there is none."""
+        if place is None:
+            return None
+        if _is_directory(place):
+            return Path(place) / (source.name + suffix)
+        return None if self._many else Path(place)
+
+
+def _is_directory(place: str) -> bool:
+    return place.endswith("/") or Path(place).is_dir()
+
+
+def _prepare(directory: Path) -> None:
+    """Makes the directory: better refused now than when the work is done."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be made: {error.strerror}") from error
+    if not os.access(directory, os.W_OK):
+        raise OutputError(f"{directory} cannot be written to")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
