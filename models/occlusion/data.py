@@ -1,0 +1,243 @@
+"""Face crops with their labels, from folders or from MAFA as it is published, and their augmentation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from models.occlusion.occluders import decoy, occlude
+from models.occlusion.painting import Image
+
+SIDE = 224
+CLEAN = "clean"
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""Of RGB values 0-1."""
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+MAFA_MARGIN = 1.36
+"""Side of the square cut around MAFA's boxes, in longer sides of the box, as the service cuts its own."""
+MAFA_TYPES = {1: "simple", 2: "complex", 3: "body"}
+"""MAFA's occluders: plain man-made things, patterned ones, and parts of a body (hands, hair)."""
+MAFA_UNMASKED, MAFA_INVALID = 2, 3
+
+CLEAN_SHARE, SYNTHETIC_SHARE = 0.48, 0.15
+"""Of an epoch: clean crops, and clean crops under a drawn occluder; the rest is occluded as photographed."""
+DECOYS_ON_CLEAN, DECOYS_ON_OCCLUDED = 0.3, 0.12
+"""How often something harmless is drawn; on occluded crops too, so that paint is no sign of a clean face."""
+WEIGHTS = {"hand": 2.0}
+"""How much more often a type is seen than the root of its count says: hands are few and varied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A labelled face: a whole file, or the square ``box`` (x, y, side; pixels) of one.
+
+    Attributes:
+        kind: ``clean``, or what occludes the face.
+    """
+
+    file: Path
+    kind: str
+    box: tuple[int, int, int] | None = None
+
+    @property
+    def occluded(self) -> bool:
+        return self.kind != CLEAN
+
+
+def read_folder(directory: Path) -> list[Crop]:
+    """``clean/*`` and ``occluded/<type>_*``, in order of their names.
+
+    Raises:
+        ValueError: a class without pictures.
+    """
+    crops = []
+    for label in (CLEAN, "occluded"):
+        files = sorted(file for file in (directory / label).glob("*") if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise ValueError(f"no pictures in {directory / label}: expected clean/* and occluded/<type>_*")
+        crops += [Crop(file, CLEAN if label == CLEAN else _type_of(file)) for file in files]
+    return crops
+
+
+def read_mafa(labels: Path, images: Path) -> list[Crop]:
+    """MAFA's ``LabelTrainAll.mat`` or ``LabelTestAll.mat`` with the directory of its pictures.
+
+    Every face of the training file is occluded; the test file has unmasked faces too and invalid ones, which are
+    left out. So training on MAFA needs clean faces from elsewhere.
+
+    Raises:
+        ValueError: neither of the two files.
+    """
+    from scipy.io import loadmat
+
+    matrix = loadmat(str(labels))
+    if "label_train" in matrix:
+        rows, name, kind_at, face_type_at = matrix["label_train"][0], "imgName", 12, None
+    elif "LabelTest" in matrix:
+        rows, name, kind_at, face_type_at = matrix["LabelTest"][0], "name", 9, 4
+    else:
+        raise ValueError(f"{labels} holds neither label_train nor LabelTest: not a label file of MAFA")
+    crops = []
+    for row in rows:
+        file = images / str(row[name][0])
+        for face in np.atleast_2d(row["label"]).astype(int):
+            x, y, width, height = (int(value) for value in face[:4])
+            state = None if face_type_at is None else int(face[face_type_at])
+            if state == MAFA_INVALID or width <= 0 or height <= 0:
+                continue
+            kind = CLEAN if state == MAFA_UNMASKED else MAFA_TYPES.get(int(face[kind_at]), "unknown")
+            side = round(max(width, height) * MAFA_MARGIN)
+            crops.append(Crop(file, kind, (x + width // 2 - side // 2, y + height // 2 - side // 2, side)))
+    return crops
+
+
+def load(crop: Crop, side: int = SIDE) -> Image:
+    """(side, side, 3) uint8 BGR; beyond the picture its edge is repeated.
+
+    Raises:
+        ValueError: the file is no picture.
+    """
+    image = cv2.imread(str(crop.file), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"cannot read {crop.file} as a picture")
+    picture = np.asarray(image, np.uint8)
+    if crop.box is not None:
+        x, y, size = crop.box
+        height, width = picture.shape[:2]
+        margins = (max(0, -y), max(0, y + size - height), max(0, -x), max(0, x + size - width))
+        wide = np.asarray(cv2.copyMakeBorder(picture, *margins, cv2.BORDER_REPLICATE), np.uint8)
+        picture = wide[y + margins[0] : y + margins[0] + size, x + margins[2] : x + margins[2] + size]
+    return resized(picture, side)
+
+
+def resized(image: Image, side: int) -> Image:
+    """Shrinking averages areas, as the service's own crops do."""
+    shrinks = image.shape[0] > side and image.shape[1] > side
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (side, side), interpolation=how), np.uint8)
+
+
+def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, H, W, 3) BGR bytes → (N, 3, H, W) RGB float32 as ImageNet's networks take it."""
+    rgb = images[..., ::-1].astype(np.float32) / 255
+    return np.ascontiguousarray(((rgb - IMAGENET_MEAN) / IMAGENET_STD).transpose(0, 3, 1, 2))
+
+
+def augmented(image: Image, rng: Generator) -> Image:
+    """The crop turned, moved, relit and spoiled at random: the same for both classes, so that neither sharpness nor
+    size nor compression tells them apart."""
+    return spoiled(_relit(_moved(image, rng), rng), rng)
+
+
+def spoiled(image: Image, rng: Generator) -> Image:
+    """Shrunk and enlarged again, blurred, noisy, compressed: each at random."""
+    side = image.shape[0]
+    if rng.random() < 0.35:
+        small = int(rng.uniform(0.22, 0.9) * side)
+        how = (cv2.INTER_AREA, cv2.INTER_LINEAR)[int(rng.integers(2))]
+        image = np.asarray(cv2.resize(image, (small, small), interpolation=how), np.uint8)
+        back = (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(rng.integers(2))]
+        image = np.asarray(cv2.resize(image, (side, side), interpolation=back), np.uint8)
+    if rng.random() < 0.2:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), side * rng.uniform(0.003, 0.018)), np.uint8)
+    if rng.random() < 0.08:
+        length = max(3, int(side * rng.uniform(0.02, 0.07)))
+        kernel = np.zeros((length, length), np.float32)
+        kernel[length // 2] = 1 / length
+        turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), rng.uniform(0, 180), 1.0)
+        kernel = np.asarray(cv2.warpAffine(kernel, turn, (length, length)), np.float32)
+        image = np.asarray(cv2.filter2D(image, -1, kernel / max(float(kernel.sum()), 1e-3)), np.uint8)
+    if rng.random() < 0.15:
+        noise = rng.normal(0, rng.uniform(2, 12), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 95))])
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return image
+
+
+def _moved(image: Image, rng: Generator) -> Image:
+    """Mirrored, turned by up to some 25°, scaled by 0.85-1.25 and squeezed, moved by up to 8 %."""
+    side = image.shape[0]
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    turn = np.radians(rng.normal(0, 9))
+    scale, squeeze = rng.uniform(0.85, 1.25), rng.uniform(0.9, 1.1)
+    cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+    matrix = np.array([[cos * squeeze, sin], [-sin * squeeze, cos]])
+    shift = side / 2 - matrix @ np.full(2, side / 2) + rng.uniform(-0.08, 0.08, 2) * side
+    warp = np.column_stack([matrix, shift])
+    edge = cv2.BORDER_REPLICATE if rng.random() < 0.8 else cv2.BORDER_CONSTANT
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(image), warp, (side, side), flags=cv2.INTER_LINEAR, borderMode=edge
+    )
+    return np.asarray(moved, np.uint8)
+
+
+def _relit(image: Image, rng: Generator) -> Image:
+    """Brightness, contrast, gamma and colour cast; sometimes grey."""
+    if rng.random() < 0.1:
+        image = np.repeat(
+            np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)[:, :, None], 3, axis=2
+        )
+    level = np.arange(256, dtype=np.float32) / 255
+    curve = (level ** np.exp(rng.normal(0, 0.3)) - 0.5) * rng.uniform(0.75, 1.25) + 0.5 + rng.normal(0, 0.08)
+    cast = 1 + rng.normal(0, 0.07, 3)
+    table = np.clip(curve[:, None] * cast * 255, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, np.ascontiguousarray(table[None])), np.uint8)
+
+
+class Epoch:
+    """The samples of one epoch, drawn by type; what a sample looks like depends on seed, epoch and position alone.
+
+    Item: (3, side, side) uint8 RGB and the class, 0 clean or 1 occluded.
+    """
+
+    def __init__(
+        self, crops: Sequence[Crop], images: Sequence[Image], side: int, size: int, seed: int, epoch: int
+    ) -> None:
+        self._crops, self._images, self._side = crops, images, side
+        self._seed = (seed, epoch)
+        rng = np.random.default_rng([*self._seed, 0])
+        clean = [i for i, crop in enumerate(crops) if not crop.occluded]
+        kinds: dict[str, list[int]] = {}
+        for i, crop in enumerate(crops):
+            if crop.occluded:
+                kinds.setdefault(crop.kind, []).append(i)
+        weights = {kind: len(found) ** 0.5 * WEIGHTS.get(kind, 1.0) for kind, found in kinds.items()}
+        real = (1 - CLEAN_SHARE - SYNTHETIC_SHARE) / sum(weights.values())
+        self._plan = [(i, False) for i in _drawn(clean, round(size * CLEAN_SHARE), rng)]
+        self._plan += [(i, True) for i in _drawn(clean, round(size * SYNTHETIC_SHARE), rng)]
+        for kind, found in kinds.items():
+            self._plan += [(i, False) for i in _drawn(found, round(size * real * weights[kind]), rng)]
+        rng.shuffle(self._plan)
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, position: int) -> tuple[NDArray[np.uint8], int]:
+        index, synthetic = self._plan[position]
+        rng = np.random.default_rng([*self._seed, 1, position])
+        image = resized(self._images[index], self._side)
+        occluded = synthetic or self._crops[index].occluded
+        if synthetic:
+            image, _ = occlude(image, rng)
+        if rng.random() < (DECOYS_ON_OCCLUDED if occluded else DECOYS_ON_CLEAN):
+            image = decoy(image, rng)
+        image = augmented(image, rng)
+        return np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)), int(occluded)
+
+
+def _type_of(file: Path) -> str:
+    return file.stem.split("_", 1)[0]
+
+
+def _drawn(indices: list[int], count: int, rng: Generator) -> list[int]:
+    """Each as often as the others, give or take one."""
+    rounds = [rng.permutation(indices) for _ in range(-(-count // len(indices)))]
+    return [int(i) for i in np.concatenate(rounds)[:count]] if rounds else []

@@ -1,0 +1,123 @@
+"""How good a classifier is on a folder: ``python -m models.occlusion.evaluate --data DIR --json``.
+
+Needs onnxruntime, not torch. Any ONNX file of the same interface is judged with ``--model``: (N, 3, 224, 224) RGB
+normalised as ImageNet's → (N, 2) logits, class 1 occluded.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.occlusion.data import Crop, load, normalised, read_folder
+
+SHIPPED = Path(__file__).parent / "occlusion_resnet18.onnx"
+BATCH = 32
+TIMED = 20
+"""Runs per latency figure, of which the median counts."""
+
+
+class Classifier:
+    """The ONNX file in one session on the CPU."""
+
+    def __init__(self, file: Path = SHIPPED) -> None:
+        self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def logits(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3, 224, 224) → (N, 2)."""
+        outputs: Any = self._session.run(None, {self._input: samples})
+        return np.asarray(outputs[0], np.float32)
+
+    def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(N, 3, 224, 224) → (N,) probability 0-1 of class 1."""
+        logits = self.logits(samples).astype(np.float64)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers[:, 1] / powers.sum(axis=1), np.float64)
+
+
+def evaluate(file: Path, crops: Sequence[Crop]) -> dict[str, Any]:
+    """Figures of a model on crops, with its size and its time per face."""
+    classifier = Classifier(file)
+    probabilities = [
+        classifier.probabilities(normalised(np.stack([load(crop) for crop in crops[start : start + BATCH]])))
+        for start in range(0, len(crops), BATCH)
+    ]
+    return {
+        **figures(crops, np.concatenate(probabilities)),
+        "latency_ms_per_face": {str(batch): _latency(classifier, batch) for batch in (1, BATCH)},
+        "model": {"file": file.name, "bytes": file.stat().st_size},
+    }
+
+
+def figures(crops: Sequence[Crop], probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    """Rates 0-1 at the threshold 0.5; balanced accuracy is the mean of both classes' rates."""
+    called = probabilities > 0.5
+    truth = np.array([crop.occluded for crop in crops])
+    kinds = sorted({crop.kind for crop in crops if crop.occluded})
+    hits = {kind: called[[crop.kind == kind for crop in crops]] for kind in kinds}
+    found, alarms = float(called[truth].mean()), float(called[~truth].mean())
+    return {
+        "faces": {"clean": int((~truth).sum()), "occluded": int(truth.sum())},
+        "accuracy": round(float((called == truth).mean()), 4),
+        "balanced_accuracy": round((found + 1 - alarms) / 2, 4),
+        "true_positive_rate": round(found, 4),
+        "false_alarm_rate": round(alarms, 4),
+        "by_type": {
+            kind: {"faces": len(hit), "true_positive_rate": round(float(hit.mean()), 4)}
+            for kind, hit in hits.items()
+        },
+    }
+
+
+def _latency(classifier: Classifier, batch: int) -> float:
+    """Milliseconds a face, the network alone, on all cores the process may use."""
+    samples = np.zeros((batch, 3, 224, 224), np.float32)
+    classifier.logits(samples)
+    times = []
+    for _ in range(TIMED):
+        start = perf_counter()
+        classifier.logits(samples)
+        times.append(perf_counter() - start)
+    return round(float(np.median(times)) * 1000 / batch, 2)
+
+
+def _printed(found: dict[str, Any]) -> str:
+    lines = [
+        f"{found['faces']['clean']} clean and {found['faces']['occluded']} occluded faces",
+        f"accuracy            {found['accuracy']:.2%}",
+        f"balanced accuracy   {found['balanced_accuracy']:.2%}",
+        f"false alarms        {found['false_alarm_rate']:.2%}",
+    ]
+    lines += [
+        f"found, {kind:<12} {of['true_positive_rate']:.2%} of {of['faces']}"
+        for kind, of in found["by_type"].items()
+    ]
+    lines += [
+        f"batch {batch:<2}            {ms} ms a face" for batch, ms in found["latency_ms_per_face"].items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Accuracy of an occlusion classifier, by type of occlusion.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with clean/* and occluded/<type>_*")
+    parser.add_argument("--model", type=Path, default=SHIPPED, help="ONNX file (default: the one shipped)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    try:
+        crops = read_folder(args.data)
+    except ValueError as error:
+        parser.error(str(error))
+    found = evaluate(args.model, crops)
+    print(json.dumps(found, indent=2) if args.json else _printed(found))
+
+
+if __name__ == "__main__":
+    main()

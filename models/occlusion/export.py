@@ -1,0 +1,141 @@
+"""Writes the trained network as ONNX: ``python -m models.occlusion.export --weights FILE --out FILE``.
+
+The graph is written out by hand, as the network is: no exporter decides what it looks like. Batch normalisation goes
+into the convolutions; weights are stored as 8-bit integers with a scale for each channel (11 MB for 45), and the
+graph begins by multiplying them out, which ONNX Runtime does once, when it loads the file: it computes in float32.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import structlog
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from models.occlusion.data import SIDE
+from models.occlusion.evaluate import Classifier
+from models.occlusion.network import Block, ResNet18
+
+log = structlog.get_logger(__name__)
+
+OPSET, IR_VERSION = 17, 8
+INT8_MOST = 127
+Float = NDArray[np.float32]
+
+
+class Graph:
+    """Nodes and weights, in the order in which they are added.
+
+    Args:
+        quantised: store the convolutions' weights as integers; else all as float32.
+    """
+
+    def __init__(self, quantised: bool) -> None:
+        self._quantised = quantised
+        self._nodes: list[onnx.NodeProto] = []
+        self._weights: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def weights(self, name: str, values: Float) -> str:
+        self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
+        return name
+
+    def conv(self, x: str, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> str:
+        """A convolution that does the work of the normalisation after it."""
+        gain = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+        kernel = _array(conv.weight) * gain[:, None, None, None]
+        bias = _array(norm.bias) - _array(norm.running_mean) * gain
+        pad, stride = int(conv.padding[0]), int(conv.stride[0])
+        return self.node(
+            "Conv", [x, self._kernel(f"{name}.kernel", kernel), self.weights(f"{name}.bias", bias)], name,
+            pads=[pad] * 4, strides=[stride] * 2,
+        )  # fmt: skip
+
+    def model(self, output: str) -> onnx.ModelProto:
+        pictures = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])
+        logits = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", 2])
+        graph = helper.make_graph(self._nodes, "occlusion", [pictures], [logits], self._weights)
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="faces"
+        )
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _kernel(self, name: str, kernel: Float) -> str:
+        if not self._quantised:
+            return self.weights(name, kernel)
+        scale = np.maximum(np.abs(kernel).max(axis=(1, 2, 3), keepdims=True), 1e-12) / INT8_MOST
+        whole = np.rint(kernel / scale).astype(np.int8)
+        self._weights.append(numpy_helper.from_array(whole, f"{name}.int8"))
+        wide = self.node("Cast", [f"{name}.int8"], f"{name}.wide", to=TensorProto.FLOAT)
+        return self.node("Mul", [wide, self.weights(f"{name}.scale", scale)], name)
+
+
+def exported(network: ResNet18, quantised: bool) -> onnx.ModelProto:
+    """(N, 3, 224, 224) float32 → (N, 2) logits."""
+    graph, stem, head = Graph(quantised), network.stem, network.head
+    x = graph.node("Relu", [graph.conv("input", "stem", stem[0], stem[1])], "stem.relu")
+    x = graph.node("MaxPool", [x], "stem.pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    for number, block in enumerate(network.stages):
+        x = _block(graph, x, f"block{number}", block)
+    x = graph.node("Flatten", [graph.node("GlobalAveragePool", [x], "pool")], "features")
+    linear = head[-1]
+    weights = (
+        graph.weights("head.weight", _array(linear.weight)),
+        graph.weights("head.bias", _array(linear.bias)),
+    )
+    return graph.model(graph.node("Gemm", [x, *weights], "logits", transB=1))
+
+
+def _block(graph: Graph, x: str, name: str, block: Block) -> str:
+    inner = graph.node("Relu", [graph.conv(x, f"{name}.conv1", block.conv1, block.bn1)], f"{name}.relu1")
+    inner = graph.conv(inner, f"{name}.conv2", block.conv2, block.bn2)
+    shortcut = block.shortcut
+    past = (
+        x
+        if isinstance(shortcut, nn.Identity)
+        else graph.conv(x, f"{name}.shortcut", shortcut[0], shortcut[1])
+    )
+    return graph.node("Relu", [graph.node("Add", [inner, past], f"{name}.sum")], f"{name}.relu2")
+
+
+def difference(network: ResNet18, file: Path, batch: int = 8) -> float:
+    """Largest difference of a probability between the network and its export, on random pictures."""
+    pictures = torch.randn(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wanted = network.eval()(pictures).softmax(dim=1)[:, 1].numpy()
+    return float(np.abs(Classifier(file).probabilities(pictures.numpy()) - wanted).max())
+
+
+def _array(values: Any) -> Float:
+    return np.asarray(values.detach().cpu().numpy(), np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Export the occlusion classifier to ONNX.")
+    parser.add_argument("--weights", type=Path, required=True, help="weights.pt as the training writes it")
+    parser.add_argument("--out", type=Path, required=True, help="the ONNX file")
+    parser.add_argument("--float32", action="store_true", help="store the weights as they are")
+    args = parser.parse_args()
+    network = ResNet18()
+    network.load_state_dict(torch.load(args.weights, map_location="cpu", weights_only=True))
+    onnx.save(exported(network.eval(), not args.float32), args.out)
+    log.info(
+        "exported",
+        file=str(args.out),
+        bytes=args.out.stat().st_size,
+        difference=difference(network, args.out),
+    )
+
+
+if __name__ == "__main__":
+    main()
