@@ -6,6 +6,7 @@ group can be merged at once.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from scipy import sparse
 SAME_FRAME_MARGIN = 0.15
 """Cosine by which groups that meet in a frame must be more similar than others to be one person. Not absolute:
 in a mirror or a split screen the two are far more alike than that."""
+
+SAME_FRAME_WEAK = 1.5
+"""The same for two faces of no certainty at all, in addition: in the dark all look alike, without any mirror."""
 
 WEAK_DISCOUNT = 0.25
 """What the cosine of two faces of no certainty at all is lowered by."""
@@ -61,6 +65,12 @@ class Groups:
             highest(labels[links.row], labels[links.col], links.data, pick.shape[0]),
         )
 
+    @property
+    def weakness(self) -> NDArray[np.float32]:
+        """(k,) mean of the members'."""
+        mean: NDArray[np.float32] = self.sums[:, -1] / self.weights
+        return mean
+
     def averages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(rows, k) mean cosine of the members of these groups and of all, less the discount."""
         means = self.sums / self.weights[:, None]
@@ -79,6 +89,11 @@ def highest(
     best = np.full(len(places), -np.inf, np.float32)
     np.maximum.at(best, inverse, values[off])
     return sparse.csr_array((best, (places // size, places % size)), shape=(size, size))
+
+
+def same_frame_margin(one: Any, other: Any) -> NDArray[np.float32]:
+    """By how much more than others two groups of this mean weakness must be similar when they meet in a frame."""
+    return np.asarray(SAME_FRAME_MARGIN + SAME_FRAME_WEAK * one * other, np.float32)
 
 
 def agglomerate(faces: Groups, cut: float) -> NDArray[np.int64]:
@@ -114,14 +129,15 @@ def _best_first(groups: Groups, cut: float) -> NDArray[np.int64]:
     stored = groups.links.tocoo()
     links[stored.row, stored.col] = stored.data
     together = (groups.frames @ groups.frames.T).toarray() > 0
-    weights = groups.weights.copy()
+    weights, weakness = groups.weights.copy(), groups.weakness
     labels = everyone.copy()
     barred = np.zeros(len(groups), np.float32)
     partner, current = everyone.copy(), np.zeros(len(groups), bool)
     bound = np.full(len(groups), np.inf, np.float32)
     while bound[best := int(bound.argmax())] >= cut:
         if not current[best]:
-            similar = np.maximum(average[best], links[best]) - SAME_FRAME_MARGIN * together[best] + barred
+            margin = same_frame_margin(weakness[best], weakness) * together[best]
+            similar = np.maximum(average[best], links[best]) - margin + barred
             similar[best] = -np.inf
             partner[best] = similar.argmax()
             bound[best] = similar[partner[best]]
@@ -132,6 +148,7 @@ def _best_first(groups: Groups, cut: float) -> NDArray[np.int64]:
         average[a] = average[:, a] = mixed
         links[a] = links[:, a] = np.maximum(links[a], links[b])
         together[a] = together[:, a] = together[a] | together[b]
+        weakness[a] = (weights[a] * weakness[a] + weights[b] * weakness[b]) / (weights[a] + weights[b])
         weights[a] += weights[b]
         labels[labels == b] = a
         current[a] = current[(partner == a) | (partner == b)] = False
@@ -194,14 +211,16 @@ def _most_similar(groups: Groups, rows: NDArray[np.int64]) -> tuple[NDArray[np.i
     """For each of the rows the group that is most similar to it, and how similar it is."""
     found = np.empty(len(rows), np.int64)
     likeness = np.empty(len(rows), np.float32)
-    height = max(1, BLOCK_VALUES // len(groups))
+    height, weakness = max(1, BLOCK_VALUES // len(groups)), groups.weakness
     for start in range(0, len(rows), height):
         block = rows[start : start + height]
         similar = groups.averages(block)
         links = groups.links[block].tocoo()
         similar[links.row, links.col] = np.maximum(similar[links.row, links.col], links.data)
         together = (groups.frames[block] @ groups.frames.T).tocoo()
-        similar[together.row, together.col] -= SAME_FRAME_MARGIN
+        similar[together.row, together.col] -= same_frame_margin(
+            weakness[block[together.row]], weakness[together.col]
+        )
         similar[np.arange(len(block)), block] = -np.inf
         found[start : start + height] = best = similar.argmax(axis=1)
         likeness[start : start + height] = similar[np.arange(len(block)), best]

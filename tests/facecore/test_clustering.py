@@ -240,3 +240,14 @@ def test_four_men_in_twenty_four_faces(analyzer: Analyzer, shared_data: Path) ->
     found = columns(analyzer.analyze([as_frame(picture)]))
     assert sorted(np.bincount(people(found)), reverse=True)[:4] == [6, 6, 6, 6]
     assert len(found) - 24 == len(set(people(found))) - 4
+
+
+def test_faces_in_the_dark_are_not_one_person_in_a_frame_for_looking_alike() -> None:
+    """A singer in the light in many frames, and an audience of three in the dark in some of them."""
+    embeddings = with_cosines([], [0.05], [0.05, 0.8], [0.05, 0.8, 0.8])
+    who = np.array([0, 0, 0, 0, 0, 0, 1, 2, 3])
+    frames = np.array([0, 1, 2, 3, 4, 5, 8, 8, 8])
+    lengths = np.where(who == 0, 3.5, 1.4)[:, None]
+    assert people(detections(embeddings[who] * lengths, frames, who * 300.0)) == [0] * 6 + [1, 2, 3]
+    lit = np.full((9, 1), 3.5)
+    assert len(set(people(detections(embeddings[who] * lit, frames, who * 300.0)))) == 2, "as in a mirror"
