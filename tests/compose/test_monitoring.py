@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 from api import metrics
 from consumers.runtime.metrics import Metrics
 from schemas.job_metrics import JobMetrics
+from schemas.names import Names
+from schemas.settings import Settings
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 ALERTS = COMPOSE / "prometheus" / "alerts.yml"
@@ -62,3 +64,21 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
         [promtool, *arguments], cwd=ALERTS.parent, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_deployments_run_what_the_procfile_runs() -> None:
+    """Process types and streams named in the manifests are the ones that there are."""
+    procfile = (COMPOSE.parent / "Procfile").read_text()
+    manifests = (COMPOSE / "kubernetes" / "faces.yml").read_text()
+    commands = re.findall(r"command: \[python, -m, (.+)\]", manifests)
+    assert [f"python -m {command.replace(',', '')}" for command in commands] == re.findall(
+        r": (.+)", procfile
+    )
+    keda = (COMPOSE / "kubernetes" / "keda.yml").read_text()
+    scaled = dict(re.findall(r'name: faces-(\w+) }\n  minReplicaCount(?:.|\n)+?stream: "(.+?)"', keda))
+    assert scaled == {
+        "frames": "faces:requests",
+        **{g: s for s, g in Names().groups.items() if g != "frames"},
+    }
+    variables = set(re.findall(r"^  ([A-Z_]+):", manifests, re.MULTILINE))
+    assert variables <= {field.encode_name for field in msgspec.structs.fields(Settings)}
