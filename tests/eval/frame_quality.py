@@ -1,0 +1,75 @@
+"""What encoding frames between the stages costs: `python -m tests.eval.frame_quality VIDEO…`.
+
+Every frame of a 0.5 s grid is analysed as it was decoded, and again after it was encoded with each quality of
+FACES_FRAME_QUALITY. Prints JSON: bytes a frame, the cosine similarity of the same face's embeddings, and how many
+faces were found in one of the two only.
+"""
+
+import argparse
+import os
+import sys
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.video import Interval, open_source
+from facecore.video.images import decode, encode
+from schemas.observations import FrameFaces
+from tests.bench.gpu import MAX_PIXELS, overlap
+
+QUALITIES = (60, 75, 85, 90, 95, 100)
+SAME_FACE = 0.7
+
+
+def cosines(one: FrameFaces, other: FrameFaces) -> list[float]:
+    found = []
+    for a in one.faces:
+        for b in other.faces:
+            if overlap(a, b) >= SAME_FACE:
+                v, w = (np.frombuffer(face.embedding, "<f4").astype(np.float64) for face in (a, b))
+                found.append(float(v @ w / np.linalg.norm(v) / np.linalg.norm(w)))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--frames", type=int, default=40, help="most frames of each video")
+    told = parser.parse_args()
+    models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+    analyzer = Analyzer.load("open", models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    images = []
+    for video in told.videos:
+        with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:
+            images += [sample.image for sample in islice(samples, told.frames)]
+    frames = [FrameInput(i, 0.0, image, None, False) for i, image in enumerate(images)]
+    whole = [analyzer.analyze([frame])[0] for frame in frames]
+    rows = []
+    for quality in QUALITIES:
+        coded = [encode(image, quality) for image in images]
+        again = [
+            analyzer.analyze([frame._replace(image=decode(picture))])[0]
+            for frame, picture in zip(frames, coded, strict=True)
+        ]
+        alike = np.array([c for a, b in zip(whole, again, strict=True) for c in cosines(a, b)])
+        rows.append(
+            {
+                "quality": quality,
+                "kilobytes_a_frame": round(float(np.mean([len(picture) for picture in coded])) / 1000, 1),
+                "faces": len(alike),
+                "cosine": {f"p{p}": round(float(np.percentile(alike, p)), 4) for p in (0, 5, 50)},
+                "found_in_one_only": sum(len(f.faces) for f in (*whole, *again)) - 2 * len(alike),
+            }
+        )
+    print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
