@@ -20,7 +20,8 @@ from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
 from consumers.sources.http import Unreachable, Web
 from consumers.sources.safety import resolve
-from facecore.video import Interval, Plan, Scenes, SourceError, open_source
+from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source
+from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings, SettingsError
@@ -125,12 +126,15 @@ class Acquisition:
             raise SourceError(
                 f"{request.video_path} can only be had from the Frame Server, which is not configured."
             )
-        pixels = self._settings.max_pixels
-        opened = await self._run(
-            lambda path: open_source(path, plan, start_index=first, max_pixels=pixels), content.path
-        )
+        opened = await self._run(self._opened, content.path, plan, request.parameters, first)
         held.push_async_callback(self._run, opened.close)
         return Local(opened, self._pool, self._settings.frame_quality)
+
+    def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
+        pixels = self._settings.max_pixels
+        if parameters.sampling == "keyframes":
+            plan = nearest_keyframes(path, plan, max_pixels=pixels)
+        return open_source(path, plan, start_index=first, max_pixels=pixels)
 
     async def _asks_server(self, content: Content, method: str | None) -> bool:
         """FRAME_SOURCE=auto asks a Frame Server that is there and well."""
