@@ -25,6 +25,7 @@ from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.worker import Worker
+from consumers.segments import SegmentsStage
 from consumers.service import Service
 from facecore.sessions import DeviceUnavailable
 from models.fetch import ModelsUnavailable
@@ -37,7 +38,10 @@ from schemas.settings import Settings, SettingsError
 log = structlog.get_logger(__name__)
 
 STAGES: dict[str, Callable[[Service], Sequence[Stage]]] = {
-    "frames": lambda service: [FramesStage(service, priority) for priority in get_args(Priority)],
+    "frames": lambda service: [
+        *(FramesStage(service, priority) for priority in get_args(Priority)),
+        SegmentsStage(service),
+    ],
     "analyze": lambda service: [AnalyzeStage(service)],
     "enhance": lambda service: [EnhanceStage(service)],
     "finalize": lambda service: [FinalizeStage(service)],

@@ -40,7 +40,7 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 _FIELDS = (
     "request", "status", "created", "created_at", "started", "alias", "withdrawn", "expected", "sampled",
-    "units", "error", "summary",
+    "units", "parts", "error", "summary",
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ class JobReader:
             stage=stage,
             progress=progress,
             done=done,
-            sampled=int(fields["units"] or fields["sampled"] or 0),
+            sampled=await self._sampled(alias or job_id, fields),
             expected=expected,
             error=fields["error"].decode() if fields["error"] else None,
             summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
@@ -98,6 +98,13 @@ class JobReader:
         """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
         key = self._names.job(state.alias or state.job_id).result
         return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
+
+    async def _sampled(self, job_id: str, fields: dict[str, bytes | None]) -> int:
+        if fields["units"] or not fields["parts"]:
+            return int(fields["units"] or fields["sampled"] or 0)
+        counters = [f"sampled:{part}" for part in range(int(fields["parts"]))]
+        counts = await self._redis.hmget(self._names.job(job_id).metadata, counters)
+        return sum(int(count or 0) for count in cast("list[bytes | None]", counts))
 
     async def _fields(self, job_id: str) -> dict[str, bytes | None]:
         values = await self._redis.hmget(self._names.job(job_id).metadata, list(_FIELDS))

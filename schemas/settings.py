@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
+    segment_seconds: Seconds = field(default=300.0, name="FACES_SEGMENT_SECONDS")
     frame_ttl: Positive = field(default=7200, name="FACES_FRAME_TTL")
 
     # Flow
