@@ -69,17 +69,17 @@ class Completion:
     Attributes:
         unit: its outcome is recorded, unless it has one: then the message has no effect.
         units: "so many units there are", which is now known: of all the work, or of a part of it.
-        part, parts: the part whose units are told, once; the units of all ``parts`` add up when each has been told.
         publish: messages that follow from this one.
+        part, parts: the part whose units are told, once; the units of all ``parts`` add up when each has been told.
     """
 
     fan_in: FanIn | None = None
     unit: str | None = None
     outcome: bytes = b""
     units: int | None = None
+    publish: tuple[Outgoing, ...] = ()
     part: int | None = None
     parts: int = 0
-    publish: tuple[Outgoing, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fan_in is None and (self.unit is not None or self.units is not None):

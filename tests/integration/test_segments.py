@@ -27,7 +27,7 @@ def one_worker(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def three_workers(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Three processes that sample, each one part at a time."""
-    environment = {**IN_PARTS, "FACES_JOBS_PER_WORKER": "1", "FACES_BATCH": "2"}
+    environment = {**IN_PARTS, "FACES_JOBS_PER_WORKER": "1", "FACES_JOB_WINDOW": "12"}
     folder = tmp_path_factory.mktemp("three")
     yield from run_service(models_path, folder, "--scale", "frames=3", environment=environment)
 
@@ -72,6 +72,8 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
     eventually(lambda: three_workers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
     for pid in pids_of("consumers frames", three_workers):
         os.kill(pid, signal.SIGKILL)
+    with Redis.from_url(three_workers.redis_url) as redis:
+        assert not redis.hexists(f"faces:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
     assert three_workers.ended(job_id)["status"] == "completed"
     assert without_times(three_workers.result(job_id)) == without_times(calm)
     assert len(parts_of(three_workers, job_id)) == PARTS
