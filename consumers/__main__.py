@@ -28,6 +28,7 @@ from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
+from consumers.segments import SegmentsStage
 from consumers.service import Service
 from facecore.sessions import DeviceUnavailable
 from models.fetch import ModelsUnavailable
@@ -42,7 +43,10 @@ from schemas.settings import Settings, SettingsError
 log = structlog.get_logger(__name__)
 
 STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
-    "frames": lambda service, _: [FramesStage(service, priority) for priority in get_args(Priority)],
+    "frames": lambda service, _: [
+        *(FramesStage(service, priority) for priority in get_args(Priority)),
+        SegmentsStage(service),
+    ],
     "analyze": lambda service, models: [AnalyzeStage(service, models)],
     "enhance": lambda service, _: [EnhanceStage(service)],
     "finalize": lambda service, _: [FinalizeStage(service)],

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import aiohttp
+import msgspec
 import structlog
 
 from consumers.runtime.stage import Retry
@@ -20,7 +21,9 @@ from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
 from consumers.sources.http import Unreachable, Web
 from consumers.sources.safety import resolve
-from facecore.video import Interval, Plan, Scenes, SourceError, open_source
+from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, open_source
+from facecore.video.container import picture_kind
+from facecore.video.keyframes import Segment, keyframe_times, nearest_keyframes, segments
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings, SettingsError
@@ -30,6 +33,10 @@ T = TypeVar("T")
 
 MAX_GRID_BYTES = 64 << 20
 SMALL_FILE_SECONDS = 60.0
+MAX_PARTS = 1000
+"""Of one film; the parts of a longer one are longer."""
+SAME_TIME = 0.01
+"""Seconds by which hosts may differ about a file's time: not all file systems keep all digits."""
 
 
 class Content(NamedTuple):
@@ -44,6 +51,20 @@ class Content(NamedTuple):
     name: str
     version: float | str
     path: Path | None
+
+
+class Division(msgspec.Struct, frozen=True):
+    """A film in parts, as the record of its job keeps it.
+
+    Attributes:
+        starts: number of the first sample of each part; a part ends where the next one starts.
+        window: frames of the job that may be under way.
+        moments: seconds of every sample where the parameters alone do not tell them.
+    """
+
+    starts: tuple[int, ...]
+    window: int
+    moments: tuple[float, ...] | None = None
 
 
 class Acquisition:
@@ -125,12 +146,61 @@ class Acquisition:
             raise SourceError(
                 f"{request.video_path} can only be had from the Frame Server, which is not configured."
             )
+        opened = await self._run(self._opened, content.path, plan, request.parameters, first)
+        held.push_async_callback(self._run, opened.close)
+        return Local(opened, self._pool, self._settings.frame_quality)
+
+    async def division(self, content: Content, frames: Frames, window: int) -> Division | None:
+        """The parts in which a film is to be sampled; None: in one, since it is short, only this host has it, or
+        its keyframes are too far apart.
+
+        Args:
+            frames: as `frames` has opened them.
+        """
+        opened = frames.source if isinstance(frames, Local) else None
+        if not isinstance(opened, Samples) or content.path is None or _is_address(content.name):
+            return None
+        length = self._settings.segment_seconds
+        if opened.info.duration is None or opened.info.duration <= length:
+            return None
+        length = max(length, opened.info.duration / MAX_PARTS)
+        parts = await self._run(_parts, content.path, opened, length, self._settings.max_pixels)
+        if len(parts) == 1:
+            return None
+        moments = opened.plan.seconds if isinstance(opened.plan, Timestamps) else None
+        return Division(tuple(part.first for part in parts), window, moments)
+
+    async def part(
+        self,
+        request: AnalyzeRequest,
+        version: float,
+        division: Division,
+        number: int,
+        first: int,
+        held: AsyncExitStack,
+    ) -> Frames:
+        """The frames of a part from number ``first`` of the film on; raises SourceError as `content` does.
+
+        Args:
+            version: the film's, when it was divided.
+        """
+        path = await self._run(resolve, request.video_path, self._settings.roots)
+        if abs(path.stat().st_mtime - version) > SAME_TIME:
+            raise SourceError(f"{request.video_path} was changed while it was being analysed.")
+        plan = plan_of(request.parameters) if division.moments is None else Timestamps(division.moments)
+        end = division.starts[number + 1] if number + 1 < len(division.starts) else None
         pixels = self._settings.max_pixels
         opened = await self._run(
-            lambda path: open_source(path, plan, start_index=first, max_pixels=pixels), content.path
+            lambda: open_source(path, plan, start_index=first, end_index=end, max_pixels=pixels)
         )
         held.push_async_callback(self._run, opened.close)
         return Local(opened, self._pool, self._settings.frame_quality)
+
+    def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
+        pixels = self._settings.max_pixels
+        if parameters.sampling == "keyframes":
+            plan = nearest_keyframes(path, plan, max_pixels=pixels)
+        return open_source(path, plan, start_index=first, max_pixels=pixels)
 
     async def _asks_server(self, content: Content, method: str | None) -> bool:
         """FRAME_SOURCE=auto asks a Frame Server that is there and well."""
@@ -177,6 +247,12 @@ class Acquisition:
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+
+
+def _parts(path: Path, opened: Samples, length: float, max_pixels: int) -> list[Segment]:
+    if picture_kind(path) is not None:
+        return [Segment(0, None)]
+    return segments(opened.plan, opened.info, keyframe_times(path, max_pixels=max_pixels), length=length)
 
 
 def plan_of(parameters: Parameters) -> Plan:

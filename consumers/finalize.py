@@ -200,7 +200,12 @@ def _enhancement(job: Job, people: People) -> EnhancementReport | None:
 
 
 def _warnings(job: Job) -> list[str]:
-    warnings: list[str] = msgspec.json.decode(job.record.get("warnings", "[]"), type=list[str])
+    """Those of the parts of a long film in the order of the parts; what several say is said once."""
+    told = [job.record.get("warnings", "[]")]
+    told += [job.record.get(f"warnings:{part}", "[]") for part in range(int(job.record.get("parts", 0)))]
+    warnings = list(
+        dict.fromkeys(text for texts in told for text in msgspec.json.decode(texts, type=list[str]))
+    )
     provenance = job.frames[0].provenance
     if provenance.occlusion is None:
         warnings.append("No occlusion model is installed: occlusion counts as 1.0 in every quality score.")

@@ -1,6 +1,5 @@
 """The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -9,25 +8,23 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from consumers.acquisition import Acquisition, Content
-from consumers.runtime.stage import Completion, Delivery, Outgoing
+from consumers.acquisition import Acquisition, Content, Division
+from consumers.publishing import Counter, Publisher, wanted_enhancement
+from consumers.runtime.stage import Completion, Delivery
+from consumers.segments import at_once, messages
 from consumers.service import Service
-from consumers.sources.frame_store import FrameStore
-from consumers.sources.frames import Frame
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
-from schemas.messages import FileFrame, FinalizeTask, FrameTask, StoredFrame, open_request
+from schemas.messages import FinalizeTask, open_request
 from schemas.names import Priority
-from schemas.requests import AnalyzeRequest, Enhancement, Parameters, RequestError, to_request
+from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 SHARE: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
 """By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
-PAUSE = 0.05
-"""Seconds between looks at a job whose window is full; grows to ten times as much."""
 
 
 class FramesStage:
@@ -48,7 +45,7 @@ class FramesStage:
         self.name = "frames" if priority == "normal" else f"frames:{priority}"
         self._service = service
         self._priority: Priority = priority
-        self._store = FrameStore(service.redis, service.names, ttl=settings.frame_ttl)
+        self._publisher = Publisher(service)
         self._pool = ThreadPoolExecutor(at_once, "decode")
         self._acquisition = Acquisition(settings, self._pool)
         self._window = max(1, round(settings.job_window * share))
@@ -57,7 +54,7 @@ class FramesStage:
         self.concurrency = at_once
         self.max_run = settings.job_deadline
         self.max_attempts = settings.max_attempts
-        self.downstream: Sequence[tuple[str, int]] = ()  # each job looks at the stream itself, see _has_room
+        self.downstream: Sequence[tuple[str, int]] = ()  # each job looks at the stream itself, see Publisher
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
         return open_request(entry_id, fields)
@@ -111,34 +108,38 @@ class FramesStage:
             content = await self._acquisition.content(request, held)
             if await self._answered(job_id, request, content):
                 return Completion()
-            told = await service.redis.hmget(record, ["sampled", "method"])  # an earlier attempt got this far
-            sampled, method = cast("list[bytes | None]", told)
+            fields = ["sampled", "method", "parts"]  # an earlier attempt got this far
+            sampled, method, parts = cast("list[bytes | None]", await service.redis.hmget(record, fields))
+            if parts:
+                return Completion()
             first = int(sampled or 0)
             frames = await self._acquisition.frames(
                 job_id, request, content, first, method.decode() if method else None, held
             )
-            self._check_number(request, frames.expected)
+            self._publisher.check_number(request, frames.expected)
             await service.jobs.note(
                 job_id, method=frames.method, expected=frames.expected, version=content.version
             )
-            number = first
-            while chunk := await frames.chunk():
-                if not await self._has_room(job_id, number):
-                    return Completion()  # the job was cancelled, or has ended in another way
-                number = await self._publish(delivery, request, chunk)
-                self._check_number(request, number)
+            division = None if first else await self._acquisition.division(content, frames, self._window)
+            if division is not None:
+                return await self._divide(delivery, division)
+            counter = Counter("sampled", ("sampled",), 0, self._window)
+            number = await self._publisher.publish(delivery, request, frames, counter, first)
+            if number is None:
+                return Completion()
             if warnings := [*frames.warnings, *_warnings(request.parameters)]:
                 await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
         log.info("sampled", frames=number, method=frames.method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
 
-    def _check_number(self, request: AnalyzeRequest, samples: int) -> None:
-        limit = self._service.settings.max_frames
-        if samples > limit:
-            raise SourceError(
-                f"{request.video_path} gives {samples} frames at this sampling; at most {limit} are allowed"
-                " (FACES_MAX_FRAMES)."
-            )
+    async def _divide(self, delivery: Delivery[dict[str, Any]], division: Division) -> Completion:
+        """Hands a long film out in parts; that it was done is noted in the same step."""
+        names, envelope, parts = self._service.names, delivery.envelope, len(division.starts)
+        fields: dict[str, str | int] = {"parts": parts, "segments": msgspec.json.encode(division).decode()}
+        begin = messages(names, envelope.job, envelope.traceparent, range(at_once(division)))
+        await delivery.publish(begin, names.job(envelope.job).metadata, fields)
+        log.info("divided", parts=parts)
+        return Completion()
 
     async def _answered(self, job_id: str, request: AnalyzeRequest, content: Content) -> bool:
         """Whether another job, finished or running, answers for this one."""
@@ -151,68 +152,6 @@ class FramesStage:
             log.info("answered by another job")
         return answered
 
-    async def _has_room(self, job_id: str, sampled: int) -> bool:
-        """Waits until few enough frames of this job, and of all jobs, are under way; False: the job has ended."""
-        service, keys, pause = self._service, self._service.names.job(job_id), PAUSE
-        while True:
-            async with service.redis.pipeline(transaction=False) as pipe:
-                pipe.hexists(keys.metadata, "ended")
-                pipe.exists(keys.metadata)
-                pipe.hlen(keys.outcomes)
-                pipe.xlen(service.names.frames)
-                ended, known, done, waiting = await pipe.execute()
-            if ended or not known:
-                return False
-            if sampled - done < self._window and waiting < service.settings.frames_high_water:
-                return True
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, PAUSE * 10)
-
-    async def _publish(
-        self,
-        delivery: Delivery[dict[str, Any]],
-        request: AnalyzeRequest,
-        chunk: Sequence[Frame],
-    ) -> int:
-        """Stores and publishes some frames; returns how many of the job there are now."""
-        envelope, names = delivery.envelope, self._service.names
-        messages = []
-        for frame in chunk:
-            where: StoredFrame | FileFrame = (
-                await self._store.put(envelope.job, str(frame.index), frame.picture)
-                if isinstance(frame.picture, bytes)
-                else frame.picture
-            )
-            task = FrameTask(
-                index=frame.index,
-                timestamp=frame.timestamp,
-                frame=where,
-                source=request.video_path,
-                min_confidence=request.parameters.min_confidence
-                if request.parameters.min_confidence is not None
-                else self._service.settings.min_confidence,
-                demographics=request.parameters.detect_demographics,
-                enhancement=_enhancement(request.parameters, self._service.settings),
-            )
-            messages.append(
-                Outgoing(
-                    names.frames,
-                    seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent),
-                )
-            )
-        sampled = chunk[-1].index + 1
-        await delivery.publish(messages, names.job(envelope.job).metadata, {"sampled": sampled})
-        return sampled
-
-
-def _enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
-    """What the analyze stage needs to know of the enhancement; None when none is wanted."""
-    wanted = parameters.enhancement
-    if not wanted.enabled or parameters.use_sprites:
-        return None
-    trigger = settings.quality_trigger if wanted.quality_trigger is None else wanted.quality_trigger
-    return msgspec.structs.replace(wanted, quality_trigger=trigger)
-
 
 def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
     """What the result depends on beside the source: the parameters as they will be used, and the models."""
@@ -222,7 +161,7 @@ def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
         identity["min_confidence"] = settings.min_confidence
     if parameters.min_quality is None:
         identity["min_quality"] = settings.min_quality
-    identity["enhancement"] = msgspec.to_builtins(_enhancement(parameters, settings))
+    identity["enhancement"] = msgspec.to_builtins(wanted_enhancement(parameters, settings))
     identity["model"] = settings.pack
     return identity
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.envelope import Envelope
-from schemas.messages import ENHANCE, FINALIZE, FRAMES
+from schemas.messages import ENHANCE, FINALIZE, FRAMES, SEGMENTS
 from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
 from schemas.results import Health, JobList, JobResult, JobStatus, Problem, Submitted
 from schemas.selection import EMBEDDINGS, FIELDS
@@ -123,6 +123,7 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             name: ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest})
             for name in ("requests:high", "requests", "requests:low")
         },
+        "segments": ("frames", "Parts of long films to sample", SEGMENTS),
         "frames": ("analyze", "Frames to find the faces of; best shots to tell the emotion of", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
         "finalize": ("finalize", "Jobs whose frames are complete", FINALIZE),

@@ -45,7 +45,7 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 _FIELDS = (
     "request", "status", "created", "created_at", "started", "alias", "withdrawn", "expected", "sampled",
-    "units", "error", "summary",
+    "units", "parts", "error", "summary",
 )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ class JobReader:
             stage=stage,
             progress=progress,
             done=done,
-            sampled=int(fields["units"] or fields["sampled"] or 0),
+            sampled=await self._sampled(alias or job_id, fields),
             expected=expected,
             error=fields["error"].decode() if fields["error"] else None,
             summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
@@ -114,6 +114,13 @@ class JobReader:
             pictures = cast("list[bytes | None]", stored)
             found |= {face: picture for face, picture in zip(asked, pictures, strict=True) if picture}
         return found
+
+    async def _sampled(self, job_id: str, fields: dict[str, bytes | None]) -> int:
+        if fields["units"] or not fields["parts"]:
+            return int(fields["units"] or fields["sampled"] or 0)
+        counters = [f"sampled:{part}" for part in range(int(fields["parts"]))]
+        counts = await self._redis.hmget(self._keys(job_id).metadata, counters)
+        return sum(int(count or 0) for count in cast("list[bytes | None]", counts))
 
     async def _fields(self, job_id: str) -> dict[str, bytes | None]:
         values = await self._redis.hmget(self._keys(job_id).metadata, list(_FIELDS))

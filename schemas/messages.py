@@ -22,6 +22,16 @@ class FileFrame(msgspec.Struct, frozen=True, tag="file"):
     path: str
 
 
+class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Sample one part of a long film. Type ``segment``, stream ``faces:segments``.
+
+    Attributes:
+        number: of the part, from 0; the job's record says which samples it has.
+    """
+
+    number: int
+
+
 class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Find the faces of one frame. Type ``frame``, stream ``faces:frames``.
 
@@ -76,6 +86,7 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
+SEGMENTS: Mapping[str, type[Any]] = {"segment": SegmentTask}
 FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTask}
 ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
 FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask}

@@ -39,12 +39,14 @@ class Names:
         "keys",
         "prefix",
         "requests",
+        "segments",
         "workers",
     )
 
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
         self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
+        self.segments = f"{prefix}:segments"  # group "frames"
         self.frames = f"{prefix}:frames"  # group "analyze"
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
@@ -63,7 +65,12 @@ class Names:
     def groups(self) -> dict[str, str]:
         """Every stream that a consumer group reads, and that group."""
         requests = {self.requests_of(priority): "frames" for priority in get_args(Priority)}
-        return requests | {self.frames: "analyze", self.enhance: "enhance", self.finalize: "finalize"}
+        return requests | {
+            self.segments: "frames",
+            self.frames: "analyze",
+            self.enhance: "enhance",
+            self.finalize: "finalize",
+        }
 
     def job(self, job_id: str) -> JobKeys:
         base = f"{self.prefix}:job:{job_id}"

@@ -11,9 +11,14 @@ from schemas.names import Priority
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
+SamplingMode = Literal["interval", "keyframes"]
 Text = Annotated[str, Meta(max_length=4096)]
 
-CHOICES = {"priority": Priority, "parameters.enhancement.model": EnhancementModel}
+CHOICES = {
+    "priority": Priority,
+    "parameters.sampling": SamplingMode,
+    "parameters.enhancement.model": EnhancementModel,
+}
 # The spec's spelling <- vision-api's spelling of the same value.
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
@@ -72,6 +77,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     min_quality: Fraction | None = None  # None: FACES_MIN_QUALITY, 0.0 by default
     max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     sampling_interval: Annotated[float, Meta(ge=0.5)] = 2.0
+    sampling: SamplingMode = (
+        "interval"  # keyframes: each moment moved to the nearest one within half an interval
+    )
     enable_deduplication: bool = True
     embedding_similarity_threshold: Fraction = 0.6
     detect_demographics: bool = True

@@ -60,12 +60,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
+    segment_seconds: Seconds = field(default=300.0, name="FACES_SEGMENT_SECONDS")
     frame_ttl: Positive = field(default=7200, name="FACES_FRAME_TTL")
 
     # Flow
     max_queued_jobs: Positive = field(default=1000, name="FACES_MAX_QUEUED_JOBS")
     frames_high_water: Positive = field(default=512, name="FACES_FRAMES_HIGH_WATER")
     job_window: Positive = field(default=64, name="FACES_JOB_WINDOW")
+    job_window_bytes: Positive = field(default=64 << 20, name="FACES_JOB_WINDOW_BYTES")
     jobs_per_worker: Positive = field(default=4, name="FACES_JOBS_PER_WORKER")
     job_deadline: Seconds = field(default=6 * 3600.0, name="FACES_JOB_DEADLINE")
     lease: Seconds = field(default=30.0, name="FACES_LEASE")

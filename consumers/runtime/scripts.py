@@ -102,6 +102,8 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
         completion.outcome,
         "" if completion.units is None else completion.units,
         0 if letter is None else 1,
+        "" if completion.part is None else completion.part,
+        completion.parts,
     ]
     for message in completion.publish if letter is None else (letter, *completion.publish):
         keys.append(message.stream)

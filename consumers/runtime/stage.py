@@ -68,8 +68,9 @@ class Completion:
 
     Attributes:
         unit: its outcome is recorded, unless it has one: then the message has no effect.
-        units: "so many units there are", which is now known.
+        units: "so many units there are", which is now known: of all the work, or of a part of it.
         publish: messages that follow from this one.
+        part, parts: the part whose units are told, once; the units of all ``parts`` add up when each has been told.
     """
 
     fan_in: FanIn | None = None
@@ -77,10 +78,14 @@ class Completion:
     outcome: bytes = b""
     units: int | None = None
     publish: tuple[Outgoing, ...] = ()
+    part: int | None = None
+    parts: int = 0
 
     def __post_init__(self) -> None:
         if self.fan_in is None and (self.unit is not None or self.units is not None):
             raise ValueError("a unit or a number of units needs a fan_in that says of what")
+        if self.part is not None and (self.units is None or not 0 <= self.part < self.parts):
+            raise ValueError("a part needs its number of units and the number of parts")
 
 
 Publish = Callable[[str, Sequence[Outgoing], str | None, Mapping[str, str | int]], Awaitable[bool]]

@@ -68,14 +68,14 @@ class Local:
     def __init__(self, source: Decoded, pool: ThreadPoolExecutor, quality: int) -> None:
         self.method = source.method
         self.expected = source.expected
-        self._source = source
+        self.source = source
         self._frames = iter(source)
         self._pool = pool
         self._quality = quality
 
     @property
     def warnings(self) -> list[str]:
-        return self._source.warnings
+        return self.source.warnings
 
     async def chunk(self) -> list[Frame]:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)

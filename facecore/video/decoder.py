@@ -99,6 +99,7 @@ class Samples(Iterator[SampledFrame]):
 
     Attributes:
         info: what the headers say.
+        plan: which moments are sampled.
         method: "image" for a picture file, "decoder" for a video.
         strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
         expected: how many samples the whole plan has, as far as the headers tell; 0 when they do not tell.
@@ -112,7 +113,7 @@ class Samples(Iterator[SampledFrame]):
         self.method: Literal["image", "decoder"] = "decoder" if kind in (None, "animation") else "image"
         self.expected = 1 if self.method == "image" else expected_samples(plan, self.info) or 0
         self._path = path
-        self._plan = plan
+        self.plan = plan
         self._first = start_index
         self._end = end_index
         self._max_pixels = max_pixels
@@ -151,7 +152,7 @@ class Samples(Iterator[SampledFrame]):
             yield SampledFrame(number, t, image)
 
     def _frames(self) -> Generator[SampledFrame]:
-        times = sample_times(self._plan, self.info, self._first)
+        times = sample_times(self.plan, self.info, self._first)
         number, previous, image = self._first, None, None
         for frame, pixel_aspect in self._decoded():
             if image is None or frame is not previous:
@@ -190,7 +191,7 @@ class Samples(Iterator[SampledFrame]):
 
     def _times(self, first: int) -> Iterator[float]:
         """The moments of the plan from number `first` on, up to the last that is wanted."""
-        times = sample_times(self._plan, self.info, first)
+        times = sample_times(self.plan, self.info, first)
         return times if self._end is None else islice(times, max(0, self._end - first))
 
     def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:

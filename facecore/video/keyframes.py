@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 from av.error import FFmpegError
 
-from facecore.video.container import open_video, video_stream
+from facecore.video.container import open_video, picture_kind, video_stream
+from facecore.video.decoder import probe
 from facecore.video.sampling import Interval, Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select
 from facecore.video.sequential import seconds
@@ -58,6 +59,19 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
         ]
         moments.append(min(near, key=lambda k: abs(k - t), default=t))
     return Timestamps(tuple(moments))
+
+
+def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int) -> Plan:
+    """An interval as `at_keyframes` moves it; as it was for a picture, and a film that does not tell its length.
+
+    Raises SourceError as `probe` does.
+    """
+    if not isinstance(plan, Interval) or picture_kind(path) is not None:
+        return plan
+    info = probe(path, max_pixels=max_pixels)
+    if info.duration is None:
+        return plan
+    return at_keyframes(plan, info, keyframe_times(path, max_pixels=max_pixels))
 
 
 def segments(plan: Plan, info: VideoInfo, keyframes: list[float], *, length: float) -> list[Segment]:

@@ -59,6 +59,8 @@ def main() -> None:
     held_out = read_folder(args.val)
     held_out_images = np.stack([load(crop) for crop in held_out])
     training = Training(args.size, args.batch, args.lr, args.seed, stages_of(args.stages), args.workers)
+    if args.init is not None:
+        training.begin_with(args.init)
     args.out.mkdir(parents=True, exist_ok=True)
     if (args.out / CHECKPOINT).is_file():
         training.resume(args.out / CHECKPOINT)
@@ -153,6 +155,12 @@ class Training:
         torch.save(state, partial)
         partial.replace(file)
 
+    def begin_with(self, weights: Path) -> None:
+        """Takes the weights of an earlier training; everything else begins anew."""
+        state = torch.load(weights, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state)
+        self.average.load_state_dict(state)
+
     def resume(self, file: Path) -> None:
         state = torch.load(file, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
@@ -220,6 +228,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, required=True, help="checkpoint, weights and history; resumed when there"
     )
+    parser.add_argument("--init", type=Path, help="weights.pt of an earlier training to begin with")
     parser.add_argument("--stages", default=STAGES, help=f"side:epochs, in order (default {STAGES})")
     parser.add_argument("--size", type=int, default=3584, help="samples in an epoch")
     parser.add_argument("--batch", type=int, default=64)

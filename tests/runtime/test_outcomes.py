@@ -60,6 +60,31 @@ async def test_the_end_comes_whichever_is_known_last(world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
+async def test_the_units_of_all_parts_add_up_and_each_part_tells_them_once(world: World) -> None:
+    """Parts 1, 0, 0 again, 2 of a job with three units and a part without any."""
+    await world.record("job")
+    answers = []
+    for n in (0, 1):
+        await world.add_unit("job", n)
+    async with world.worker("units"):
+        await world.until(lambda: empty(world.redis, world.keys.units))
+    record, further = world.keys.record("job"), Outgoing(world.keys.jobs, {b"further": b"1"})
+    for part, units in ((1, 2), (0, 0), (0, 5), (2, 1)):
+        assert await world.redis.hget(record, "units") is None
+        owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
+        told = Completion(world.keys.fan_in("job"), units=units, publish=(further,), part=part, parts=3)
+        answers.append(await scripts.run(world.redis, scripts.complete(owner, entry, told)))
+    assert answers == [scripts.DONE, scripts.DONE, scripts.DUPLICATE, scripts.DONE]
+    assert await world.redis.hget(record, "units") == b"3"
+    assert await world.redis.xlen(world.keys.jobs) == 3, "a repetition publishes nothing"
+    assert await world.redis.xlen(world.keys.ends) == 0, "one unit has no outcome yet"
+    await world.add_unit("job", 2)
+    async with world.worker("units"):
+        await world.until(lambda: empty(world.redis, world.keys.units))
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends, world.keys.jobs)
+
+
 async def test_the_tail_can_be_run_by_a_sweeper(world: World) -> None:
     await world.record("job", units=1)
     await world.redis.hset(world.keys.outcomes("job"), "0", "done by a hand that could not finish")

@@ -3,8 +3,24 @@
 --       of each message
 -- ARGV: 1 group, 2 consumer, 3 entry id, 4 is there a fan-in (1 or 0), 5 unit ('' for none), 6 its outcome,
 --       7 number of units ('' when not known), 8 number of letters: the first messages, that are sent even when
---       the unit has an outcome already or the record has ended; then the messages, last that of the fan-in
--- Returns 0 lost (another consumer owns the entry), 1 done, 2 the unit had an outcome, 3 the record has ended.
+--       the unit has an outcome already or the record has ended; 9 part that the number of units is of ('' for all),
+--       10 number of parts; then the messages, last that of the fan-in
+-- Returns 0 lost (another consumer owns the entry), 1 done, 2 the unit had an outcome, or the part its number of
+-- units, 3 the record has ended.
+
+-- The units of all parts together; '' while there is a part that has not told its own.
+local function total(record, parts)
+  local sum = 0
+  for part = 0, parts - 1 do
+    local units = redis.call('HGET', record, 'part:' .. part)
+    if not units then
+      return ''
+    end
+    sum = sum + tonumber(units)
+  end
+  return sum
+end
+
 local stream, group, consumer, id = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 if not owns(stream, group, consumer, id) then
   return 0
@@ -21,9 +37,11 @@ if fan_in then
     result = 3
   elseif ARGV[5] ~= '' and redis.call('HSETNX', KEYS[3], ARGV[5], ARGV[6]) == 0 then
     result = 2
+  elseif ARGV[9] ~= '' and redis.call('HSETNX', KEYS[2], 'part:' .. ARGV[9], ARGV[7]) == 0 then
+    result = 2
   end
 end
-local at, letters = 9, tonumber(ARGV[8])
+local at, letters = 11, tonumber(ARGV[8])
 for i = first, #KEYS do
   if result == 1 or i < first + letters then
     at = append(KEYS[i], at)
@@ -38,8 +56,12 @@ if fan_in and result ~= 3 then
       redis.call('PEXPIRE', KEYS[3], left)
     end
   end
-  if ARGV[7] ~= '' then
-    redis.call('HSETNX', KEYS[2], 'units', ARGV[7])
+  local units = ARGV[7]
+  if ARGV[9] ~= '' then
+    units = total(KEYS[2], tonumber(ARGV[10]))
+  end
+  if units ~= '' then
+    redis.call('HSETNX', KEYS[2], 'units', units)
   end
   close(KEYS[2], KEYS[3], KEYS[4], at)
 end

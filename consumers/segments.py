@@ -1,0 +1,139 @@
+"""Parts of a long film: each is sampled by any frames worker on any host that sees the file.
+
+The parts and their samples are decided once, when the job begins, and written to its record; so who samples a part,
+when, and how often changes nothing. Only some parts of a job wait or run at once: each, when done, publishes the one
+that many places further on, so that the parts of several films take turns.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from typing import cast
+
+import msgspec
+import structlog
+
+from consumers.acquisition import Acquisition, Division
+from consumers.publishing import Counter, Publisher
+from consumers.runtime.stage import Completion, Delivery, Outgoing
+from consumers.service import Service
+from consumers.sources.frames import CHUNK
+from facecore.video import SourceError
+from schemas.envelope import Envelope, open_entry, seal
+from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
+from schemas.names import Names
+from schemas.requests import AnalyzeRequest
+
+log = structlog.get_logger(__name__)
+
+
+class SegmentsStage:
+    """Consumer group ``frames`` on ``faces:segments``, in every frames worker."""
+
+    name = "segments"
+    group = "frames"
+    batch_size = 1
+    linger = 0.0
+    downstream: Sequence[tuple[str, int]] = ()  # each part looks at the stream itself, see Publisher
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self._publisher = Publisher(service)
+        self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "segment")
+        self._acquisition = Acquisition(settings, self._pool)
+        self.stream = service.names.segments
+        self.dead_stream = service.names.dead
+        self.concurrency = settings.jobs_per_worker
+        self.max_run = settings.job_deadline
+        self.max_attempts = settings.max_attempts
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[SegmentTask]:
+        return open_entry(fields, SEGMENTS)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def stop(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    async def handle(self, batch: Sequence[Delivery[SegmentTask]]) -> Sequence[Completion | Exception]:
+        return [await self._take(delivery) for delivery in batch]
+
+    def bury(self, envelope: Envelope[SegmentTask], reason: str) -> Completion:
+        """Without one of its parts the job cannot be completed."""
+        failure = FinalizeTask(error=f"A part of the frames could not be sampled: {reason}")
+        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+
+    async def _take(self, delivery: Delivery[SegmentTask]) -> Completion:
+        job_id, part = delivery.envelope.job, delivery.envelope.body.number
+        told = await self._service.redis.hmget(
+            self._service.names.job(job_id).metadata,
+            ["request", "ended", "segments", "version", f"sampled:{part}", f"part:{part}"],
+        )
+        request, ended, segments, version, sampled, done = cast("list[bytes | None]", told)
+        if ended or done or request is None or segments is None or version is None:
+            return Completion()  # the job has ended, or this is a repetition
+        division = msgspec.json.decode(segments, type=Division)
+        try:
+            return await self._sample(
+                delivery,
+                msgspec.msgpack.decode(request, type=AnalyzeRequest),
+                division,
+                float(version),
+                division.starts[part] + int(sampled or 0),
+            )
+        except SourceError as error:
+            log.info("source refused", error=str(error))
+            await self._service.jobs.fail(job_id, str(error))
+            return Completion()
+
+    async def _sample(
+        self,
+        delivery: Delivery[SegmentTask],
+        request: AnalyzeRequest,
+        division: Division,
+        version: float,
+        first: int,
+    ) -> Completion:
+        envelope, part, service = delivery.envelope, delivery.envelope.body.number, self._service
+        parts = len(division.starts)
+        counter = Counter(f"sampled:{part}", counters(parts), division.starts[part], division.window)
+        async with AsyncExitStack() as held:
+            frames = await self._acquisition.part(request, version, division, part, first, held)
+            number = await self._publisher.publish(delivery, request, frames, counter, first)
+            if number is None:
+                return Completion()
+            if frames.warnings:
+                warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
+                await service.jobs.note(envelope.job, **warnings)
+        log.info("sampled a part", part=part, parts=parts, frames=number - division.starts[part])
+        further = [part + at_once(division)] if part + at_once(division) < parts else []
+        return Completion(
+            fan_in=service.fan_in(envelope.job, envelope.traceparent),
+            part=part,
+            parts=parts,
+            units=number - division.starts[part],
+            publish=messages(service.names, envelope.job, envelope.traceparent, further),
+        )
+
+
+def counters(parts: int) -> tuple[str, ...]:
+    """Fields of the record that count the samples of each part."""
+    return tuple(f"sampled:{part}" for part in range(parts))
+
+
+def at_once(division: Division) -> int:
+    """How many parts of a job wait or run at once: each may exceed the job's window by a chunk."""
+    return max(1, min(len(division.starts), division.window // CHUNK))
+
+
+def messages(names: Names, job_id: str, traceparent: str, parts: Iterable[int]) -> tuple[Outgoing, ...]:
+    """One a part, to be published."""
+    return tuple(
+        Outgoing(
+            names.segments,
+            seal("segment", job_id, f"part-{part}", SegmentTask(number=part), traceparent=traceparent),
+        )
+        for part in parts
+    )

@@ -1,0 +1,115 @@
+"""A long film in parts: whoever samples them, and whoever dies, the result is that of the film as a whole."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.chaos.disturb import pids_of
+from tests.integration.client import Service, eventually, without_times
+from tests.integration.conftest import run_service
+
+PARTS = 5
+IN_PARTS = {"FACES_SEGMENT_SECONDS": "4.5", "FACES_LEASE": "2"}
+
+
+@pytest.fixture(scope="module")
+def one_worker(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One part after the other: at most four frames of a job under way, so that one part waits at a time."""
+    environment = {**IN_PARTS, "FACES_JOB_WINDOW": "4"}
+    yield from run_service(models_path, tmp_path_factory.mktemp("one"), environment=environment)
+
+
+@pytest.fixture(scope="module")
+def three_workers(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Three processes that sample, each one part at a time."""
+    environment = {**IN_PARTS, "FACES_JOBS_PER_WORKER": "1", "FACES_JOB_WINDOW": "12"}
+    folder = tmp_path_factory.mktemp("three")
+    yield from run_service(models_path, folder, "--scale", "frames=3", environment=environment)
+
+
+@pytest.fixture(scope="module")
+def film(shared_data: Path) -> Path:
+    """Twenty seconds of ten people, with a keyframe every 1.6 s."""
+    return shared_data / "videos" / "derived_grid_concat.mp4"
+
+
+def wanted(film: Path, **parameters: Any) -> dict[str, Any]:
+    return {"video_path": str(film), "parameters": {"sampling_interval": 0.5, **parameters}}
+
+
+def parts_of(service: Service, job_id: str) -> list[int]:
+    """Samples of each part of a job that was sampled in parts."""
+    with Redis.from_url(service.redis_url) as redis:
+        record: Any = redis.hgetall(f"faces:job:{job_id}:metadata")
+    return [int(record[f"part:{part}".encode()]) for part in range(int(record.get(b"parts", 0)))]
+
+
+@pytest.mark.parametrize("sampling", ["interval", "keyframes"])
+def test_one_worker_and_three_sample_what_one_sampled_as_a_whole(
+    service: Service, one_worker: Service, three_workers: Service, film: Path, sampling: str
+) -> None:
+    request = wanted(film, sampling=sampling)
+    whole = without_times(service.analyze(request))
+    assert whole["metadata"]["total_frames"] == 42 and len(whole["faces"]) >= 8
+    for workers in (one_worker, three_workers):
+        job_id = workers.submit(request)
+        assert workers.ended(job_id)["status"] == "completed"
+        assert without_times(workers.result(job_id)) == whole
+        counts = parts_of(workers, job_id)
+        assert len(counts) == PARTS and sum(counts) == 42
+        _nothing_is_left(workers)
+
+
+def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, film: Path) -> None:
+    request = wanted(film, min_confidence=0.55)
+    calm = service.analyze(request)
+    job_id = three_workers.submit(request)
+    eventually(lambda: three_workers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    for pid in pids_of("consumers frames", three_workers):
+        os.kill(pid, signal.SIGKILL)
+    with Redis.from_url(three_workers.redis_url) as redis:
+        assert not redis.hexists(f"faces:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
+    assert three_workers.ended(job_id)["status"] == "completed"
+    assert without_times(three_workers.result(job_id)) == without_times(calm)
+    assert len(parts_of(three_workers, job_id)) == PARTS
+    _nothing_is_left(three_workers)
+
+
+def test_a_cancelled_film_leaves_no_parts(one_worker: Service, film: Path) -> None:
+    job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
+    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
+    assert one_worker.ended(job_id)["status"] == "cancelled"
+    _nothing_is_left(one_worker)
+
+
+def test_a_film_in_parts_keeps_to_the_window_of_its_job(one_worker: Service, film: Path) -> None:
+    job_id = one_worker.submit(wanted(film, min_confidence=0.57))
+    most = 0
+    with Redis.from_url(one_worker.redis_url) as redis:
+
+        def ended() -> bool:
+            nonlocal most
+            most = max(most, int(redis.xlen("faces:frames")))  # type: ignore[arg-type]
+            return redis.hexists(f"faces:job:{job_id}:metadata", "ended") is True
+
+        eventually(ended, 120)
+    assert 0 < most < 4 + 4, "a window of four, and the chunk that filled it"
+
+
+def test_a_film_shorter_than_a_part_is_sampled_as_a_whole(three_workers: Service, shared_data: Path) -> None:
+    short = shared_data / "videos" / "zl_same_person_twice.mp4"
+    job_id = three_workers.submit(wanted(short))
+    assert three_workers.ended(job_id)["status"] == "completed"
+    assert parts_of(three_workers, job_id) == []
+
+
+def _nothing_is_left(service: Service) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        for stream in ("requests", "segments", "frames", "finalize"):
+            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
