@@ -1,6 +1,7 @@
 """Pictures are read as they are meant to be seen, and bombs are refused by their headers."""
 
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
 from facecore.video.images import decode, encode, image_kind
+from facecore.video.picture import Image
 from tests.video.clips import number_in, numbered
 
 KINDS = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
@@ -140,3 +142,37 @@ def test_an_animation_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> Non
         assert list(open_source(path, Interval(0.1), max_pixels=10**6))
     except SourceError as error:
         assert "cannot be decoded" in str(error)
+
+
+def heic(image: Image) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC is in the extra heic")
+    from io import BytesIO
+
+    data = BytesIO()
+    heif = pillow_heif.from_bytes("BGR", (image.shape[1], image.shape[0]), image.tobytes())
+    heif.save(data, quality=90)
+    return data.getvalue()
+
+
+def test_heic_is_read_where_its_library_is_installed(tmp_path: Path) -> None:
+    path = tmp_path / "photograph.heic"
+    path.write_bytes(heic(numbered(77)))
+    assert image_kind(path.read_bytes()) == "HEIC"
+    assert probe(path, max_pixels=10**6).codec == "heic"
+    [frame] = open_source(path, Interval(2.0), max_pixels=10**6)
+    assert number_in(frame.image) == 77
+    with pytest.raises(SourceError, match="at most 1000 are allowed"):
+        decode(path.read_bytes(), max_pixels=1000)
+
+
+def test_damaged_heic_is_refused(tmp_path: Path) -> None:
+    whole = heic(numbered(77))
+    with pytest.raises(SourceError, match="HEIC picture cannot be decoded"):
+        decode(whole[: len(whole) // 2])
+
+
+def test_heic_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heic(numbered(77))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(SourceError, match=r"pip install 'faces\[heic\]'"):
+        decode(data)
