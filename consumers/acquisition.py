@@ -16,6 +16,7 @@ import structlog
 
 from consumers.runtime.stage import Retry
 from consumers.sources.addresses import AllowList
+from consumers.sources.album import Album, pictures_in, version_of
 from consumers.sources.extraction import NotHonoured, extract_frames
 from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
@@ -110,6 +111,9 @@ class Acquisition:
             path = await self._downloaded(request.video_path, folder / "source")
             return Content(request.video_path, await self._run(_hash_file, path), path)
         path = await self._run(resolve, request.video_path, self._settings.roots)
+        if path.is_dir():
+            pictures = await self._run(pictures_in, path, self._settings.roots)
+            return Content(str(path), await self._run(version_of, pictures), path)
         return Content(str(path), path.stat().st_mtime, path)
 
     async def frames(
@@ -131,6 +135,9 @@ class Acquisition:
             sprites = await self._sprites(request.parameters, first)
             held.callback(sprites.close)
             return Local(sprites, self._pool, self._settings.frame_quality)
+        if content.path is not None and content.path.is_dir():
+            pictures = await self._run(pictures_in, content.path, self._settings.roots)
+            return Album(pictures, first, self._pool)
         plan = plan_of(request.parameters)
         if await self._asks_server(content, method):
             assert self._server is not None

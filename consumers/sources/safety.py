@@ -10,7 +10,6 @@ from facecore.video import SourceError
 KERNEL_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
 """Never media, whatever the roots are: reading them can block, never end, or tell secrets of the process."""
 KINDS = {
-    stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -19,8 +18,8 @@ KINDS = {
 
 
 def resolve(source: str, roots: Sequence[Path]) -> Path:
-    """The file that a request names, links resolved: a regular file with something in it that can be read,
-    below one of the roots or itself a root.
+    """The file that a request names, links resolved: a regular file with something in it that can be read, or a
+    directory, below one of the roots or itself a root.
 
     Args:
         source: absolute path, as the caller gave it.
@@ -53,7 +52,12 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
 
 def _check(source: str, path: Path) -> None:
     # Looked at before it is opened: opening a pipe waits for its writer, opening a device may act on it.
-    _require_regular(source, path.stat())
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise SourceError(f"{source} cannot be read: permission denied.")
+        return
+    _require_regular(source, status)
     # A last component that has become a link since is not followed, a pipe does not block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -1,0 +1,54 @@
+"""A directory of pictures as one job."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.integration.client import Service
+
+
+@pytest.fixture
+def album(tmp_path: Path, group_photograph: Path) -> Path:
+    """The same photograph twice, one that is damaged, one that cannot be read, and what is no picture."""
+    image = cv2.imread(str(group_photograph))
+    cv2.imwrite(str(tmp_path / "a.jpg"), image)
+    cv2.imwrite(str(tmp_path / "c.png"), image)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:400])
+    (tmp_path / "d.jpg").symlink_to("/nowhere/at all.jpg")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / "more").mkdir()
+    return tmp_path
+
+
+def test_people_are_found_across_the_pictures(service: Service, album: Path) -> None:
+    result = service.analyze({"video_path": str(album)})
+    assert result["metadata"]["method"] == "album"
+    assert len(result["faces"]) == 6
+    assert {d["frame_index"] for face in result["faces"] for d in face["detections"]} == {0, 2}
+    damaged, missing = result["metadata"]["failed_frames"]
+    assert damaged["frame_index"] == 1 and "JPEG" in damaged["reason"]
+    assert missing["frame_index"] == 3
+
+
+def test_a_picture_more_is_another_answer(service: Service, album: Path) -> None:
+    first = service.submit({"video_path": str(album)})
+    service.ended(first)
+    (album / "b.jpg").unlink()
+    (album / "d.jpg").unlink()
+    whole = service.submit({"video_path": str(album)})
+    service.ended(whole)
+    assert service.result(whole)["metadata"]["total_frames"] == 2
+    again = service.submit({"video_path": str(album)})
+    assert service.ended(again)["cached"]
+    shutil.copy(album / "a.jpg", album / "e.jpg")
+    more = service.submit({"video_path": str(album)})
+    assert "cached" not in service.ended(more)
+    assert service.result(more)["metadata"]["total_frames"] == 3
+
+
+def test_a_directory_without_pictures_is_refused(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    ended = service.ended(service.submit({"video_path": str(tmp_path)}))
+    assert ended["status"] == "failed" and "a directory without pictures" in ended["error"]
