@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import aiohttp
-import msgspec
 import structlog
 
+from consumers.division import Division, divide, plan_of
 from consumers.runtime.stage import Retry
 from consumers.sources.addresses import AllowList
 from consumers.sources.album import Album, pictures_in, version_of
@@ -22,9 +22,8 @@ from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
 from consumers.sources.http import Unreachable, Web
 from consumers.sources.safety import resolve
-from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, open_source
-from facecore.video.container import picture_kind
-from facecore.video.keyframes import Segment, keyframe_times, nearest_keyframes, segments
+from facecore.video import Plan, Samples, SourceError, open_source
+from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings, SettingsError
@@ -34,10 +33,6 @@ T = TypeVar("T")
 
 MAX_GRID_BYTES = 64 << 20
 SMALL_FILE_SECONDS = 60.0
-MAX_PARTS = 1000
-"""Of one film; the parts of a longer one are longer."""
-SAME_TIME = 0.01
-"""Seconds by which hosts may differ about a file's time: not all file systems keep all digits."""
 
 
 class Content(NamedTuple):
@@ -52,20 +47,6 @@ class Content(NamedTuple):
     name: str
     version: float | str
     path: Path | None
-
-
-class Division(msgspec.Struct, frozen=True):
-    """A film in parts, as the record of its job keeps it.
-
-    Attributes:
-        starts: number of the first sample of each part; a part ends where the next one starts.
-        window: frames of the job that may be under way.
-        moments: seconds of every sample where the parameters alone do not tell them.
-    """
-
-    starts: tuple[int, ...]
-    window: int
-    moments: tuple[float, ...] | None = None
 
 
 class Acquisition:
@@ -164,44 +145,13 @@ class Acquisition:
         Args:
             frames: as `frames` has opened them.
         """
-        opened = frames.source if isinstance(frames, Local) else None
-        if not isinstance(opened, Samples) or content.path is None or _is_address(content.name):
+        whole = frames.source if isinstance(frames, Local) else None
+        if not isinstance(whole, Samples) or content.path is None or _is_address(content.name):
             return None
-        length = self._settings.segment_seconds
-        if opened.info.duration is None or opened.info.duration <= length:
-            return None
-        length = max(length, opened.info.duration / MAX_PARTS)
-        parts = await self._run(_parts, content.path, opened, length, self._settings.max_pixels)
-        if len(parts) == 1:
-            return None
-        moments = opened.plan.seconds if isinstance(opened.plan, Timestamps) else None
-        return Division(tuple(part.first for part in parts), window, moments)
-
-    async def part(
-        self,
-        request: AnalyzeRequest,
-        version: float,
-        division: Division,
-        number: int,
-        first: int,
-        held: AsyncExitStack,
-    ) -> Frames:
-        """The frames of a part from number ``first`` of the film on; raises SourceError as `content` does.
-
-        Args:
-            version: the film's, when it was divided.
-        """
-        path = await self._run(resolve, request.video_path, self._settings.roots)
-        if abs(path.stat().st_mtime - version) > SAME_TIME:
-            raise SourceError(f"{request.video_path} was changed while it was being analysed.")
-        plan = plan_of(request.parameters) if division.moments is None else Timestamps(division.moments)
-        end = division.starts[number + 1] if number + 1 < len(division.starts) else None
-        pixels = self._settings.max_pixels
-        opened = await self._run(
-            lambda: open_source(path, plan, start_index=first, end_index=end, max_pixels=pixels)
+        length, pixels = self._settings.segment_seconds, self._settings.max_pixels
+        return await self._run(
+            lambda path: divide(path, whole, window, length=length, max_pixels=pixels), content.path
         )
-        held.push_async_callback(self._run, opened.close)
-        return Local(opened, self._pool, self._settings.frame_quality)
 
     def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
         pixels = self._settings.max_pixels
@@ -254,19 +204,6 @@ class Acquisition:
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
-
-
-def _parts(path: Path, opened: Samples, length: float, max_pixels: int) -> list[Segment]:
-    if picture_kind(path) is not None:
-        return [Segment(0, None)]
-    return segments(opened.plan, opened.info, keyframe_times(path, max_pixels=max_pixels), length=length)
-
-
-def plan_of(parameters: Parameters) -> Plan:
-    """Scenes where the caller knows them, else an interval."""
-    if parameters.scene_boundaries:
-        return Scenes(tuple((s.start_timestamp, s.end_timestamp) for s in parameters.scene_boundaries))
-    return Interval(parameters.sampling_interval)
 
 
 def _told(error: Exception) -> Exception:

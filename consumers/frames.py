@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from consumers.acquisition import Acquisition, Content, Division
+from consumers.acquisition import Acquisition, Content
+from consumers.division import Division
 from consumers.publishing import Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.segments import at_once, messages

@@ -5,26 +5,29 @@ when, and how often changes nothing. Only some parts of a job wait or run at onc
 that many places further on, so that the parts of several films take turns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 import structlog
 
-from consumers.acquisition import Acquisition, Division
+from consumers.division import Division, open_part
 from consumers.publishing import Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
-from consumers.sources.frames import CHUNK
-from facecore.video import SourceError
+from consumers.sources.frames import CHUNK, Local
+from consumers.sources.safety import resolve
+from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
 from schemas.names import Names
 from schemas.requests import AnalyzeRequest
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class SegmentsStage:
@@ -41,7 +44,6 @@ class SegmentsStage:
         self._service = service
         self._publisher = Publisher(service)
         self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "segment")
-        self._acquisition = Acquisition(settings, self._pool)
         self.stream = service.names.segments
         self.dead_stream = service.names.dead
         self.concurrency = settings.jobs_per_worker
@@ -100,7 +102,9 @@ class SegmentsStage:
         parts = len(division.starts)
         counter = Counter(f"sampled:{part}", counters(parts), division.starts[part], division.window)
         async with AsyncExitStack() as held:
-            frames = await self._acquisition.part(request, version, division, part, first, held)
+            opened = await self._run(self._opened, request, version, division, part, first)
+            held.push_async_callback(self._run, opened.close)
+            frames = Local(opened, self._pool, service.settings.frame_quality)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
@@ -116,6 +120,16 @@ class SegmentsStage:
             units=number - division.starts[part],
             publish=messages(service.names, envelope.job, envelope.traceparent, further),
         )
+
+    def _opened(
+        self, request: AnalyzeRequest, version: float, division: Division, part: int, first: int
+    ) -> Samples:
+        settings = self._service.settings
+        path = resolve(request.video_path, settings.roots)
+        return open_part(path, request, version, division, part, first, max_pixels=settings.max_pixels)
+
+    async def _run(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
 def counters(parts: int) -> tuple[str, ...]:
