@@ -1,7 +1,7 @@
 """Trains the classifier: ``python -m models.occlusion.train --train DIR --val DIR --out DIR``.
 
-Small pictures first, then larger ones, the last epochs at the side it is used at. Runs on CPU or GPU; stopped, it
-goes on from the last whole epoch with the same command and ends where it would have ended.
+Small pictures first, then larger ones; the export has to know the last side. Runs on CPU or GPU; stopped, it goes on
+from the last whole epoch with the same command and ends where it would have ended.
 """
 
 import argparse
@@ -239,8 +239,8 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if bool(args.mafa_labels) != bool(args.mafa_images):
         parser.error("--mafa-labels and --mafa-images go together")
-    if stages_of(args.stages)[-1] != SIDE:
-        parser.error(f"the last stage must be at {SIDE}, the side the network is used at")
+    if max(stages_of(args.stages)) > SIDE:
+        parser.error(f"a side above {SIDE}, that of the network's input, is of no use")
     return args
 
 

@@ -27,9 +27,12 @@ def network() -> ResNet18:
     return made.eval()
 
 
-@pytest.mark.parametrize(("quantised", "most", "size"), [(False, 1e-4, 45e6), (True, 0.02, 11.5e6)])
-def test_the_export_answers_as_the_network(tmp_path: Path, quantised: bool, most: float, size: float) -> None:
+@pytest.mark.parametrize("side", [224, 160])
+@pytest.mark.parametrize(("quantised", "most", "size"), [(False, 5e-4, 45e6), (True, 0.02, 11.5e6)])
+def test_the_export_answers_as_the_network(
+    tmp_path: Path, quantised: bool, most: float, size: float, side: int
+) -> None:
     made, file = network(), tmp_path / "made.onnx"
-    onnx.save(exported(made, quantised), file)
-    assert difference(made, file) < most
+    onnx.save(exported(made, quantised, side), file)
+    assert difference(made, file, side) < most
     assert file.stat().st_size < size
