@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         command = actions.add_parser(action, help=told)
         if action == "list":
             command.add_argument("--limit", type=int, default=50, metavar="N")
-            command.add_argument("--json", action="store_true")
         else:
             command.add_argument("jobs", nargs="+", metavar="JOB_ID")
+        command.add_argument("--json", action="store_true")
         command.set_defaults(run=_jobs, action=action)
 
     dead = commands.add_parser("dead", help="messages that were given up, on the server of REDIS_URL")
@@ -91,9 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     ):  # fmt: skip
         command = actions.add_parser(action, help=told)
         command.add_argument("--reason", metavar="TEXT", help="letters whose reason contains this")
-        if action == "list":
-            command.add_argument("--json", action="store_true")
-        else:
+        command.add_argument("--json", action="store_true")
+        if action != "list":
             command.add_argument("letters", nargs="*", metavar="LETTER")
             command.add_argument("--all", action="store_true")
         command.set_defaults(run=_dead, action=action)
@@ -167,7 +166,7 @@ def _jobs(arguments: argparse.Namespace) -> int:
 
     if arguments.action == "list":
         return run("list", (), arguments.limit, arguments.json)
-    return run(arguments.action, arguments.jobs, 0, False)
+    return run(arguments.action, arguments.jobs, 0, arguments.json)
 
 
 def _dead(arguments: argparse.Namespace) -> int:
@@ -175,7 +174,7 @@ def _dead(arguments: argparse.Namespace) -> int:
 
     if arguments.action == "list":
         return run("list", (), arguments.reason, False, arguments.json)
-    return run(arguments.action, arguments.letters, arguments.reason, arguments.all, False)
+    return run(arguments.action, arguments.letters, arguments.reason, arguments.all, arguments.json)
 
 
 def _keys(arguments: argparse.Namespace) -> int:

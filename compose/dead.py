@@ -21,6 +21,13 @@ from schemas.settings import Settings, SettingsError
 Found = tuple[str, DeadLetter]
 """A letter and the stream of its partition."""
 
+WORDS = {
+    "sent": "sent again",
+    "dropped": "dropped",
+    "missing": "gone already",
+    "ended": "its job has ended; not sent (faces jobs again JOB_ID runs it anew)",
+}
+
 
 def run(action: str, letters: Sequence[str], reason: str | None, everything: bool, as_json: bool) -> int:
     """The exit status: 0 when every letter asked for was there, and done with what was asked."""
@@ -46,33 +53,41 @@ async def _run(
             return 1
         match action:
             case "show":
-                for _, letter in chosen:
-                    sys.stdout.write(msgspec.json.format(_json(letter)).decode() + "\n")
+                _show([letter for _, letter in chosen], as_json)
                 return 0
             case "drop":
                 dropped = [await drop(redis, stream, [letter.id]) for stream, letter in chosen]
-                sys.stdout.write(f"{sum(dropped)} dropped\n")
-                return 0
+                outcomes = ["dropped" if count else "missing" for count in dropped]
             case _:
-                return await _replay(redis, Jobs(redis, partitions, settings), chosen)
+                jobs = Jobs(redis, partitions, settings)
+                outcomes = [await _replay(redis, jobs, stream, letter) for stream, letter in chosen]
+        _tell({letter.id: told for (_, letter), told in zip(chosen, outcomes, strict=True)}, as_json)
+        return 0 if set(outcomes) <= {"sent", "dropped"} else 1
 
 
-async def _replay(redis: Redis, jobs: Jobs, chosen: Sequence[Found]) -> int:
+async def _replay(redis: Redis, jobs: Jobs, stream: str, letter: DeadLetter) -> str:
     """A job that has ended without the frame of a letter begins again for it, as long as its frames are kept."""
-    status = 0
-    for stream, letter in chosen:
+    told = await replay(redis, stream, letter)
+    if told == "ended" and await jobs.reopen(letter.job):
         told = await replay(redis, stream, letter)
-        if told == "ended" and await jobs.reopen(letter.job):
-            told = await replay(redis, stream, letter)
-        if told != "sent":
-            status = 1
-        why = {
-            "sent": "sent again",
-            "missing": "gone already",
-            "ended": "its job has ended; not sent (faces jobs again JOB_ID runs it anew)",
-        }[told]
-        sys.stdout.write(f"{letter.id}: {why}\n")
-    return status
+    return told
+
+
+def _tell(outcomes: dict[str, str], as_json: bool) -> None:
+    """What became of each letter."""
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(outcomes).decode() + "\n")
+        return
+    for letter_id, outcome in outcomes.items():
+        sys.stdout.write(f"{letter_id}: {WORDS[outcome]}\n")
+
+
+def _show(letters: Sequence[DeadLetter], as_json: bool) -> None:
+    if as_json:
+        _list(letters, as_json)
+        return
+    for letter in letters:
+        sys.stdout.write(msgspec.json.format(_json(letter)).decode() + "\n")
 
 
 async def _chosen(

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
@@ -33,43 +34,56 @@ async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: i
         if action == "list":
             _list(await reader.latest(limit), as_json)
             return 0
-        failed = False
+        outcomes = []
         for job_id in job_ids:
             match action:
                 case "show":
-                    done = await _show(reader, job_id)
+                    outcomes.append(await _show(reader, job_id))
                 case "again":
-                    done = await _again(reader, jobs, partitions, job_id)
+                    outcomes.append(await _again(reader, jobs, partitions, job_id))
                 case "cancel":
-                    done = await jobs.cancel(job_id)
+                    outcomes.append({"job_id": job_id, "done": await jobs.cancel(job_id)})
                 case _:
-                    done = await jobs.delete(job_id)
-            if not done:
-                sys.stderr.write(f"faces jobs {action}: no job {job_id} that this could be done with\n")
-                failed = True
-        return 1 if failed else 0
+                    outcomes.append({"job_id": job_id, "done": await jobs.delete(job_id)})
+        _tell(action, outcomes, as_json)
+        return 0 if all(outcome["done"] for outcome in outcomes) else 1
 
 
-async def _show(reader: JobReader, job_id: str) -> bool:
+async def _show(reader: JobReader, job_id: str) -> dict[str, Any]:
     """The state of the job and, when it is completed, its result."""
     state = await reader.read(job_id)
     if state is None:
-        return False
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
-    if (stored := await reader.result(state)) is not None:
-        sys.stdout.write(result_json(state, stored.body).decode() + "\n")
-    return True
+        return {"job_id": job_id, "done": False}
+    stored = await reader.result(state)
+    result = msgspec.Raw(result_json(state, stored.body)) if stored else None
+    return {"job_id": job_id, "done": True, "state": state, "result": result}
 
 
-async def _again(reader: JobReader, jobs: Jobs, partitions: Partitions, job_id: str) -> bool:
+async def _again(reader: JobReader, jobs: Jobs, partitions: Partitions, job_id: str) -> dict[str, Any]:
     """Submits what the job was asked, as a new job."""
     state = await reader.read(job_id)
     if state is None:
-        return False
+        return {"job_id": job_id, "done": False}
     request = msgspec.structs.replace(state.request, job_id=None)
     submitted = await jobs.submit(request, partitions.new_job_id(request.video_path))
-    sys.stdout.write(submitted.job_id + "\n")
-    return True
+    return {"job_id": job_id, "done": True, "new_job_id": submitted.job_id}
+
+
+def _tell(action: str, outcomes: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(outcomes).decode() + "\n")
+        return
+    for outcome in outcomes:
+        if not outcome["done"]:
+            sys.stderr.write(
+                f"faces jobs {action}: no job {outcome['job_id']} that this could be done with\n"
+            )
+        elif "new_job_id" in outcome:
+            sys.stdout.write(f"{outcome['new_job_id']}\n")
+        elif "state" in outcome:
+            for part in (outcome["state"], outcome["result"]):
+                if part is not None:
+                    sys.stdout.write(msgspec.json.format(msgspec.json.encode(part)).decode() + "\n")
 
 
 def _list(states: Sequence[JobState], as_json: bool) -> None:

@@ -29,7 +29,10 @@ def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -
     assert faces(service, "jobs", "cancel", job_id).returncode == 1, "it has ended"
     again = faces(service, "jobs", "again", job_id).stdout.strip()
     assert again != job_id and service.ended(again)["status"] == "completed"
-    assert faces(service, "jobs", "delete", job_id).returncode == 0
+    (shown,) = msgspec.json.decode(faces(service, "jobs", "show", job_id, "--json").stdout)
+    assert shown["state"]["status"] == "completed" and len(shown["result"]["faces"]) == 6
+    deleted = msgspec.json.decode(faces(service, "jobs", "delete", job_id, "--json").stdout)
+    assert deleted == [{"job_id": job_id, "done": True}]
     missing = faces(service, "jobs", "show", job_id)
     assert missing.returncode == 1 and job_id in missing.stderr and "Traceback" not in missing.stderr
 
@@ -50,8 +53,9 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
         eventually(lambda: redis.xlen("faces:dead") == 1, 10)
     (again,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
     assert again["replays"] == 1
-    assert "1 dropped" in faces(service, "dead", "drop", "--all").stdout
-    assert faces(service, "dead", "show", letter["id"]).returncode == 1
+    dropped = msgspec.json.decode(faces(service, "dead", "drop", "--all", "--json").stdout)
+    assert dropped == {again["id"]: "dropped"}
+    assert faces(service, "dead", "show", again["id"]).returncode == 1
 
 
 def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
