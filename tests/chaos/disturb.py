@@ -21,6 +21,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from schemas.names import Names
 from tests.integration.client import Service, eventually, without_times
 from tests.integration.conftest import run_service
 
@@ -28,7 +29,7 @@ LEASE = 2.0
 WORKING_AFTER = 6.0
 """Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
 STAGES = ("frames", "analyze", "enhance", "finalize")
-GROUPS = {"requests": "frames", "frames": "analyze", "enhance": "enhance", "finalize": "finalize"}
+GROUPS = Names().groups
 INTERVALS = (0.5, 0.7, 1.0, 1.3)
 
 
@@ -87,10 +88,10 @@ class Disturber:
 
     def _destroy_group(self) -> bool:
         stream = self._random.choice(list(GROUPS))
-        return bool(self._redis.xgroup_destroy(f"faces:{stream}", GROUPS[stream]))
+        return bool(self._redis.xgroup_destroy(stream, GROUPS[stream]))
 
     def _duplicate(self) -> bool:
-        stream = f"faces:{self._random.choice(list(GROUPS))}"
+        stream = self._random.choice(list(GROUPS))
         entries: Any = self._redis.xrange(stream, count=20)
         if entries:
             self._redis.xadd(stream, self._random.choice(entries)[1])
@@ -141,9 +142,9 @@ def nothing_left(service: Service) -> None:
     """No entry waits or is pending, and what stays of jobs expires."""
     with Redis.from_url(service.redis_url) as redis:
         for stream, group in GROUPS.items():
-            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 60)  # noqa: B023
+            eventually(lambda: redis.xlen(stream) == 0, 60)  # noqa: B023
             with suppress(ResponseError):  # the group may be gone with its stream
-                pending: Any = redis.xpending(f"faces:{stream}", group)
+                pending: Any = redis.xpending(stream, group)
                 assert pending["pending"] == 0, (stream, pending)
         assert redis.xlen("faces:dead") == 0, redis.xrange("faces:dead")
         assert redis.zcard("faces:active") == 0
@@ -227,7 +228,14 @@ def main() -> int:
     return 0
 
 
-ENVIRONMENT = {"FACES_LEASE": str(LEASE), "FACES_MAX_ATTEMPTS": "50", "FACES_BATCH": "2"}
+ENVIRONMENT = {
+    "FACES_LEASE": str(LEASE),
+    "FACES_MAX_ATTEMPTS": "50",
+    "FACES_BATCH": "2",
+    "FACES_SEGMENT_SECONDS": "3",
+}
+"""Leases that end, small batches and short parts: much to lose, and many who can lose it."""
+
 
 if __name__ == "__main__":
     sys.exit(main())
