@@ -23,13 +23,13 @@ def found(shared_data: Path) -> dict[str, object]:
 
 
 def test_it_tells_occluded_faces_from_free_ones(found: dict[str, float]) -> None:
-    assert found["balanced_accuracy"] >= 0.95
-    assert found["false_alarm_rate"] <= 0.06
+    assert found["balanced_accuracy"] >= 0.97
+    assert found["false_alarm_rate"] <= 0.03
 
 
 def test_it_knows_every_type(found: dict[str, dict[str, dict[str, float]]]) -> None:
     rates = {kind: of["true_positive_rate"] for kind, of in found["by_type"].items()}
-    assert rates["mask"] >= 0.95 and rates["sunglasses"] >= 0.93 and rates["hand"] >= 0.85, rates
+    assert rates["mask"] >= 0.98 and rates["sunglasses"] >= 0.96 and rates["hand"] >= 0.92, rates
 
 
 def test_a_batch_is_answered_as_its_faces_one_by_one() -> None:
