@@ -16,7 +16,7 @@ import structlog
 from consumers.division import Division, divide, plan_of
 from consumers.runtime.stage import Retry
 from consumers.sources.addresses import AllowList
-from consumers.sources.album import Album, pictures_in, version_of
+from consumers.sources.album import Album, pictures_in, resolve_all, version_of
 from consumers.sources.extraction import NotHonoured, extract_frames
 from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
@@ -42,11 +42,13 @@ class Content(NamedTuple):
         name: path or address.
         version: changes with the content: modification time, or a hash.
         path: the file, when it is one on this host.
+        pictures: of an album.
     """
 
     name: str
     version: float | str
     path: Path | None
+    pictures: list[Path] | None = None
 
 
 class Acquisition:
@@ -91,10 +93,13 @@ class Acquisition:
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
             path = await self._downloaded(request.video_path, folder / "source")
             return Content(request.video_path, await self._run(_hash_file, path), path)
+        if request.images is not None:
+            pictures = await self._run(resolve_all, request.images, self._settings.roots)
+            return Content(request.video_path, await self._run(version_of, pictures), None, pictures)
         path = await self._run(resolve, request.video_path, self._settings.roots)
         if path.is_dir():
             pictures = await self._run(pictures_in, path, self._settings.roots)
-            return Content(str(path), await self._run(version_of, pictures), path)
+            return Content(str(path), await self._run(version_of, pictures), None, pictures)
         return Content(str(path), path.stat().st_mtime, path)
 
     async def frames(
@@ -115,10 +120,9 @@ class Acquisition:
         if request.parameters.use_sprites:
             sprites = await self._sprites(request.parameters, first)
             held.callback(sprites.close)
-            return Local(sprites, self._pool, self._settings.frame_quality)
-        if content.path is not None and content.path.is_dir():
-            pictures = await self._run(pictures_in, content.path, self._settings.roots)
-            return Album(pictures, first, self._pool)
+            return Local(sprites, self._pool, self._settings)
+        if content.pictures is not None:
+            return Album(content.pictures, first, self._pool)
         plan = plan_of(request.parameters)
         if await self._asks_server(content, method):
             assert self._server is not None
@@ -136,7 +140,7 @@ class Acquisition:
             )
         opened = await self._run(self._opened, content.path, plan, request.parameters, first)
         held.push_async_callback(self._run, opened.close)
-        return Local(opened, self._pool, self._settings.frame_quality)
+        return Local(opened, self._pool, self._settings)
 
     async def division(self, content: Content, frames: Frames, window: int) -> Division | None:
         """The parts in which a film is to be sampled; None: in one, since it is short, only this host has it, or

@@ -45,7 +45,11 @@ class AnalyzeStage:
         settings = service.settings
         self._service = service
         self._store = FrameStore(
-            service.redis, service.names, ttl=settings.frame_ttl, frame_roots=settings.shared_roots
+            service.redis,
+            service.names,
+            ttl=settings.frame_ttl,
+            directory=settings.frame_store,
+            frame_roots=settings.shared_roots,
         )
         self._models = models
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")

@@ -35,7 +35,12 @@ class EnhanceStage:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._store = FrameStore(service.redis, service.names, ttl=service.settings.frame_ttl)
+        self._store = FrameStore(
+            service.redis,
+            service.names,
+            ttl=service.settings.frame_ttl,
+            directory=service.settings.frame_store,
+        )
         self._server: FrameServer | None = None
         self._session: aiohttp.ClientSession | None = None
         self.stream = service.names.enhance

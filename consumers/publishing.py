@@ -41,7 +41,12 @@ class Publisher:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._store = FrameStore(service.redis, service.names, ttl=service.settings.frame_ttl)
+        self._store = FrameStore(
+            service.redis,
+            service.names,
+            ttl=service.settings.frame_ttl,
+            directory=service.settings.frame_store,
+        )
 
     async def publish(
         self,

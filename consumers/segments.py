@@ -104,7 +104,7 @@ class SegmentsStage:
         async with AsyncExitStack() as held:
             opened = await self._run(self._opened, request, version, division, part, first)
             held.push_async_callback(self._run, opened.close)
-            frames = Local(opened, self._pool, service.settings.frame_quality)
+            frames = Local(opened, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()

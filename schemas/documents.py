@@ -181,7 +181,7 @@ def _add_spellings(components: dict[str, Any]) -> None:
                 "description": f"Another spelling of {name}."
             }
     request = components["AnalyzeRequest"]
-    request["anyOf"] = [{"required": ["video_path"]}, {"required": ["source"]}]
+    request["anyOf"] = [{"required": ["video_path"]}, {"required": ["source"]}, {"required": ["images"]}]
     request["required"] = []
 
 

@@ -13,6 +13,7 @@ Timestamp = Annotated[float, Meta(ge=0.0)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
 SamplingMode = Literal["interval", "keyframes"]
 Text = Annotated[str, Meta(max_length=4096)]
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
 CHOICES = {
     "priority": Priority,
@@ -99,17 +100,23 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A video to find the people in."""
+    """A video to find the people in.
 
-    video_path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    Attributes:
+        images: pictures that are one source, each a frame, in this order; ``video_path`` is then a name for them, by
+            default the first one's path.
+    """
+
+    video_path: FilePath
+    images: Annotated[list[FilePath], Meta(min_length=1, max_length=10_000)] | None = None
     source_id: Annotated[str, Meta(max_length=256)] | None = None
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")] | None = None
     priority: Priority = "normal"
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:
-        if "\0" in self.video_path:
-            raise ValueError("video_path contains a NUL character")
+        if self.images and self.parameters.use_sprites:
+            raise ValueError("images and use_sprites are two sources")
 
 
 def parse_request(body: bytes) -> AnalyzeRequest:
@@ -142,7 +149,11 @@ def to_request(data: Any) -> AnalyzeRequest:
             parameters["enhancement"] = _given(parameters["enhancement"])
         fields["parameters"] = parameters
     if "video_path" not in fields:
-        raise RequestError("video_path", "The request must name a video (video_path, or source).")
+        if not (isinstance(fields.get("images"), list) and fields["images"]):
+            raise RequestError(
+                "video_path", "The request must name a video (video_path, or source) or images."
+            )
+        fields["video_path"] = fields["images"][0]
     try:
         return msgspec.convert(fields, AnalyzeRequest)
     except msgspec.ValidationError as error:

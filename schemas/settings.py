@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_download_bytes: Positive = field(default=8 << 30, name="FACES_MAX_DOWNLOAD_BYTES")
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
+    frame_directory: str = field(default="", name="FACES_FRAME_DIRECTORY")
+    frame_format: Literal["jpeg", "webp", "png"] = field(default="jpeg", name="FACES_FRAME_FORMAT")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
     segment_seconds: Seconds = field(default=300.0, name="FACES_SEGMENT_SECONDS")
     frame_ttl: Positive = field(default=7200, name="FACES_FRAME_TTL")
@@ -107,6 +109,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def shared_roots(self) -> tuple[Path, ...]:
         """Directories of the Frame Server's volume, where this host sees it."""
         return _paths(self.frame_roots)
+
+    @property
+    def frame_store(self) -> Path | None:
+        """Directory that frames wait in between the stages; None: they wait in the server."""
+        return Path(self.frame_directory).expanduser().resolve() if self.frame_directory else None
 
     @property
     def keys_required(self) -> bool:

@@ -1,4 +1,5 @@
-"""A directory of pictures as one source: each picture a frame, in order of their names, one second apart."""
+"""A directory or a list of pictures as one source: each picture a frame, one second apart, in the order of the list,
+in a directory of their names."""
 
 import asyncio
 import hashlib
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from consumers.sources.frame_store import MAX_FRAME_BYTES
 from consumers.sources.frames import CHUNK, Frame
+from consumers.sources.safety import resolve
 from facecore.video import SourceError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp"})
@@ -17,7 +19,7 @@ class Album:
     reason. Pictures that come while the job runs, or lie in further directories, are not of it.
 
     Args:
-        pictures: as `pictures_in` lists them.
+        pictures: as `pictures_in` or `resolve_all` lists them.
         first: number of the first picture that is wanted.
     """
 
@@ -52,14 +54,25 @@ def pictures_in(directory: Path, roots: tuple[Path, ...]) -> list[Path]:
     return inside
 
 
+def resolve_all(images: list[str], roots: tuple[Path, ...]) -> list[Path]:
+    """The files that a request lists, in its order.
+
+    Raises:
+        SourceError: one of them may not be read, is not there, or is no file.
+    """
+    pictures = [resolve(image, roots) for image in images]
+    for picture in pictures:
+        if picture.is_dir():
+            raise SourceError(f"{picture} is a directory; images names files.")
+    return pictures
+
+
 def version_of(pictures: list[Path]) -> str:
     """Changes when a picture comes, goes or is replaced."""
     told = hashlib.sha256()
     for picture in pictures:
         status = picture.stat() if picture.exists() else picture.lstat()  # a link to nowhere
-        told.update(
-            f"{picture.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape")
-        )
+        told.update(f"{picture}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return told.hexdigest()
 
 

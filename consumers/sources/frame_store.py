@@ -1,7 +1,9 @@
-"""Where frames wait between the stages: in the server, for a limited time, or in files on a shared volume."""
+"""Where frames wait between the stages, for a limited time: in the server, or in files on a shared volume."""
 
 import asyncio
+import os
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -13,6 +15,10 @@ from schemas.names import Names
 
 MAX_FRAME_BYTES = 64 << 20
 """A frame in a file that is larger than this was not written by a frame server."""
+SUFFIX = ".faces-frame"
+"""Of the store's own files: no other file of its directory is ever removed."""
+SWEEP = 60.0
+"""Seconds between looks for files that nobody deleted."""
 
 
 class FrameStore:
@@ -21,17 +27,34 @@ class FrameStore:
     Args:
         redis: client with ``decode_responses=False``.
         ttl: seconds after which a frame is dropped that nobody deleted.
-        frame_roots: directories that a `FileFrame` may lie in, links resolved.
+        directory: of a volume that all workers see under this path; None keeps the frames in the server.
+        frame_roots: further directories that a `FileFrame` may lie in, links resolved.
     """
 
-    def __init__(self, redis: Redis, names: Names, *, ttl: int, frame_roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        names: Names,
+        *,
+        ttl: int,
+        directory: Path | None = None,
+        frame_roots: Sequence[Path] = (),
+    ) -> None:
         self._redis = redis
         self._names = names
         self._ttl = ttl
-        self._frame_roots = tuple(frame_roots)
+        self._directory = directory
+        self._frame_roots = (*frame_roots, *([directory] if directory else []))
+        self._swept = 0.0
 
-    async def put(self, job_id: str, name: str, encoded: bytes) -> StoredFrame:
-        """Stores a frame; storing it again replaces it and starts its time anew."""
+    async def put(self, job_id: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
+        """Stores a frame; storing it again replaces it and starts its time anew.
+
+        Raises:
+            OSError: the volume is full, or cannot be written.
+        """
+        if self._directory is not None:
+            return await asyncio.to_thread(self._write, self._directory, f"{job_id}:{name}{SUFFIX}", encoded)
         await self._redis.set(self._names.job(job_id).frame(name), encoded, ex=self._ttl)
         return StoredFrame(name)
 
@@ -50,12 +73,35 @@ class FrameStore:
         ]
 
     async def delete(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> None:
-        """Drops stored frames; files belong to whoever wrote them and stay."""
+        """Drops stored frames; files that another service wrote belong to it and stay."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id, frame in frames:
                 if isinstance(frame, StoredFrame):
                     pipe.unlink(self._names.job(job_id).frame(frame.name))
+                elif (path := Path(frame.path)).parent == self._directory and path.suffix == SUFFIX:
+                    await asyncio.to_thread(path.unlink, missing_ok=True)
             await pipe.execute()
+
+    def _write(self, directory: Path, name: str, encoded: bytes) -> FileFrame:
+        """Under another name first, so that nobody reads half a picture."""
+        path = directory / name
+        partial = path.with_suffix(f".{os.getpid()}{SUFFIX}")
+        partial.write_bytes(encoded)
+        partial.replace(path)
+        if time.monotonic() - self._swept > SWEEP:
+            self._swept = time.monotonic()
+            self._sweep(directory)
+        return FileFrame(str(path))
+
+    def _sweep(self, directory: Path) -> None:
+        """Removes what was left behind; another worker may be doing the same."""
+        oldest = time.time() - self._ttl
+        for path in directory.glob(f"*{SUFFIX}"):
+            try:
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
 
     def _read(self, path: Path) -> bytes | None:
         try:

@@ -15,6 +15,7 @@ from consumers.sources.frame_server import FrameServer, Gone, NotAvailable
 from facecore.video import SampledFrame
 from facecore.video.images import encode
 from schemas.messages import FileFrame
+from schemas.settings import Settings
 
 CHUNK = 4
 """Frames got, stored and published together: few round trips, and a stop within a moment."""
@@ -65,13 +66,13 @@ class Decoded(Protocol):
 class Local:
     """Frames decoded or cut here, in a thread."""
 
-    def __init__(self, source: Decoded, pool: ThreadPoolExecutor, quality: int) -> None:
+    def __init__(self, source: Decoded, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self.method = source.method
         self.expected = source.expected
         self.source = source
         self._frames = iter(source)
         self._pool = pool
-        self._quality = quality
+        self._settings = settings
 
     @property
     def warnings(self) -> list[str]:
@@ -81,8 +82,9 @@ class Local:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)
 
     def _encoded(self) -> list[Frame]:
+        quality, form = self._settings.frame_quality, self._settings.frame_format
         return [
-            Frame(f.index, f.timestamp, encode(f.image, self._quality)) for f in islice(self._frames, CHUNK)
+            Frame(f.index, f.timestamp, encode(f.image, quality, form)) for f in islice(self._frames, CHUNK)
         ]
 
 

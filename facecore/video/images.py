@@ -2,7 +2,7 @@
 
 import struct
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -10,17 +10,25 @@ import numpy as np
 from facecore.video.errors import SourceError
 from facecore.video.picture import Image
 
+PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
 HEAD = 1 << 16
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
-def encode(image: Image, quality: int) -> bytes:
-    """The image as JPEG; quality 1-100."""
-    done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
+    """The encoded image; quality 1-100, of no meaning to PNG, which loses nothing."""
+    options = {
+        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+        "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
+    }
+    done, encoded = cv2.imencode(f".{form}", image, options[form])
     if not done:
-        raise ValueError(f"a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be written as JPEG")
+        raise ValueError(
+            f"a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be written as {form}"
+        )
     return encoded.tobytes()
 
 

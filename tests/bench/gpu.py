@@ -24,6 +24,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import onnxruntime
+import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.video import Interval, open_source
@@ -145,6 +146,7 @@ def main() -> int:
     parser.add_argument("--batches", default="1,2,4,8,16,32")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     told = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     batches = [int(size) for size in told.batches.split(",")]
     found = measure(told.device, told.pack, told.video, told.frames, batches)
     print(msgspec.json.format(msgspec.json.encode(found)).decode())

@@ -16,6 +16,7 @@ import cv2
 import insightface
 import msgspec
 import numpy as np
+import structlog
 
 from facecore.align import Image
 from facecore.analyzer import Analyzer, FrameInput
@@ -58,6 +59,7 @@ def main() -> int:
     )
     parser.add_argument("--frames", type=int, default=2000)
     told = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load("open", models, device="cpu", threads=len(os.sched_getaffinity(0)))
     faces, rng = faces_of(analyzer), np.random.default_rng(1)

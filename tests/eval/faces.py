@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import msgspec
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from facecore.align import Image
@@ -128,6 +129,7 @@ def main() -> int:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
     told = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load(told.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
     people, images, faces = list[str](), list[Image](), list[ObservedFace]()

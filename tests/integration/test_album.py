@@ -48,6 +48,42 @@ def test_a_picture_more_is_another_answer(service: Service, album: Path) -> None
     assert service.result(more)["metadata"]["total_frames"] == 3
 
 
+def test_a_list_of_pictures_is_one_job_in_its_order(service: Service, album: Path) -> None:
+    listed = [str(album / name) for name in ("c.png", "b.jpg", "a.jpg")]
+    job = service.submit({"images": listed})
+    assert service.ended(job)["status"] == "completed"
+    result = service.result(job)
+    assert result["metadata"]["video_path"] == listed[0]
+    assert len(result["faces"]) == 6
+    assert {d["frame_index"] for face in result["faces"] for d in face["detections"]} == {0, 2}
+    assert [frame["frame_index"] for frame in result["metadata"]["failed_frames"]] == [1]
+
+
+def test_the_order_of_a_list_belongs_to_the_question(service: Service, album: Path) -> None:
+    listed = [str(album / name) for name in ("c.png", "a.jpg")]
+    service.analyze({"images": listed})
+    assert service.ended(service.submit({"images": listed}))["cached"]
+    turned = service.submit({"images": listed[::-1], "video_path": listed[0]})
+    assert "cached" not in service.ended(turned)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [("/nowhere/a.jpg", "no file"), ("/proc/self/environ", "operating system"), ("/tmp", "a directory")],
+)
+def test_a_list_with_what_is_no_picture_file_is_refused(
+    service: Service, album: Path, image: str, reason: str
+) -> None:
+    ended = service.ended(service.submit({"images": [str(album / "a.jpg"), image]}))
+    assert ended["status"] == "failed" and image in ended["error"] and reason in ended["error"]
+
+
+@pytest.mark.parametrize("images", [[], [""], ["a\0b"], "a.jpg", [1]])
+def test_images_that_are_no_list_of_paths_are_refused_at_once(service: Service, images: object) -> None:
+    answer = service.post("/faces/analyze", {"video_path": "/media/a.jpg", "images": images})
+    assert answer.status in (400, 422) and answer.json["field"].startswith("images")
+
+
 def test_a_directory_without_pictures_is_refused(service: Service, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a picture")
     ended = service.ended(service.submit({"video_path": str(tmp_path)}))

@@ -1,5 +1,7 @@
 """Frames wait in the server for a limited time, or in files on a shared volume."""
 
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +72,36 @@ async def test_files_are_read_below_the_frame_roots_only(redis: Redis, tmp_path:
     await store.delete(asked)
     assert (volume / "0.jpg").exists(), "the files belong to who wrote them"
     assert await FrameStore(redis, NAMES, ttl=100).get_many(asked[:1]) == [None]
+
+
+async def test_a_directory_keeps_frames_as_the_server_does(redis: Redis, tmp_path: Path) -> None:
+    directory = tmp_path.resolve()
+    (directory / "holiday.jpg").write_bytes(b"not the store's")
+    store = FrameStore(redis, NAMES, ttl=100, directory=directory)
+    for job in ("job-1", "..", "a:b"):
+        stored = await store.put(job, "0", b"old")
+        assert stored == await store.put(job, "0", f"picture of {job}".encode())
+        assert isinstance(stored, FileFrame) and Path(stored.path).parent == directory
+        elsewhere = FrameStore(redis, NAMES, ttl=100, directory=directory)
+        assert await elsewhere.get_many([(job, stored)]) == [f"picture of {job}".encode()]
+        await elsewhere.delete([(job, stored), (job, FileFrame(str(directory / "holiday.jpg")))])
+        assert await store.get_many([(job, stored)]) == [None]
+    assert [path.name for path in directory.iterdir()] == ["holiday.jpg"]
+    assert [key async for key in redis.scan_iter("frame-store-test*")] == []
+
+
+async def test_files_of_the_store_that_nobody_deletes_are_dropped_in_time(
+    redis: Redis, tmp_path: Path
+) -> None:
+    old = time.time() - 101
+    first = FrameStore(redis, NAMES, ttl=100, directory=tmp_path)
+    forgotten = Path(str((await first.put("job-1", "0", b"picture")).path))  # type: ignore[union-attr]
+    (tmp_path / "holiday.jpg").write_bytes(b"not the store's")
+    for path in (forgotten, tmp_path / "holiday.jpg"):
+        os.utime(path, (old, old))
+    kept = await FrameStore(redis, NAMES, ttl=100, directory=tmp_path).put("job-1", "1", b"picture")
+    assert isinstance(kept, FileFrame)
+    assert {str(path) for path in tmp_path.iterdir()} == {kept.path, str(tmp_path / "holiday.jpg")}
 
 
 async def test_asking_for_nothing_asks_nobody(redis: Redis) -> None:
