@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
     "frames": lambda service, _: [
         *(FramesStage(service, priority) for priority in get_args(Priority)),
-        SegmentsStage(service),
+        *(SegmentsStage(service, priority) for priority in get_args(Priority)),
     ],
     "analyze": lambda service, models: [AnalyzeStage(service, models)],
     "enhance": lambda service, _: [EnhanceStage(service)],

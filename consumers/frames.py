@@ -10,7 +10,7 @@ import structlog
 
 from consumers.acquisition import Acquisition, Content
 from consumers.division import Division
-from consumers.publishing import Counter, Publisher, wanted_enhancement
+from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.segments import at_once, messages
 from consumers.service import Service
@@ -24,16 +24,13 @@ from schemas.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-SHARE: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
-"""By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
-
 
 class FramesStage:
     """Consumer group ``frames`` on ``faces:requests``. Works on several jobs at once, each with its own thread
     and its own window of frames in flight, so that a long film does not hold up a short clip.
 
     Args:
-        priority: whose requests this worker takes; `PRIORITIES` has its share.
+        priority: whose requests this worker takes; `SHARE` says how many at once.
     """
 
     group = "frames"
@@ -137,7 +134,8 @@ class FramesStage:
         """Hands a long film out in parts; that it was done is noted in the same step."""
         names, envelope, parts = self._service.names, delivery.envelope, len(division.starts)
         fields: dict[str, str | int] = {"parts": parts, "segments": msgspec.json.encode(division).decode()}
-        begin = messages(names, envelope.job, envelope.traceparent, range(at_once(division)))
+        stream = names.segments_of(self._priority)
+        begin = messages(stream, envelope.job, envelope.traceparent, range(at_once(division)))
         await delivery.publish(begin, names.job(envelope.job).metadata, fields)
         log.info("divided", parts=parts)
         return Completion()

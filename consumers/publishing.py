@@ -13,9 +13,12 @@ from consumers.sources.frames import Frame, Frames
 from facecore.video import SourceError
 from schemas.envelope import seal
 from schemas.messages import FileFrame, FrameTask, StoredFrame
+from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters
 from schemas.settings import Settings
 
+SHARE: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
+"""By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
 PAUSE = 0.05
 """Seconds between looks at a job whose window is full; grows to ten times as much."""
 

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from consumers.division import Division, open_part
-from consumers.publishing import Counter, Publisher
+from consumers.publishing import SHARE, Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frames import CHUNK, Local
@@ -23,7 +23,7 @@ from consumers.sources.safety import resolve
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
-from schemas.names import Names
+from schemas.names import Priority
 from schemas.requests import AnalyzeRequest
 
 log = structlog.get_logger(__name__)
@@ -31,22 +31,27 @@ T = TypeVar("T")
 
 
 class SegmentsStage:
-    """Consumer group ``frames`` on ``faces:segments``, in every frames worker."""
+    """Consumer group ``frames`` on ``faces:segments``, in every frames worker.
 
-    name = "segments"
+    Args:
+        priority: of the films whose parts this worker takes; `SHARE` says how many at once.
+    """
+
     group = "frames"
     batch_size = 1
     linger = 0.0
     downstream: Sequence[tuple[str, int]] = ()  # each part looks at the stream itself, see Publisher
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, priority: Priority = "normal") -> None:
         settings = service.settings
+        at_once = max(1, round(settings.jobs_per_worker * SHARE[priority]))
+        self.name = "segments" if priority == "normal" else f"segments:{priority}"
         self._service = service
         self._publisher = Publisher(service)
-        self._pool = ThreadPoolExecutor(settings.jobs_per_worker, "segment")
-        self.stream = service.names.segments
+        self._pool = ThreadPoolExecutor(at_once, "segment")
+        self.stream = service.names.segments_of(priority)
         self.dead_stream = service.names.dead
-        self.concurrency = settings.jobs_per_worker
+        self.concurrency = at_once
         self.max_run = settings.job_deadline
         self.max_attempts = settings.max_attempts
 
@@ -118,7 +123,7 @@ class SegmentsStage:
             part=part,
             parts=parts,
             units=number - division.starts[part],
-            publish=messages(service.names, envelope.job, envelope.traceparent, further),
+            publish=messages(self.stream, envelope.job, envelope.traceparent, further),
         )
 
     def _opened(
@@ -142,11 +147,11 @@ def at_once(division: Division) -> int:
     return max(1, min(len(division.starts), division.window // CHUNK))
 
 
-def messages(names: Names, job_id: str, traceparent: str, parts: Iterable[int]) -> tuple[Outgoing, ...]:
+def messages(stream: str, job_id: str, traceparent: str, parts: Iterable[int]) -> tuple[Outgoing, ...]:
     """One a part, to be published."""
     return tuple(
         Outgoing(
-            names.segments,
+            stream,
             seal("segment", job_id, f"part-{part}", SegmentTask(number=part), traceparent=traceparent),
         )
         for part in parts

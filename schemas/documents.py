@@ -123,7 +123,10 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             name: ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest})
             for name in ("requests:high", "requests", "requests:low")
         },
-        "segments": ("frames", "Parts of long films to sample", SEGMENTS),
+        **dict.fromkeys(
+            ("segments:high", "segments", "segments:low"),
+            ("frames", "Parts of long films to sample", SEGMENTS),
+        ),
         "frames": ("analyze", "Frames to find the faces of; best shots to tell the emotion of", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
         "finalize": ("finalize", "Jobs whose frames are complete", FINALIZE),

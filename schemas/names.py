@@ -46,7 +46,7 @@ class Names:
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
         self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
-        self.segments = f"{prefix}:segments"  # group "frames"
+        self.segments = f"{prefix}:segments"  # group "frames", as on the two streams of other priorities
         self.frames = f"{prefix}:frames"  # group "analyze"
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
@@ -61,12 +61,19 @@ class Names:
         """The stream of the requests of a priority; each has workers of its own, so none waits for another."""
         return self.requests if priority == "normal" else f"{self.requests}:{priority}"
 
+    def segments_of(self, priority: Priority) -> str:
+        """The stream of the parts of films whose requests have a priority."""
+        return self.segments if priority == "normal" else f"{self.segments}:{priority}"
+
     @property
     def groups(self) -> dict[str, str]:
         """Every stream that a consumer group reads, and that group."""
-        requests = {self.requests_of(priority): "frames" for priority in get_args(Priority)}
-        return requests | {
-            self.segments: "frames",
+        sampling = {
+            stream_of(priority): "frames"
+            for stream_of in (self.requests_of, self.segments_of)
+            for priority in get_args(Priority)
+        }
+        return sampling | {
             self.frames: "analyze",
             self.enhance: "enhance",
             self.finalize: "finalize",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from schemas.names import Names
 from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, eventually, without_times
 from tests.integration.conftest import run_service
@@ -56,8 +57,10 @@ def test_one_worker_and_three_sample_what_one_sampled_as_a_whole(
     request = wanted(film, sampling=sampling)
     whole = without_times(service.analyze(request))
     assert whole["metadata"]["total_frames"] == 42 and len(whole["faces"]) >= 8
-    for workers in (one_worker, three_workers):
-        job_id = workers.submit(request)
+    for workers, priority in ((one_worker, "high"), (three_workers, "normal"), (three_workers, "low")):
+        job_id = workers.submit(
+            request | {"priority": priority, "parameters": request["parameters"] | {"cache_duration": 0}}
+        )
         assert workers.ended(job_id)["status"] == "completed"
         assert without_times(workers.result(job_id)) == whole
         counts = parts_of(workers, job_id)
@@ -111,5 +114,5 @@ def test_a_film_shorter_than_a_part_is_sampled_as_a_whole(three_workers: Service
 
 def _nothing_is_left(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        for stream in ("requests", "segments", "frames", "finalize"):
-            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
+        for stream in Names().groups:
+            eventually(lambda: redis.xlen(stream) == 0, 20)  # noqa: B023
