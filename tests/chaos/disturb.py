@@ -1,8 +1,9 @@
 """Jobs of real video while everything that can go wrong goes wrong; each result is compared with a calm run.
 
-    python -m tests.chaos.disturb --disturbances 200 --seed 1 VIDEO…
+    python -m tests.chaos.disturb --kills 200 --seed 1 VIDEO…
 
-Prints how often what was done, and fails when a job does not end, ends differently, or leaves something behind.
+Prints how often what was done, and fails when a job does not end, ends twice or differently, or leaves something
+behind.
 """
 
 import argparse
@@ -30,6 +31,7 @@ WORKING_AFTER = 6.0
 """Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
 STAGES = ("frames", "analyze", "enhance", "finalize")
 GROUPS = Names().groups
+SCALE = "frames=2,analyze=2,enhance=2,finalize=2"
 INTERVALS = (0.5, 0.7, 1.0, 1.3)
 
 
@@ -110,19 +112,19 @@ def undisturbed(service: Service, videos: Sequence[Path]) -> dict[str, Any]:
 
 
 def disturbed(
-    service: Service, videos: Sequence[Path], expected: dict[str, Any], disturbances: int, seed: int
+    service: Service, videos: Sequence[Path], expected: dict[str, Any], kills: int, seed: int
 ) -> Counter[str]:
-    """Runs jobs, again and again, until so many disturbances are done; then checks what is left."""
-    disturber, compared = Disturber(service, seed), 0
+    """Runs jobs, again and again, until so many workers were killed; then checks what is left."""
+    disturber, ended, compared = Disturber(service, seed), list[str](), 0
     pause = random.Random(seed)
-    while sum(disturber.done.values()) < disturbances:
+    while disturber.done["kill"] < kills:
         jobs = {f"{key}-{compared}-{seed}": key for key, _ in _requests(videos)}
         bodies = dict(_requests(videos))
         for job_id, key in jobs.items():
             parameters = {**bodies[key]["parameters"], "cache_duration": 0}
             _patiently(lambda: service.submit({**bodies[key], "job_id": job_id, "parameters": parameters}))  # noqa: B023
         while not all(_ended(service, job_id) for job_id in jobs):
-            if sum(disturber.done.values()) < disturbances:
+            if disturber.done["kill"] < kills:
                 disturber.disturb()
             disturber.resume()
             time.sleep(pause.uniform(0.02, 0.4))
@@ -132,24 +134,44 @@ def disturbed(
             result = _patiently(lambda: without_times(service.result(job_id)))  # noqa: B023
             assert result == expected[key], f"{job_id} came out differently"
             compared += 1
+        ended += jobs
     disturber.calm()
     nothing_left(service)
+    each_ended_once(service, ended)
     disturber.done["results compared"] = compared
     return disturber.done
 
 
 def nothing_left(service: Service) -> None:
-    """No entry waits or is pending, and what stays of jobs expires."""
+    """No entry waits or is pending, no consumer stays without its worker, and every key of a job expires."""
     with Redis.from_url(service.redis_url) as redis:
         for stream, group in GROUPS.items():
             eventually(lambda: redis.xlen(stream) == 0, 60)  # noqa: B023
-            with suppress(ResponseError):  # the group may be gone with its stream
-                pending: Any = redis.xpending(stream, group)
-                assert pending["pending"] == 0, (stream, pending)
+            eventually(lambda: _gone(redis, stream, group, service) == [], 60)  # noqa: B023
+            pending: Any = redis.xpending(stream, group)
+            assert pending["pending"] == 0, (stream, pending)
         assert redis.xlen("faces:dead") == 0, redis.xrange("faces:dead")
         assert redis.zcard("faces:active") == 0
-        for key in redis.scan_iter("faces:job:*"):
-            assert redis.ttl(key) > 0, key
+        lasting = {key.decode() for key in redis.scan_iter() if redis.ttl(key) < 0}
+        assert lasting <= {*GROUPS, Names().events, Names().jobs}, lasting
+
+
+def each_ended_once(service: Service, jobs: Sequence[str]) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        events: Any = redis.xrange(Names().events)
+    told = Counter(fields[b"job_id"].decode() for _, fields in events)
+    assert {job: told[job] for job in jobs} == dict.fromkeys(jobs, 1)
+
+
+def _gone(redis: "Redis", stream: str, group: str, service: Service) -> list[str]:
+    """Consumers whose process is no more; the names end with its number."""
+    try:
+        consumers: Any = redis.xinfo_consumers(stream, group)
+    except ResponseError:  # the group was destroyed, and its workers have not noticed yet
+        return ["?"]
+    alive = {str(pid) for pid in pids_of("-m consumers", service)}
+    names = [consumer["name"].decode() for consumer in consumers]
+    return [name for name in names if name.rpartition("-")[2] not in alive]
 
 
 def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
@@ -208,17 +230,17 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("videos", nargs="+", type=Path)
-    parser.add_argument("--disturbances", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     videos = [video.resolve() for video in arguments.videos]
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     with tempfile.TemporaryDirectory() as data:
-        running = run_service(models, Path(data), "--scale", "analyze=2,frames=2", environment=ENVIRONMENT)
+        running = run_service(models, Path(data), "--scale", SCALE, environment=ENVIRONMENT)
         service = next(running)
         try:
             expected = undisturbed(service, videos)
-            done = disturbed(service, videos, expected, arguments.disturbances, arguments.seed)
+            done = disturbed(service, videos, expected, arguments.kills, arguments.seed)
         except BaseException:
             print(service.log.read_text()[-8000:], file=sys.stderr)
             raise

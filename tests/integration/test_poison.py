@@ -2,17 +2,63 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import pytest
 from redis import Redis
 
 from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, eventually, without_times
+from tests.integration.conftest import run_service
 from tests.integration.test_operating import faces
 
 REQUEST = {"parameters": {"sampling_interval": 2.5, "min_confidence": 0.52}}
 POISON = "2"
+FAULTY = """
+import os, cv2
+decode = cv2.imdecode
+
+def imdecode(data, flags):
+    if data.tobytes().endswith(b"poison") and not os.path.exists({mended!r}):
+        os.abort()
+    return decode(data, flags)
+
+cv2.imdecode = imdecode
+"""
+"""A picture library with a bug that takes the whole process down, until it is mended."""
+
+
+@pytest.fixture
+def faulty(models_path: Path, tmp_path: Path) -> Iterator[Service]:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(FAULTY.format(mended=str(tmp_path / "mended")))
+    environment = {"PYTHONPATH": str(library), "FACES_LEASE": "1", "FACES_BATCH": "4"}
+    yield from run_service(models_path, tmp_path, "--scale", "analyze=2", environment=environment)
+
+
+def test_a_frame_that_kills_its_worker_costs_nobody_else_anything(
+    faulty: Service, six_people: Path, tmp_path: Path
+) -> None:
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5, "cache_duration": 0}}
+    whole = faulty.analyze(wanted)
+    with Redis.from_url(faulty.redis_url) as redis:
+        wanted["parameters"] |= {"cache_duration": 600}
+        job_id = _submitted_with_poison(faulty, redis, wanted, lambda frame: redis.append(frame, b"poison"))
+        assert faulty.ended(job_id)["status"] == "completed"
+        partial = faulty.result(job_id)["metadata"]
+        assert [frame["frame_index"] for frame in partial["failed_frames"]] == [int(POISON)]
+        assert partial["frames_processed"] == whole["metadata"]["frames_processed"] - 1
+        (letter,) = msgspec.json.decode(faces(faulty, "dead", "list", "--json").stdout)
+        assert letter["job"] == job_id and "its worker died" in letter["reason"]
+        assert faulty.log.read_text().count("signal SIGABRT") == letter["deliveries"] - 1 == 4
+
+        (tmp_path / "mended").touch()
+        assert "sent again" in faces(faulty, "dead", "replay", letter["id"]).stdout
+        assert faulty.ended(job_id)["status"] == "completed"
+        assert without_times(faulty.result(job_id)) == without_times(whole)
 
 
 def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(service: Service, six_people: Path) -> None:
@@ -20,7 +66,7 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(service: Service,
     whole = service.analyze({**wanted, "parameters": {**REQUEST["parameters"], "cache_duration": 0}})
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces:dead")
-        job_id = _submitted_with_poison(service, redis, wanted)
+        job_id = _submitted_with_poison(service, redis, wanted, lambda frame: _of_another_type(redis, frame))
         assert service.ended(job_id)["status"] == "completed"
         partial = service.result(job_id)
         assert [frame["frame_index"] for frame in partial["metadata"]["failed_frames"]] == [int(POISON)]
@@ -39,18 +85,24 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(service: Service,
         assert left == {"metadata", "result"}
 
 
-def _submitted_with_poison(service: Service, redis: "Redis", wanted: object) -> str:
-    """A job one of whose frames lies in a key of the wrong type, which fails every batch that asks for it."""
+def _submitted_with_poison(
+    service: Service, redis: "Redis", wanted: object, spoil: Callable[[str], object]
+) -> str:
+    """A job one of whose frames was spoilt in the frame store before anybody saw it."""
     workers = pids_of("consumers analyze", service)
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     try:
         job_id = service.submit(wanted)
-        frame = f"faces:job:{job_id}:frame:{POISON}"
         eventually(lambda: redis.hget(f"faces:job:{job_id}:metadata", "units"), 20)
-        redis.rename(frame, "set aside")
-        redis.rpush(frame, "poison")
+        spoil(f"faces:job:{job_id}:frame:{POISON}")
     finally:
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
     return job_id
+
+
+def _of_another_type(redis: "Redis", frame: str) -> None:
+    """Fails every batch that asks for it."""
+    redis.rename(frame, "set aside")
+    redis.rpush(frame, "poison")
