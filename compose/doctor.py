@@ -88,13 +88,17 @@ def _roots(settings: Settings) -> list[Finding]:
 async def _streams(redis: Redis, partitions: Partitions) -> list[Finding]:
     alive = await workers.alive(redis, partitions.home)
     groups = [pair for names in partitions.all for pair in names.groups.items()]
-    findings = [
-        await _stream(redis, stream, group, [w for w in alive if w.stage == group])
-        for stream, group in groups
-    ]
+    findings = [_providers(alive)]
+    findings += [await _stream(redis, stream, group, alive) for stream, group in groups]
     dead = sum([int(await redis.xlen(names.dead)) for names in partitions.all])
     findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
     return findings
+
+
+def _providers(alive: list[workers.WorkerInfo]) -> Finding:
+    """What the analyze workers say that they run on; those that differ give results that differ."""
+    told = sorted({f"{worker.pack} on {', '.join(worker.providers)}" for worker in alive if worker.pack})
+    return Finding("models in use", len(told) == 1, "; ".join(told) or "no analyze worker")
 
 
 async def _stream(redis: Redis, stream: str, group: str, alive: list[workers.WorkerInfo]) -> Finding:
@@ -104,15 +108,18 @@ async def _stream(redis: Redis, stream: str, group: str, alive: list[workers.Wor
         consumers = await redis.xinfo_consumers(stream, group)
     except ResponseError:
         return Finding(stream, not length, f"{length} entries and no consumer group yet")
-    held, names = int(pending["pending"]), {worker.consumer for worker in alive}
-    silent = [c["name"].decode() for c in consumers if c["pending"] and c["name"].decode() not in names]
+    held, serving = int(pending["pending"]), sum(worker.stage == group for worker in alive)
+    names = {worker.consumer for worker in alive}
+    dead = [consumer for consumer in consumers if consumer["name"].decode() not in names]
+    silent = [consumer["name"].decode() for consumer in dead if consumer["pending"]]
     oldest = await _age(redis, stream)
     told = (
-        f"{len(alive)} workers, lag {length - held}, pending {held}"
+        f"{serving} workers, lag {length - held}, pending {held}"
         + (f", oldest entry {oldest:.0f} s" if length else "")
-        + (f", held by workers not heard of: {', '.join(silent)}" if silent else "")
+        + (f", {len(dead)} consumers not heard of" if dead else "")
+        + (f", holding entries: {', '.join(silent)}" if silent else "")
     )
-    return Finding(stream, bool(alive) and not silent and oldest < OLD, told)
+    return Finding(stream, serving > 0 and not silent and oldest < OLD, told)
 
 
 async def _age(redis: Redis, stream: str) -> float:
