@@ -47,7 +47,10 @@ STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
         *(FramesStage(service, priority) for priority in get_args(Priority)),
         *(SegmentsStage(service, priority) for priority in get_args(Priority)),
     ],
-    "analyze": lambda service, models: [AnalyzeStage(service, models)],
+    "analyze": lambda service, models: [
+        AnalyzeStage(service, models),
+        AnalyzeStage(service, models, express=True),
+    ],
     "enhance": lambda service, _: [EnhanceStage(service)],
     "finalize": lambda service, _: [FinalizeStage(service)],
 }

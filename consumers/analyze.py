@@ -32,16 +32,20 @@ Image = NDArray[uint8]
 
 
 class AnalyzeStage:
-    """Consumer group ``analyze`` on ``faces:frames``."""
+    """Consumer group ``analyze`` on ``faces:frames``, or on the stream beside it for what is urgent or soon done.
+    Both hand their batches to the one thread of the models, which takes them in turn.
 
-    name = "analyze"
+    Args:
+        express: read the other stream.
+    """
+
     group = "analyze"
     linger = 0.005
     concurrency = 2  # one batch is fetched and decoded while the other is in the models
     max_run = 600.0
     downstream: Sequence[tuple[str, int]] = ()
 
-    def __init__(self, service: Service, models: Models) -> None:
+    def __init__(self, service: Service, models: Models, *, express: bool = False) -> None:
         settings = service.settings
         self._service = service
         self._store = FrameStore(
@@ -53,7 +57,8 @@ class AnalyzeStage:
         )
         self._models = models
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
-        self.stream = service.names.frames
+        self.name = "analyze:express" if express else "analyze"
+        self.stream = service.names.express if express else service.names.frames
         self.dead_stream = service.names.dead
         self.batch_size = settings.batch
         self.max_attempts = settings.max_attempts

@@ -46,7 +46,7 @@ class EnhanceStage:
         self.stream = service.names.enhance
         self.dead_stream = service.names.dead
         self.max_attempts = service.settings.max_attempts
-        self.downstream = ((service.names.frames, service.settings.frames_high_water),)
+        self.downstream = ((service.names.express, service.settings.frames_high_water),)
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[EnhanceTask]:
         return open_entry(fields, ENHANCE)
@@ -90,7 +90,7 @@ class EnhanceStage:
         message = seal(
             "frame", envelope.job, f"{task.index}/enhanced", again, traceparent=envelope.traceparent
         )
-        return Completion(publish=(Outgoing(self._service.names.frames, message),))
+        return Completion(publish=(Outgoing(self._service.names.express, message),))
 
     async def _picture(self, envelope: Envelope[EnhanceTask]) -> bytes:
         """From the cache of enhanced frames, else from the Frame Server."""

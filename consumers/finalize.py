@@ -105,7 +105,7 @@ class FinalizeStage:
     def _ask_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
         message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
-        return Completion(publish=(Outgoing(self._service.names.frames, message),))
+        return Completion(publish=(Outgoing(self._service.names.express, message),))
 
     async def _thumbnails(self, job_id: str, people: People) -> dict[str, bytes]:
         if not people.persons:

@@ -94,11 +94,12 @@ class Publisher:
                 pipe.hmget(keys.metadata, ["request", "ended", *counter.all])
                 pipe.hlen(keys.outcomes)
                 pipe.xlen(service.names.frames)
-                (known, ended, *counts), done, waiting = await pipe.execute()
+                pipe.xlen(service.names.express)
+                (known, ended, *counts), done, waiting, first = await pipe.execute()
             if ended or not known:
                 return False
             sampled = sum(int(count or 0) for count in counts)
-            if sampled - done < window and waiting < service.settings.frames_high_water:
+            if sampled - done < window and waiting + first < service.settings.frames_high_water:
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PAUSE * 10)
@@ -127,7 +128,7 @@ class Publisher:
                 enhancement=wanted_enhancement(parameters, settings),
             )
             message = seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent)
-            messages.append(Outgoing(names.frames, message))
+            messages.append(Outgoing(names.frames_of(request.priority, frame.index), message))
         number = chunk[-1].index + 1
         counted = {counter.field: number - counter.start}
         await delivery.publish(messages, names.job(envelope.job).metadata, counted)

@@ -127,7 +127,8 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             ("segments:high", "segments", "segments:low"),
             ("frames", "Parts of long films to sample", SEGMENTS),
         ),
-        "frames": ("analyze", "Frames to find the faces of; best shots to tell the emotion of", FRAMES),
+        "frames": ("analyze", "Frames to find the faces of", FRAMES),
+        "frames:express": ("analyze", "The same, of what is urgent, short or almost done", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
         "finalize": ("finalize", "Jobs whose frames are complete", FINALIZE),
     }

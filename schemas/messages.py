@@ -33,7 +33,7 @@ class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Find the faces of one frame. Type ``frame``, stream ``faces:frames``.
+    """Find the faces of one frame. Type ``frame``, stream ``faces:frames`` or ``faces:frames:express``.
 
     Attributes:
         index: number of the sample in the job, from 0; its decimal form is the unit of the fan-in.
@@ -57,7 +57,8 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Look once more at the best shot of each person (emotion). Type ``portraits``, stream ``faces:frames``.
+    """Look once more at the best shot of each person (emotion). Type ``portraits``, stream
+    ``faces:frames:express``.
 
     Attributes:
         portraits: fields of the job's portraits hash, one a person, in the order of the result's faces.

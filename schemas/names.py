@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple, get_args
 
 Priority = Literal["high", "normal", "low"]
 
+EXPRESS_FRAMES = 32
+"""Frames at the beginning of a job that wait apart from those of long films: a minute at the default interval."""
+
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 """A job id becomes part of keys: no braces (hash tags), no slashes, nothing that a shell or a path minds."""
 
@@ -33,6 +36,7 @@ class Names:
         "dead",
         "enhance",
         "events",
+        "express",
         "finalize",
         "frames",
         "jobs",
@@ -47,7 +51,8 @@ class Names:
         self.prefix = prefix
         self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
         self.segments = f"{prefix}:segments"  # group "frames", as on the two streams of other priorities
-        self.frames = f"{prefix}:frames"  # group "analyze"
+        self.frames = f"{prefix}:frames"  # group "analyze", as on the next
+        self.express = f"{prefix}:frames:express"  # what is urgent or soon done, see frames_of
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
         self.dead = f"{prefix}:dead"
@@ -65,6 +70,12 @@ class Names:
         """The stream of the parts of films whose requests have a priority."""
         return self.segments if priority == "normal" else f"{self.segments}:{priority}"
 
+    def frames_of(self, priority: Priority, index: int) -> str:
+        """The stream of a frame. Analyze workers take from both in turn, so that neither many frames of long films
+        hold up a short one, nor many short ones a long one."""
+        first = priority == "normal" and index < EXPRESS_FRAMES
+        return self.express if priority == "high" or first else self.frames
+
     @property
     def groups(self) -> dict[str, str]:
         """Every stream that a consumer group reads, and that group."""
@@ -75,6 +86,7 @@ class Names:
         }
         return sampling | {
             self.frames: "analyze",
+            self.express: "analyze",
             self.enhance: "enhance",
             self.finalize: "finalize",
         }

@@ -28,7 +28,7 @@ def test_three_workers_and_shuffled_messages_change_nothing(
     one = service.analyze(wanted)
     job_id = three_analyzers.submit(wanted)
     with Redis.from_url(three_analyzers.redis_url) as redis:
-        _shuffle(redis, "faces:frames", "analyze")
+        _shuffle(redis, "faces:frames:express", "analyze")
     assert three_analyzers.ended(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(one)
 
@@ -45,7 +45,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
     assert "died (signal SIGKILL); starting it again" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
-        for stream in ("requests", "frames", "finalize"):
+        for stream in ("requests", "frames", "frames:express", "finalize"):
             eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
 
 

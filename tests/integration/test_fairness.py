@@ -1,0 +1,29 @@
+"""What waits for what: a long film leaves room for those who come after it."""
+
+from pathlib import Path
+
+from redis import Redis
+
+from schemas.names import Names
+from tests.integration.client import Service, eventually
+from tests.video.films import loop_film
+
+
+def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
+    service: Service, six_people: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    loop_film(six_people, film, seconds=7200)
+    long = service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}})
+    eventually(lambda: service.get(f"/faces/jobs/{long}/status").json["progress"], 60)
+    clip = service.analyze({"video_path": str(six_people), "parameters": {"cache_duration": 0}})
+    assert len(clip["faces"]) == 6
+    film_then = service.get(f"/faces/jobs/{long}/status").json
+    assert film_then["status"] == "processing" and film_then["progress"] < 0.5
+
+    assert service.post(f"/faces/jobs/{long}/cancel", {}).status == 200
+    with Redis.from_url(service.redis_url) as redis:
+        for stream in Names().groups:  # what was queued of it is dropped, not worked on
+            eventually(lambda stream=stream: redis.xlen(stream) == 0, 30)
+        kept = {key.decode().rpartition(":")[2] for key in redis.scan_iter(f"faces:job:{long}:*")}
+    assert kept == {"metadata"}
