@@ -219,7 +219,13 @@ def _grid_place(name: str, parameters: Parameters, grids: int) -> str:
     """Where a sprite picture lies: beside the map, unless the caller says which one it is."""
     if parameters.sprite_image_url and grids == 1:
         return parameters.sprite_image_url
-    return urljoin(parameters.sprite_vtt_url or "", name)
+    sprite_map = parameters.sprite_vtt_url or ""
+    if not _is_address(sprite_map):  # a path: # and ? are letters like others
+        return name if _is_address(name) else str(Path(sprite_map).parent / name)
+    try:
+        return urljoin(sprite_map, name)
+    except ValueError as error:
+        raise SourceError(f"{name!r} is not the name of a picture: {error}.") from error
 
 
 def _is_address(source: str) -> bool:
