@@ -26,7 +26,7 @@ from facecore.video.images import read_image
 from facecore.video.picture import Image, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import Unsure, can_select, shown_selectively
-from facecore.video.sequential import shown_sequentially
+from facecore.video.sequential import Tally, shown_sequentially
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +103,7 @@ class Samples(Iterator[SampledFrame]):
         method: "image" for a picture file, "decoder" for a video.
         strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
         expected: how many samples the whole plan has, as far as the headers tell; 0 when they do not tell.
+        tally: what sampling has cost so far.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Samples(Iterator[SampledFrame]):
         self._max_pixels = max_pixels
         self._threads = threads
         self.strategy: Literal["selective", "sequential"] = "selective"
+        self.tally = Tally()
         self._damage = Damage()
         if self.info.duration and self.info.claimed and self.info.claimed > self.info.duration + SOUND_ONLY:
             self._damage.report(
@@ -169,7 +171,9 @@ class Samples(Iterator[SampledFrame]):
         with self._opened() as (container, stream):
             if can_select(container, stream):
                 try:
-                    for frame in shown_selectively(container, stream, self._ticks(stream, number)):
+                    for frame in shown_selectively(
+                        container, stream, self._ticks(stream, number), self.tally
+                    ):
                         yield frame, stream.sample_aspect_ratio
                         number += 1
                     return
@@ -178,7 +182,7 @@ class Samples(Iterator[SampledFrame]):
         self.strategy = "sequential"
         with self._opened() as (container, stream):
             ticks = self._ticks(stream, number)
-            for frame in shown_sequentially(container, stream, ticks, self._damage):
+            for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally):
                 yield frame, stream.sample_aspect_ratio
 
     @contextmanager

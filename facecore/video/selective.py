@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from facecore.video.sequential import frame_ticks, picture_end
+from facecore.video.sequential import Tally, frame_ticks, picture_end
 
 FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; elsewhere FFmpeg guesses them while decoding."""
@@ -70,14 +70,14 @@ def can_select(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def shown_selectively(
-    container: InputContainer, stream: VideoStream, ticks: Iterator[int]
+    container: InputContainer, stream: VideoStream, ticks: Iterator[int], tally: Tally
 ) -> Iterator[av.VideoFrame]:
     """For every tick the frame shown then, up to the end of the picture: the same as `shown_sequentially` gives.
 
     Raises:
         Unsure: between two frames; those before it are right.
     """
-    decoder = _Decoder(stream)
+    decoder = _Decoder(stream, tally)
     steps = _Planner(container, stream).steps(ticks)
     step = next(steps, None)
     while step is not None:
@@ -231,7 +231,8 @@ class _Planner:
 class _Decoder:
     """Decodes steps and hands over the wanted frames, in order, as soon as the decoder lets go of them."""
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, tally: Tally) -> None:
+        self._tally = tally
         self._context = stream.codec_context
         self._skips = self._context.name in SKIPPABLE and stream.codec_context.field_order in PROGRESSIVE
         self._start: int | None = None  # pts of the keyframe that the decoder started from
@@ -275,6 +276,7 @@ class _Decoder:
             if packet is not None and self._start is not None and _pts(packet) < self._start:
                 return  # leads up to the keyframe, depends on what came before it, and is never wanted
             raise Unsure(f"a packet cannot be decoded: {error.strerror}") from error
+        self._tally.decoded += len(frames)
         for frame in frames:
             self._take(frame, wanted)
 

@@ -19,8 +19,19 @@ TELL_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
 """Containers with a duration for each stream."""
 
 
+class Tally:
+    """What sampling a file has cost.
+
+    Attributes:
+        decoded: frames that came out of the decoder, wanted or not.
+    """
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+
 def shown_sequentially(
-    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage
+    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage, tally: Tally
 ) -> Iterator[av.VideoFrame]:
     """For every tick the frame shown then, up to the end of the picture."""
     shown: av.VideoFrame | None = None
@@ -28,6 +39,7 @@ def shown_sequentially(
     tick = next(ticks, None)
     clock = _Clock(container, stream)
     for frame in _decoded(container, stream, damage):
+        tally.decoded += 1
         pts = clock.read(frame)
         if shown is not None and pts < shown_pts:
             damage.report("a frame's time lies before the one before it", seconds(shown_pts, stream))
