@@ -160,7 +160,7 @@ class Acquisition:
     def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
         pixels = self._settings.max_pixels
         if parameters.sampling == "keyframes":
-            plan = nearest_keyframes(path, plan, max_pixels=pixels)
+            plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
         return open_source(path, plan, start_index=first, max_pixels=pixels)
 
     async def _asks_server(self, content: Content, method: str | None) -> bool:

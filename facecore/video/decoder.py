@@ -169,21 +169,26 @@ class Samples(Iterator[SampledFrame]):
         """The frame of each sample and the shape of its pixels."""
         number = self._first
         with self._opened() as (container, stream):
-            if can_select(container, stream):
-                try:
-                    for frame in shown_selectively(
-                        container, stream, self._ticks(stream, number), self.tally
-                    ):
-                        yield frame, stream.sample_aspect_ratio
-                        number += 1
-                    return
-                except Unsure as reason:
-                    log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
-        self.strategy = "sequential"
+            if not can_select(container, stream):
+                yield from self._everything(container, stream, number)
+                return
+            try:
+                for frame in shown_selectively(container, stream, self._ticks(stream, number), self.tally):
+                    yield frame, stream.sample_aspect_ratio
+                    number += 1
+                return
+            except Unsure as reason:
+                log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
         with self._opened() as (container, stream):
-            ticks = self._ticks(stream, number)
-            for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally):
-                yield frame, stream.sample_aspect_ratio
+            yield from self._everything(container, stream, number)
+
+    def _everything(
+        self, container: InputContainer, stream: VideoStream, number: int
+    ) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
+        self.strategy = "sequential"
+        ticks = self._ticks(stream, number)
+        for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally):
+            yield frame, stream.sample_aspect_ratio
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:

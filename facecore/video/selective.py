@@ -45,6 +45,9 @@ SEEK_TRIES = 3
 PROGRESSIVE = frozenset({0, 1})
 """AVFieldOrder: not told, progressive. In interlaced video one field of a frame may depend on the other."""
 
+LONGEST_WAIT = 10_000
+"""Samples of one frame that the decoder still holds; damaged times can ask for any number."""
+
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
 
@@ -125,9 +128,11 @@ class _Planner:
             shown = wanted
 
     def _read(self, tick: int) -> bool:
-        """Reads until every packet of a frame up to the tick is there; False: the queue is full before that."""
+        """Reads until every packet of a frame up to the tick is there; False: the queue is full before that.
+
+        Packets that an edit list leaves out do not count: what comes after a cut begins with times before it."""
         self._forget_before(tick)
-        later = sum(_pts(packet) > tick for packet in self._queue)
+        later = sum(_comes_after(packet, tick) for packet in self._queue)
         while later < REORDER and not self._ended:
             if self._queued > QUEUE_BYTES and len(self._queue) > 3 * REORDER:
                 return False
@@ -136,7 +141,7 @@ class _Planner:
                 break
             self._queue.append(packet)
             self._queued += packet.size
-            later += _pts(packet) > tick
+            later += _comes_after(packet, tick)
             if packet.is_keyframe and _pts(packet) <= tick:
                 self._forget_before(tick)
         return True
@@ -252,6 +257,8 @@ class _Decoder:
             self._decode(packet, whole, wanted)
         if step.wanted is not None:
             self._due.append(step.wanted)
+            if len(self._due) > LONGEST_WAIT:
+                raise Unsure("a frame is shown for very long")
         if following is None or following.fresh:
             self._decode(None, True, wanted)
             if any(pts not in self._out for pts in self._due if not self._is_shown(pts)):
@@ -297,6 +304,10 @@ class _Decoder:
 
     def _is_shown(self, pts: int) -> bool:
         return self._shown is not None and self._shown.pts == pts
+
+
+def _comes_after(packet: Packet, tick: int) -> bool:
+    return _pts(packet) > tick and not packet.is_discard
 
 
 def _pts(packet: Packet) -> int:
