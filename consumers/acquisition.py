@@ -160,7 +160,7 @@ class Acquisition:
     def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
         pixels = self._settings.max_pixels
         if parameters.sampling == "keyframes":
-            plan = nearest_keyframes(path, plan, max_pixels=pixels)
+            plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
         return open_source(path, plan, start_index=first, max_pixels=pixels)
 
     async def _asks_server(self, content: Content, method: str | None) -> bool:
@@ -219,7 +219,13 @@ def _grid_place(name: str, parameters: Parameters, grids: int) -> str:
     """Where a sprite picture lies: beside the map, unless the caller says which one it is."""
     if parameters.sprite_image_url and grids == 1:
         return parameters.sprite_image_url
-    return urljoin(parameters.sprite_vtt_url or "", name)
+    sprite_map = parameters.sprite_vtt_url or ""
+    if not _is_address(sprite_map):  # a path: # and ? are letters like others
+        return name if _is_address(name) else str(Path(sprite_map).parent / name)
+    try:
+        return urljoin(sprite_map, name)
+    except ValueError as error:
+        raise SourceError(f"{name!r} is not the name of a picture: {error}.") from error
 
 
 def _is_address(source: str) -> bool:

@@ -18,6 +18,9 @@ from facecore.video import SourceError
 
 USUAL_PORTS = {"http": 80, "https": 443}
 _NAT64 = IPv6Network("64:ff9b::/96")
+_UNICAST = IPv6Network("2000::/3")
+"""All of IPv6 that is in use between networks (IANA's address space registry); the rest is for inside of one, old
+ways to write IPv4, or not assigned."""
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int, socket.AddressFamily], Awaitable[list[ResolveResult]]]
@@ -60,7 +63,8 @@ class AllowList(msgspec.Struct, frozen=True):
         inner = _embedded(address)
         if any(inner in network or address in network for network in self.networks):
             return
-        if not inner.is_global or inner.is_multicast:
+        outside = inner in _UNICAST if isinstance(inner, IPv6Address) else not inner.is_multicast
+        if not (outside and inner.is_global):
             raise SourceError(
                 f"{host} leads to {address}, which is inside the network (FACES_ALLOWED_HOSTS)."
             )

@@ -115,7 +115,7 @@ class Web:
     @asynccontextmanager
     async def _opened(self, url: str, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer after redirects, each of which is checked like the first address."""
-        place = URL(url)
+        place = _address(url, None)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=SILENCE)
         try:
             for _ in range(MAX_REDIRECTS + 1):
@@ -124,7 +124,7 @@ class Web:
                     place, headers=headers, allow_redirects=False, timeout=limits
                 ) as answer:
                     if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
-                        place = place.join(URL(answer.headers["Location"]))
+                        place = _address(answer.headers["Location"], place)
                         continue
                     _require_success(answer, url)
                     yield answer
@@ -134,6 +134,17 @@ class Web:
         except aiohttp.ClientError as error:
             raise Unreachable(f"{url} cannot be fetched: {error}") from error
         raise SourceError(f"{url} leads on more than {MAX_REDIRECTS} times.")
+
+
+def _address(told: str, beside: URL | None) -> URL:
+    """An address, which may be relative to another one."""
+    try:
+        address = URL(told) if beside is None else beside.join(URL(told))
+        if address.host is None:  # looked at here, since an encoded name is decoded when it is asked for
+            raise ValueError("it names no host")
+    except ValueError as error:  # UnicodeError is one
+        raise SourceError(f"{told[:200]!r} is not an http or https address: {error}.") from error
+    return address
 
 
 async def _body(answer: aiohttp.ClientResponse, url: str, max_bytes: int) -> AsyncIterator[bytes]:

@@ -109,30 +109,48 @@ def _duration(container: InputContainer, stream: VideoStream, path: Path) -> flo
         return None
     start = stream.start_time or 0
     if (told := told_duration(stream)) is not None:
-        return float(told * stream.time_base)
-    with open_video(path) as again:
-        end = _last_end(again, cast("VideoStream", again.streams[stream.index]))
-    if end is not None:
-        return float((end - start) * stream.time_base)
+        return _positive(float(told * stream.time_base))
+    if (end := _end(path, stream.index)) is not None:
+        return _positive(float((end - start) * stream.time_base))
     return _claimed_duration(container, stream)
 
 
 def _claimed_duration(container: InputContainer, stream: VideoStream) -> float | None:
     if not container.duration or stream.time_base is None:
         return None
-    return container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base)
+    return _positive(container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base))
+
+
+def _positive(seconds: float) -> float | None:
+    return seconds if seconds > 0 else None  # damaged times
+
+
+def _end(path: Path, index: int) -> int | None:
+    """The tick at which the last frame goes; None where that cannot be found."""
+    with open_video(path) as container:
+        stream = cast("VideoStream", container.streams[index])
+        if _skip_to_tail(container, stream):
+            return _last_end(container, stream)
+    with open_video(path) as container:  # a seek that failed leaves it at the end
+        return _last_end(container, cast("VideoStream", container.streams[index]))
+
+
+def _skip_to_tail(container: InputContainer, stream: VideoStream) -> bool:
+    """Goes to the last seconds of a file that is longer; False: it cannot be sought in."""
+    if not container.duration or not stream.time_base or container.duration / av.time_base <= TAIL:
+        return True
+    try:
+        container.seek(int((container.duration / av.time_base - TAIL) / stream.time_base), stream=stream)
+    except FFmpegError:
+        return False
+    return True
 
 
 def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
-    """The tick at which the last frame goes; None where that cannot be found.
-
-    Reads the last seconds, or the whole of a file that cannot be sought in; decodes nothing."""
+    """The same, of what is left to read; decodes nothing."""
     end: int | None = None
     count = untimed = 0
     try:
-        if container.duration and stream.time_base:
-            last_seconds = container.duration / av.time_base - TAIL
-            container.seek(int(last_seconds / stream.time_base), stream=stream)
         for packet in container.demux(stream):
             count, untimed = count + bool(packet.size), untimed + bool(packet.size and packet.pts is None)
             if packet.pts is not None and not packet.is_discard:

@@ -26,7 +26,7 @@ from facecore.video.images import read_image
 from facecore.video.picture import Image, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import Unsure, can_select, shown_selectively
-from facecore.video.sequential import shown_sequentially
+from facecore.video.sequential import Tally, shown_sequentially
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +103,7 @@ class Samples(Iterator[SampledFrame]):
         method: "image" for a picture file, "decoder" for a video.
         strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
         expected: how many samples the whole plan has, as far as the headers tell; 0 when they do not tell.
+        tally: what sampling has cost so far.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Samples(Iterator[SampledFrame]):
         self._max_pixels = max_pixels
         self._threads = threads
         self.strategy: Literal["selective", "sequential"] = "selective"
+        self.tally = Tally()
         self._damage = Damage()
         if self.info.duration and self.info.claimed and self.info.claimed > self.info.duration + SOUND_ONLY:
             self._damage.report(
@@ -167,19 +169,26 @@ class Samples(Iterator[SampledFrame]):
         """The frame of each sample and the shape of its pixels."""
         number = self._first
         with self._opened() as (container, stream):
-            if can_select(container, stream):
-                try:
-                    for frame in shown_selectively(container, stream, self._ticks(stream, number)):
-                        yield frame, stream.sample_aspect_ratio
-                        number += 1
-                    return
-                except Unsure as reason:
-                    log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
-        self.strategy = "sequential"
+            if not can_select(container, stream):
+                yield from self._everything(container, stream, number)
+                return
+            try:
+                for frame in shown_selectively(container, stream, self._ticks(stream, number), self.tally):
+                    yield frame, stream.sample_aspect_ratio
+                    number += 1
+                return
+            except Unsure as reason:
+                log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
         with self._opened() as (container, stream):
-            ticks = self._ticks(stream, number)
-            for frame in shown_sequentially(container, stream, ticks, self._damage):
-                yield frame, stream.sample_aspect_ratio
+            yield from self._everything(container, stream, number)
+
+    def _everything(
+        self, container: InputContainer, stream: VideoStream, number: int
+    ) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
+        self.strategy = "sequential"
+        ticks = self._ticks(stream, number)
+        for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally):
+            yield frame, stream.sample_aspect_ratio
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:

@@ -61,15 +61,16 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
     return Timestamps(tuple(moments))
 
 
-def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int) -> Plan:
-    """An interval as `at_keyframes` moves it; as it was for a picture, and a film that does not tell its length.
+def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
+    """An interval as `at_keyframes` moves it; as it was for a picture, and for a film that does not tell its length
+    or gives more samples than `max_samples`.
 
     Raises SourceError as `probe` does.
     """
     if not isinstance(plan, Interval) or picture_kind(path) is not None:
         return plan
     info = probe(path, max_pixels=max_pixels)
-    if info.duration is None:
+    if info.duration is None or (expected_samples(plan, info) or 0) > max_samples:
         return plan
     return at_keyframes(plan, info, keyframe_times(path, max_pixels=max_pixels))
 

@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from facecore.video.sequential import frame_ticks, picture_end
+from facecore.video.sequential import Tally, frame_ticks, picture_end
 
 FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; elsewhere FFmpeg guesses them while decoding."""
@@ -44,6 +44,9 @@ SEEK_TRIES = 3
 """Keyframes gone back to until one is shown before the moment: the index of an MP4 file knows decoding times only."""
 PROGRESSIVE = frozenset({0, 1})
 """AVFieldOrder: not told, progressive. In interlaced video one field of a frame may depend on the other."""
+
+LONGEST_WAIT = 10_000
+"""Samples of one frame that the decoder still holds; damaged times can ask for any number."""
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
@@ -70,14 +73,14 @@ def can_select(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def shown_selectively(
-    container: InputContainer, stream: VideoStream, ticks: Iterator[int]
+    container: InputContainer, stream: VideoStream, ticks: Iterator[int], tally: Tally
 ) -> Iterator[av.VideoFrame]:
     """For every tick the frame shown then, up to the end of the picture: the same as `shown_sequentially` gives.
 
     Raises:
         Unsure: between two frames; those before it are right.
     """
-    decoder = _Decoder(stream)
+    decoder = _Decoder(stream, tally)
     steps = _Planner(container, stream).steps(ticks)
     step = next(steps, None)
     while step is not None:
@@ -125,9 +128,11 @@ class _Planner:
             shown = wanted
 
     def _read(self, tick: int) -> bool:
-        """Reads until every packet of a frame up to the tick is there; False: the queue is full before that."""
+        """Reads until every packet of a frame up to the tick is there; False: the queue is full before that.
+
+        Packets that an edit list leaves out do not count: what comes after a cut begins with times before it."""
         self._forget_before(tick)
-        later = sum(_pts(packet) > tick for packet in self._queue)
+        later = sum(_comes_after(packet, tick) for packet in self._queue)
         while later < REORDER and not self._ended:
             if self._queued > QUEUE_BYTES and len(self._queue) > 3 * REORDER:
                 return False
@@ -136,7 +141,7 @@ class _Planner:
                 break
             self._queue.append(packet)
             self._queued += packet.size
-            later += _pts(packet) > tick
+            later += _comes_after(packet, tick)
             if packet.is_keyframe and _pts(packet) <= tick:
                 self._forget_before(tick)
         return True
@@ -231,7 +236,8 @@ class _Planner:
 class _Decoder:
     """Decodes steps and hands over the wanted frames, in order, as soon as the decoder lets go of them."""
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, tally: Tally) -> None:
+        self._tally = tally
         self._context = stream.codec_context
         self._skips = self._context.name in SKIPPABLE and stream.codec_context.field_order in PROGRESSIVE
         self._start: int | None = None  # pts of the keyframe that the decoder started from
@@ -251,6 +257,8 @@ class _Decoder:
             self._decode(packet, whole, wanted)
         if step.wanted is not None:
             self._due.append(step.wanted)
+            if len(self._due) > LONGEST_WAIT:
+                raise Unsure("a frame is shown for very long")
         if following is None or following.fresh:
             self._decode(None, True, wanted)
             if any(pts not in self._out for pts in self._due if not self._is_shown(pts)):
@@ -275,6 +283,7 @@ class _Decoder:
             if packet is not None and self._start is not None and _pts(packet) < self._start:
                 return  # leads up to the keyframe, depends on what came before it, and is never wanted
             raise Unsure(f"a packet cannot be decoded: {error.strerror}") from error
+        self._tally.decoded += len(frames)
         for frame in frames:
             self._take(frame, wanted)
 
@@ -295,6 +304,10 @@ class _Decoder:
 
     def _is_shown(self, pts: int) -> bool:
         return self._shown is not None and self._shown.pts == pts
+
+
+def _comes_after(packet: Packet, tick: int) -> bool:
+    return _pts(packet) > tick and not packet.is_discard
 
 
 def _pts(packet: Packet) -> int:

@@ -19,15 +19,27 @@ TELL_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
 """Containers with a duration for each stream."""
 
 
+class Tally:
+    """What sampling a file has cost.
+
+    Attributes:
+        decoded: frames that came out of the decoder, wanted or not.
+    """
+
+    def __init__(self) -> None:
+        self.decoded = 0
+
+
 def shown_sequentially(
-    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage
+    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage, tally: Tally
 ) -> Iterator[av.VideoFrame]:
     """For every tick the frame shown then, up to the end of the picture."""
     shown: av.VideoFrame | None = None
     shown_pts = 0
     tick = next(ticks, None)
-    clock = _Clock(container, stream)
+    clock = Clock(container, stream)
     for frame in _decoded(container, stream, damage):
+        tally.decoded += 1
         pts = clock.read(frame)
         if shown is not None and pts < shown_pts:
             damage.report("a frame's time lies before the one before it", seconds(shown_pts, stream))
@@ -68,7 +80,7 @@ def frame_ticks(duration: int | None, stream: VideoStream) -> int:
     return max(1, round(length / (stream.time_base or Fraction(1, 1000))))
 
 
-class _Clock:
+class Clock:
     """Tells when the frames of a stream are shown, as ticks, in the order in which they come out of the decoder.
 
     AVI has no presentation times, and what FFmpeg makes up for B-frames is wrong. There the packet that brought
@@ -100,22 +112,26 @@ def seconds(tick: int, stream: VideoStream) -> float:
 
 def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
     """Every frame that can be decoded, whatever lies between them."""
-    at: float | None = None
+    near: int | None = None
+
+    def report(fault: str) -> None:
+        damage.report(fault, None if near is None else seconds(near, stream))
+
     for packet in _packets(container, stream, damage):
         if packet is not None and packet.pts is not None:
-            at = seconds(packet.pts, stream)
+            near = packet.pts
         if packet is not None and packet.is_corrupt:
-            damage.report("the file has gaps or ends early", at)
+            report("the file has gaps or ends early")
         try:
             frames = stream.codec_context.decode(packet)
         except EOFError:
             continue  # asked to flush what was flushed already
         except FFmpegError as error:
-            damage.report(f"a part could not be decoded ({error.strerror})", at)
+            report(f"a part could not be decoded ({error.strerror})")
             continue
         for frame in frames:
             if frame.is_corrupt:
-                damage.report("a frame was decoded with errors", at)
+                report("a frame was decoded with errors")
             yield frame
 
 

@@ -5,6 +5,7 @@ import gzip
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -54,7 +55,7 @@ class Site:
         if request.path in special:
             return await special[request.path](request)
         if request.path == "/away":
-            raise web.HTTPFound(request.query["to"])
+            return web.Response(status=302, headers={"Location": request.query["to"]})
         if request.path == "/round":
             raise web.HTTPFound("/round")
         if request.path == "/page.mp4":
@@ -149,6 +150,9 @@ async def test_a_film_on_a_listed_host(fetcher: Web, port: int, tmp_path: Path, 
         "http://127.1:{port}/", "http://0:{port}/", "http://[::1]:{port}/", "http://[::ffff:127.0.0.1]:{port}/",
         "http://[64:ff9b::7f00:1]:{port}/", "http://[2002:7f00:1::]:{port}/", "http://169.254.169.254/latest/",
         "http://[fe80::1%25lo]:{port}/", "http://localhost:{port}/", "http://8.8.8.8/", "http://224.0.0.1/",
+        "http://127。0。0。1:{port}/", "http://①②⑦.0.0.1:{port}/", "http://[::127.0.0.1]:{port}/", "http://[::1",
+        "http://media.test:99999/", "http://media.test:port/", "http://xn--/", "http://media.test\\@127.0.0.1:{port}/",
+        "http://127.0.0.1#@media.test:{port}/", "http://media..test:{port}/",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("by_redirect", [False, True])
@@ -158,7 +162,7 @@ async def test_anything_else_is_refused_and_not_asked(
     url = url.format(port=port)
     if by_redirect and url.startswith(("/", "http:///")):
         pytest.skip("relative: leads to the same host")
-    reason = await refusal(fetcher, f"http://media.test:{port}/away?to={url}" if by_redirect else url)
+    reason = await refusal(fetcher, f"http://media.test:{port}/away?to={quote(url)}" if by_redirect else url)
     assert "secret" not in reason
     assert any(said in reason for said in ("FACES_ALLOWED_HOSTS", "not an http", "user name")), reason
     assert site.requests == (["/away"] if by_redirect else [])
@@ -168,7 +172,8 @@ async def test_anything_else_is_refused_and_not_asked(
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1",
-     "fe80::1", "fc00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"],
+     "fe80::1", "fc00::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::10.0.0.1", "::",
+     "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1", "2001:0:a00:1::1", "240.0.0.1", "198.18.0.1"],
 )  # fmt: skip
 async def test_a_listed_name_that_leads_inside_is_refused(
     fetcher: Web, names: Names, port: int, address: str

@@ -1,5 +1,6 @@
 """Films made for the tests: every frame carries its number as a pattern that survives coding."""
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -75,6 +76,34 @@ def make_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return [((moment) * time_base, number) for number, moment in enumerate(moments)]
+
+
+def edit(path: Path, edits: Sequence[tuple[float | None, float]]) -> None:
+    """Gives an MP4 file, whose index is at its end, another edit list: what is shown is these stretches of the film,
+    each (its start in s, its length in s), one after the other; no start: nothing is shown for so long.
+
+    ISO/IEC 14496-12, 8.6.6; lengths are in units of the film's header, starts in those of the track's.
+    """
+    data = path.read_bytes()
+    header, track = data.index(b"mvhd"), data.index(b"mdhd")
+    film_scale, track_scale = (struct.unpack_from(">I", data, box + 16)[0] for box in (header, track))
+    old = data.index(b"elst")
+    [first] = struct.unpack_from(
+        ">i", data, old + 16
+    )  # frames that are shown out of order make it larger than 0
+    entries = b"".join(
+        struct.pack(
+            ">iiI", round(length * film_scale), -1 if start is None else first + round(start * track_scale), 1 << 16
+        )
+        for start, length in edits
+    )  # fmt: skip
+    body = struct.pack(">II", 0, len(edits)) + entries
+    changed = bytearray(data[: old + 4] + body + data[old - 4 + struct.unpack_from(">I", data, old - 4)[0] :])
+    for kind in (b"elst", b"edts", b"trak", b"moov"):
+        box = changed.index(kind) - 4
+        [size] = struct.unpack_from(">I", changed, box)
+        struct.pack_into(">I", changed, box, size + len(changed) - len(data))
+    path.write_bytes(changed)
 
 
 def turned_size(size: tuple[int, int]) -> tuple[int, int]:

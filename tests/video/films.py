@@ -15,9 +15,12 @@ def loop_film(source: Path, out: Path, *, seconds: float) -> None:
                 stream = stream or target.add_stream_from_template(video)
                 base, end, last = video.time_base, offset, offset
                 for packet in container.demux(video):
-                    if packet.dts is None:
+                    if not packet.size:
                         continue
-                    packet.pts, packet.dts = (packet.pts or 0) + offset, max(packet.dts + offset, last)
+                    dts = (
+                        last if packet.dts is None else packet.dts + offset
+                    )  # Matroska leaves the first ones out
+                    packet.pts, packet.dts = (packet.pts or 0) + offset, max(dts, last)
                     last, end = packet.dts + 1, max(end, packet.pts + (packet.duration or 0))
                     packet.stream = stream
                     target.mux(packet)

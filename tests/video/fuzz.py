@@ -1,6 +1,7 @@
-"""Mutated files and sprite maps thrown at what opens them: no crash, no hang, no error but SourceError.
+"""Mutated files and sprite maps thrown at what opens them: no crash, no hang, no error but SourceError, and no more
+memory than a file of the largest size takes.
 
-    python -m tests.video.fuzz DIRECTORY_WITH_FILMS [--minutes 10] [--seed 1]
+    python -m tests.video.fuzz DIRECTORY_WITH_FILMS_AND_PICTURES [--minutes 10] [--seed 1]
 
 Every file is opened in a process of its own kind: one worker goes through many, a new one takes over from one that
 died or was stopped, and the file that did it is kept. A shorter run is among the tests (test_fuzz.py).
@@ -10,6 +11,7 @@ import argparse
 import logging
 import multiprocessing
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -25,6 +27,9 @@ from facecore.video.sprites import parse_sprite_map
 
 LONGEST = 60.0
 """Seconds that one file may take."""
+MOST_MEMORY = 2 << 30
+"""Bytes of a process: a frame of `PIXELS` takes 150 MB as it is decoded, and 300 MB as it is handed over."""
+PIXELS = 10**8
 LARGEST = 2 << 20
 """Bytes of a film that are used: a start is enough, and is quicker to go through."""
 INTERESTING = (
@@ -79,7 +84,7 @@ def open_and_read(path: Path) -> str:
         if path.suffix == ".vtt":
             parse_sprite_map(path.read_bytes())
         else:
-            source = open_source(path, Interval(0.5), max_pixels=10**8)
+            source = open_source(path, Interval(0.5), max_pixels=PIXELS)
             for _, _ in zip(source, range(200), strict=False):
                 pass
             source.close()
@@ -97,7 +102,16 @@ def work(films: list[Path], folder: Path, seed: int, reports: Connection) -> Non
         path = folder / (f"case-{seed}.vtt" if kind < 0.2 else f"case-{seed}{film.suffix}")
         path.write_bytes(mutated_map(rng) if kind < 0.2 else mutated(film.read_bytes(), rng))
         reports.send(str(path))
-        reports.send(open_and_read(path))
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        became = open_and_read(path)
+        reports.send(became if peak() < MOST_MEMORY else f"{became}, with {peak() >> 20} MiB")
+
+
+def peak() -> int:
+    """Bytes that this process has held at once since it last asked to forget them (proc(5), VmHWM)."""
+    told = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert told is not None
+    return int(told[1]) << 10
 
 
 def fuzz(films: list[Path], seconds: float, seed: int, keep: Path) -> tuple[Counter[str], list[str]]:
@@ -122,7 +136,10 @@ def fuzz(films: list[Path], seconds: float, seed: int, keep: Path) -> tuple[Coun
                     path = reports.recv()
                     if not reports.poll(LONGEST):
                         raise EOFError
-                    outcomes[reports.recv()] += 1
+                    became = reports.recv()
+                    outcomes[became] += 1
+                    if became not in ("frames", "refused"):
+                        raise EOFError
                 except EOFError:
                     kept = keep / f"{len(failures)}-{Path(path).name}"
                     shutil.copy(path, kept)

@@ -2,6 +2,8 @@
 
 import random
 import wave
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from facecore.video import Interval, SourceError, open_source, probe
+from facecore.video.keyframes import nearest_keyframes
 from tests.video.clips import make_clip, number_in
 
 FAST_START = {"movflags": "faststart"}
@@ -75,6 +78,17 @@ def test_a_film_that_ends_before_its_first_frame_is_refused(tmp_path: Path) -> N
     path.write_bytes(data[: data.index(b"mdat") + 20])
     with pytest.raises(SourceError, match=r"film\.mp4 holds no frame that can be decoded"):
         list(open_source(path, Interval(1.0), max_pixels=10**8))
+
+
+def test_a_frame_that_is_shown_for_ever_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    for_ever = 10**15  # ms
+    make_clip(path, [0, 40, for_ever, for_ever + 40], b_frames=2, time_base=Fraction(1, 1000))
+    source = open_source(path, Interval(0.5), max_pixels=10**8)
+    assert source.expected > 10**12, "and refused for that by whoever counts frames"
+    assert [number_in(frame.image) for frame in islice(source, 20)] == [0, *[1] * 19]
+    plan = nearest_keyframes(path, Interval(0.5), max_pixels=10**8, max_samples=10**5)
+    assert plan == Interval(0.5)
 
 
 def refusal(path: Path, max_pixels: int = 10**8) -> str:

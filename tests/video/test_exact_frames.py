@@ -11,7 +11,7 @@ import pytest
 
 from facecore.video import Interval, SampledFrame, Scenes, Timestamps, open_source
 from facecore.video.decoder import Samples
-from tests.video.clips import make_clip, number_in, shown_at
+from tests.video.clips import edit, make_clip, number_in, shown_at
 
 MILLISECONDS = Fraction(1, 1000)
 _random = random.Random(1)
@@ -43,6 +43,11 @@ CLIPS: dict[str, dict[str, Any]] = {
     "h264_b_frames.avi": {"b_frames": 2},
     "h264_b_frames.flv": {"b_frames": 2},
     "h264_elementary.h264": {"b_frames": 2},
+    "h264_without_duration.mkv": {"b_frames": 2, "container_options": {"live": "1"}},
+    "h264_without_duration.flv": {
+        "b_frames": 2,
+        "container_options": {"flvflags": "no_duration_filesize+no_metadata"},
+    },
     "h264_ten_bits.mp4": {"pix_fmt": "yuv420p10le"},
     "h264_full_range.mp4": {"full_range": True},
     "h264_yuv444.mp4": {"pix_fmt": "yuv444p"},
@@ -62,6 +67,16 @@ CLIPS: dict[str, dict[str, Any]] = {
         "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "4", "deadline": "good"},
     },
     "av1.mp4": {"codec": "libsvtav1", "options": {"preset": "12", "svtav1-params": "lp=1:keyint=20"}},
+    "av1_ten_bits.mkv": {
+        "codec": "libsvtav1",
+        "pix_fmt": "yuv420p10le",
+        "options": {"preset": "12", "svtav1-params": "lp=1:keyint=20"},
+    },
+    "vp9_odd_size.webm": {
+        "codec": "libvpx-vp9",
+        "size": (193, 129),
+        "options": {"cpu-used": "8", "deadline": "realtime"},
+    },
     "mpeg1.mpg": {"codec": "mpeg1video", "b_frames": 2, "gop": 12},
     "mpeg2.ts": {"codec": "mpeg2video", "b_frames": 2, "gop": 12},
     "mpeg4_b_frames.avi": {"codec": "mpeg4", "b_frames": 2},
@@ -136,6 +151,29 @@ def test_an_edit_list_cuts_the_start_off(tmp_path: Path) -> None:
     make_clip(path, range(-10, 90), b_frames=2)  # the muxer writes an edit that begins at 0
     sampled = list(samples(path, Interval(0.4)))
     assert numbers(sampled) == [10 + 10 * i for i in range(9)]
+
+
+EDITS: dict[str, tuple[list[tuple[float | None, float]], list[int]]] = {
+    "starts late": ([(None, 1.0), (0.0, 4.0)], [*range(100)]),
+    "starts between keyframes": ([(0.6, 3.4)], [*range(15, 100)]),
+    "ends early": ([(0.0, 2.4)], [*range(60)]),
+    "a stretch left out": ([(0.0, 1.0), (2.0, 1.0)], [*range(25), *range(50, 75)]),
+    "a stretch between keyframes left out": ([(0.2, 0.8), (2.4, 1.2)], [*range(5, 25), *range(60, 90)]),
+    "out of order": ([(2.0, 1.0), (0.0, 1.0)], [*range(50, 75), *range(25)]),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_edit_lists_are_kept_to(tmp_path: Path, name: str, b_frames: int) -> None:
+    edits, shown = EDITS[name]
+    path = tmp_path / "edited.mp4"
+    make_clip(path, range(100), b_frames=b_frames)
+    edit(path, edits)
+    for every in (1, 10):
+        source = samples(path, Interval(every * 0.04))
+        assert numbers(list(source)) == shown[::every]
+        assert source.warnings == []
 
 
 @pytest.mark.parametrize(("rotation", "shape"), [(-90, (192, 128)), (90, (192, 128)), (180, (128, 192))])
