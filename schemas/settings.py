@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from schemas.cores import usable_cores
+
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
@@ -131,10 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worker_threads(self) -> int:
-        """Threads a process uses for pixels: as told, else the cores this process may run on."""
-        if self.threads:
-            return self.threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        """Threads a process uses for pixels: as told, else one for each core that it may use."""
+        return self.threads or usable_cores()
 
 
 def is_loopback(host: str) -> bool:

@@ -28,6 +28,7 @@ import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.video import Interval, open_source
+from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
 
 EMBEDDINGS_AGREE = 0.999
@@ -109,7 +110,7 @@ def measure(
 ) -> dict[str, Any]:
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     frames = frames_of(video, count)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     cpu = Analyzer.load(pack, models, device="cpu", threads=cores)
     expected, cpu_rate = run(cpu, frames, 8)
     began = time.perf_counter()

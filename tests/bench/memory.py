@@ -20,6 +20,7 @@ import structlog
 
 from facecore.align import Image
 from facecore.analyzer import Analyzer, FrameInput
+from schemas.cores import usable_cores
 
 BATCH = 8
 CELL = 96
@@ -61,7 +62,7 @@ def main() -> int:
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load("open", models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     faces, rng = faces_of(analyzer), np.random.default_rng(1)
     seen, memory, began = 0, [], time.perf_counter()
     for number in range(0, told.frames, BATCH):

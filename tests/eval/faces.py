@@ -28,6 +28,7 @@ from facecore.align import Image
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.description import GENDER_SURE
 from facecore.quality import pose_class
+from schemas.cores import usable_cores
 from schemas.observations import ObservedFace
 
 WOMEN = {"bbt_amy", "bbt_bernadette", "bbt_penny", "eileen_collins", "rose_leslie"}
@@ -131,7 +132,7 @@ def main() -> int:
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=usable_cores())
     people, images, faces = list[str](), list[Image](), list[ObservedFace]()
     for file in sorted(told.images.glob("*/*")):
         image = cv2.imread(str(file))
