@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Sources
     media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")
     frame_server_url: str | None = field(default=None, name="FRAME_SERVER_URL")
+    enhance_timeout: Seconds = field(default=240.0, name="FACES_ENHANCE_TIMEOUT")
     frame_source: Literal["auto", "local", "frame-server"] = field(default="auto", name="FRAME_SOURCE")
     frame_roots: str = field(default="/tmp/frames:/tmp/sprites", name="FACES_FRAME_ROOTS")  # noqa: S108
     allowed_hosts: str = field(default="", name="FACES_ALLOWED_HOSTS")
