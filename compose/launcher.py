@@ -15,6 +15,7 @@ import msgspec
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from models.fetch import ModelsUnavailable, ensure
+from schemas.cores import usable_cores
 from schemas.settings import Settings, SettingsError, is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
@@ -83,7 +84,7 @@ def processes(options: UpOptions, url: str) -> list[Child]:
     )
     access = {"FACES_AUTH": "off"} if options.insecure else {}
     scale = options.scale
-    threads = max(1, _cores() // max(1, scale.get("analyze", 1)))
+    threads = max(1, usable_cores() // max(1, scale.get("analyze", 1)))
     children = []
     for name, command in _procfile():
         for number in range(1, scale.get(name, 1) + 1):
@@ -139,7 +140,3 @@ async def _or_stopped(supervisor: Supervisor, stop: asyncio.Event, work: object)
 def _procfile() -> list[tuple[str, str]]:
     lines = [line.split(":", 1) for line in PROCFILE.read_text().splitlines() if line.strip()]
     return [(name.strip(), command) for name, command in lines]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

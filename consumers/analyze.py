@@ -17,7 +17,7 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
-from facecore.enhancement import at_source_scale, improve, scaled, triggered
+from facecore.enhancement import NO_BETTER, at_source_scale, improve, scaled, triggered
 from facecore.people import portrait_field
 from facecore.video import SourceError
 from facecore.video.images import decode, encode
@@ -145,14 +145,14 @@ class AnalyzeStage:
     ) -> Completion:
         """Stores what was seen and how the faces look, then drops the picture."""
         task, envelope = delivery.envelope.body, delivery.envelope
-        field, faces = str(task.index), seen
+        field, faces, reasons = str(task.index), seen, (NO_BETTER,)
         if task.enhanced:
             original = stored[0]
             if original is None or task.enhancement is None:
                 return self._end(envelope, FrameOutcome("failed", "the first look at this frame is lost"))
             field += "+"
             restored = at_source_scale(seen, original.width, original.height)
-            faces = improve(original, restored, task.enhancement)
+            faces, reasons = improve(original, restored, task.enhancement)
         portraits = await asyncio.get_running_loop().run_in_executor(
             self._pixels, self._portraits, image, faces, task.enhanced
         )
@@ -165,7 +165,7 @@ class AnalyzeStage:
                 pipe.expire(keys.portraits, self._service.working_ttl)
             await pipe.execute()
         await self._store.delete([(envelope.job, task.frame)])
-        return self._next(delivery, faces)
+        return self._next(delivery, faces, reasons)
 
     def _portraits(self, image: Image, faces: FrameFaces, enhanced: bool) -> dict[str, bytes]:
         """Crops of the faces this picture shows best; faces are in source pixels, the picture may be larger."""
@@ -178,13 +178,19 @@ class AnalyzeStage:
             if face.enhanced == enhanced
         }
 
-    def _next(self, delivery: Delivery[FrameTask], faces: FrameFaces) -> Completion:
-        """The frame is done, unless an enhancement of it is due."""
+    def _next(
+        self, delivery: Delivery[FrameTask], faces: FrameFaces, reasons: Sequence[str] = (NO_BETTER,)
+    ) -> Completion:
+        """The frame is done, unless an enhancement of it is due.
+
+        Args:
+            reasons: why faces of an enhanced picture were not taken; an earlier attempt has not left them.
+        """
         task, envelope = delivery.envelope.body, delivery.envelope
         if task.enhanced:
             if any(face.enhanced for face in faces.faces):
                 return self._end(envelope, FrameOutcome("enhanced"))
-            return self._end(envelope, FrameOutcome("kept", "the enhanced picture shows no face better"))
+            return self._end(envelope, FrameOutcome("kept", "; ".join(reasons)))
         if task.enhancement is None or not triggered(faces, task.enhancement):
             return self._end(envelope, FrameOutcome("analysed"))
         due = EnhanceTask(task=task)

@@ -19,6 +19,8 @@ from schemas.messages import ENHANCE, EnhanceTask
 
 log = structlog.get_logger(__name__)
 
+STORING = 60.0
+"""Seconds that everything but the Frame Server's answer may take."""
 NO_SERVER = "no Frame Server is configured (FRAME_SERVER_URL)"
 
 
@@ -31,7 +33,6 @@ class EnhanceStage:
     batch_size = 1
     linger = 0.0
     concurrency = 1
-    max_run = 300.0
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -46,6 +47,7 @@ class EnhanceStage:
         self.stream = service.names.enhance
         self.dead_stream = service.names.dead
         self.max_attempts = service.settings.max_attempts
+        self.max_run = service.settings.enhance_timeout + STORING
         self.downstream = ((service.names.express, service.settings.frames_high_water),)
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[EnhanceTask]:
@@ -111,7 +113,11 @@ class EnhanceStage:
         if cached is not None:
             return cached
         picture = await self._server.enhanced_frame(
-            task.source, task.timestamp, task.enhancement.model, task.enhancement.fidelity_weight
+            task.source,
+            task.timestamp,
+            task.enhancement.model,
+            task.enhancement.fidelity_weight,
+            self._service.settings.enhance_timeout,
         )
         await redis.set(key, picture, ex=self._service.settings.cache_ttl)
         return picture

@@ -17,7 +17,7 @@ from facecore.description import describe
 from facecore.people import People, gather
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask
-from schemas.observations import FrameFaces
+from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
 from schemas.results import EnhancementReport, FailedFrame, Metadata, ResultBody, ResultSummary
 
@@ -164,7 +164,7 @@ def _result(job: Job, people: People, emotions: Sequence[str | None] | None) -> 
         processing_time_seconds=round(time.time() - float(record["started"]), 3),
         method=record["method"],
         model=provenance.pack,
-        providers=list(provenance.providers),
+        providers=list(dict.fromkeys(name for used in _used(job) for name in used.providers)),
         detector_sizes=sorted({frame.detector_size for frame in job.frames}),
         min_confidence=provenance.min_confidence,
         sharpness_method=provenance.sharpness,
@@ -206,10 +206,19 @@ def _warnings(job: Job) -> list[str]:
     warnings = list(
         dict.fromkeys(text for texts in told for text in msgspec.json.decode(texts, type=list[str]))
     )
-    provenance = job.frames[0].provenance
-    if provenance.occlusion is None:
+    if any(used.occlusion is None for used in _used(job)):
         warnings.append("No occlusion model is installed: occlusion counts as 1.0 in every quality score.")
+    alike = {msgspec.structs.replace(used, providers=()) for used in _used(job)}
+    if len(alike) > 1:
+        warnings.append(
+            "The workers had different models: what this result names is that of its first frame."
+        )
     return warnings
+
+
+def _used(job: Job) -> list[Provenance]:
+    """What the frames were analysed with, each once: workers may differ."""
+    return list(dict.fromkeys(frame.provenance for frame in job.frames))
 
 
 def _summary(body: ResultBody) -> ResultSummary:

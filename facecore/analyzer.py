@@ -43,7 +43,8 @@ class FrameInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an analyzer works with: providers as the sessions tell them, models by role as ``name@hash``."""
+    """What an analyzer works with: providers as the sessions tell them, models by role as ``name@hash`` (the first
+    digits of the file's SHA-256), and beside them the sides of the detector's input."""
 
     pack: str
     providers: tuple[str, ...]
@@ -79,10 +80,13 @@ class Analyzer:
             self._sharpness = sharpness.load(open_session(file, device), side)
             files["sharpness"] = file
         models = {role: f"{path.stem}@{sha256_of(path)[:8]}" for role, path in files.items()}
+        told = {"detector_sizes": ", ".join(map(str, pack.detector.sizes))}
+        if self._sharpness is None:
+            told["sharpness"] = method
         self._description = Description(
             pack=pack.name,
             providers=self._providers(),
-            models=models | ({} if self._sharpness else {"sharpness": method}),
+            models=models | told,
             min_confidence=pack.detector.min_confidence,
         )
         self._provenance = Provenance(

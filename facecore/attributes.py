@@ -25,7 +25,7 @@ NARROWEST = 1e-3
 """Least factor by which a stage may change the width of its bins; the network's own goes down to 0."""
 EMOTION_SIDE, EMOTION_BATCH = 224, 4
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-EMOTION_SURE = 0.5
+EMOTION_SURE = 0.7
 """Probability below which no emotion is told."""
 PORTRAIT_MARGIN = 1.5
 """Side of a portrait in longer sides of the box."""

@@ -15,6 +15,10 @@ SAME_PERSON = 0.35
 """Cosine similarity from which the restored face is still the person: restoring lowers it, and strangers stay
 below 0.33 with the open pack; published operating points of InsightFace's packs lie near 0.4."""
 
+NO_FACE = "the enhanced picture shows no face there"
+SOMEBODY_ELSE = "the enhanced picture shows somebody else there"
+NO_BETTER = "the enhanced face is no better"
+
 Box = tuple[float, float, float, float]
 
 
@@ -28,8 +32,11 @@ def triggered(frame: FrameFaces, wanted: Enhancement) -> int:
     return sum(due(face, wanted) for face in frame.faces)
 
 
-def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> FrameFaces:
-    """The original's faces, with those below the trigger replaced where the enhanced picture shows them better.
+def improve(
+    original: FrameFaces, restored: FrameFaces, wanted: Enhancement
+) -> tuple[FrameFaces, tuple[str, ...]]:
+    """The original's faces, with those below the trigger replaced where the enhanced picture shows them better, and
+    why others below it were not, each reason once.
 
     Args:
         restored: faces of the enhanced picture, coordinates and size component already at source scale.
@@ -38,32 +45,38 @@ def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> 
     embedding stays the original's, since a restored face is partly invented.
     """
     taken: set[int] = set()
-    faces = []
+    faces, reasons = [], set[str]()
     for face in original.faces:
-        match = None
-        if due(face, wanted):
-            match = _match(face, restored.faces, taken)
-        if match is None or composite(restored.faces[match].quality) <= composite(face.quality):
+        better = _better(face, restored.faces, taken) if due(face, wanted) else None
+        if isinstance(better, str):
+            reasons.add(better)
+        if not isinstance(better, int):
             faces.append(face)
             continue
-        taken.add(match)
+        taken.add(better)
         faces.append(
             msgspec.structs.replace(
-                restored.faces[match], embedding=face.embedding, age=face.age, male=face.male, enhanced=True
+                restored.faces[better], embedding=face.embedding, age=face.age, male=face.male, enhanced=True
             )
         )
-    return msgspec.structs.replace(original, faces=tuple(faces))
+    return msgspec.structs.replace(original, faces=tuple(faces)), tuple(sorted(reasons))
 
 
-def _match(face: ObservedFace, candidates: Sequence[ObservedFace], taken: set[int]) -> int | None:
-    """The unused candidate with the greatest overlap that is in the same place and the same person."""
-    best, best_overlap = None, SAME_PLACE
-    for number, candidate in enumerate(candidates):
-        if number in taken or _cosine(face, candidate) < SAME_PERSON:
-            continue
-        if (overlap := _overlap(face.box, candidate.box)) >= best_overlap:
-            best, best_overlap = number, overlap
-    return best
+def _better(face: ObservedFace, candidates: Sequence[ObservedFace], taken: set[int]) -> int | str:
+    """Of the unused candidates in the same place that are the same person the one with the greatest overlap, if it is
+    better; else the reason why there is none."""
+    there = [
+        number
+        for number, candidate in enumerate(candidates)
+        if number not in taken and _overlap(face.box, candidate.box) >= SAME_PLACE
+    ]
+    if not there:
+        return NO_FACE
+    same = [number for number in there if _cosine(face, candidates[number]) >= SAME_PERSON]
+    if not same:
+        return SOMEBODY_ELSE
+    best = max(same, key=lambda number: _overlap(face.box, candidates[number].box))
+    return best if composite(candidates[best].quality) > composite(face.quality) else NO_BETTER
 
 
 def _cosine(one: ObservedFace, other: ObservedFace) -> float:

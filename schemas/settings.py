@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from schemas.cores import usable_cores
+
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
@@ -53,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Sources
     media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")
     frame_server_url: str | None = field(default=None, name="FRAME_SERVER_URL")
+    enhance_timeout: Seconds = field(default=240.0, name="FACES_ENHANCE_TIMEOUT")
     frame_source: Literal["auto", "local", "frame-server"] = field(default="auto", name="FRAME_SOURCE")
     frame_roots: str = field(default="/tmp/frames:/tmp/sprites", name="FACES_FRAME_ROOTS")  # noqa: S108
     allowed_hosts: str = field(default="", name="FACES_ALLOWED_HOSTS")
@@ -131,10 +134,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worker_threads(self) -> int:
-        """Threads a process uses for pixels: as told, else the cores this process may run on."""
-        if self.threads:
-            return self.threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        """Threads a process uses for pixels: as told, else one for each core that it may use."""
+        return self.threads or usable_cores()
 
 
 def is_loopback(host: str) -> bool:

@@ -14,8 +14,6 @@ import msgspec
 
 from facecore.video.images import HEAD, image_kind
 
-ENHANCE_TIMEOUT = 120.0
-"""Seconds: enhancing one frame takes tens of them on a CPU."""
 FRAME_TIMEOUT = 45.0
 """Seconds: the Frame Server itself waits 30 for a frame that is not ready."""
 ANSWER_TIMEOUT = 30.0
@@ -157,10 +155,13 @@ class FrameServer:
         return await self._picture(f"/frames/{quote(job_id, safe='')}/{number}", {}, FRAME_TIMEOUT)
 
     async def enhanced_frame(
-        self, video_path: str, timestamp: float, model: str, fidelity_weight: float
+        self, video_path: str, timestamp: float, model: str, fidelity_weight: float, timeout: float
     ) -> bytes:
         """The frame shown at `timestamp` seconds with its faces restored, encoded; it may be larger than the
         original.
+
+        Args:
+            timeout: seconds; on a CPU enhancing takes tens of them a frame.
 
         Raises:
             NotAvailable: worth another try.
@@ -176,7 +177,7 @@ class FrameServer:
             "fidelity_weight": repr(fidelity_weight),
         }
         async with self._enhancing:
-            return await self._picture("/frames/extract-frame", query, ENHANCE_TIMEOUT)
+            return await self._picture("/frames/extract-frame", query, timeout)
 
     async def _picture(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
         picture = await self._get(path, query, timeout, MAX_FRAME_BYTES)
@@ -200,7 +201,7 @@ class FrameServer:
                     raise _failure(answer.status, await _bounded(answer, 2048))
                 content = await _bounded(answer, limit + 1)
         except TimeoutError as error:
-            raise NotAvailable(f"The Frame Server did not answer within {timeout:.0f} s.") from error
+            raise NotAvailable(f"The Frame Server did not answer within {timeout:g} s.") from error
         except aiohttp.ClientError as error:
             raise NotAvailable(f"The Frame Server cannot be reached: {error}") from error
         if len(content) > limit:

@@ -70,6 +70,13 @@ class Detector:
     largest: int
     min_confidence: float
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the square that pictures are fitted into."""
+        if self.fixed is not None:
+            return (self.fixed,)
+        return tuple(size for size in (320, 640, 1024) if size <= self.largest)
+
     def size_for(self, image: Image) -> int:
         """By the shorter side: below 500 pixels 320, up to 1500 640, above 1024 where that is allowed."""
         if self.fixed is not None:

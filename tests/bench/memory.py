@@ -1,4 +1,4 @@
-"""Memory of the analyzer over many frames of changing size and with 0 to 40 faces.
+"""Memory of the analyzer over many frames of changing size and with 0 to 40 faces, most with few.
 
     python -m tests.bench.memory [--frames 2000]
 
@@ -12,40 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
-import insightface
 import msgspec
 import numpy as np
 import structlog
 
-from facecore.align import Image
 from facecore.analyzer import Analyzer, FrameInput
+from schemas.cores import usable_cores
+from tests.eval.crowds import MOST, crowd, faces_of
 
 BATCH = 8
-CELL = 96
-SIZES = ((360, 640), (480, 854), (576, 720), (720, 1280), (1080, 1920))
-
-
-def faces_of(analyzer: Analyzer) -> list[Image]:
-    file = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
-    picture = np.asarray(cv2.imread(str(file)), np.uint8)
-    (found,) = analyzer.analyze([FrameInput(0, 0.0, picture, None, False)])
-    crops = []
-    for face in found.faces:
-        x1, y1, x2, y2 = (round(value) for value in face.box)
-        wide = (x2 - x1) // 3
-        crop = picture[max(0, y1 - wide) : y2 + wide, max(0, x1 - wide) : x2 + wide]
-        crops.append(np.asarray(cv2.resize(crop, (CELL, CELL)), np.uint8))
-    return crops
-
-
-def frame(faces: list[Image], rng: np.random.Generator) -> Image:
-    height, width = SIZES[int(rng.integers(len(SIZES)))]
-    image = np.full((height, width, 3), int(rng.integers(40, 200)), np.uint8)
-    cells = [(y, x) for y in range(0, height - CELL, CELL) for x in range(0, width - CELL, CELL)]
-    for y, x in rng.permutation(cells)[: int(rng.integers(0, 41))]:
-        image[y : y + CELL, x : x + CELL] = faces[int(rng.integers(len(faces)))]
-    return image
+CROWDS = 0.15
+"""Share of the frames with any number of faces; the others have 4 at most."""
 
 
 def resident_megabytes() -> float:
@@ -61,11 +38,12 @@ def main() -> int:
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load("open", models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     faces, rng = faces_of(analyzer), np.random.default_rng(1)
     seen, memory, began = 0, [], time.perf_counter()
     for number in range(0, told.frames, BATCH):
-        batch = [FrameInput(i, 0.0, frame(faces, rng), None, True) for i in range(BATCH)]
+        counts = (int(rng.integers(0, MOST + 1 if rng.random() < CROWDS else 5)) for _ in range(BATCH))
+        batch = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
         seen += sum(len(found.faces) for found in analyzer.analyze(batch))
         if number // BATCH % max(1, told.frames // BATCH // 10) == 0:
             memory.append(resident_megabytes())

@@ -6,9 +6,11 @@ DIR holds a directory of photographs for each person; the face with the largest 
 
 - separation: cosine similarities of pairs of the same person and of different ones, the rate of found pairs at given
   rates of false matches, the area under the ROC curve, the rate at which both errors are equal;
+- reference: the largest difference of an embedding of length 1 to the one that InsightFace's alignment and the bare
+  network give, a photograph at a time;
 - mirror: how the pose changes in the mirror image (yaw and roll turn round, classes swap sides), age and gender not;
 - tilted: the roll found in copies turned by known angles;
-- gender: how often it is right, over all faces and over those it is told of, where the directory's name is in WOMEN.
+- poses, age, gender, emotion: against tests.eval.labels, of all faces and of those it is told of.
 """
 
 import argparse
@@ -22,18 +24,22 @@ import cv2
 import msgspec
 import numpy as np
 import structlog
+from insightface.utils.face_align import norm_crop
 from numpy.typing import NDArray
 
-from facecore.align import Image
+from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.description import GENDER_SURE
 from facecore.quality import pose_class
+from schemas.cores import usable_cores
 from schemas.observations import ObservedFace
+from tests.eval.labels import EMOTIONS, PEOPLE, POSES
 
-WOMEN = {"bbt_amy", "bbt_bernadette", "bbt_penny", "eileen_collins", "rose_leslie"}
 MIN_CONFIDENCE = 0.3
 """Several photographs are filled by the face, which costs the detector confidence."""
 TILTS = (-30.0, -20.0, 20.0, 30.0)
+EMBEDDER_INPUT = {"open": (127.0, 128.0)}
+"""Mean and deviation of the input; of other packs InsightFace's own."""
 FALSE_MATCHES = (1e-3, 1e-2, 1e-1)
 SWAPPED = {"left": "right", "right": "left", "front-rotate-left": "front-rotate-right",
            "front-rotate-right": "front-rotate-left"}  # fmt: skip
@@ -98,8 +104,66 @@ def tilted(analyzer: Analyzer, images: list[Image], faces: list[ObservedFace]) -
     return changes
 
 
+def reference(analyzer: Analyzer, images: list[Image], faces: list[ObservedFace]) -> dict[str, float]:
+    """The same faces, cut by InsightFace and given to the network alone."""
+    pack = analyzer._pack
+    differences, cosines = list[float](), list[float]()
+    for image, face in zip(images, faces, strict=True):
+        (found,) = pack.detector.detect([image], analyzer._workers)
+        points = found.landmarks[int(np.abs(found.boxes - np.array(face.box)).sum(1).argmin())]
+        sample = pack.embedder.prepare(FaceInImage(image, face.box, points))
+        cut = np.asarray(norm_crop(image, points), np.uint8)
+        mean, std = EMBEDDER_INPUT.get(pack.name, (127.5, 127.5))
+        plain = ((cut[:, :, ::-1].astype(np.float32) - mean) / std).transpose(2, 0, 1)
+        session = pack.embedder.session
+        outputs = [
+            np.ravel(session.run(None, {session.get_inputs()[0].name: given[None]})[0])
+            for given in (np.ascontiguousarray(plain), sample)
+        ]
+        one, ours = (output / np.linalg.norm(output) for output in outputs)
+        told = np.frombuffer(face.embedding, "<f4") / np.linalg.norm(np.frombuffer(face.embedding, "<f4"))
+        differences.append(float(np.abs(told - ours).max()))
+        cosines.append(float(one @ told))
+    return {
+        "largest_difference_to_the_network_alone": float(f"{max(differences):.2g}"),
+        "least_cosine_to_insightface_alignment": round(min(cosines), 6),
+    }
+
+
+def poses(names: list[str], faces: list[ObservedFace], mirrored: list[ObservedFace | None]) -> dict[str, Any]:
+    """By the class a viewer sees: photographs, and how many get it, and its opposite in their mirror image."""
+    table = {}
+    for wanted in sorted(set(POSES.values())):
+        pairs = [
+            (pose_class(face.angles), other and pose_class(other.angles))
+            for name, face, other in zip(names, faces, mirrored, strict=True)
+            if POSES.get(name) == wanted
+        ]
+        table[wanted] = {
+            "photographs": len(pairs),
+            "right": sum(one == wanted for one, _ in pairs),
+            "right_in_mirror_image": sum(other == SWAPPED.get(wanted, wanted) for _, other in pairs),
+        }
+    return table
+
+
+def age(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
+    """Errors in years, and those of always saying the median."""
+    known = [(PEOPLE[person][1], face.age) for person, face in zip(people, faces, strict=True)
+             if person in PEOPLE and face.age is not None]  # fmt: skip
+    ages = np.array([true for true, _ in known], np.float64)
+    errors = np.abs(ages - np.array([told for _, told in known]))
+    return {
+        "faces": len(known),
+        "mean_error": mean(list(errors)),
+        "largest_error": round(float(errors.max(initial=0.0)), 1),
+        "mean_error_of_the_median": mean(list(np.abs(ages - np.median(ages)))) if known else 0.0,
+    }
+
+
 def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
-    known = [(person not in WOMEN, face.male) for person, face in zip(people, faces, strict=True)]
+    known = [(PEOPLE[person][0] == "M", face.male) for person, face in zip(people, faces, strict=True)
+             if person in PEOPLE]  # fmt: skip
     right = [(man, male) for man, male in known if male is not None]
     told = [(man, male) for man, male in right if not 1 - GENDER_SURE < male < GENDER_SURE]
     return {
@@ -107,6 +171,32 @@ def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
         "right_of_all": share([(male > 0.5) == man for man, male in right]),
         "told": len(told),
         "right_of_told": share([(male > 0.5) == man for man, male in told]),
+        "share_of_the_more_frequent": share([man for man, _ in right]),
+    }
+
+
+def emotion(
+    analyzer: Analyzer, names: list[str], images: list[Image], faces: list[ObservedFace]
+) -> dict[str, Any]:
+    """By what a viewer sees: faces, of how many something is told, and of how many of these it is right."""
+    seen = [(EMOTIONS[n], analyzer.portrait(i, f)) for n, i, f in zip(names, images, faces, strict=True)
+            if n in EMOTIONS]  # fmt: skip
+    told = analyzer.emotions([portrait for _, portrait in seen])
+    pairs = [(wanted, emotion) for (wanted, _), emotion in zip(seen, told, strict=True)]
+    answers = [(wanted, emotion) for wanted, emotion in pairs if emotion is not None]
+    return {
+        "faces": len(pairs),
+        "told": len(answers),
+        "right_of_told": share([wanted == emotion for wanted, emotion in answers]),
+        "share_of_the_most_frequent": share([wanted == "happy" for wanted, _ in pairs]),
+        "by_emotion": {
+            kind: {
+                "faces": sum(wanted == kind for wanted, _ in pairs),
+                "told": sum(wanted == kind for wanted, _ in answers),
+                "right": sum(wanted == kind == emotion for wanted, emotion in answers),
+            }
+            for kind in sorted(set(EMOTIONS.values()))
+        },
     }
 
 
@@ -131,8 +221,8 @@ def main() -> int:
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
-    people, images, faces = list[str](), list[Image](), list[ObservedFace]()
+    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=usable_cores())
+    people, names, images, faces = list[str](), list[str](), list[Image](), list[ObservedFace]()
     for file in sorted(told.images.glob("*/*")):
         image = cv2.imread(str(file))
         if image is None:
@@ -140,6 +230,7 @@ def main() -> int:
         picture = np.asarray(image, np.uint8)
         if (face := largest(analyzer, picture)) is not None:
             people.append(file.parent.name)
+            names.append(file.stem)
             images.append(picture)
             faces.append(face)
     flipped = [largest(analyzer, np.ascontiguousarray(image[:, ::-1])) for image in images]
@@ -147,9 +238,13 @@ def main() -> int:
         "photographs": len(faces),
         "people": len(set(people)),
         "separation": separation(people, faces),
+        "reference": reference(analyzer, images, faces),
         "mirror": mirror(faces, flipped),
         "tilted": tilted(analyzer, images, faces),
+        "poses": poses(names, faces, flipped),
+        "age": age(people, faces),
         "gender": gender(people, faces),
+        "emotion": emotion(analyzer, names, images, faces),
     }
     print(msgspec.json.format(msgspec.json.encode(found)).decode())
     return 0

@@ -20,6 +20,7 @@ import structlog
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.video import Interval, open_source
 from facecore.video.images import PictureFormat, decode, encode
+from schemas.cores import usable_cores
 from schemas.observations import FrameFaces
 from tests.bench.gpu import MAX_PIXELS, overlap
 
@@ -50,7 +51,7 @@ def main() -> int:
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load("open", models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     images = []
     for video in told.videos:
         with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:

@@ -53,7 +53,9 @@ def test_provenance_names_what_was_used(analyzer: Analyzer, group: Image) -> Non
     assert found.detector.startswith("centerface@")
     assert found.embedder.startswith("fr_feature@")
     assert found.min_confidence == 0.6
-    assert analyzer.describe().models["detector"] == found.detector
+    told = analyzer.describe().models
+    assert (told["detector"], told["occlusion"]) == (found.detector, found.occlusion)
+    assert (told["sharpness"], told["detector_sizes"]) == (found.sharpness, "320, 640")
     assert (
         analyzer.analyze([as_frame(group)])[0].provenance.min_confidence == analyzer.describe().min_confidence
     )

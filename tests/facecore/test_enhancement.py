@@ -3,10 +3,20 @@
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from facecore.enhancement import at_source_scale, improve, scaled, triggered
+from facecore.enhancement import (
+    NO_BETTER,
+    NO_FACE,
+    SOMEBODY_ELSE,
+    at_source_scale,
+    improve,
+    scaled,
+    triggered,
+)
 from facecore.quality import composite
-from schemas.observations import FrameFaces, QualityScore
+from schemas.observations import FrameFaces, ObservedFace, QualityScore
 from schemas.requests import Enhancement
 from tests.facecore.faces import face, frame, person
 
@@ -17,29 +27,31 @@ POOR, GOOD = 0.3, 0.9
 def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
     original = frame(0, [face(person(0), quality=POOR), face(person(1), x=600, quality=GOOD)])
     restored = frame(0, [face(person(0, 0.5), x=104, quality=GOOD), face(person(1), x=600, quality=1.0)])
-    first, second = improve(original, restored, WANTED).faces
+    improved, reasons = improve(original, restored, WANTED)
+    first, second = improved.faces
+    assert reasons == ()
     assert first.enhanced and first.box == restored.faces[0].box and composite(first.quality) > POOR
     assert first.embedding == original.faces[0].embedding, "a restored face is partly invented"
     assert second == original.faces[1], "it was good enough"
 
 
 @pytest.mark.parametrize(
-    "restored",
+    ("restored", "reason"),
     [
-        pytest.param([], id="no face"),
-        pytest.param([face(person(7), quality=GOOD)], id="another person"),
-        pytest.param([face(person(0), x=900, quality=GOOD)], id="another place"),
-        pytest.param([face(person(0), quality=POOR)], id="not better"),
+        pytest.param([], NO_FACE, id="no face"),
+        pytest.param([face(person(7), quality=GOOD)], SOMEBODY_ELSE, id="another person"),
+        pytest.param([face(person(0), x=900, quality=GOOD)], NO_FACE, id="another place"),
+        pytest.param([face(person(0), quality=POOR)], NO_BETTER, id="not better"),
     ],
 )
-def test_otherwise_the_original_stands(restored: list) -> None:  # type: ignore[type-arg]
+def test_otherwise_the_original_stands(restored: list[ObservedFace], reason: str) -> None:
     original = frame(0, [face(person(0), quality=POOR)])
-    assert improve(original, frame(0, restored), WANTED) == original
+    assert improve(original, frame(0, restored), WANTED) == (original, (reason,))
 
 
 def test_one_restored_face_improves_one_face() -> None:
     twins = [face(person(0), x=100, quality=POOR), face(person(0), x=140, quality=POOR)]
-    improved = improve(frame(0, twins), frame(0, [face(person(0), x=110, quality=GOOD)]), WANTED)
+    improved, _ = improve(frame(0, twins), frame(0, [face(person(0), x=110, quality=GOOD)]), WANTED)
     assert sum(f.enhanced for f in improved.faces) == 1
 
 
@@ -55,6 +67,22 @@ def test_faces_of_an_upscaled_picture_are_measured_at_source_scale() -> None:
     assert back.faces[0].quality.size == pytest.approx(0.25 + 0.75 * 40 / 170), (
         "the shorter side is 120 pixels"
     )
+
+
+@given(st.floats(1, 4), st.floats(1, 4), st.tuples(st.floats(0, 900), st.floats(1, 400), st.floats(1, 400)))
+def test_enlarging_a_picture_changes_neither_place_nor_size(
+    across: float, down: float, place: tuple[float, float, float]
+) -> None:
+    x, width, height = place
+    source = frame(0, [face(person(0), box=(x, 50.0, x + width, 50.0 + height))])
+    source = at_source_scale(source, source.width, source.height)  # the size that the box makes
+    larger = msgspec.structs.replace(
+        source, width=round(1280 * across), height=round(720 * down),
+        faces=tuple(scaled(f, round(1280 * across) / 1280, round(720 * down) / 720) for f in source.faces),
+    )  # fmt: skip
+    back = at_source_scale(larger, 1280, 720).faces[0]
+    assert back.box == pytest.approx(source.faces[0].box, abs=1e-6)
+    assert back.quality.size == pytest.approx(source.faces[0].quality.size, abs=1e-6)
 
 
 def test_only_faces_below_the_trigger_are_due() -> None:

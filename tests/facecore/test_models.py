@@ -20,6 +20,9 @@ from facecore.sessions import (
 )
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
+from tests.eval.batches import differences, emotions, in_batches
+from tests.eval.crowds import MOST, crowd, faces_of
+from tests.facecore.conftest import as_frame
 
 TOLERANCE = 1e-4
 ROLES = ("embedding", "pose", "age", "age of the mirror image", "gender", "gender of the mirror image")
@@ -88,6 +91,26 @@ def test_a_batch_of_pictures_equals_single_pictures(pack: Pack, group: Image) ->
         assert np.allclose(one.landmarks, many.landmarks, atol=0.01)
         assert np.allclose(one.scores, many.scores, atol=TOLERANCE)
     assert [len(found.boxes) for found in together][:4] == [6, 6, 6, 0]
+
+
+def test_crowds_in_the_batches_of_a_gpu_are_the_same_faces(analyzer: Analyzer, models_path: Any) -> None:
+    """All models at once, occlusion too, over frames of several sizes with 0 to 40 faces."""
+    batched = in_batches(Analyzer.load("open", models_path, device="cpu", threads=2))
+    squares, rng = faces_of(analyzer), np.random.default_rng(3)
+    frames = [as_frame(crowd(squares, count, rng), i) for i, count in enumerate((0, 1, MOST, 7))]
+    try:
+        together = batched.analyze(frames)
+        alone = [analyzer.analyze([frame])[0] for frame in frames]
+        logits = emotions(batched, squares) - emotions(analyzer, squares)
+    finally:
+        batched.close()
+    assert [len(found.faces) for found in alone][:2] == [0, 1] and len(alone[2].faces) >= 30
+    most = differences(alone, together)
+    assert most.keys() >= {"embedding", "occlusion", "sharpness", "angles", "age", "male", "box"}
+    for name, difference in most.items():  # boxes, angles and ages are rounded to hundredths
+        hundredths = name in ("box", "landmarks", "angles", "age")
+        assert difference <= (0.0101 if hundredths else TOLERANCE), name
+    assert np.abs(logits).max() < 1e-3
 
 
 def test_emotions_in_a_batch(pack: Pack, analyzer: Analyzer, group: Image) -> None:

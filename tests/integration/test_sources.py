@@ -85,25 +85,53 @@ def test_poor_faces_are_improved_by_the_enhanced_frame(
     with_server: Service, double: ServerProcess, six_people: Path, blurred: Path, factor: int
 ) -> None:
     double.faults(restored=str(six_people), enhanced=factor)
-    parameters = {"min_confidence": 0.5 + factor / 100, "detect_demographics": False}
+    parameters = {
+        "min_confidence": 0.5 + factor / 100, "detect_demographics": False, "enable_deduplication": False,
+    }  # fmt: skip
     plain = with_server.analyze({"video_path": str(blurred), "parameters": parameters})
     wanted = {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": 0.1 * factor}
-    result = with_server.analyze(
-        {"video_path": str(blurred), "parameters": {**parameters, "enhancement": wanted}}
-    )
+    request = {"video_path": str(blurred), "parameters": {**parameters, "enhancement": wanted}}
+    double.faults(restored=str(six_people), enhanced=factor)
+    result = with_server.analyze(request)
     report = result["metadata"]["enhancement"]
     assert report["enhanced_faces"] >= 15 and report["requested_frames"] == 6
-    improved = [d for d in detections(result) if d["enhanced"]]
+    assert enhanced_frames(double) == 6, "one request a frame, whatever the number of faces"
+    improved = [face for face in result["faces"] if face["representative_detection"]["enhanced"]]
     assert len(improved) == report["enhanced_faces"]
-    for better in improved:
-        poor = min(
-            (d for d in detections(plain) if d["frame_index"] == better["frame_index"]),
-            key=lambda d: math.dist(d["landmarks"]["nose"], better["landmarks"]["nose"]),
+    for face in improved:
+        better = face["representative_detection"]
+        before = min(
+            (f for f in plain["faces"] if first(f)["frame_index"] == better["frame_index"]),
+            key=lambda f: math.dist(first(f)["landmarks"]["nose"], better["landmarks"]["nose"]),
         )
+        poor = first(before)
         assert math.dist(poor["landmarks"]["nose"], better["landmarks"]["nose"]) < 20, "pixels of the source"
+        assert overlap(poor["bbox"], better["bbox"]) > 0.5
         assert better["quality"]["composite"] > poor["quality"]["composite"]
         sizes = (d["quality"]["components"]["size"] for d in (poor, better))
         assert math.isclose(*sizes, abs_tol=0.12), "size is measured at source scale"
+        assert face["embedding"] == before["embedding"], "a restored face is partly invented"
+    with_server.analyze({**request, "parameters": {**request["parameters"], "max_faces": 49}})
+    assert enhanced_frames(double) == 6, "another job finds the enhanced frames in the cache"
+
+
+def first(face: Any) -> Any:
+    return face["detections"][0]
+
+
+def overlap(one: Any, other: Any) -> float:
+    """Intersection over union of two boxes."""
+
+    def area(box: dict[str, float]) -> float:
+        return max(0, box["x_max"] - box["x_min"]) * max(0, box["y_max"] - box["y_min"])
+
+    corners = {k: (max if k.endswith("min") else min)(one[k], other[k]) for k in one}
+    return area(corners) / (area(one) + area(other) - area(corners))
+
+
+def enhanced_frames(double: ServerProcess) -> int:
+    """How often the Frame Server was asked to enhance since it was last told its faults."""
+    return sum(path == "/frames/extract-frame" for _, path, _ in double.requests())
 
 
 def detections(result: Any) -> list[Any]:
@@ -115,23 +143,35 @@ def detections(result: Any) -> list[Any]:
     [
         ({"enhanced": "text"}, "not a picture"),
         ({"failures": 1000}, "the model fell over"),
-        ({"restored": "noface"}, "no face better"),
+        ({"restored": "noface"}, "shows no face there"),
+        ({"restored": "somebody else"}, "shows somebody else there"),
     ],
-    ids=["no picture", "500", "no face"],
+    ids=["no picture", "500", "no face", "another person"],
 )
 def test_a_failed_enhancement_keeps_the_original_and_says_why(
     with_server: Service,
     double: ServerProcess,
+    six_people: Path,
     blurred: Path,
     tmp_path: Path,
     faults: dict[str, Any],
     reason: str,
 ) -> None:
-    if faults.get("restored"):
-        faults = {"restored": str(make_grey(tmp_path / "grey.mp4"))}
-    parameters = {
+    parameters: dict[str, Any] = {
         "sampling_interval": 6.0, "detect_demographics": False, "min_confidence": 0.5,
-        "enhancement": {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": round(len(reason) / 100, 2)},
+    }  # fmt: skip
+    if faults.get("restored") == "noface":
+        grey = write_film([np.full((720, 1280, 3), 128, np.uint8)], tmp_path / "grey.mp4")
+        faults = {"restored": str(grey)}
+    if faults.get("restored") == "somebody else":
+        found = with_server.analyze({"video_path": str(blurred), "parameters": parameters})
+        first, second = (
+            exchanged(f.image, [d["bbox"] for d in detections(found) if d["frame_index"] == number])
+            for number, f in enumerate(open_source(six_people, Interval(6.0), max_pixels=10**8))
+        )
+        faults = {"restored": str(write_film([first] + [second] * 150, tmp_path / "others.mp4"))}
+    parameters["enhancement"] = {
+        "enabled": True, "quality_trigger": 1.0, "fidelity_weight": sum(map(ord, reason)) % 97 / 97,
     }  # fmt: skip
     double.faults()
     job_id = with_server.submit({"video_path": str(blurred), "parameters": parameters})
@@ -145,13 +185,41 @@ def test_a_failed_enhancement_keeps_the_original_and_says_why(
     assert not any(d["enhanced"] for face in result["faces"] for d in face["detections"])
 
 
-def make_grey(out: Path) -> Path:
+def test_a_frame_server_that_does_not_answer_in_time(
+    models_path: Path, tmp_path: Path, double: ServerProcess, blurred: Path
+) -> None:
+    environment = {
+        "FRAME_SERVER_URL": double.url, "FRAME_SOURCE": "local", "FACES_ENHANCE_TIMEOUT": "1",
+        "FACES_MAX_ATTEMPTS": "1",
+    }  # fmt: skip
+    double.faults(enhanced="slow")
+    enhancement = {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": 0.9}
+    parameters = {"sampling_interval": 12.0, "detect_demographics": False, "enhancement": enhancement}
+    for service in run_service(models_path, tmp_path, environment=environment):
+        result = service.analyze({"video_path": str(blurred), "parameters": parameters})
+        assert result["metadata"]["total_detections"] == 6
+        report = result["metadata"]["enhancement"]
+        assert (report["enhanced_faces"], report["kept_frames"]) == (0, 1)
+        assert [*report["reasons"]] == ["The Frame Server did not answer within 1 s."]
+        assert not any(d["enhanced"] for d in detections(result))
+
+
+def exchanged(picture: Any, boxes: list[Any]) -> Any:
+    """The picture with every face in the place of another one."""
+    places = [(slice(b["y_min"], b["y_max"]), slice(b["x_min"], b["x_max"])) for b in boxes]
+    changed = picture.copy()
+    for place, other in zip(places, [*places[1:], places[0]], strict=True):
+        height, width = changed[place].shape[:2]
+        changed[place] = cv2.resize(picture[other], (width, height), interpolation=cv2.INTER_AREA)
+    return changed
+
+
+def write_film(pictures: list[Any], out: Path) -> Path:
     with av.open(str(out), "w") as target:
-        stream = target.add_stream("libx264", rate=25)
+        stream = target.add_stream("libx264", rate=25, options={"crf": "12", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
-        for _ in range(5):
-            grey = np.full((720, 1280, 3), 128, np.uint8)
-            target.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="bgr24")))
+        for picture in pictures:
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         target.mux(stream.encode(None))
     return out
 

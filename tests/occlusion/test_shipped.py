@@ -55,3 +55,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "expected clean" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    for name in ("clean/one.jpg", "occluded/hand_1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no picture")
+    done = subprocess.run(
+        [sys.executable, "-m", "models.occlusion.evaluate", "--data", str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and "one.jpg as a picture" in done.stderr and "Traceback" not in done.stderr

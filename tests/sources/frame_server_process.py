@@ -19,6 +19,8 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
 
 import asyncio
 import sys
+from collections import deque
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +173,18 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
         return web.json_response({"detail": "Video not found"}, status=404)
     if faults.get("enhanced") == "text":
         return web.Response(text="a friendly page")
-    with av.open(faults.get("restored", query["video_path"])) as container:
-        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    picture = frames[min(round(float(query["timestamp"]) * FPS), len(frames) - 1)]
+    film = faults.get("restored", query["video_path"])
+    picture = await asyncio.to_thread(picture_at, film, round(float(query["timestamp"]) * FPS))
     factor = faults.get("enhanced", 1)
     picture = cv2.resize(picture, None, fx=factor, fy=factor)
     return web.Response(body=encoded(picture), content_type="image/jpeg", headers={"X-Faces-Enhanced": "1"})
+
+
+def picture_at(film: str, number: int) -> np.ndarray:
+    """The frame of this number, or the last one."""
+    with av.open(film) as container:
+        [frame] = deque(islice(container.decode(video=0), number + 1), maxlen=1)
+        return frame.to_ndarray(format="bgr24")
 
 
 @routes.get("/frames/{job_id}/{number}")

@@ -6,7 +6,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from consumers.sources import frame_server
 from consumers.sources.extraction import NotHonoured, ServedFrames, extract_frames, fetch
 from consumers.sources.frame_server import FrameServer, Gone, NotAvailable, Refused
 from facecore.video import Interval, Plan, Scenes, Timestamps
@@ -182,7 +181,7 @@ async def test_an_enhanced_frame_may_be_larger(
     server: FrameServer, double: ServerProcess, film: Path
 ) -> None:
     double.faults(enhanced=2)
-    image = decode(await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5))
+    image = decode(await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5, 60.0))
     assert image.shape == (256, 384, 3)
     assert number_in(image) == 100
     [request] = double.requests()
@@ -193,17 +192,16 @@ async def test_an_enhanced_frame_may_be_larger(
 
 
 async def test_an_enhanced_frame_that_cannot_be_had(
-    server: FrameServer, double: ServerProcess, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FrameServer, double: ServerProcess, film: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Refused, match="404"):
-        await server.enhanced_frame(str(tmp_path / "missing.mp4"), 1.0, "gfpgan", 0.5)
+        await server.enhanced_frame(str(tmp_path / "missing.mp4"), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(failures=1)
     with pytest.raises(NotAvailable, match="500"):
-        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(enhanced="text")
     with pytest.raises(Refused, match="not a picture"):
-        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(enhanced="slow")
-    monkeypatch.setattr(frame_server, "ENHANCE_TIMEOUT", 0.2)
     with pytest.raises(NotAvailable, match="did not answer within"):
-        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5)
+        await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 0.2)

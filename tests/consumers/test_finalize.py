@@ -1,0 +1,36 @@
+"""What a result says about the models behind it."""
+
+import msgspec
+import pytest
+
+from consumers.finalize import Job, _warnings
+from consumers.outcomes import FrameOutcome
+from schemas.observations import FrameFaces
+from schemas.requests import AnalyzeRequest
+from tests.facecore.faces import frame
+
+
+def job(*frames: FrameFaces) -> Job:
+    return Job(
+        AnalyzeRequest(video_path="/v.mp4"),
+        {},
+        {f.index: FrameOutcome("analysed") for f in frames},
+        [*frames],
+    )
+
+
+def seen_by(number: int, **provenance: object) -> FrameFaces:
+    made = frame(number, [])
+    return msgspec.structs.replace(
+        made, provenance=msgspec.structs.replace(made.provenance, **{"occlusion": "o@1", **provenance})
+    )
+
+
+@pytest.mark.parametrize("other", [{"sharpness": "topiq_nr"}, {"occlusion": "o@2"}, {"detector": "d2"}])
+def test_workers_with_different_models_are_told_of(other: dict[str, object]) -> None:
+    [warning] = _warnings(job(seen_by(0), seen_by(1, **other)))
+    assert "different models" in warning
+
+
+def test_workers_on_different_devices_are_no_matter() -> None:
+    assert _warnings(job(seen_by(0), seen_by(1, providers=("CUDAExecutionProvider",)))) == []

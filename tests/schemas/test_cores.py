@@ -1,0 +1,69 @@
+"""The cores a process may use: its affinity, and what its control groups pay for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas import cores
+from schemas.cores import usable_cores
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)))
+
+
+def machine(root: Path, groups: str, **files: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, text in files.items():
+        file = root / "sys/fs/cgroup" / name.replace("__", "/").replace("cpu_", "cpu.")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        pytest.param("0::/\n", {"cpu_max": "200000 100000\n"}, 2, id="two cores"),
+        pytest.param("0::/\n", {"cpu_max": "150000 100000\n"}, 2, id="one and a half"),
+        pytest.param("0::/\n", {"cpu_max": "20000 100000\n"}, 1, id="a fifth of one"),
+        pytest.param("0::/\n", {"cpu_max": "max 100000\n"}, 8, id="no limit"),
+        pytest.param("0::/\n", {"cpu_max": "9900000 100000\n"}, 8, id="more than there are"),
+        pytest.param("0::/\n", {}, 8, id="nothing told"),
+        pytest.param(
+            "0::/a/b\n", {"a__cpu_max": "300000 100000\n", "a__b__cpu_max": "max 100000\n"}, 3, id="by the parent"
+        ),
+        pytest.param(
+            "4:memory:/x\n1:cpu,cpuacct:/\n0::/\n",
+            {"cpu__cpu_cfs_quota_us": "400000\n", "cpu__cpu_cfs_period_us": "100000\n"},
+            4,
+            id="version 1",
+        ),
+        pytest.param(
+            "1:cpu,cpuacct:/\n", {"cpu__cpu_cfs_quota_us": "-1\n", "cpu__cpu_cfs_period_us": "100000\n"}, 8,
+            id="version 1 without limit",
+        ),
+    ],
+)  # fmt: skip
+def test_a_control_group_limits(tmp_path: Path, groups: str, files: dict[str, str], expected: int) -> None:
+    assert usable_cores(machine(tmp_path, groups, **files)) == expected
+
+
+@pytest.mark.usefixtures("eight_cores")
+def test_a_system_without_control_groups(tmp_path: Path) -> None:
+    assert usable_cores(tmp_path) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no processes")
+def test_a_process_pinned_to_one_core_uses_one_thread() -> None:
+    core = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{core}}})\n"
+    code += "from schemas.settings import Settings; print(Settings.from_env({}).worker_threads)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
