@@ -99,7 +99,10 @@ def measure(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
     analyzer.close()
     each = {name: 1000 * statistics.median(run[name] for run in work) / frames for name in work[0]}
     types = {name: 1000 * statistics.median(run[name] for run in whole) / frames for name in whole[0]}
-    over = [1000 * (sum(all_.values()) - sum(one.values())) / frames for all_, one in zip(whole, work, strict=True)]
+    over = [
+        1000 * (sum(all_.values()) - sum(one.values())) / frames
+        for all_, one in zip(whole, work, strict=True)
+    ]
     return {
         "film": looks(film),
         "frames": frames,

@@ -1,10 +1,10 @@
-"""How soon: from a cold start to the first frame analysed, the same warm, a cached answer, a short clip from end to end.
+"""How soon: from a cold start to the first frame, the same warm, a cached answer, a short clip from end to end.
 
     python -m tests.bench.starts [VIDEO] [--pairs 7]
 
 `short_clip.more_than_models_seconds` is the clip's time from the request to the completed job less the time of the
-models alone over the same frames, measured beside it; `cached.milliseconds` is from the request to the whole result in
-the caller's hands: submit, status, result.
+models alone over the same frames, measured beside it; `cached.milliseconds` is from the request to the whole result
+in the caller's hands: submit, status until completed, result.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 
 The plain loop is what one writes first: one process that decodes every frame on all cores and analyses one in two
 seconds, its faces on all cores. The limit is the processor time of decoding every frame and of the models, each
-measured alone, shared out over the cores without a gap. All run in turn; `by_clock` compares seconds (on a machine that
-does nothing else), `by_processor` the processor time of all processes together (which others disturb less).
+measured alone, shared out over the cores without a gap. All run in turn; `by_clock` compares seconds (on a machine
+that does nothing else), `by_processor` the processor time of all processes together (which others disturb less).
 """
 
 import argparse
@@ -131,9 +131,7 @@ def measure(video: Path, folder: Path, minutes: float, pairs: int, pack: str) ->
             "by_clock": round(least / CORES / service_run.wall, 2),
             "by_processor": round(least / service_run.cpu, 2),
         },
-        "service_processor_seconds_a_job": {
-            name: round(value / pairs, 2) for name, value in by_type.items()
-        },
+        "service_processor_seconds_a_job": {name: round(value / pairs, 2) for name, value in by_type.items()},
         "service_most_megabytes": memory,
         "plain_processor_seconds": [round(run.cpu, 2) for run in runs["plain"]],
         "service_processor_seconds": [round(run.cpu, 2) for run in runs["service"]],
