@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import structlog
@@ -17,7 +17,7 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
-from facecore.enhancement import NO_BETTER, at_source_scale, improve, scaled, triggered
+from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.people import portrait_field
 from facecore.video import SourceError
 from facecore.video.images import decode, encode
@@ -29,6 +29,31 @@ log = structlog.get_logger(__name__)
 
 PORTRAIT_QUALITY = 90
 Image = NDArray[uint8]
+
+
+class _Look(NamedTuple):
+    """What was seen in the picture of a message; `first`: what is stored of an earlier look at this frame."""
+
+    delivery: Delivery[FrameTask]
+    seen: FrameFaces
+    first: FrameFaces | None
+    image: Image
+
+    @property
+    def field(self) -> str:
+        """Where it is stored under the job."""
+        task = self.delivery.envelope.body
+        return f"{task.index}+" if task.enhanced else str(task.index)
+
+    def faces(self) -> FrameFaces | None:
+        """What is to be stored; None when the first look, which this one improves, is lost."""
+        task = self.delivery.envelope.body
+        if not task.enhanced:
+            return self.seen
+        if self.first is None or task.enhancement is None:
+            return None
+        restored = at_source_scale(self.seen, self.first.width, self.first.height)
+        return improve(self.first, restored, task.enhancement)
 
 
 class AnalyzeStage:
@@ -110,12 +135,14 @@ class AnalyzeStage:
         if inputs:
             found = await self._models.run(lambda: self.analyzer.analyze(inputs))
             seen = dict(zip(todo, found, strict=True))
+        looks = [_Look(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in todo]
+        kept = dict(zip(todo, await self._keep(looks), strict=True))
         completions: list[Completion | Exception] = []
         for i, delivery in enumerate(batch):
             if ended[i]:
                 completions.append(Completion())
-            elif i in seen:
-                completions.append(await self._keep(delivery, seen[i], stored[i], cast("Image", decoded[i])))
+            elif i in kept:
+                completions.append(kept[i])
             else:
                 completions.append(self._without_picture(delivery, stored[i], str(decoded[i])))
         return completions
@@ -124,73 +151,70 @@ class AnalyzeStage:
         self, batch: Sequence[Delivery[FrameTask]]
     ) -> tuple[list[tuple[FrameFaces | None, FrameFaces | None]], list[bool]]:
         """What is stored of each frame (first look, look at the enhanced picture), and whether its job ended."""
+        rows: dict[str, list[int]] = {}
+        for i, delivery in enumerate(batch):
+            rows.setdefault(delivery.envelope.job, []).append(i)
         async with self._service.redis.pipeline(transaction=False) as pipe:
-            for delivery in batch:
-                keys = self._service.names.job(delivery.envelope.job)
-                unit = str(delivery.envelope.body.index)
-                pipe.hmget(keys.faces, [unit, unit + "+"])
+            for job, indices in rows.items():
+                keys = self._service.names.job(job)
+                units = [str(batch[i].envelope.body.index) for i in indices]
                 pipe.hmget(keys.metadata, ["created", "ended"])
+                pipe.hmget(keys.faces, [field for unit in units for field in (unit, unit + "+")])
             answers = await pipe.execute()
-        stored = [tuple(msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields)
-                  for fields in answers[::2]]  # fmt: skip
-        ended = [created is None or end is not None for created, end in answers[1::2]]
-        return cast("list[tuple[FrameFaces | None, FrameFaces | None]]", stored), ended
+        stored: list[tuple[FrameFaces | None, FrameFaces | None]] = [(None, None)] * len(batch)
+        over = [False] * len(batch)
+        for indices, (created, end), fields in zip(rows.values(), answers[::2], answers[1::2], strict=True):
+            known = [msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields]
+            for i, first, second in zip(indices, known[::2], known[1::2], strict=True):
+                stored[i], over[i] = (first, second), created is None or end is not None
+        return stored, over
 
-    async def _keep(
-        self,
-        delivery: Delivery[FrameTask],
-        seen: FrameFaces,
-        stored: tuple[FrameFaces | None, FrameFaces | None],
-        image: Image,
-    ) -> Completion:
-        """Stores what was seen and how the faces look, then drops the picture."""
-        task, envelope = delivery.envelope.body, delivery.envelope
-        field, faces, reasons = str(task.index), seen, (NO_BETTER,)
-        if task.enhanced:
-            original = stored[0]
-            if original is None or task.enhancement is None:
-                return self._end(envelope, FrameOutcome("failed", "the first look at this frame is lost"))
-            field += "+"
-            restored = at_source_scale(seen, original.width, original.height)
-            faces, reasons = improve(original, restored, task.enhancement)
-        portraits = await asyncio.get_running_loop().run_in_executor(
-            self._pixels, self._portraits, image, faces, task.enhanced
+    async def _keep(self, looks: Sequence[_Look]) -> list[Completion]:
+        """Stores what was seen and how the faces look, then drops the pictures; two round trips for all of them."""
+        names, loop = self._service.names, asyncio.get_running_loop()
+        found = [look.faces() for look in looks]
+        pieces = [(look, faces) for look, faces in zip(looks, found, strict=True) if faces is not None]
+        portraits = await asyncio.gather(
+            *(loop.run_in_executor(self._pixels, self._portraits, look, faces) for look, faces in pieces)
         )
-        keys = self._service.names.job(envelope.job)
         async with self._service.redis.pipeline(transaction=False) as pipe:
-            pipe.hset(keys.faces, field, cast("Any", msgspec.msgpack.encode(faces)))
-            pipe.expire(keys.faces, self._service.working_ttl)
-            if portraits:
-                pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", portraits))
-                pipe.expire(keys.portraits, self._service.working_ttl)
+            for (look, faces), pictures in zip(pieces, portraits, strict=True):
+                keys = names.job(look.delivery.envelope.job)
+                pipe.hset(keys.faces, look.field, cast("Any", msgspec.msgpack.encode(faces)))
+                if pictures:
+                    pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", pictures))
+            for job in {look.delivery.envelope.job for look, _ in pieces}:
+                pipe.expire(names.job(job).faces, self._service.working_ttl)
+                pipe.expire(names.job(job).portraits, self._service.working_ttl)
             await pipe.execute()
-        await self._store.delete([(envelope.job, task.frame)])
-        return self._next(delivery, faces, reasons)
+        await self._store.delete(
+            [(look.delivery.envelope.job, look.delivery.envelope.body.frame) for look, _ in pieces]
+        )
+        return [
+            self._end(look.delivery.envelope, FrameOutcome("failed", "the first look at this frame is lost"))
+            if faces is None
+            else self._next(look.delivery, faces)
+            for look, faces in zip(looks, found, strict=True)
+        ]
 
-    def _portraits(self, image: Image, faces: FrameFaces, enhanced: bool) -> dict[str, bytes]:
+    def _portraits(self, look: _Look, faces: FrameFaces) -> dict[str, bytes]:
         """Crops of the faces this picture shows best; faces are in source pixels, the picture may be larger."""
-        scale = image.shape[1] / faces.width
+        scale, enhanced = look.image.shape[1] / faces.width, look.delivery.envelope.body.enhanced
         return {
             portrait_field(faces.index, position, enhanced): encode(
-                self.analyzer.portrait(image, scaled(face, scale, scale)), PORTRAIT_QUALITY
+                self.analyzer.portrait(look.image, scaled(face, scale, scale)), PORTRAIT_QUALITY
             )
             for position, face in enumerate(faces.faces)
             if face.enhanced == enhanced
         }
 
-    def _next(
-        self, delivery: Delivery[FrameTask], faces: FrameFaces, reasons: Sequence[str] = (NO_BETTER,)
-    ) -> Completion:
-        """The frame is done, unless an enhancement of it is due.
-
-        Args:
-            reasons: why faces of an enhanced picture were not taken; an earlier attempt has not left them.
-        """
+    def _next(self, delivery: Delivery[FrameTask], faces: FrameFaces) -> Completion:
+        """The frame is done, unless an enhancement of it is due."""
         task, envelope = delivery.envelope.body, delivery.envelope
         if task.enhanced:
             if any(face.enhanced for face in faces.faces):
                 return self._end(envelope, FrameOutcome("enhanced"))
-            return self._end(envelope, FrameOutcome("kept", "; ".join(reasons)))
+            return self._end(envelope, FrameOutcome("kept", "; ".join(faces.kept)))
         if task.enhancement is None or not triggered(faces, task.enhancement):
             return self._end(envelope, FrameOutcome("analysed"))
         due = EnhanceTask(task=task)

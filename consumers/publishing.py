@@ -12,7 +12,7 @@ from consumers.sources.frame_store import FrameStore
 from consumers.sources.frames import Frame, Frames
 from facecore.video import SourceError
 from schemas.envelope import seal
-from schemas.messages import FileFrame, FrameTask, StoredFrame
+from schemas.messages import FrameTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters
 from schemas.settings import Settings
@@ -110,12 +110,10 @@ class Publisher:
         """Stores and publishes some frames; returns the number after the last one."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
         parameters, messages = request.parameters, []
+        pictures = [(str(f.index), f.picture) for f in chunk if isinstance(f.picture, bytes)]
+        stored = iter(await self._store.put_many(envelope.job, pictures))
         for frame in chunk:
-            where: StoredFrame | FileFrame = (
-                await self._store.put(envelope.job, str(frame.index), frame.picture)
-                if isinstance(frame.picture, bytes)
-                else frame.picture
-            )
+            where = next(stored) if isinstance(frame.picture, bytes) else frame.picture
             task = FrameTask(
                 index=frame.index,
                 timestamp=frame.timestamp,

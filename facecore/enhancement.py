@@ -32,11 +32,9 @@ def triggered(frame: FrameFaces, wanted: Enhancement) -> int:
     return sum(due(face, wanted) for face in frame.faces)
 
 
-def improve(
-    original: FrameFaces, restored: FrameFaces, wanted: Enhancement
-) -> tuple[FrameFaces, tuple[str, ...]]:
+def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> FrameFaces:
     """The original's faces, with those below the trigger replaced where the enhanced picture shows them better, and
-    why others below it were not, each reason once.
+    why others below it were not.
 
     Args:
         restored: faces of the enhanced picture, coordinates and size component already at source scale.
@@ -59,7 +57,7 @@ def improve(
                 restored.faces[better], embedding=face.embedding, age=face.age, male=face.male, enhanced=True
             )
         )
-    return msgspec.structs.replace(original, faces=tuple(faces)), tuple(sorted(reasons))
+    return msgspec.structs.replace(original, faces=tuple(faces), kept=tuple(sorted(reasons)))
 
 
 def _better(face: ObservedFace, candidates: Sequence[ObservedFace], taken: set[int]) -> int | str:

@@ -72,6 +72,7 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
         timestamp: seconds from the start of the video.
         detector_size: side of the detector's square input in pixels.
         low_confidence: detections that were dropped for their confidence.
+        kept: why faces that were to be enhanced stand as they were, each reason once.
     """
 
     index: int
@@ -82,3 +83,4 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     detector_size: int
     low_confidence: int
     provenance: Provenance
+    kept: tuple[str, ...] = ()

@@ -53,10 +53,23 @@ class FrameStore:
         Raises:
             OSError: the volume is full, or cannot be written.
         """
-        if self._directory is not None:
-            return await asyncio.to_thread(self._write, self._directory, f"{job_id}:{name}{SUFFIX}", encoded)
-        await self._redis.set(self._names.job(job_id).frame(name), encoded, ex=self._ttl)
-        return StoredFrame(name)
+        (stored,) = await self.put_many(job_id, [(name, encoded)])
+        return stored
+
+    async def put_many(
+        self, job_id: str, frames: Sequence[tuple[str, bytes]]
+    ) -> Sequence[StoredFrame | FileFrame]:
+        """Stores frames of a job, given as name and picture, in one round trip; see `put`."""
+        if (directory := self._directory) is not None:
+            return [
+                await asyncio.to_thread(self._write, directory, f"{job_id}:{name}{SUFFIX}", encoded)
+                for name, encoded in frames
+            ]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name, encoded in frames:
+                pipe.set(self._names.job(job_id).frame(name), encoded, ex=self._ttl)
+            await pipe.execute()
+        return [StoredFrame(name) for name, _ in frames]
 
     async def get_many(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> list[bytes | None]:
         """The pictures of some frames, each of a job; None for one that is gone or may not be read."""

@@ -27,9 +27,9 @@ POOR, GOOD = 0.3, 0.9
 def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
     original = frame(0, [face(person(0), quality=POOR), face(person(1), x=600, quality=GOOD)])
     restored = frame(0, [face(person(0, 0.5), x=104, quality=GOOD), face(person(1), x=600, quality=1.0)])
-    improved, reasons = improve(original, restored, WANTED)
+    improved = improve(original, restored, WANTED)
     first, second = improved.faces
-    assert reasons == ()
+    assert improved.kept == ()
     assert first.enhanced and first.box == restored.faces[0].box and composite(first.quality) > POOR
     assert first.embedding == original.faces[0].embedding, "a restored face is partly invented"
     assert second == original.faces[1], "it was good enough"
@@ -46,12 +46,12 @@ def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
 )
 def test_otherwise_the_original_stands(restored: list[ObservedFace], reason: str) -> None:
     original = frame(0, [face(person(0), quality=POOR)])
-    assert improve(original, frame(0, restored), WANTED) == (original, (reason,))
+    assert improve(original, frame(0, restored), WANTED) == msgspec.structs.replace(original, kept=(reason,))
 
 
 def test_one_restored_face_improves_one_face() -> None:
     twins = [face(person(0), x=100, quality=POOR), face(person(0), x=140, quality=POOR)]
-    improved, _ = improve(frame(0, twins), frame(0, [face(person(0), x=110, quality=GOOD)]), WANTED)
+    improved = improve(frame(0, twins), frame(0, [face(person(0), x=110, quality=GOOD)]), WANTED)
     assert sum(f.enhanced for f in improved.faces) == 1
 
 

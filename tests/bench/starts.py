@@ -1,0 +1,144 @@
+"""How soon: from a cold start to the first frame, the same warm, a cached answer, a short clip from end to end.
+
+    python -m tests.bench.starts [VIDEO] [--pairs 7]
+
+`short_clip.more_than_models_seconds` is the clip's time from the request to the completed job less the time of the
+models alone over the same frames, measured beside it; `cached.milliseconds` is from the request to the whole result
+in the caller's hands: submit, status until completed, result.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.video import Interval, open_source
+from schemas.names import Names
+from tests.bench.measure import CORES, MODELS, clip, looks, machine, quiet, report, running, spent
+from tests.integration.client import Service
+
+INTERVAL = 2.0
+POLL = 0.002
+WITHIN = 120.0
+COLD = 2
+
+
+def until(look: Callable[[], object]) -> float:
+    """Seconds until it is true."""
+    began = time.perf_counter()
+    while not look():
+        assert time.perf_counter() - began < WITHIN
+        time.sleep(POLL)
+    return time.perf_counter() - began
+
+
+def fresh(video: Path, job_id: str) -> dict[str, Any]:
+    """A request that nothing cached answers, and that leaves nothing behind."""
+    return {"video_path": str(video), "job_id": job_id, "parameters": {"cache_duration": 0}}
+
+
+def first_frame(service: Service, video: Path, job_id: str) -> float:
+    """Seconds from the request to the first outcome of a frame."""
+    with Redis.from_url(service.redis_url) as redis:
+        outcomes = Names().job(job_id).outcomes
+        began = time.perf_counter()
+        service.submit(fresh(video, job_id))
+        until(lambda: redis.exists(outcomes))
+        taken = time.perf_counter() - began
+    service.ended(job_id)
+    return taken
+
+
+def whole_job(service: Service, video: Path, job_id: str) -> float:
+    """Seconds from the request to the end of the job."""
+    with Redis.from_url(service.redis_url) as redis:
+        metadata = Names().job(job_id).metadata
+        began = time.perf_counter()
+        service.submit(fresh(video, job_id))
+        until(lambda: redis.hexists(metadata, "ended"))
+        return time.perf_counter() - began
+
+
+def cached(service: Service, video: Path, job_id: str) -> float:
+    """Seconds from the request to the result, of a job that an earlier one answers."""
+    began = time.perf_counter()
+    service.submit({"video_path": str(video), "job_id": job_id})
+    until(lambda: service.get(f"/faces/jobs/{job_id}/status").json["status"] == "completed")
+    service.result(job_id)
+    taken = time.perf_counter() - began
+    assert service.get(f"/faces/jobs/{job_id}/status").json["cached"]
+    return taken
+
+
+def models_alone(analyzer: Analyzer, video: Path) -> float:
+    """Seconds of the models over the frames of the clip, all in one batch, and over the portraits of its people."""
+    with closing(open_source(video, Interval(INTERVAL), max_pixels=10**9)) as source:
+        inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None, True) for frame in source]
+    with spent() as taken:
+        found = analyzer.analyze(inputs)
+        portraits = [analyzer.portrait(inputs[f.index].image, face) for f in found for face in f.faces[:1]]
+        analyzer.emotions(portraits[:1])
+    return taken().wall
+
+
+def measure(video: Path, folder: Path, pairs: int) -> dict[str, Any]:
+    cold, ready = [], []
+    for number in range(COLD):
+        began = time.perf_counter()
+        with running(folder / f"cold-{number}") as service:
+            ready.append(time.perf_counter() - began)
+            cold.append(ready[-1] + first_frame(service, video, "first"))
+    analyzer = Analyzer.load("open", MODELS, device="cpu", threads=CORES)
+    warm, short, models, answers = [], [], [], []
+    with running(folder / "warm") as service:
+        service.analyze({"video_path": str(video), "job_id": "to-be-cached"})
+        for number in range(pairs):
+            warm.append(first_frame(service, video, f"warm-{number}"))
+            short.append(whole_job(service, video, f"short-{number}"))
+            models.append(models_alone(analyzer, video))
+            answers.append(cached(service, video, f"cached-{number}"))
+    analyzer.close()
+    more = [whole - alone for whole, alone in zip(short, models, strict=True)]
+    return {
+        "film": looks(video),
+        "cold": {
+            "seconds_to_ready": round(statistics.median(ready), 2),
+            "seconds_to_first_frame": round(statistics.median(cold), 2),
+        },
+        "warm": {"seconds_to_first_frame": round(statistics.median(warm), 3)},
+        "cached": {
+            "milliseconds": round(1000 * statistics.median(answers), 1),
+            "milliseconds_at_best": round(1000 * min(answers), 1),
+        },
+        "short_clip": {
+            "seconds": round(statistics.median(short), 3),
+            "models_seconds": round(statistics.median(models), 3),
+            "more_than_models_seconds": round(statistics.median(more), 3),
+            "more_than_models_seconds_at_best": round(min(more), 3),
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("--pairs", type=int, default=7)
+    given = parser.parse_args()
+    quiet()
+    where = machine()
+    with tempfile.TemporaryDirectory() as folder:
+        video = given.video or clip("hamilton_9s.mp4", Path(folder))
+        report(measure(video, Path(folder), given.pairs), where)
+
+
+if __name__ == "__main__":
+    main()
