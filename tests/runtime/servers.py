@@ -23,7 +23,7 @@ class NotInstalled(Exception):
 
 def chosen() -> tuple[str, ...]:
     """FACES_TEST_SERVERS: names, separated by commas, or ``all``; two servers when it is not set."""
-    told = os.environ.get("FACES_TEST_SERVERS", "valkey,redis7")
+    told = os.environ.get("FACES_TEST_SERVERS", "valkey,redis6")
     return KNOWN if told == "all" else tuple(name for name in told.split(",") if name in KNOWN)
 
 
