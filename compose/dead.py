@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumers.runtime.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.connection import connect
+from schemas.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
@@ -60,17 +60,9 @@ async def _run(
                 outcomes = ["dropped" if count else "missing" for count in dropped]
             case _:
                 jobs = Jobs(redis, partitions, settings)
-                outcomes = [await _replay(redis, jobs, stream, letter) for stream, letter in chosen]
+                outcomes = [await replay(redis, stream, letter, jobs) for stream, letter in chosen]
         _tell({letter.id: told for (_, letter), told in zip(chosen, outcomes, strict=True)}, as_json)
         return 0 if set(outcomes) <= {"sent", "dropped"} else 1
-
-
-async def _replay(redis: Redis, jobs: Jobs, stream: str, letter: DeadLetter) -> str:
-    """A job that has ended without the frame of a letter begins again for it, as long as its frames are kept."""
-    told = await replay(redis, stream, letter)
-    if told == "ended" and await jobs.reopen(letter.job):
-        told = await replay(redis, stream, letter)
-    return told
 
 
 def _tell(outcomes: dict[str, str], as_json: bool) -> None:
