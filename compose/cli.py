@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--csv", type=Path, metavar="FILE", help="write a table with a row for each detection"
     )
+    analyze.add_argument(
+        "--parquet", type=Path, metavar="FILE", help="write the same table as Parquet (extra parquet)"
+    )
     analyze.add_argument("--json", action="store_true", help="print a line of JSON for each source")
     analyze.add_argument(
         "--resume", action="store_true",
@@ -157,7 +160,14 @@ def _analyze(arguments: argparse.Namespace) -> int:
         for parent in parents:
             within = within.setdefault(parent, {})
         within[last] = value
-    wanted = Wanted(arguments.out, arguments.report, arguments.csv, arguments.json, arguments.resume)
+    wanted = Wanted(
+        out=arguments.out,
+        report=arguments.report,
+        csv=arguments.csv,
+        parquet=arguments.parquet,
+        json=arguments.json,
+        resume=arguments.resume,
+    )
     return analyze(arguments.sources, parameters, wanted, arguments.verbose)
 
 
