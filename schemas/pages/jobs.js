@@ -17,7 +17,7 @@ function cell(label, set, ...children) {
 // A table that keeps what is focused when it is drawn again.
 function table(id, columns, rows, empty) {
   const held = document.activeElement, name = held && $(id).contains(held) ? held.dataset.name : null;
-  const head = make("tr", {}, ...columns.map(([text, kind]) => make("th", {scope: "col", className: kind || ""}, text))));
+  const head = make("tr", {}, ...columns.map(([text, kind]) => make("th", {scope: "col", className: kind || ""}, text)));
   $(id).replaceChildren(rows.length ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)) : make("p", {className: "empty"}, empty));
   if (name) { const again = [...$(id).querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (again) again.focus(); }
 }
@@ -52,8 +52,8 @@ function job(one) {
   const cancel = ENDED.includes(one.status) ? null : named(make("button", {className: "tool", type: "button", "aria-label": `cancel ${one.job_id}`, onclick: () => stop(one.job_id)}, "Cancel"), "cancel " + one.job_id);
   return make("tr", {}, cell("", {}, one.status === "completed" || one.status === "processing" ? box : null),
     cell("", {className: "film"}, link, make("span", {className: "soft"}, [one.source_id, one.job_id].filter(Boolean).join(" · "))),
-    cell("status", {}, state), cell("people", {className: "number"}, summary ? String(summary.unique_faces) : ""),
-    cell("", {className: "why"}, told), cell("submitted", {className: "nowrap"}, when(one.created_at)), cell("", {}, cancel));
+    cell("status", {}, state), cell("people", {className: "number"}, summary ? String(summary.unique_faces) : null),
+    cell("", {className: "why"}, told || null), cell("submitted", {className: "nowrap"}, when(one.created_at)), cell("", {}, cancel));
 }
 
 function together() {
@@ -65,7 +65,7 @@ function together() {
 function letter(one) {
   const replay = named(make("button", {className: "tool", type: "button", "aria-label": `replay ${one.letter_id}`}, "Replay"), "replay " + one.letter_id);
   replay.addEventListener("click", () => again(one, replay));
-  return make("tr", {}, cell("given up", {className: "nowrap"}, when(1000 * one.given_up)), cell("stage", {}, one.stage), cell("type", {}, one.type),
+  return make("tr", {}, cell("given up", {className: "nowrap"}, when(1000 * one.given_up)), cell("stage", {}, one.stage), cell("type", {}, one.type || null),
     cell("", {className: "film"}, one.job_id ? make("a", {href: watch([one.job_id])}, one.job_id) : make("span", {className: "soft"}, "no job"), make("span", {className: "soft"}, one.letter_id)),
     cell("tries", {className: "number"}, `${one.attempts}${one.replays ? `, sent again ${one.replays}×` : ""}`),
     cell("", {className: "why"}, one.reason), cell("", {}, replay));

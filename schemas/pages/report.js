@@ -207,7 +207,7 @@ const unique = values => [...new Set(values)].sort().map(value => [value, value]
 
 function about(job) {
   const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.total_frames} frames`,
-    `up to ${clock(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", `model pack ${meta.model}`];
+    `up to ${clock(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
   const warnings = [...meta.warnings];
   if (meta.failed_frames_count) warnings.push(`${count(meta.failed_frames_count, "frame", "frames")} could not be analysed.`);
   if (job.people.length < meta.unique_faces) warnings.push(`The first ${job.people.length} of ${meta.unique_faces} people are shown.`);
