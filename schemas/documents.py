@@ -117,7 +117,7 @@ def openapi() -> dict[str, Any]:
 
 def _pages(job: dict[str, Any]) -> dict[str, Any]:
     """Pages for people, and what they ask for that is no use to others."""
-    several = {"name": "jobs", "in": "query", "description": "Job ids with commas between"}
+    several: dict[str, Any] = {"name": "jobs", "in": "query", "description": "Job ids with commas between"}
     several |= {"schema": {"type": "string"}}
     people = _operation(
         "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
@@ -141,7 +141,7 @@ def _page(summary: str, *parameters: Any, problems: tuple[int, ...] = ()) -> dic
 
 
 def _operating() -> dict[str, Any]:
-    letter = {"name": "letter_id", "in": "path", "required": True}
+    letter: dict[str, Any] = {"name": "letter_id", "in": "path", "required": True}
     letter |= {"schema": {"type": "string", "pattern": r"^\d{1,20}-\d{1,20}$"}}
     replay = _operation(
         "Send a dead letter again (scope admin)", {200: "LetterReplayed"}, [letter], 400, 404, 415, 503

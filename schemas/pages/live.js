@@ -98,7 +98,7 @@ $("save").addEventListener("click", async () => {
   URL.revokeObjectURL(link.href);
 });
 $("back").hidden = false;
-$("filters").hidden = true;
+$("filters").hidden = $("keys").hidden = true;
 $("people").hidden = $("times").hidden = true;
 keyed = start;
 if (ids.length) start();

@@ -43,6 +43,10 @@ function told(person) {
   const age = (person.demographics || {}).age;
   return [age === undefined || age === null ? null : "about " + age, ...words(person)].filter(Boolean).join(", ");
 }
+const brief = person => {
+  const age = (person.demographics || {}).age, [first, ...rest] = [...words(person)];
+  return [first, age === undefined || age === null ? null : "≈" + age, ...rest].filter(Boolean).join(" · ");
+};
 const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
 
 function card(person) {
@@ -52,7 +56,7 @@ function card(person) {
     make("span", {className: "text"},
       make("b", {title: person.id}, person.id),
       make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${clock(person.detections[0][0])}`),
-      make("span", {className: "soft"}, told(person) || best[6]),
+      make("span", {className: "soft", title: told(person)}, brief(person) || best[6]),
       jobs.length > 1 ? make("span", {className: "soft", title: film(person)}, film(person)) : null,
       make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
 }
@@ -61,12 +65,12 @@ function card(person) {
 function track(person) {
   const {length, scenes} = person.job, at = s => length > 0 ? (WIDE * s / length).toFixed(1) : WIDE / 2;
   const line = s => `M${at(s)} .12V.88`, box = draws("svg", {class: "track", viewBox: `0 0 ${WIDE} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
-  if (scenes.length) box.append(draws("path", {class: "scene", d: scenes.flat().map(s => `M${at(s)} 0V1`).join("")}));
   box.append(draws("path", {class: "there", d: person.appearances.map(([s, e]) => `M${at(s)} .2H${at(e)}V.8H${at(s)}Z`).join("")}));
   for (const name of ["poor", "fair", "good"]) {
     const seen = person.detections.filter(d => grade(d[1]) === name);
     if (seen.length) box.append(draws("path", {class: name, d: seen.map(d => line(d[0])).join("")}));
   }
+  if (scenes.length) box.append(draws("path", {class: "scene", d: scenes.flat().map(s => `M${at(s)} 0V1`).join("")}));
   return box;
 }
 
@@ -76,11 +80,15 @@ function row(person) {
     make("span", {className: "name"}, picture(person), make("span", {}, person.id)), track(person));
 }
 
+// Round times, a few of them, and the end.
+const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 function axis(length) {
-  const box = make("div", {className: "axis"}), parts = length > 0 ? (innerWidth < 620 ? 3 : 6) : 0;
-  for (let i = 0; i <= parts; i++) {
-    const mark = make("span", {}, clock(length * i / Math.max(1, parts)));
-    mark.style.left = 100 * i / Math.max(1, parts) + "%";
+  const box = make("div", {className: "axis"}), most = innerWidth < 620 ? 4 : 9;
+  const every = STEPS.find(s => length / s <= most) || length / most, times = length > 0 ? [length] : [0];
+  for (let time = 0; time < length - 0.6 * every; time += every) times.push(time);
+  for (const time of times.sort((a, b) => a - b)) {
+    const mark = make("span", {}, clock(time));
+    mark.style.left = (length > 0 ? 100 * time / length : 0) + "%";
     box.append(mark);
   }
   return make("div", {className: "row"}, make("span"), box);
@@ -115,7 +123,7 @@ function draw() {
   $("nobody").hidden = shown.length > 0;
   $("nobody").textContent = people.length ? "Nobody fits these filters." : nobody();
   for (const id of ["people", "times"]) $(id).hidden = !shown.length;
-  $("filters").hidden = !people.length;
+  $("filters").hidden = $("keys").hidden = !people.length;
 }
 const nobody = () => jobs.every(job => job.complete) ? "No faces were found." : "Nobody yet.";
 
