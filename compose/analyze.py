@@ -91,6 +91,8 @@ def analyze(given: Sequence[str], parameters: dict[str, Any], wanted: Wanted, ve
         SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
     ) as error:  # fmt: skip
         console.print(Text(f"faces analyze: {error}", "red"))
+        if verbose:
+            console.print_exception()
         return 2
     except KeyboardInterrupt:
         return 130

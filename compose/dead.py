@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +15,7 @@ from schemas.connection import connect
 from schemas.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings
 
 Found = tuple[str, DeadLetter]
 """A letter and the stream of its partition."""
@@ -31,11 +30,7 @@ WORDS = {
 
 def run(action: str, letters: Sequence[str], reason: str | None, everything: bool, as_json: bool) -> int:
     """The exit status: 0 when every letter asked for was there, and done with what was asked."""
-    try:
-        return asyncio.run(_run(Settings.from_env(), action, letters, reason, everything, as_json))
-    except (SettingsError, RedisError) as error:
-        sys.stderr.write(f"faces dead: {error}\n")
-        return 1
+    return asyncio.run(_run(Settings.from_env(), action, letters, reason, everything, as_json))
 
 
 async def _run(
