@@ -14,6 +14,9 @@ OPEN = frozenset(
     ("/faces/health", "/faces/live", "/faces/ready", "/faces/openapi.json", "/faces/asyncapi.json")
 )
 """What anybody may read: it tells of no job."""
+PAGES = frozenset(("/", "/faces", "/faces/", "/faces/watch"))
+"""Pages ask for a key themselves, since a browser shows none of its own accord, and are empty without."""
+ADMIN = frozenset(("/faces/dead/{letter_id}/replay",))
 NEEDS: dict[str, Scope] = {"GET": "read", "HEAD": "read", "POST": "submit"}
 """Every other method needs admin."""
 
@@ -25,7 +28,8 @@ class NoKeys(Exception):
 @web.middleware
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
-    if not request.app[SETTINGS].keys_required or (resource is not None and resource.canonical in OPEN):
+    path = resource.canonical if resource is not None else ""
+    if not request.app[SETTINGS].keys_required or path in OPEN | PAGES:
         return await handler(request)
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     key = await request.app[ACCESS].find(token.strip()) if kind.lower() == "bearer" else None
@@ -34,7 +38,7 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
             text="This needs a key: Authorization: Bearer KEY (see faces keys create).",
             headers={"WWW-Authenticate": 'Bearer realm="faces"'},
         )
-    scope = NEEDS.get(request.method, "admin")
+    scope = "admin" if path in ADMIN else NEEDS.get(request.method, "admin")
     if not key.allows(scope):
         raise web.HTTPForbidden(
             text=f"The key {key.name} has no scope {scope}; it has {', '.join(key.scopes)}."

@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import events, health, jobs, metrics, results
+from api import events, health, jobs, metrics, operating, pages, results
 from api.access import check_access, require_keys
 from api.errors import answer_errors
-from api.keys import ACCESS, JOBS, PARTITIONS, READER, REDIS, SETTINGS, STOPPING
+from api.keys import ACCESS, JOBS, PARTITIONS, PREVIEWS, READER, REDIS, SETTINGS, STOPPING
 from schemas.api_keys import ApiKeys
 from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
+from schemas.previews import Previews
 from schemas.settings import Settings
 
 
@@ -29,6 +30,8 @@ def create_app(settings: Settings) -> web.Application:
     app.add_routes(jobs.routes)
     app.add_routes(results.routes)
     app.add_routes(events.routes)
+    app.add_routes(pages.routes)
+    app.add_routes(operating.routes)
     app.add_routes(health.routes)
     app.add_routes(metrics.routes)
     app.cleanup_ctx.append(_connection)
@@ -43,6 +46,7 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS], metrics.JOBS_ENDED)
     app[ACCESS] = ApiKeys(redis, app[PARTITIONS].home)
     app[READER] = JobReader(redis, app[PARTITIONS])
+    app[PREVIEWS] = Previews(redis, app[PARTITIONS])
     app[STOPPING] = asyncio.Event()
     yield
     await redis.aclose()

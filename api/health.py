@@ -6,10 +6,11 @@ import msgspec
 from aiohttp import web
 
 from api.keys import PARTITIONS, REDIS, SETTINGS
-from api.metrics import STAGES, active_jobs
+from api.metrics import STAGES
 from schemas import workers
 from schemas.connection import memory
 from schemas.documents import asyncapi, openapi
+from schemas.queues import active_jobs
 from schemas.results import Health
 
 routes = web.RouteTableDef()

@@ -10,7 +10,7 @@ from api.keys import CALLER, JOBS, PARTITIONS, READER, REDIS
 from schemas.idempotency import KeyReused, job_of, valid_key
 from schemas.job_states import JobState
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
-from schemas.results import JobList, JobStatus
+from schemas.results import JobList, JobStatus, ListedJob
 
 routes = web.RouteTableDef()
 
@@ -33,7 +33,12 @@ async def jobs(request: web.Request) -> web.Response:
     states = await request.app[READER].latest(int(limit), None if before == math.inf else before)
     wanted = {name: request.query[name] for name in ("status", "source_id") if name in request.query}
     listed = [
-        job_status(state)
+        ListedJob(
+            **msgspec.structs.asdict(job_status(state)),
+            created_at=state.created_at,
+            video_path=state.request.video_path,
+            source_id=state.request.source_id,
+        )
         for state in states
         if wanted.get("status", state.status) == state.status
         and wanted.get("source_id", state.request.source_id) == state.request.source_id

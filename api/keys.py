@@ -9,6 +9,7 @@ from schemas.api_keys import ApiKeys
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
+from schemas.previews import Previews
 from schemas.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -17,6 +18,7 @@ PARTITIONS = web.AppKey("partitions", Partitions)
 JOBS = web.AppKey("jobs", Jobs)
 ACCESS = web.AppKey("access", ApiKeys)
 READER = web.AppKey("reader", JobReader)
+PREVIEWS = web.AppKey("previews", Previews)
 CALLER = web.RequestKey("caller", str)
 """The name of the key that a caller showed."""
 STOPPING = web.AppKey("stopping", asyncio.Event)

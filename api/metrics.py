@@ -1,9 +1,6 @@
 """Figures for Prometheus: what the API answers, how the queues stand, how full the server is."""
 
 import asyncio
-import time
-from collections import Counter as Counted
-from typing import Any, cast
 
 from aiohttp import web
 from prometheus_client import (
@@ -14,15 +11,13 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from api.errors import Handler
 from api.keys import PARTITIONS, REDIS
 from schemas import workers
 from schemas.connection import memory
 from schemas.job_metrics import JobMetrics
-from schemas.names import Partitions
+from schemas.queues import active_jobs, dead_letters, measure
 
 STAGES = ("frames", "analyze", "enhance", "finalize")
 routes = web.RouteTableDef()
@@ -46,9 +41,12 @@ MEMORY_LIMIT = Gauge("faces_server_memory_limit_bytes", "Memory it may use, 0: a
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
-    await _streams(redis, partitions)
+    for queue in await measure(redis, partitions):
+        LENGTH.labels(queue.stream, queue.stage).set(queue.entries)
+        PENDING.labels(queue.stream, queue.stage).set(queue.held)
+        OLDEST.labels(queue.stream, queue.stage).set(queue.oldest_seconds)
     ACTIVE.set(await active_jobs(redis, partitions))
-    DEAD.set(sum([int(await redis.xlen(names.dead)) for names in partitions.all]))
+    DEAD.set(await dead_letters(redis, partitions))
     alive = await workers.alive(redis, partitions.home)
     for stage in STAGES:
         WORKERS.labels(stage).set(sum(worker.stage == stage for worker in alive))
@@ -56,42 +54,6 @@ async def metrics(request: web.Request) -> web.Response:
     MEMORY.set(filled["used_memory"])
     MEMORY_LIMIT.set(filled["maxmemory"])
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-async def active_jobs(redis: Redis, partitions: Partitions) -> int:
-    return sum([int(await redis.zcard(names.active)) for names in partitions.all])
-
-
-async def _streams(redis: Redis, partitions: Partitions) -> None:
-    """Streams of the same name in several partitions count as one."""
-    lengths, held, ages = (
-        Counted[tuple[str, str]](),
-        Counted[tuple[str, str]](),
-        dict[tuple[str, str], float](),
-    )
-    for names in partitions.all:
-        for key, group in names.groups.items():
-            labels = key.removeprefix(f"{names.prefix}:"), group
-            lengths[labels] += int(await redis.xlen(key))
-            held[labels] += await _pending(redis, key, group)
-            ages[labels] = max(ages.get(labels, 0.0), await _age(redis, key))
-    for labels, age in ages.items():
-        LENGTH.labels(*labels).set(lengths[labels])
-        PENDING.labels(*labels).set(held[labels])
-        OLDEST.labels(*labels).set(age)
-
-
-async def _pending(redis: Redis, stream: str, group: str) -> int:
-    try:
-        return int((await redis.xpending(stream, group))["pending"])
-    except ResponseError:
-        return 0  # no worker has made the group yet: nothing is held
-
-
-async def _age(redis: Redis, stream: str) -> float:
-    """Seconds since the first entry of a stream was added, by the clock of the server that added it."""
-    first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
-    return max(0.0, time.time() - int(first[0][0].split(b"-")[0]) / 1000) if first else 0.0
 
 
 @web.middleware

@@ -4,15 +4,14 @@ import asyncio
 import gzip
 import hashlib
 
-import msgspec
 from aiohttp import web
 
 from api.errors import QueryError, problem
 from api.jobs import find_job
 from api.keys import READER
+from api.pages import completed_job, page_headers
 from schemas import report
 from schemas.job_states import JobState, StoredResult, result_json
-from schemas.results import JobResult
 from schemas.selection import EMBEDDINGS, FIELDS, Embeddings, select
 
 routes = web.RouteTableDef()
@@ -40,18 +39,13 @@ async def results(request: web.Request) -> web.Response:
 async def page(request: web.Request) -> web.Response:
     """The result as a page for people; it makes no further request, so that it can be saved and sent on."""
     state, stored = await _completed(request)
-    tag = f"{stored.etag}-{report.VERSION}"
+    tag = f"{stored.etag}-{report.PAGE.version}"
     if (unchanged := _unchanged(request, state, tag)) is not None:
         return unchanged
-    whole = result_json(state, stored.body)
-    result = await asyncio.to_thread(msgspec.json.decode, whole, type=JobResult)
-    people = [face.face_id for face in result.faces[: report.PEOPLE]]
-    thumbnails = await request.app[READER].thumbnails(state, people)
-    body = await asyncio.to_thread(report.render, result, thumbnails, state.request.parameters)
+    body = await asyncio.to_thread(report.render, [await completed_job(request, state, stored)])
     answer = await _answer(request, state, tag, body, "text/html")
     answer.charset = "utf-8"
-    answer.headers["Content-Security-Policy"] = f"{report.POLICY}; frame-ancestors 'none'"
-    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers.update(page_headers(report.PAGE))
     return answer
 
 

@@ -31,6 +31,7 @@ from schemas.job_states import JobReader, JobState, result_json
 from schemas.jobs import Jobs
 from schemas.names import Names, Partitions
 from schemas.observations import FrameFaces
+from schemas.pictures import NO_PICTURES
 from schemas.requests import AnalyzeRequest, RequestError, to_request
 from schemas.results import JobResult
 from schemas.settings import Settings, SettingsError
@@ -90,6 +91,8 @@ def analyze(given: Sequence[str], parameters: dict[str, Any], wanted: Wanted, ve
         SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
     ) as error:  # fmt: skip
         console.print(Text(f"faces analyze: {error}", "red"))
+        if verbose:
+            console.print_exception()
         return 2
     except KeyboardInterrupt:
         return 130
@@ -197,11 +200,11 @@ async def _look(reader: JobReader, job: Watched, outputs: Outputs) -> None:
     if state.status != "completed" or (stored := await reader.result(state)) is None:
         return
     job.result = result_json(state, stored.body)
-    thumbnails = {}
+    pictures = NO_PICTURES
     if outputs.wants_report:
         result = msgspec.json.decode(job.result, type=JobResult)
-        thumbnails = await reader.thumbnails(state, [face.face_id for face in result.faces[: report.PEOPLE]])
-    await asyncio.to_thread(outputs.write, job.source, job.result, thumbnails, job.request.parameters)
+        pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.PEOPLE]])
+    await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
 
 
 async def _show(redis: Redis, names: Names, job: Watched, progress: Progress, count: bool) -> None:

@@ -1,17 +1,26 @@
 """The ``faces`` command."""
 
 import argparse
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import argcomplete
 import msgspec
+from argcomplete.shell_integration import shellcode
+
+from compose.failures import Failures
 
 
 def main() -> int:
     """Parses the command line and runs the command; the exit status."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could come next
+        argcomplete.autocomplete(parser)
+    arguments = parser.parse_args()
+    sys.excepthook = Failures(arguments.command, arguments.verbose)
     status: int = arguments.run(arguments)
     return status
 
@@ -19,9 +28,13 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="faces", description="Finds the people in videos.")
     parser.add_argument("--version", action="version", version=f"faces {version('faces')}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--verbose", action="store_true", help="show the whole trace of an error")
+    readable = argparse.ArgumentParser(add_help=False, parents=[common])
+    readable.add_argument("--json", action="store_true", help="answer in JSON")
 
-    up = commands.add_parser("up", help="run the whole service on this machine")
+    up = commands.add_parser("up", help="run the whole service on this machine", parents=[common])
     up.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
     up.add_argument("--port", type=int, default=5003, help="port of the API (default %(default)s)")
     up.add_argument(
@@ -60,12 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--csv", type=Path, metavar="FILE", help="write a table with a row for each detection"
     )
+    analyze.add_argument(
+        "--parquet", type=Path, metavar="FILE", help="write the same table as Parquet (extra parquet)"
+    )
     analyze.add_argument("--json", action="store_true", help="print a line of JSON for each source")
     analyze.add_argument(
         "--resume", action="store_true",
         help="skip sources whose files in --out DIR/ are complete and younger, whatever the parameters were",
     )  # fmt: skip
-    analyze.add_argument("--verbose", action="store_true", help="show what the stages log")
+    analyze.add_argument(
+        "--verbose", action="store_true", help="show what the stages log, and the whole trace of an error"
+    )
     analyze.set_defaults(run=_analyze)
 
     jobs = commands.add_parser("jobs", help="the jobs on the server of REDIS_URL")
@@ -75,12 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         ("cancel", "stop the work"),
         ("delete", "forget what has ended"),
     ):  # fmt: skip
-        command = actions.add_parser(action, help=told)
+        command = actions.add_parser(action, help=told, parents=[readable])
         if action == "list":
             command.add_argument("--limit", type=int, default=50, metavar="N")
         else:
             command.add_argument("jobs", nargs="+", metavar="JOB_ID")
-        command.add_argument("--json", action="store_true")
         command.set_defaults(run=_jobs, action=action)
 
     dead = commands.add_parser("dead", help="messages that were given up, on the server of REDIS_URL")
@@ -89,9 +106,8 @@ def _parser() -> argparse.ArgumentParser:
         ("list", "oldest first"), ("show", "all that is known of a letter"), ("replay", "send again"),
         ("drop", "delete for good"),
     ):  # fmt: skip
-        command = actions.add_parser(action, help=told)
+        command = actions.add_parser(action, help=told, parents=[readable])
         command.add_argument("--reason", metavar="TEXT", help="letters whose reason contains this")
-        command.add_argument("--json", action="store_true")
         if action != "list":
             command.add_argument("letters", nargs="*", metavar="LETTER")
             command.add_argument("--all", action="store_true")
@@ -99,22 +115,23 @@ def _parser() -> argparse.ArgumentParser:
 
     keys = commands.add_parser("keys", help="who may use the API, on the server of REDIS_URL")
     actions = keys.add_subparsers(required=True, metavar="ACTION")
-    create = actions.add_parser("create", help="make a key and print it, this once")
+    create = actions.add_parser("create", help="make a key and print it, this once", parents=[readable])
     create.add_argument("name", metavar="NAME")
     create.add_argument(
         "--scope", action="append", choices=("submit", "read", "admin"), dest="scopes",
         help="may be given several times (default: submit and read); admin may do everything",
     )  # fmt: skip
-    revoke = actions.add_parser("revoke", help="the key is refused from now on")
+    revoke = actions.add_parser("revoke", help="the key is refused from now on", parents=[readable])
     revoke.add_argument("name", metavar="NAME")
-    listing = actions.add_parser("list", help="names and scopes")
+    listing = actions.add_parser("list", help="names and scopes", parents=[readable])
     for action, command in (("create", create), ("revoke", revoke), ("list", listing)):
         command.set_defaults(run=_keys, action=action)
 
     doctor = commands.add_parser(
-        "doctor", help="is all there that the service needs, and how do its queues stand"
+        "doctor",
+        help="is all there that the service needs, and how do its queues stand",
+        parents=[readable],
     )
-    doctor.add_argument("--json", action="store_true")
     doctor.set_defaults(run=_doctor)
 
     models = commands.add_parser("models", help="the model packs on this machine")
@@ -124,10 +141,18 @@ def _parser() -> argparse.ArgumentParser:
         ("fetch", "bring a pack here"),
         ("verify", "check the files"),
     ):
-        command = actions.add_parser(action, help=told)
+        command = actions.add_parser(action, help=told, parents=[readable])
         if action != "list":
             command.add_argument("pack", nargs="?", help="default: the one INSIGHTFACE_MODEL names")
         command.set_defaults(run=_models, action=action)
+
+    completion = commands.add_parser(
+        "completion",
+        parents=[common],
+        help="what a shell needs to complete this command: eval it, or keep it",
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.set_defaults(run=_completion)
     return parser
 
 
@@ -157,7 +182,14 @@ def _analyze(arguments: argparse.Namespace) -> int:
         for parent in parents:
             within = within.setdefault(parent, {})
         within[last] = value
-    wanted = Wanted(arguments.out, arguments.report, arguments.csv, arguments.json, arguments.resume)
+    wanted = Wanted(
+        out=arguments.out,
+        report=arguments.report,
+        csv=arguments.csv,
+        parquet=arguments.parquet,
+        json=arguments.json,
+        resume=arguments.resume,
+    )
     return analyze(arguments.sources, parameters, wanted, arguments.verbose)
 
 
@@ -180,7 +212,8 @@ def _dead(arguments: argparse.Namespace) -> int:
 def _keys(arguments: argparse.Namespace) -> int:
     from compose.keys import run
 
-    return run(arguments.action, getattr(arguments, "name", ""), getattr(arguments, "scopes", None))
+    scopes = getattr(arguments, "scopes", None)
+    return run(arguments.action, getattr(arguments, "name", ""), scopes, arguments.json)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -192,7 +225,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _models(arguments: argparse.Namespace) -> int:
     from compose.models import run
 
-    return run(arguments.action, getattr(arguments, "pack", None))
+    return run(arguments.action, getattr(arguments, "pack", None), arguments.json)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(shellcode(["faces"], shell=arguments.shell))
+    return 0
 
 
 def _scale(text: str) -> dict[str, int]:

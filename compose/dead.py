@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumers.runtime.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.connection import connect
+from schemas.dead_letters import DeadLetter, drop, listed, replay, show
 from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings
 
 Found = tuple[str, DeadLetter]
 """A letter and the stream of its partition."""
@@ -31,11 +30,7 @@ WORDS = {
 
 def run(action: str, letters: Sequence[str], reason: str | None, everything: bool, as_json: bool) -> int:
     """The exit status: 0 when every letter asked for was there, and done with what was asked."""
-    try:
-        return asyncio.run(_run(Settings.from_env(), action, letters, reason, everything, as_json))
-    except (SettingsError, RedisError) as error:
-        sys.stderr.write(f"faces dead: {error}\n")
-        return 1
+    return asyncio.run(_run(Settings.from_env(), action, letters, reason, everything, as_json))
 
 
 async def _run(
@@ -60,17 +55,9 @@ async def _run(
                 outcomes = ["dropped" if count else "missing" for count in dropped]
             case _:
                 jobs = Jobs(redis, partitions, settings)
-                outcomes = [await _replay(redis, jobs, stream, letter) for stream, letter in chosen]
+                outcomes = [await replay(redis, stream, letter, jobs) for stream, letter in chosen]
         _tell({letter.id: told for (_, letter), told in zip(chosen, outcomes, strict=True)}, as_json)
         return 0 if set(outcomes) <= {"sent", "dropped"} else 1
-
-
-async def _replay(redis: Redis, jobs: Jobs, stream: str, letter: DeadLetter) -> str:
-    """A job that has ended without the frame of a letter begins again for it, as long as its frames are kept."""
-    told = await replay(redis, stream, letter)
-    if told == "ended" and await jobs.reopen(letter.job):
-        told = await replay(redis, stream, letter)
-    return told
 
 
 def _tell(outcomes: dict[str, str], as_json: bool) -> None:

@@ -6,25 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from schemas.connection import connect
 from schemas.job_states import JobReader, JobState, result_json
-from schemas.jobs import Jobs, QueueFull
+from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings
 
 
 def run(action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:
     """The exit status: 0 when every job named could be found, and done with what was asked."""
-    try:
-        return asyncio.run(_run(Settings.from_env(), action, job_ids, limit, as_json))
-    except (SettingsError, RedisError, QueueFull) as error:
-        sys.stderr.write(f"faces jobs: {error}\n")
-        return 1
+    return asyncio.run(_run(Settings.from_env(), action, job_ids, limit, as_json))
 
 
 async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:

@@ -3,32 +3,31 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from redis.exceptions import RedisError
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from schemas.api_keys import NAME, ApiKeys, Scope
+from schemas.api_keys import NAME, ApiKey, ApiKeys, Scope
 from schemas.connection import connect
 from schemas.names import Partitions
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings
 
 DEFAULT: tuple[Scope, ...] = ("submit", "read")
 
 
-def run(action: str, name: str, scopes: Sequence[Scope] | None) -> int:
+def run(action: str, name: str, scopes: Sequence[Scope] | None, as_json: bool) -> int:
     """The exit status: 0 when it could be done."""
     if action == "create" and not NAME.fullmatch(name):
         sys.stderr.write(f"faces keys: {name!r} is no name: 1-64 letters, digits, _ and - (not first)\n")
         return 2
-    try:
-        return asyncio.run(_run(Settings.from_env(), action, name, scopes))
-    except (SettingsError, RedisError) as error:
-        sys.stderr.write(f"faces keys: {error}\n")
-        return 1
+    return asyncio.run(_run(Settings.from_env(), action, name, scopes, as_json))
 
 
-async def _run(settings: Settings, action: str, name: str, scopes: Sequence[Scope] | None) -> int:
+async def _run(
+    settings: Settings, action: str, name: str, scopes: Sequence[Scope] | None, as_json: bool
+) -> int:
     async with connect(settings.redis_url) as redis:
         keys = ApiKeys(redis, Partitions(settings.prefix, settings.partitions).home)
         match action:
@@ -37,16 +36,28 @@ async def _run(settings: Settings, action: str, name: str, scopes: Sequence[Scop
                 if key is None:
                     return _no(f"there is a key {name} already; revoke it first")
                 sys.stderr.write("This is the only time that the key is shown:\n")
-                sys.stdout.write(f"{key}\n")
+                _say({"name": name, "key": key} if as_json else key)
             case "revoke":
                 if not await keys.revoke(name):
                     return _no(f"there is no key {name}")
+                if as_json:
+                    _say({"name": name, "revoked": True})
+            case _ if as_json:
+                _say([_public(known) for known in await keys.all()])
             case _:
                 table = Table("name", "scopes", "created")
                 for known in await keys.all():
                     table.add_row(known.name, ", ".join(known.scopes), known.created_at)
                 Console().print(table)
     return 0
+
+
+def _public(key: ApiKey) -> dict[str, Any]:
+    return {"name": key.name, "scopes": key.scopes, "created_at": key.created_at}
+
+
+def _say(told: Any) -> None:
+    sys.stdout.write((told if isinstance(told, str) else msgspec.json.encode(told).decode()) + "\n")
 
 
 def _no(why: str) -> int:

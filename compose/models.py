@@ -2,25 +2,27 @@
 
 import sys
 from itertools import groupby
+from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from models import fetch
-from schemas.settings import Settings, SettingsError
+from schemas.settings import Settings
 
 
-def run(action: str, pack: str | None) -> int:
+def run(action: str, pack: str | None, as_json: bool) -> int:
     """The exit status: 0 when what was asked for is there and whole."""
-    try:
-        settings = Settings.from_env()
-        return {"list": _list, "fetch": _fetch, "verify": _verify}[action](pack or settings.pack, settings)
-    except (SettingsError, fetch.ModelsUnavailable) as error:
-        sys.stderr.write(f"faces models {action}: {error}\n")
-        return 1
+    settings = Settings.from_env()
+    act = {"list": _list, "fetch": _fetch, "verify": _verify}[action]
+    return act(pack or settings.pack, settings, as_json)
 
 
-def _list(_: str, settings: Settings) -> int:
+def _list(_: str, settings: Settings, as_json: bool) -> int:
     """One line a file, under its pack; wide lines are left to the terminal."""
+    if as_json:
+        _say(fetch.list_models(settings.models_path))
+        return 0
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"in {settings.models_path}")
     for pack, group in groupby(fetch.list_models(settings.models_path), key=lambda row: row.pack):
@@ -34,15 +36,25 @@ def _list(_: str, settings: Settings) -> int:
     return 0
 
 
-def _fetch(pack: str, settings: Settings) -> int:
+def _fetch(pack: str, settings: Settings, as_json: bool) -> int:
     directory = fetch.fetch(pack, settings.models_path)
-    sys.stdout.write(f"{pack} is in {directory}\n")
+    if as_json:
+        _say({"pack": pack, "directory": str(directory)})
+    else:
+        sys.stdout.write(f"{pack} is in {directory}\n")
     return 0
 
 
-def _verify(pack: str, settings: Settings) -> int:
+def _verify(pack: str, settings: Settings, as_json: bool) -> int:
     problems = fetch.verify(pack, settings.models_path)
+    if as_json:
+        _say({"pack": pack, "problems": problems})
+        return 1 if problems else 0
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     sys.stdout.write(f"{pack}: {'damaged' if problems else 'whole'}\n")
     return 1 if problems else 0
+
+
+def _say(told: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(told).decode() + "\n")

@@ -3,15 +3,17 @@
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from compose.sources import Source
-from compose.tables import write_csv
+from compose.tables import NoParquet, need_parquet, write_csv, write_parquet
 from schemas import report
+from schemas.pictures import Pictures
+from schemas.report import Reported
 from schemas.requests import Parameters
 from schemas.results import JobResult
 
@@ -24,7 +26,7 @@ class OutputError(ValueError):
 class Wanted:
     """Attributes:
     out, report: a file, or a directory for a file of each source: one that is there, or ends in a slash.
-    csv: one file for all sources.
+    csv, parquet: one table for all sources.
     json: results go to the standard output, in place of tables.
     resume: what is written already is not done again.
     """
@@ -32,6 +34,7 @@ class Wanted:
     out: str | None = None
     report: str | None = None
     csv: Path | None = None
+    parquet: Path | None = None
     json: bool = False
     resume: bool = False
 
@@ -46,10 +49,19 @@ class Outputs:
     def __init__(self, wanted: Wanted, sources: Sequence[Source]) -> None:
         self._wanted = wanted
         self._many = len(sources) > 1
+        self._reported: dict[str, Reported] = {}
+        self._order = [source.path for source in sources]
         if wanted.resume and not (wanted.out and (_is_directory(wanted.out) or not self._many)):
             raise OutputError("--resume needs a file for each source: --out DIRECTORY/ (with the slash)")
-        if wanted.report and self._many and not _is_directory(wanted.report):
-            raise OutputError("--report: several sources need a directory, with a slash at its end")
+        if wanted.resume and wanted.report and self._many and not _is_directory(wanted.report):
+            raise OutputError(
+                "--resume keeps no pictures of what is done for one --report of all: --report DIRECTORY/"
+            )
+        if wanted.parquet is not None:
+            try:
+                need_parquet()
+            except NoParquet as error:
+                raise OutputError(f"--parquet: {error}") from error
         names = Counter(source.name for source in sources)
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice and any(place and _is_directory(place) for place in (wanted.out, wanted.report)):
@@ -76,13 +88,15 @@ class Outputs:
             return None
         return written if result.metadata.video_path == source.path else None
 
-    def write(
-        self, source: Source, result: bytes, thumbnails: Mapping[str, bytes], parameters: Parameters
-    ) -> None:
+    def write(self, source: Source, result: bytes, pictures: Pictures, parameters: Parameters) -> None:
         """The files of one source, as soon as its job is completed."""
-        if (page := self._page(source)) is not None:
-            decoded = msgspec.json.decode(result, type=JobResult)
-            _write(page, report.render(decoded, thumbnails, parameters))
+        if self.wants_report:
+            told = msgspec.json.decode(result, type=JobResult)
+            reported = Reported(told.job_id, told.source_id, told, pictures, parameters)
+            if (page := self._page(source)) is not None:
+                _write(page, report.render([reported]))
+            else:
+                self._reported[source.path] = reported
         if (out := self._file(self._wanted.out, source, ".json")) is not None:
             _write(out, result)  # the last one: with it the source counts as finished
 
@@ -91,15 +105,19 @@ class Outputs:
         out = self._wanted.out
         if out and self._many and not _is_directory(out) and results:
             _write(Path(out), b"[" + b",\n".join(results) + b"]")
-        if self._wanted.csv is not None:
-            rows = io.StringIO(newline="")
-            write_csv((msgspec.json.decode(result, type=JobResult) for result in results), rows)
-            _write(self._wanted.csv, rows.getvalue().encode())
+        if self._wanted.report and self._reported:
+            pages = [self._reported[path] for path in self._order if path in self._reported]
+            _write(Path(self._wanted.report), report.render(pages))
+        for place, write in ((self._wanted.csv, write_csv), (self._wanted.parquet, write_parquet)):
+            if place is not None:
+                table = io.BytesIO()
+                write((msgspec.json.decode(result, type=JobResult) for result in results), table)
+                _write(place, table.getvalue())
 
     @property
     def places(self) -> list[str]:
         """What was asked for, to be named at the end."""
-        wanted = (self._wanted.out, self._wanted.report, self._wanted.csv)
+        wanted = (self._wanted.out, self._wanted.report, self._wanted.csv, self._wanted.parquet)
         return [str(place) for place in wanted if place is not None]
 
     def _page(self, source: Source) -> Path | None:

@@ -1,9 +1,11 @@
-"""A result as a table: for the terminal, and as CSV with a row for every detection."""
+"""A result as a table: for the terminal, and as CSV or Parquet with a row for every detection."""
 
 import csv
+import io
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from rich.table import Table
 from rich.text import Text
@@ -15,15 +17,50 @@ COLUMNS = (
     "confidence", "quality", "quality_size", "quality_pose", "quality_occlusion", "quality_sharpness",
     "pose", "yaw", "pitch", "roll", "enhanced", "representative", "age", "gender", "emotion",
 )  # fmt: skip
+PARQUET = {
+    **dict.fromkeys(("source", "face_id", "pose", "gender", "emotion"), "text"),
+    **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max", "age"), "int"),
+    **dict.fromkeys(("enhanced", "representative"), "bool"),
+}
+"""Types of the columns that are no 64-bit floats."""
 
 
-def write_csv(results: Iterable[JobResult], to: TextIO) -> None:
-    """One row for each detection; `appearance` counts a person's appearances from 1."""
-    rows = csv.writer(to)
+class NoParquet(Exception):
+    """The library that writes Parquet is not installed."""
+
+
+def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
+    """One row for each detection, UTF-8; `appearance` counts a person's appearances from 1."""
+    text = io.TextIOWrapper(to, encoding="utf-8", newline="")
+    rows = csv.writer(text)
     rows.writerow(COLUMNS)
+    for row in _all(results):
+        rows.writerow([int(value) if isinstance(value, bool) else value for value in row])
+    text.detach()
+
+
+def need_parquet() -> None:
+    """Raises NoParquet before any work is done for nothing."""
+    if find_spec("pyarrow") is None:
+        raise NoParquet("Parquet needs the extra parquet: pip install 'faces[parquet]'")
+
+
+def write_parquet(results: Iterable[JobResult], to: BinaryIO) -> None:
+    """The rows of `write_csv`, with the types of `PARQUET`, compressed with Zstandard."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"text": pa.string(), "int": pa.int32(), "float": pa.float64(), "bool": pa.bool_()}
+    schema = pa.schema([(name, types[PARQUET.get(name, "float")]) for name in COLUMNS])
+    columns = [list(column) for column in zip(*_all(results), strict=True)] or [[] for _ in COLUMNS]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), to, compression="zstd")
+
+
+def _all(results: Iterable[JobResult]) -> Iterable[tuple[Any, ...]]:
     for result in results:
         for face in result.faces:
-            rows.writerows(_rows(result.metadata.video_path, face))
+            yield from _rows(result.metadata.video_path, face)
 
 
 def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
@@ -37,7 +74,7 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
             box.x_min, box.y_min, box.x_max, box.y_max, detection.confidence, quality.composite,
             parts.size, parts.pose, parts.occlusion, parts.sharpness,
             detection.pose, angles.yaw, angles.pitch, angles.roll,
-            int(detection.enhanced), int(detection == face.representative_detection),
+            detection.enhanced, detection == face.representative_detection,
             *((told.age, told.gender, told.emotion) if told else (None, None, None)),
         )  # fmt: skip
 

@@ -4,19 +4,22 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import msgspec
 import structlog
 
 from consumers import outcomes
 from consumers.outcomes import FrameOutcome
+from consumers.pictures import glimpses, pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.description import describe
 from facecore.people import People, gather
+from schemas import previews
 from schemas.envelope import Envelope, open_entry, seal
-from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask
+from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
 from schemas.results import EnhancementReport, FailedFrame, Metadata, ResultBody, ResultSummary
@@ -55,7 +58,7 @@ class FinalizeStage:
         self.dead_stream = service.names.dead
         self.max_attempts = service.settings.max_attempts
 
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[FinalizeTask]:
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
         return open_entry(fields, FINALIZE)
 
     async def start(self) -> None:
@@ -64,12 +67,19 @@ class FinalizeStage:
     async def stop(self) -> None:
         """Nothing to release."""
 
-    async def handle(self, batch: Sequence[Delivery[FinalizeTask]]) -> Sequence[Completion | Exception]:
-        return [await self._finalize(delivery.envelope) for delivery in batch]
+    async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
+        return [
+            await (
+                self._preview(delivery.envelope.job)
+                if isinstance(delivery.envelope.body, PreviewTask)
+                else self._finalize(delivery.envelope)
+            )
+            for delivery in batch
+        ]
 
-    def bury(self, envelope: Envelope[FinalizeTask], reason: str) -> Completion:
-        """The job fails; should even that fail, the sweeper ends it at its deadline."""
-        if envelope.body.error is not None:
+    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+        """The job fails; should even that fail, the sweeper ends it at its deadline. A preview changes nothing."""
+        if isinstance(envelope.body, PreviewTask) or envelope.body.error is not None:
             return Completion()
         failure = FinalizeTask(error=f"The people could not be put together: {reason}")
         return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
@@ -96,24 +106,34 @@ class FinalizeStage:
             body,
             _summary(body),
             self._service.settings.cache_ttl if keep is None else keep,
-            await self._thumbnails(job_id, people),
+            await pictures(self._service.redis, self._service.names.job(job_id).portraits, people.persons),
             whole=not body.metadata.failed_frames_count,
         )
         log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
+        return Completion()
+
+    async def _preview(self, job_id: str) -> Completion:
+        """The people so far, for somebody who looks."""
+        began = time.monotonic()
+        job = await self._read(job_id)
+        if job is None or not job.frames:
+            return Completion()
+        people = await asyncio.to_thread(_people, job, self._service.settings.min_quality)
+        count, people = len(people.persons), replace(people, persons=people.persons[: previews.PEOPLE])
+        body = await asyncio.to_thread(_result, job, people, None)
+        body = msgspec.structs.replace(
+            body, metadata=msgspec.structs.replace(body.metadata, unique_faces=count)
+        )
+        portraits = self._service.names.job(job_id).portraits
+        shots = await glimpses(self._service.redis, portraits, people.persons, previews.SIDE)
+        kept = previews.Previews(self._service.redis, self._service.partitions)
+        await kept.keep(job_id, body, shots, time.monotonic() - began)
         return Completion()
 
     def _ask_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
         message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.express, message),))
-
-    async def _thumbnails(self, job_id: str, people: People) -> dict[str, bytes]:
-        if not people.persons:
-            return {}
-        key = self._service.names.job(job_id).portraits
-        portraits = [person.best.portrait for person in people.persons]
-        stored = cast("list[bytes | None]", await self._service.redis.hmget(key, portraits))
-        return {f"face_{number}": picture for number, picture in enumerate(stored) if picture is not None}
 
     async def _read(self, job_id: str) -> Job | None:
         """None when the job has ended or is gone."""

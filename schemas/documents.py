@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.envelope import Envelope
 from schemas.messages import ENHANCE, FINALIZE, FRAMES, SEGMENTS
+from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
 from schemas.results import Health, JobList, JobResult, JobStatus, Problem, Submitted
 from schemas.selection import EMBEDDINGS, FIELDS
@@ -97,6 +98,8 @@ def openapi() -> dict[str, Any]:
             "/faces/jobs/{job_id}/events": {"get": events},
             "/faces/jobs/{job_id}/faces/{face_id}/thumbnail": {"get": thumbnail},
             "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [], 503)},
+            **_pages(job),
+            **_operating(),
         },
         "components": {
             "schemas": components,
@@ -109,6 +112,48 @@ def openapi() -> dict[str, Any]:
             },
         },
         "security": [{}, {"key": []}],
+    }
+
+
+def _pages(job: dict[str, Any]) -> dict[str, Any]:
+    """Pages for people, and what they ask for that is no use to others."""
+    several: dict[str, Any] = {"name": "jobs", "in": "query", "description": "Job ids with commas between"}
+    several |= {"schema": {"type": "string"}}
+    people = _operation(
+        "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
+    )
+    people["responses"]["200"] = {"description": "What a page shows", "content": {"application/json": {}}}
+    together = several | {"required": True}
+    return {
+        "/faces/": {"get": _page("Jobs, queues and dead letters")},
+        "/faces/watch": {"get": _page("The people of jobs, while they run too", several)},
+        "/faces/report": {
+            "get": _page("The people of several jobs as one page", together, problems=(400, 404, 409, 503))
+        },
+        "/faces/jobs/{job_id}/people": {"get": people},
+    }
+
+
+def _page(summary: str, *parameters: Any, problems: tuple[int, ...] = ()) -> dict[str, Any]:
+    page = _operation(summary, {200: None}, list(parameters), *problems)
+    page["responses"]["200"] = {"description": "A page", "content": {"text/html": {}}}
+    return page
+
+
+def _operating() -> dict[str, Any]:
+    letter: dict[str, Any] = {"name": "letter_id", "in": "path", "required": True}
+    letter |= {"schema": {"type": "string", "pattern": r"^\d{1,20}-\d{1,20}$"}}
+    replay = _operation(
+        "Send a dead letter again (scope admin)", {200: "LetterReplayed"}, [letter], 400, 404, 415, 503
+    )
+    replay["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+    return {
+        "/faces/queues": {"get": _operation("How the stages' queues stand", {200: "Queues"}, [], 503)},
+        "/faces/dead": {"get": _operation("Messages that were given up", {200: "DeadLetters"}, [], 503)},
+        "/faces/dead/{letter_id}/replay": {"post": replay},
     }
 
 
@@ -130,7 +175,11 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
         "frames": ("analyze", "Frames to find the faces of", FRAMES),
         "frames:express": ("analyze", "The same, of what is urgent, short or almost done", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
-        "finalize": ("finalize", "Jobs whose frames are complete", FINALIZE),
+        "finalize": (
+            "finalize",
+            "Jobs whose frames are complete, or whose people so far are asked for",
+            FINALIZE,
+        ),
     }
     bodies = [body for _, _, types in streams.values() for body in types.values()]
     _, components = _components("#/components/schemas/{name}", [Envelope[msgspec.Raw], *bodies])
@@ -168,7 +217,9 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
     }
 
 
-REST: list[Any] = [AnalyzeRequest, Submitted, JobStatus, JobList, JobResult, Health, Problem]
+REST: list[Any] = [
+    AnalyzeRequest, Submitted, JobStatus, JobList, JobResult, Health, Problem, Queues, DeadLetters, LetterReplayed,
+]  # fmt: skip
 
 
 def _components(template: str, types: list[Any]) -> tuple[Any, dict[str, Any]]:

@@ -9,10 +9,8 @@ from redis.asyncio import Redis
 
 from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
+from schemas.pictures import Pictures, read_pictures
 from schemas.requests import AnalyzeRequest
-
-READ_AT_ONCE = 256
-"""Thumbnails of one answer of the server."""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,16 +102,9 @@ class JobReader:
         key = self._keys(state.alias or state.job_id).result
         return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
 
-    async def thumbnails(self, state: JobState, face_ids: Sequence[str]) -> dict[str, bytes]:
-        """The best shots that are kept, by person."""
-        key = self._keys(state.alias or state.job_id).result
-        found: dict[str, bytes] = {}
-        for start in range(0, len(face_ids), READ_AT_ONCE):
-            asked = face_ids[start : start + READ_AT_ONCE]
-            stored = await self._redis.hmget(key, [f"thumbnail:{face_id}" for face_id in asked])
-            pictures = cast("list[bytes | None]", stored)
-            found |= {face: picture for face, picture in zip(asked, pictures, strict=True) if picture}
-        return found
+    async def pictures(self, state: JobState, face_ids: Sequence[str]) -> Pictures:
+        """The pictures of these people that are kept."""
+        return await read_pictures(self._redis, self._keys(state.alias or state.job_id).result, face_ids)
 
     async def _sampled(self, job_id: str, fields: dict[str, bytes | None]) -> int:
         if fields["units"] or not fields["parts"]:

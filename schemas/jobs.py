@@ -22,10 +22,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
 import hashlib
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -36,6 +34,7 @@ from schemas.envelope import MSGPACK, seal
 from schemas.job_metrics import JobMetrics
 from schemas.job_states import JobReader
 from schemas.names import Partitions
+from schemas.pictures import NO_PICTURES, Pictures, as_fields
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 
@@ -160,20 +159,20 @@ class Jobs:
         body: results.ResultBody,
         summary: results.ResultSummary,
         keep: float,
-        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
+        pictures: Pictures = NO_PICTURES,
         *,
         whole: bool = True,
     ) -> bool:
         """Stores the result and ends the job. False: the job had ended already; its result stands.
 
         Args:
-            thumbnails: face id to JPEG.
+            pictures: of its people.
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
         """
         encoded = msgspec.json.encode(body)
         stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
-        stored |= {f"thumbnail:{face_id}": picture for face_id, picture in thumbnails.items()}
+        stored |= as_fields(pictures)
         keys = self._partitions.of(job_id).job(job_id)
         if not await self._redis.hexists(keys.metadata, "ended"):
             await self._redis.hset(keys.result, mapping=cast("dict[Any, Any]", stored))

@@ -86,11 +86,15 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: str | None = None
 
 
+class PreviewTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Put together the people so far of a running job. Type ``preview``, stream ``faces:finalize``."""
+
+
 REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
 SEGMENTS: Mapping[str, type[Any]] = {"segment": SegmentTask}
 FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTask}
 ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
-FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask}
+FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask, "preview": PreviewTask}
 
 
 def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:

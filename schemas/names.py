@@ -22,6 +22,7 @@ class JobKeys(NamedTuple):
     outcomes: str  # hash: unit (frame) -> outcome; its length is the job's progress
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
     portraits: str  # hash: unit/number -> JPEG crop of a face, for what runs once a person
+    preview: str  # hash: the people so far of a running job that somebody looks at (schemas.previews)
 
     def frame(self, name: str) -> str:
         """The encoded picture of one frame in the frame store."""
@@ -94,7 +95,12 @@ class Names:
     def job(self, job_id: str) -> JobKeys:
         base = f"{self.prefix}:job:{job_id}"
         return JobKeys(
-            f"{base}:metadata", f"{base}:result", f"{base}:outcomes", f"{base}:faces", f"{base}:portraits"
+            f"{base}:metadata",
+            f"{base}:result",
+            f"{base}:outcomes",
+            f"{base}:faces",
+            f"{base}:portraits",
+            f"{base}:preview",
         )
 
     def cache(self, cache_key: str) -> str:

@@ -190,6 +190,14 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False  # an addition: answered by another job with the same content and parameters
 
 
+class ListedJob(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
+    """A job in a list: its status, and what it was asked."""
+
+    created_at: str
+    video_path: str
+    source_id: str | None = None
+
+
 class JobList(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to a question after the jobs (an addition), the latest first.
 
@@ -197,7 +205,7 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
         before: where the list goes on; None at its end.
     """
 
-    jobs: list[JobStatus]
+    jobs: list[ListedJob]
     before: float | None
 
 

@@ -26,11 +26,10 @@ def _load(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, REPLAY, LEAD, RESIGN = map(
+COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, LEAD, RESIGN = map(
     _load,
     (
-        "complete", "close", "publish", "retry", "move", "renew", "recover", "hand_back", "reap", "replay",
-        "lead", "resign",
+        "complete", "close", "publish", "retry", "move", "renew", "recover", "hand_back", "reap", "lead", "resign",
     ),
 )  # fmt: skip
 
@@ -173,16 +172,6 @@ def hand_back(owner: Owner, nobody: str, idle: float, entry_ids: Sequence[str]) 
 def reap(owner: Owner, idle: float, *, only: str = "") -> Call:
     """Answers how many consumers were removed."""
     return Call(REAP, (owner.stream,), (owner.group, int(idle * 1000), only))
-
-
-def replay(
-    dead: str, letter_id: str, message: Outgoing, unit: str | None, record: str, outcomes: str
-) -> Call:
-    """Answers 1 sent, 0 no such letter, -1 the record has ended or is gone."""
-    args: list[Value] = [letter_id, unit or ""]
-    _add(args, message.fields)
-    keys = [dead, message.stream]
-    return Call(REPLAY, keys if unit is None else [*keys, record, outcomes], args)
 
 
 def lead(lock: str, who: str, seconds: float) -> Call:

@@ -96,7 +96,15 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(api: Clien
     }
     about = {
         (path, "get")
-        for path in ("/metrics", "/faces/live", "/faces/ready", "/faces/openapi.json", "/faces/asyncapi.json")
+        for path in (
+            "/",
+            "/faces",
+            "/metrics",
+            "/faces/live",
+            "/faces/ready",
+            "/faces/openapi.json",
+            "/faces/asyncapi.json",
+        )
     }
     assert told == served - about
 

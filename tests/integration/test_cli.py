@@ -64,7 +64,7 @@ def test_a_folder_is_analysed_once_and_resumed_where_it_broke_off(
     assert [line["metadata"]["video_path"] for line in lines] == [
         str(footage / "a.mp4"), str(footage / "day 2" / "a.mp4"),
     ]  # fmt: skip
-    assert len(Page((pages / "day 2" / "a.mp4.html").read_bytes()).data["people"]) == 6
+    assert len(Page((pages / "day 2" / "a.mp4.html").read_bytes()).data[0]["people"]) == 6
     (out / "a.mp4.json").write_bytes((out / "a.mp4.json").read_bytes()[:1000])  # cut off
     kept = (out / "day 2" / "a.mp4.json").stat().st_mtime_ns
     second = faces("analyze", str(footage / "*.mp4"), str(footage), *options)
@@ -99,7 +99,7 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         assert sum(row["representative"] == "1" for row in mine) == 1
     page = faces("analyze", str(six_people), "--report", str(tmp_path / "page.html"))
     assert page.returncode == 0, page.stderr
-    people = Page((tmp_path / "page.html").read_bytes()).data["people"]
+    people = Page((tmp_path / "page.html").read_bytes()).data[0]["people"]
     assert len(people) == 6 and all(person["picture"] for person in people)
 
 

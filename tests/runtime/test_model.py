@@ -14,6 +14,7 @@ from consumers.runtime.dead_letters import letter
 from consumers.runtime.scripts import Call, Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.worker import NOBODY
+from schemas.dead_letters import REPLAY
 from schemas.envelope import MSGPACK, Envelope
 from tests.runtime.chain import Keys, Unit
 from tests.runtime.servers import Server
@@ -160,8 +161,10 @@ class Machine(RuleBasedStateMachine):
         unit = self.letters[dead_id]
         fan_in = self.keys.fan_in(JOB)
         message = self.keys.unit(JOB, unit, "ok")
-        call = scripts.replay(self.keys.dead, dead_id, message, str(unit), fan_in.record, fan_in.outcomes)
-        answer = self._run(call)
+        answer = self.redis.register_script(REPLAY)(
+            keys=[self.keys.dead, message.stream, fan_in.record, fan_in.outcomes],
+            args=[dead_id, str(unit), *(part for field in message.fields.items() for part in field)],
+        )
         assert answer == (-1 if self.ended else 1)
         if answer == 1:
             del self.letters[dead_id]

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from schemas import report
+from schemas.pictures import NO_PICTURES, TILES, chosen
+from schemas.report import Reported
 from schemas.requests import Parameters, Scene
 from schemas.results import (
     Appearance,
@@ -72,7 +74,12 @@ def result(name: str) -> JobResult:
     return JobResult(status="completed", faces=[face], metadata=metadata, job_id="job-1", source_id=name)
 
 
-HARMLESS = Page(report.render(result("film.mp4"), {}, Parameters()))
+def render(name: str, parameters: Parameters = Parameters()) -> Page:  # noqa: B008
+    told = result(name)
+    return Page(report.render([Reported(told.job_id, told.source_id, told, NO_PICTURES, parameters)]))
+
+
+HARMLESS = render("film.mp4")
 
 
 @pytest.mark.parametrize(
@@ -89,10 +96,10 @@ HARMLESS = Page(report.render(result("film.mp4"), {}, Parameters()))
     ],
 )
 def test_a_hostile_name_is_text_and_nothing_else(name: str) -> None:
-    page = Page(report.render(result(name), {}, Parameters()))
+    page = render(name)
     assert page.elements == HARMLESS.elements
     assert page.texts["script"] == HARMLESS.texts["script"]
-    data = page.data
+    (data,) = page.data
     assert data["source_id"] == data["people"][0]["id"] == data["metadata"]["warnings"][0] == name
     assert data["metadata"]["video_path"] == f"/films/{name}"
 
@@ -100,20 +107,35 @@ def test_a_hostile_name_is_text_and_nothing_else(name: str) -> None:
 def test_the_policy_allows_the_page_s_own_script_and_nothing_else() -> None:
     (policy,) = (told["content"] for tag, told in HARMLESS.elements if tag == "meta" and "http-equiv" in told)
     assert policy is not None
-    assert policy == report.POLICY
+    assert policy == report.PAGE.policy
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
 
 
 def test_nothing_is_asked_of_anybody() -> None:
     for tag, attributes in HARMLESS.elements:
-        assert not attributes.keys() & {"src", "href", "action", "srcset", "style"}, tag
+        assert not attributes.keys() & {"src", "action", "srcset", "style"}, tag
+        assert attributes.get("href") in (None, "data:,", "./"), "no picture for the tab, and the way back"
         assert not [name for name in attributes if name.startswith("on")], tag
     assert "url(" not in HARMLESS.texts["style"] and "@import" not in HARMLESS.texts["style"]
 
 
 def test_scenes_and_the_interval_tell_how_long_the_video_is() -> None:
-    sampled = Page(report.render(result("a"), {}, Parameters(sampling_interval=10.0))).data
+    (sampled,) = render("a", Parameters(sampling_interval=10.0)).data
     assert (sampled["length"], sampled["scenes"]) == (30.0, [])
     scenes = [Scene(start_timestamp=0.0, end_timestamp=7.5)]
-    marked = Page(report.render(result("a"), {}, Parameters(scene_boundaries=scenes))).data
+    (marked,) = render("a", Parameters(scene_boundaries=scenes)).data
     assert (marked["length"], marked["scenes"]) == (7.5, [[0.0, 7.5]])
+
+
+@pytest.mark.parametrize("detections", [1, 2, 11, 12, 13, 1000])
+def test_a_strip_shows_the_first_the_last_and_some_between(detections: int) -> None:
+    shown = chosen(detections)
+    assert (shown[0], shown[-1], len(shown)) == (0, detections - 1, min(detections, TILES))
+    assert shown == sorted(set(shown))
+
+
+def test_several_jobs_are_one_page() -> None:
+    jobs = [Reported(name, None, result(name), NO_PICTURES, Parameters()) for name in ("a", "b")]
+    page = Page(report.render(jobs))
+    assert [job["job_id"] for job in page.data] == ["a", "b"]
+    assert page.texts["title"].startswith("People in 2 videos")

@@ -1,6 +1,6 @@
 -- Sends a dead message again and reopens its unit.
 -- KEYS: 1 dead letters, 2 stream, then, when the letter has a unit, 3 record, 4 outcomes
--- ARGV: 1 letter id, 2 unit, then the message
+-- ARGV: 1 letter id, 2 unit, 3.. field, value of the message
 -- Returns 1 sent, 0 there is no such letter, -1 the record has ended or is gone: nobody waits for the unit.
 if #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 then
   return 0
@@ -14,6 +14,6 @@ if #KEYS == 4 then
   redis.call('HDEL', KEYS[4], ARGV[2])
   redis.call('HDEL', KEYS[3], 'finalized')
 end
-append(KEYS[2], 3)
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
 redis.call('XDEL', KEYS[1], ARGV[1])
 return 1

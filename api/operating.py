@@ -1,0 +1,71 @@
+"""For an operator: how the queues stand, which messages were given up, sending them again."""
+
+import re
+from collections import Counter
+
+import msgspec
+from aiohttp import web
+
+from api.errors import QueryError
+from api.keys import JOBS, PARTITIONS, REDIS
+from api.metrics import STAGES
+from schemas import queues, workers
+from schemas.dead_letters import listed, replay, show
+from schemas.operations import DeadLetters, LetterReplayed, Queues, listed_letter
+
+routes = web.RouteTableDef()
+
+LETTERS = 200
+"""The most dead letters of an answer."""
+LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+@routes.get("/faces/queues")
+async def stand(request: web.Request) -> web.Response:
+    """How long every stage's queue is, how old, and who works on it."""
+    redis, partitions = request.app[REDIS], request.app[PARTITIONS]
+    alive = Counter(worker.stage for worker in await workers.alive(redis, partitions.home))
+    body = Queues(
+        queues=await queues.measure(redis, partitions),
+        workers={stage: alive[stage] for stage in STAGES},
+        dead_letters=await queues.dead_letters(redis, partitions),
+        active_jobs=await queues.active_jobs(redis, partitions),
+    )
+    return _json(body)
+
+
+@routes.get("/faces/dead")
+async def dead(request: web.Request) -> web.Response:
+    """Messages that were given up, the oldest first."""
+    redis, partitions = request.app[REDIS], request.app[PARTITIONS]
+    letters = [
+        letter for names in partitions.all for letter in await listed(redis, names.dead, limit=LETTERS)
+    ]
+    letters.sort(key=lambda letter: letter.last)
+    return _json(
+        DeadLetters(
+            letters=[listed_letter(letter) for letter in letters[:LETTERS]],
+            total=await queues.dead_letters(redis, partitions),
+        )
+    )
+
+
+@routes.post("/faces/dead/{letter_id}/replay")
+async def again(request: web.Request) -> web.Response:
+    """Sends a message again, as if it had never been tried. Asks for a JSON content type, which no page of another
+    site can send without being allowed to."""
+    letter_id = request.match_info["letter_id"]
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="Expected Content-Type: application/json.")
+    if not LETTER_ID.fullmatch(letter_id):
+        raise QueryError("letter_id", f"{letter_id[:100]!r} is no id of a dead letter.")
+    redis = request.app[REDIS]
+    for names in request.app[PARTITIONS].all:
+        if (letter := await show(redis, names.dead, letter_id)) is not None:
+            outcome = await replay(redis, names.dead, letter, request.app[JOBS])
+            return _json(LetterReplayed(letter_id=letter_id, outcome=outcome))
+    raise web.HTTPNotFound(text=f"There is no dead letter {letter_id}; somebody else may have sent it again.")
+
+
+def _json(body: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")

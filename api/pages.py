@@ -1,0 +1,126 @@
+"""The pages: jobs, and the people of jobs while they run and afterwards. They tell nothing by themselves: what they
+show, their scripts ask for, with the key that a person types in where one is asked for."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from api.errors import QueryError
+from api.jobs import find_job
+from api.keys import PREVIEWS, READER
+from schemas import report
+from schemas.job_states import JobState, StoredResult
+from schemas.names import JOB_ID
+from schemas.page import Page
+from schemas.pictures import NO_PICTURES
+from schemas.report import Reported
+from schemas.results import Metadata, Rejected, ResultBody
+
+routes = web.RouteTableDef()
+
+JOBS_PAGE = Page("jobs.html", ("base.css", "jobs.css"), ("dom.js", "access.js", "jobs.js"), asks=True)
+JOBS_OF_A_REPORT = 50
+
+
+@routes.get("/faces/")
+async def jobs_page(_: web.Request) -> web.Response:
+    """What is queued, running, done and failed; the queues; the messages that were given up."""
+    return _html(JOBS_PAGE, JOBS_PAGE.render("Faces"))
+
+
+@routes.get("/")
+@routes.get("/faces")
+async def to_the_jobs_page(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/faces/")
+
+
+@routes.get("/faces/watch")
+async def live_page(_: web.Request) -> web.Response:
+    """The people of the jobs in its query, `jobs=A,B`; it fills while they run."""
+    return _html(report.LIVE, report.LIVE.render("People"))
+
+
+@routes.get("/faces/jobs/{job_id}/people")
+async def people(request: web.Request) -> web.Response:
+    """What the live page shows of a job: of a running one, the people so far, as of some seconds ago."""
+    state = await find_job(request)
+    if state.status == "completed":
+        reported = await completed_job(request, state)
+    elif state.ended:
+        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}: {state.error}")
+    else:
+        previews = request.app[PREVIEWS]
+        told = await previews.read(state)
+        if state.done:
+            await previews.ask(state)
+        body, pictures = told or (_nobody(state), NO_PICTURES)
+        source = state.request.source_id
+        frames = max(1, state.expected)
+        reported = Reported(state.job_id, source, body, pictures, state.request.parameters, frames)
+    return web.Response(
+        body=await asyncio.to_thread(report.data, [reported]),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@routes.get("/faces/report")
+async def report_of_several(request: web.Request) -> web.Response:
+    """The people of several completed jobs, `jobs=A,B`, as one page that makes no further request."""
+    jobs = [await _known(request, job_id) for job_id in _job_ids(request)]
+    body = await asyncio.to_thread(report.render, [await completed_job(request, state) for state in jobs])
+    return _html(report.PAGE, body)
+
+
+async def completed_job(
+    request: web.Request, state: JobState, stored: StoredResult | None = None
+) -> Reported:
+    """A completed job with its pictures; 404 when the result has expired, 409 when there is none."""
+    if state.status != "completed":
+        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}; it has no results.")
+    reader = request.app[READER]
+    stored = stored or await reader.result(state)
+    if stored is None:
+        raise web.HTTPNotFound(text=f"The results of job {state.job_id} have expired.")
+    result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=ResultBody)
+    pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.PEOPLE]])
+    return Reported(state.job_id, state.request.source_id, result, pictures, state.request.parameters)
+
+
+def page_headers(page: Page) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+
+
+def _html(page: Page, body: bytes) -> web.Response:
+    headers = {"Cache-Control": "private, no-cache", **page_headers(page)}
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
+
+
+def _job_ids(request: web.Request) -> list[str]:
+    job_ids = list(dict.fromkeys(filter(None, request.query.get("jobs", "").split(","))))
+    if not job_ids or len(job_ids) > JOBS_OF_A_REPORT or not all(map(JOB_ID.fullmatch, job_ids)):
+        raise QueryError("jobs", f"Expected 1 to {JOBS_OF_A_REPORT} job ids with commas between.")
+    return job_ids
+
+
+async def _known(request: web.Request, job_id: str) -> JobState:
+    state = await request.app[READER].read(job_id)
+    if state is None:
+        raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
+    return state
+
+
+def _nobody(state: JobState) -> ResultBody:
+    """What can be told of a job before anybody was found."""
+    metadata = Metadata(
+        video_path=state.request.video_path, total_frames=state.sampled, frames_processed=state.done,
+        unique_faces=0, total_detections=0, processing_time_seconds=0.0, method="", model="", providers=[],
+        detector_sizes=[], min_confidence=None, sharpness_method=None, occlusion_model=None, rejected=Rejected(),
+        failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[],
+    )  # fmt: skip
+    return ResultBody(status="completed", faces=[], metadata=metadata)

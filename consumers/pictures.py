@@ -1,0 +1,64 @@
+"""The pictures that are kept with a result, made of the crops that analyze left of every face."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import Redis
+
+from facecore.people import Person
+from facecore.strip import small, strip
+from schemas.pictures import STRIPS, TILE, Pictures, chosen
+
+READ_AT_ONCE = 256
+
+
+async def pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pictures:
+    """Best shots of all people, strips of the first `STRIPS`.
+
+    Args:
+        portraits: key of the hash that holds the crops.
+        people: in the order of the result's faces.
+    """
+    best = await _read(redis, portraits, [person.best.portrait for person in people])
+    rows = [
+        [person.sightings[number].portrait for number in chosen(len(person.sightings))]
+        for person in people[:STRIPS]
+    ]
+    crops = await _read(redis, portraits, [field for row in rows if len(row) > 1 for field in row])
+    return Pictures(
+        {
+            f"face_{n}": crop
+            for n, person in enumerate(people)
+            if (crop := best.get(person.best.portrait)) is not None
+        },
+        await asyncio.to_thread(_strips, rows, crops),
+    )
+
+
+async def glimpses(redis: Redis, portraits: str, people: Sequence[Person], side: int) -> Pictures:
+    """Best shots alone, `side` pixels wide: for people who are looked at before the job is done."""
+    best = await _read(redis, portraits, [person.best.portrait for person in people])
+    shots = {f"face_{n}": crop for n, p in enumerate(people) if (crop := best.get(p.best.portrait))}
+    return Pictures(await asyncio.to_thread(_smaller, shots, side), {})
+
+
+def _strips(rows: Sequence[Sequence[str]], crops: dict[str, bytes]) -> dict[str, bytes]:
+    return {
+        f"face_{number}": strip([crops.get(field) for field in row], TILE)
+        for number, row in enumerate(rows)
+        if any(field in crops for field in row) and len(row) > 1
+    }
+
+
+def _smaller(shots: dict[str, bytes], side: int) -> dict[str, bytes]:
+    return {face: small(shot, side) for face, shot in shots.items()}
+
+
+async def _read(redis: Redis, key: str, fields: Sequence[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for start in range(0, len(fields), READ_AT_ONCE):
+        asked = fields[start : start + READ_AT_ONCE]
+        stored = cast("list[bytes | None]", await redis.hmget(key, list(asked)))
+        found |= {field: crop for field, crop in zip(asked, stored, strict=True) if crop is not None}
+    return found

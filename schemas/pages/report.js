@@ -1,0 +1,260 @@
+
+// A detection: [time, quality, size, pose, occlusion, sharpness, pose class, yaw, pitch, roll, confidence, enhanced]
+const PARTS = ["size", "pose", "occlusion", "sharpness"];
+const ROWS = 200;  // detections listed before one asks for all
+const WIDE = 1000;  // units of a track's length
+let jobs = [], people = [], shown = [], open = null;
+
+const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
+const film = person => file(person.job.metadata.video_path);
+const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
+
+function picture(person) {
+  return person.picture ? make("img", {className: "picture", src: person.picture, alt: "", loading: "lazy", decoding: "async"})
+    : make("span", {className: "picture"});
+}
+
+// A head seen from the front: the nose moves with yaw and pitch, the whole turns with roll.
+function head(shot) {
+  const [yaw, pitch, roll] = shot.slice(7, 10), within = v => Math.max(-1, Math.min(1, v / 60));
+  return draws("svg", {class: "head", viewBox: "-13 -14 26 26", role: "img",
+    "aria-label": `${shot[6]}: yaw ${yaw}°, pitch ${pitch}°, roll ${roll}°`},
+    draws("g", {transform: `rotate(${Number(roll)})`}, draws("circle", {r: 10}), draws("path", {d: "M0 -10 V-13"}),
+      draws("circle", {class: "nose", cx: 8 * within(yaw), cy: -8 * within(pitch), r: 3})));
+}
+
+function meter(value, title) {
+  const fill = make("i");
+  fill.style.width = 100 * value + "%";
+  return make("span", {className: "meter " + grade(value), title: title || ""}, fill);
+}
+
+function bars(shot) {
+  const box = make("div", {className: "bars"});
+  PARTS.forEach((name, i) => box.append(make("span", {}, name), meter(shot[2 + i]), make("span", {}, shot[2 + i].toFixed(2))));
+  return box;
+}
+
+const words = person => {
+  const d = person.demographics || {};
+  return [{M: "man", F: "woman"}[d.gender], d.emotion].filter(Boolean);
+};
+function told(person) {
+  const age = (person.demographics || {}).age;
+  return [age === undefined || age === null ? null : "about " + age, ...words(person)].filter(Boolean).join(", ");
+}
+const brief = person => {
+  const age = (person.demographics || {}).age, [first, ...rest] = [...words(person)];
+  return [first, age === undefined || age === null ? null : "≈" + age, ...rest].filter(Boolean).join(" · ");
+};
+const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
+
+function card(person) {
+  const best = person.best;
+  return make("button", {className: "card", type: "button", onclick: () => show(person)},
+    make("span", {className: "shot"}, picture(person), score(best), head(best)),
+    make("span", {className: "text"},
+      make("b", {title: person.id}, person.id),
+      make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${clock(person.detections[0][0])}`),
+      make("span", {className: "soft", title: told(person)}, brief(person) || best[6]),
+      jobs.length > 1 ? make("span", {className: "soft", title: film(person)}, film(person)) : null,
+      make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
+}
+
+// When a person is there, how good every detection is, and where the scenes change: a few paths, whatever their number.
+function track(person) {
+  const {length, scenes} = person.job, at = s => length > 0 ? (WIDE * s / length).toFixed(1) : WIDE / 2;
+  const line = s => `M${at(s)} .12V.88`, box = draws("svg", {class: "track", viewBox: `0 0 ${WIDE} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
+  box.append(draws("path", {class: "there", d: person.appearances.map(([s, e]) => `M${at(s)} .2H${at(e)}V.8H${at(s)}Z`).join("")}));
+  for (const name of ["poor", "fair", "good"]) {
+    const seen = person.detections.filter(d => grade(d[1]) === name);
+    if (seen.length) box.append(draws("path", {class: name, d: seen.map(d => line(d[0])).join("")}));
+  }
+  if (scenes.length) box.append(draws("path", {class: "scene", d: scenes.flat().map(s => `M${at(s)} 0V1`).join("")}));
+  return box;
+}
+
+function row(person) {
+  return make("button", {className: "row", type: "button", onclick: () => show(person), "aria-label":
+    `${person.id}: ${person.appearances.map(([s, e]) => clock(s) + " to " + clock(e)).join(", ")}`},
+    make("span", {className: "name"}, picture(person), make("span", {}, person.id)), track(person));
+}
+
+// Round times, a few of them, and the end.
+const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+function axis(length) {
+  const box = make("div", {className: "axis"}), most = innerWidth < 620 ? 4 : 9;
+  const every = STEPS.find(s => length / s <= most) || length / most, times = length > 0 ? [length] : [0];
+  for (let time = 0; time < length - 0.6 * every; time += every) times.push(time);
+  for (const time of times.sort((a, b) => a - b)) {
+    const mark = make("span", {}, clock(time));
+    mark.style.left = (length > 0 ? 100 * time / length : 0) + "%";
+    box.append(mark);
+  }
+  return make("div", {className: "row"}, make("span"), box);
+}
+
+function timeline(job, mine) {
+  const items = [jobs.length > 1 ? make("h3", {}, file(job.metadata.video_path)) : null, ...mine.map(row), axis(job.length)];
+  return items.filter(Boolean);
+}
+
+function legend() {
+  const mark = (name, text) => make("span", {}, make("i", {className: name}), text);
+  return make("p", {className: "legend soft"}, mark("there", "appearance"), mark("good", "good"), mark("fair", "fair"), mark("poor", "poor quality"),
+    jobs.some(job => job.scenes.length) ? mark("scene", "scene") : null);
+}
+
+function draw() {
+  const least = Number($("quality").value), often = Number($("often").value) || 1, order = $("order").value;
+  const video = $("video").value, pose = $("pose").value, who = $("told").value;
+  $("least").textContent = least.toFixed(2);
+  shown = people.filter(p => p.best[1] >= least && p.detections.length >= often && (!pose || p.best[6] === pose) &&
+    (!video || p.job.job_id === video) && (!who || words(p).includes(who)));
+  if (order === "quality") shown.sort((a, b) => b.best[1] - a.best[1]);
+  else if (order === "first") shown.sort((a, b) => a.detections[0][0] - b.detections[0][0]);
+  else if (jobs.length > 1) shown.sort((a, b) => b.detections.length - a.detections.length);
+  $("shown").textContent = shown.length === people.length ? count(people.length, "person", "people") : `${shown.length} of ${people.length} people`;
+  const held = document.activeElement, place = held && held.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(held) : -1;
+  $("gallery").replaceChildren(...shown.map(card));
+  const parts = jobs.map(job => [job, shown.filter(p => p.job === job)]).filter(([, mine]) => mine.length);
+  $("timeline").replaceChildren(...parts.flatMap(([job, mine]) => timeline(job, mine)), legend());
+  if (number >= 0) { const again = place.querySelectorAll("button")[number]; if (again) again.focus(); }
+  $("nobody").hidden = shown.length > 0;
+  $("nobody").textContent = people.length ? "Nobody fits these filters." : nobody();
+  for (const id of ["people", "times"]) $(id).hidden = !shown.length;
+  $("filters").hidden = $("keys").hidden = !people.length;
+}
+const nobody = () => jobs.every(job => job.complete) ? "No faces were found." : "Nobody yet.";
+
+function strip(person) {
+  const tiles = person.tiles.map((index, place) => {
+    const d = person.detections[index];
+    const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, head(d));
+    if (person.strip) { shot.style.objectFit = "none"; shot.style.objectPosition = `${-72 * place}px 0`; }
+    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": `at ${clock(d[0])}, quality ${d[1].toFixed(2)}`,
+      onclick: () => point(index)}, shot, meter(d[1]), clock(d[0]));
+  });
+  return make("div", {className: "strip"}, ...tiles);
+}
+
+// The row of a detection in the list, which is made longer when it does not reach so far.
+function point(index) {
+  if (index >= ROWS && $("all")) $("all").click();
+  for (const line of document.querySelectorAll("#list tbody tr")) line.classList.toggle("here", line.dataset.number === String(index));
+  const line = document.querySelector("#list .here");
+  if (line) line.scrollIntoView({block: "nearest"});
+}
+
+function list(person, all) {
+  const rows = all ? person.detections : person.detections.slice(0, ROWS);
+  const head = make("tr", {}, ...["time", "quality", ...PARTS, "looks", "yaw", "pitch", "roll", "confidence"].map(n => make("th", {scope: "col"}, n)));
+  const body = rows.map((d, number) => {
+    const line = make("tr", {}, make("td", {}, clock(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " enhanced" : "")),
+      make("td", {className: grade(d[1])}, d[1].toFixed(2)), ...d.slice(2, 6).map(v => make("td", {}, v.toFixed(2))),
+      make("td", {}, d[6]), ...d.slice(7, 10).map(v => make("td", {}, v.toFixed(0) + "°")), make("td", {}, d[10].toFixed(2)));
+    line.dataset.number = number;
+    return line;
+  });
+  const box = make("div", {id: "list", className: "scroll", tabIndex: 0, role: "region", "aria-label": "Detections"},
+    make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
+  if (rows.length < person.detections.length) box.append(make("button", {id: "all", className: "tool", type: "button",
+    onclick: () => box.replaceWith(list(person, true))}, `all ${person.detections.length}`));
+  return box;
+}
+
+function show(person) {
+  open = person;
+  const p = person, tool = (text, label, act) => make("button", {className: "tool", type: "button", "aria-label": label, onclick: act}, text);
+  const fact = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
+  const appearances = p.appearances.map(([s, e]) => s === e ? clock(s) : clock(s) + " to " + clock(e)).join(", ");
+  $("dialog").replaceChildren(
+    make("div", {className: "line"}, make("h2", {}, p.id), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
+      tool("→", "next", () => step(1)), tool("✕", "close", () => $("dialog").close()))),
+    make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best), head(p.best))), make("div", {},
+      bars(p.best),
+      make("dl", {}, ...fact("looks like", told(p)), ...fact("best shot", `at ${clock(p.best[0])}, ${p.best[6]}`),
+        ...fact("video", jobs.length > 1 ? film(p) : ""),
+        ...fact("seen", `in ${(100 * p.share).toFixed(0)} % of the frames, ${count(p.detections.length, "detection", "detections")}`),
+        ...fact("appears", appearances), ...fact("cohesion", p.cohesion.toFixed(2)),
+        ...fact("most alike", p.nearest ? `${p.nearest.face_id} (${p.nearest.similarity.toFixed(2)})` : "")))),
+    make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
+    strip(p), make("h3", {}, "All detections"), list(p, false));
+  $("dialog").setAttribute("aria-label", p.id);
+  if (!$("dialog").open) $("dialog").showModal();
+  $("dialog").scrollTop = 0;
+}
+function step(by) {
+  const here = shown.findIndex(person => same(person, open)), next = shown[Math.max(0, Math.min(shown.length - 1, here + by))];
+  if (next) show(next);
+}
+
+// Left and right go to neighbours; up and down to the nearest person of the row above or below.
+function move(event) {
+  const from = event.target.closest(".card, .row"), by = {ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1}[event.key];
+  if (!from || from.tagName !== "BUTTON" || !by) return;
+  const all = [...from.parentNode.querySelectorAll(":scope > button")], here = from.getBoundingClientRect();
+  let to = all[all.indexOf(from) + by];
+  if (from.className === "card" && /Up|Down/.test(event.key)) {
+    const beyond = all.filter(c => by * (c.getBoundingClientRect().top - here.top) > 1);
+    to = beyond.sort((a, b) => far(a, here) - far(b, here))[0];
+  }
+  if (to) { to.focus(); event.preventDefault(); }
+}
+const far = (node, here) => {
+  const box = node.getBoundingClientRect();
+  return 10 * Math.abs(box.top - here.top) + Math.abs(box.left - here.left);
+};
+
+function options(id, values, first) {
+  const chosen = $(id).value;
+  $(id).replaceChildren(make("option", {value: ""}, first), ...values.map(([value, text]) => make("option", {value}, text)));
+  $(id).value = values.some(([value]) => value === chosen) ? chosen : "";
+}
+const unique = values => [...new Set(values)].sort().map(value => [value, value]);
+
+function about(job) {
+  const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.total_frames} frames`,
+    `up to ${clock(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
+  const warnings = [...meta.warnings];
+  if (meta.failed_frames_count) warnings.push(`${count(meta.failed_frames_count, "frame", "frames")} could not be analysed.`);
+  if (job.people.length < meta.unique_faces) warnings.push(`The first ${job.people.length} of ${meta.unique_faces} people are shown.`);
+  return [make("p", {className: "soft"}, [meta.video_path, job.source_id, job.job_id].filter(Boolean).join(" · ")),
+    make("p", {className: "soft"}, facts.filter(Boolean).join(", ")), ...warnings.map(text => make("p", {className: "soft warning"}, text))];
+}
+
+// Shows these jobs, in place of what was shown before.
+function update(data) {
+  jobs = data;
+  people = jobs.flatMap(job => job.people.map(person => Object.assign(person, {job})));
+  const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0);
+  const where = jobs.length === 1 ? file(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
+  const title = `${count(number, "person", "people")}${jobs.every(job => job.complete) ? "" : " so far"} in ${where}`;
+  $("title").textContent = title;
+  document.title = title;
+  $("about").replaceChildren(...jobs.length === 1 ? about(jobs[0]) : jobs.flatMap(job => [make("details", {className: "soft"}, make("summary", {},
+    `${file(job.metadata.video_path)}: ${count(job.metadata.unique_faces, "person", "people")}`), ...about(job))]));
+  options("video", jobs.map(job => [job.job_id, file(job.metadata.video_path)]), "all");
+  options("pose", unique(people.map(p => p.best[6])), "any");
+  options("told", unique(people.flatMap(words)), "anybody");
+  $("videos").hidden = jobs.length < 2;
+  $("who").hidden = !people.some(p => words(p).length);
+  $("often").max = Math.max(1, ...people.map(p => p.detections.length));
+  draw();
+}
+
+document.addEventListener("keydown", event => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if ($("dialog").open) {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  } else if (event.key === "/" && event.target.tagName !== "INPUT") { $("quality").focus(); event.preventDefault(); }
+  else move(event);
+});
+$("dialog").addEventListener("click", event => { if (event.target === $("dialog")) $("dialog").close(); });
+$("dialog").addEventListener("close", () => { const at = shown.findIndex(person => same(person, open)), card = $("gallery").children[at]; if (card) card.focus(); });
+$("filters").addEventListener("input", draw);
+$("filters").addEventListener("submit", event => event.preventDefault());
+theme();
+const given = JSON.parse($("data").textContent);
+if (given) update(given);

@@ -1,0 +1,62 @@
+"""How the streams between the stages stand."""
+
+import time
+from typing import Any, cast
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from schemas.names import Partitions
+
+
+class Queue(msgspec.Struct, kw_only=True):
+    """A stream; those of the same name in several partitions count as one.
+
+    Attributes:
+        stream: its name without the prefix.
+        stage: the consumer group that reads it.
+        entries: outstanding ones; `held` of them are in the hands of workers, nobody has read the others.
+        oldest_seconds: age of its first entry, 0 when it is empty.
+    """
+
+    stream: str
+    stage: str
+    entries: int = 0
+    held: int = 0
+    oldest_seconds: float = 0.0
+
+
+async def measure(redis: Redis, partitions: Partitions) -> list[Queue]:
+    """Every stream that a consumer group reads."""
+    queues: dict[str, Queue] = {}
+    for names in partitions.all:
+        for key, group in names.groups.items():
+            name = key.removeprefix(f"{names.prefix}:")
+            queue = queues.setdefault(name, Queue(stream=name, stage=group))
+            queue.entries += int(await redis.xlen(key))
+            queue.held += await _pending(redis, key, group)
+            queue.oldest_seconds = max(queue.oldest_seconds, await _age(redis, key))
+    return list(queues.values())
+
+
+async def dead_letters(redis: Redis, partitions: Partitions) -> int:
+    return sum([int(await redis.xlen(names.dead)) for names in partitions.all])
+
+
+async def active_jobs(redis: Redis, partitions: Partitions) -> int:
+    """Jobs that have not ended."""
+    return sum([int(await redis.zcard(names.active)) for names in partitions.all])
+
+
+async def _pending(redis: Redis, stream: str, group: str) -> int:
+    try:
+        return int((await redis.xpending(stream, group))["pending"])
+    except ResponseError:
+        return 0  # no worker has made the group yet: nothing is held
+
+
+async def _age(redis: Redis, stream: str) -> float:
+    """Seconds since the first entry of a stream was added, by the clock of the server that added it."""
+    first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
+    return max(0.0, time.time() - int(first[0][0].split(b"-")[0]) / 1000) if first else 0.0
