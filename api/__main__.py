@@ -31,7 +31,7 @@ def main() -> int:
             loop=uvloop.new_event_loop(),
             shutdown_timeout=5,
         )
-    except NoKeys as error:
+    except (NoKeys, SettingsError) as error:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
     except OSError as error:

@@ -8,13 +8,14 @@ from aiohttp import web
 from api import events, health, jobs, metrics, results
 from api.access import check_access, require_keys
 from api.errors import answer_errors
-from api.keys import ACCESS, JOBS, PARTITIONS, READER, REDIS, SETTINGS, STOPPING
+from api.keys import ACCESS, CALLBACKS, JOBS, PARTITIONS, READER, REDIS, SETTINGS, STOPPING
+from schemas.addresses import AllowList
 from schemas.api_keys import ApiKeys
 from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -25,6 +26,7 @@ def create_app(settings: Settings) -> web.Application:
     )
     app[SETTINGS] = settings
     app[events.OPEN] = set()
+    app[CALLBACKS] = _callbacks(settings)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     app.add_routes(jobs.routes)
     app.add_routes(results.routes)
@@ -35,6 +37,13 @@ def create_app(settings: Settings) -> web.Application:
     app.on_startup.append(require_keys)
     app.on_shutdown.append(_stop)
     return app
+
+
+def _callbacks(settings: Settings) -> AllowList:
+    try:
+        return AllowList.parse(settings.callback_to, "FACES_CALLBACK_HOSTS")
+    except ValueError as error:
+        raise SettingsError(f"FACES_CALLBACK_HOSTS: {error}") from error
 
 
 async def _connection(app: web.Application) -> AsyncIterator[None]:

@@ -4,9 +4,11 @@ import math
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
 from api.errors import QueryError, problem
-from api.keys import CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from schemas.addresses import AllowList
 from schemas.idempotency import KeyReused, job_of, valid_key
 from schemas.job_states import JobState
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
@@ -18,6 +20,8 @@ routes = web.RouteTableDef()
 @routes.post("/faces/analyze")
 async def analyze(request: web.Request) -> web.Response:
     wanted = parse_request(await request.read())
+    if wanted.callback_url is not None:
+        _check_callback(request.app[CALLBACKS], wanted.callback_url)
     job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
     if (given := request.headers.get("Idempotency-Key")) is not None:
         job_id = await _job_of_key(request, given, wanted, job_id)
@@ -70,6 +74,14 @@ async def find_job(request: web.Request) -> JobState:
     if state is None:
         raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
     return state
+
+
+def _check_callback(allowed: AllowList, url: str) -> None:
+    """Refuses what will never be called; whether the name leads inside the network is seen when it is."""
+    try:
+        allowed.check(URL(url))
+    except ValueError as error:
+        raise RequestError("callback_url", str(error)) from error
 
 
 async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:

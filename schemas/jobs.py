@@ -8,7 +8,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     created, started, ended    Unix seconds; `ended` is there exactly when the job has ended
     error            why it failed
     alias            the job that answers for this one (same content, same parameters)
-    follower:<id>    a job that this one answers for
+    callback         encoded schemas.webhooks.Callback: who is told when the job has ended
+    follower:<id>    a job that this one answers for; the value is its callback, or empty
     withdrawn        it was cancelled, and the work goes on for the jobs that it answers for
     cache_key        the key under which others find this job
     method, expected, sampled  how the frames are got, how many there will be about, how many there are
@@ -38,6 +39,7 @@ from schemas.job_states import JobReader
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.webhooks import Callback
 
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
@@ -79,8 +81,9 @@ class Jobs:
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
+        shared = (scripts / "lib.lua").read_text()
         self._submit, self._begin, self._note, self._join, self._finish, self._reopen = (
-            redis.register_script((scripts / f"{name}.lua").read_text())
+            redis.register_script(shared + (scripts / f"{name}.lua").read_text())
             for name in ("submit", "begin", "note", "join", "finish", "reopen")
         )
 
@@ -144,7 +147,9 @@ class Jobs:
             other = cast("bytes", await self._redis.get(key) or b"").decode()
             theirs = names.job(other) if other else mine
             answer = await self._join(
-                keys=[key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events],
+                keys=[
+                    key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
+                ],
                 args=[
                     job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
                     time.time(), EVENTS_KEPT,
@@ -234,14 +239,15 @@ class Jobs:
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
-        told = await self._redis.hmget(keys.metadata, ["cache_key", "created"])
-        cache_key, created = cast("list[bytes | None]", told)
+        told = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
+        cache_key, created, alias = cast("list[bytes | None]", told)
+        leader = names.job(alias.decode()).metadata if alias else keys.metadata
         now = time.time()
         ended = bool(
             await self._finish(
                 keys=[
-                    keys.metadata, names.active, names.events, keys.result, cache_key or keys.metadata,
-                    keys.outcomes, keys.faces, keys.portraits,
+                    keys.metadata, names.active, names.events, names.webhooks, leader, keys.result,
+                    cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
                 ],
                 args=[
                     job_id, status, now, _ms(max(keep, self._kept(status))),
@@ -269,12 +275,16 @@ def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -
 
 
 def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
-    return {
+    record = {
         "request": msgspec.msgpack.encode(request),
         "status": "queued",
         "created": now,
         "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
     }
+    if request.callback_url:
+        to = Callback(url=request.callback_url, source_id=request.source_id)
+        record["callback"] = msgspec.json.encode(to)
+    return record
 
 
 def _etag(body: bytes) -> str:

@@ -40,6 +40,7 @@ class Names:
         "prefix",
         "requests",
         "segments",
+        "webhooks",
         "workers",
     )
 
@@ -50,6 +51,7 @@ class Names:
         self.frames = f"{prefix}:frames"  # group "analyze"
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
+        self.webhooks = f"{prefix}:webhooks"  # group "webhooks"
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
@@ -77,6 +79,7 @@ class Names:
             self.frames: "analyze",
             self.enhance: "enhance",
             self.finalize: "finalize",
+            self.webhooks: "webhooks",
         }
 
     def job(self, job_id: str) -> JobKeys:

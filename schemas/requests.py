@@ -103,6 +103,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A video to find the people in.
 
     Attributes:
+        callback_url: where the end of the job is to be told, on a host that the operator allows.
         images: pictures that are one source, each a frame, in this order; ``video_path`` is then a name for them, by
             default the first one's path.
     """
@@ -112,6 +113,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     source_id: Annotated[str, Meta(max_length=256)] | None = None
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")] | None = None
     priority: Priority = "normal"
+    callback_url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://")] | None = None
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:
