@@ -17,7 +17,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/faces/health")
 async def health(request: web.Request) -> web.Response:
-    """200 when every stage that jobs need has a worker, else 200 with status "degraded": jobs are accepted and will wait."""
+    """200 when every stage that jobs need has a worker, else 200 with status "degraded": jobs will wait."""
     app = request.app
     redis, partitions = app[REDIS], app[PARTITIONS]
     alive = await workers.alive(redis, partitions.home)

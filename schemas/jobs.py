@@ -21,6 +21,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     summary          encoded ResultSummary
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ from schemas.job_states import JobReader
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.stored_results import stored_fields
 from schemas.webhooks import Callback
 
 QUEUE_LIMIT = 7 * 86400.0
@@ -176,12 +178,15 @@ class Jobs:
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
         """
-        encoded = msgspec.json.encode(body)
-        stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
-        stored |= {f"thumbnail:{face_id}": picture for face_id, picture in thumbnails.items()}
         keys = self._partitions.of(job_id).job(job_id)
         if not await self._redis.hexists(keys.metadata, "ended"):
-            await self._redis.hset(keys.result, mapping=cast("dict[Any, Any]", stored))
+            stored = await asyncio.to_thread(stored_fields, body)
+            stored |= {f"thumbnail:{face_id}": picture for face_id, picture in thumbnails.items()}
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.unlink(keys.result)  # an earlier end may have left more parts
+                for name, value in stored.items():
+                    pipe.hset(keys.result, name, value)
+                await pipe.execute()
         return await self._end(
             job_id,
             "completed",
@@ -285,10 +290,6 @@ def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
         to = Callback(url=request.callback_url, source_id=request.source_id)
         record["callback"] = msgspec.json.encode(to)
     return record
-
-
-def _etag(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _flat(fields: dict[str, Any]) -> list[Any]:
