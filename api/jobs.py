@@ -5,13 +5,14 @@ import asyncio
 import msgspec
 import structlog
 from aiohttp import web
+from msgspec import UNSET
 from yarl import URL
 
 from api.errors import problem
 from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from schemas.addresses import AllowList
 from schemas.idempotency import KeyReused, job_of, valid_key
-from schemas.job_states import CursorError, JobState
+from schemas.job_states import JobState
 from schemas.queries import JobsQuery, QueryError, parse_query
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus
@@ -41,18 +42,15 @@ async def jobs(request: web.Request) -> web.Response:
     query = parse_query(request.query, JobsQuery)
 
     def wanted(state: JobState) -> bool:
-        return query.status in (None, state.status) and query.source_id in (None, state.request.source_id)
+        return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.request.source_id)
 
-    try:
-        page = await request.app[READER].latest(
-            query.limit,
-            query.cursor,
-            wanted=wanted,
-            since=query.created_after.timestamp() if query.created_after else None,
-            until=query.created_before.timestamp() if query.created_before else None,
-        )
-    except CursorError as error:
-        raise QueryError("cursor", str(error)) from error
+    page = await request.app[READER].latest(
+        query.limit,
+        query.cursor or None,
+        wanted=wanted,
+        since=query.created_after.timestamp() if query.created_after else None,
+        until=query.created_before.timestamp() if query.created_before else None,
+    )
     return _json(JobList(jobs=[job_status(state) for state in page.states], next=page.next))
 
 

@@ -1,11 +1,12 @@
 """The parameters of the REST interface that stand in an address."""
 
-from collections.abc import Mapping
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
+from multidict import MultiMapping
 
 from schemas.constraints import allowed, located
 from schemas.requests import RequestError
@@ -14,10 +15,12 @@ from schemas.selection import FIELDS, Embeddings
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9]{1,15}~[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")]
+"""A place in the list of jobs: when one was submitted (ms), and its id."""
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are listed.
+    """Which jobs are listed. In an address nothing is null: what is not wanted is not there.
 
     Attributes:
         created_after, created_before: submitted at or after, and before, that moment.
@@ -25,20 +28,21 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
-    status: JobState | None = None
-    source_id: Annotated[str, Meta(max_length=256)] | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
-    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    status: JobState | UnsetType = UNSET
+    source_id: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
+    created_after: Moment | UnsetType = UNSET
+    created_before: Moment | UnsetType = UNSET
+    cursor: Cursor | UnsetType = UNSET
 
 
 class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a result: its parts, and the form of its embeddings."""
 
-    fields: Annotated[list[Field], Meta(min_length=1)] | None = None
+    fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
 
 
+_INTEGER = re.compile(r"-?[0-9]{1,15}")
 Query = TypeVar("Query", JobsQuery, ResultsQuery)
 
 
@@ -46,13 +50,22 @@ class QueryError(RequestError):
     """A parameter of an address, or a header, that cannot be used."""
 
 
-def parse_query(given: Mapping[str, str], query: type[Query]) -> Query:
-    """Raises QueryError, with the parameter at fault."""
-    values: dict[str, Any] = {name: given[name] for name in query.__struct_fields__ if name in given}
+def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
+    """Raises QueryError, with the parameter at fault. What is no parameter is ignored."""
+    values: dict[str, Any] = {}
+    for name in query.__struct_fields__:
+        match given.getall(name, []):
+            case []:
+                continue
+            case [value]:
+                number = (allowed(query, name) or {}).get("type") == "integer" and _INTEGER.fullmatch(value)
+                values[name] = int(value) if number else value
+            case _:
+                raise QueryError(name, "Expected it once.", allowed(query, name))
     if "fields" in values:
         values["fields"] = [name.strip() for name in values["fields"].split(",")]
     try:
-        return msgspec.convert(values, query, strict=False)
+        return msgspec.convert(values, query)
     except msgspec.ValidationError as error:
         path, problem = located(error)
         raise QueryError(path.partition("[")[0], problem, allowed(query, path)) from error

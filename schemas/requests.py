@@ -174,13 +174,18 @@ def _one_spelling(
         if other not in fields:
             continue
         value = fields.pop(other)
-        if name in fields and fields[name] != value:
+        if name in fields and not _same(fields[name], value):
             raise RequestError(
                 path + other, f"{other} and {name} are one parameter and were given different values."
             )
         fields[name] = value
         spoken[path + name] = path + other
     return fields
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal; in Python 0 is False."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _given(fields: dict[Any, Any]) -> dict[str, Any]:
