@@ -1,9 +1,11 @@
 """``python -m api``: the API as one process."""
 
+import logging
 import sys
 
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from api.access import NoKeys
 from api.app import create_app
@@ -14,6 +16,12 @@ CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of aiohttp's server is about us: what is no HTTP is answered 400, and the caller's affair."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError) or error.code >= 500
+
+
 def main() -> int:
     try:
         settings = Settings.from_env()
@@ -21,6 +29,7 @@ def main() -> int:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
     configure_logs(settings)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     try:
         web.run_app(
             create_app(settings),
@@ -31,7 +40,7 @@ def main() -> int:
             loop=uvloop.new_event_loop(),
             shutdown_timeout=5,
         )
-    except NoKeys as error:
+    except (NoKeys, SettingsError) as error:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
     except OSError as error:

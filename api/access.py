@@ -6,6 +6,7 @@ from redis.exceptions import RedisError
 
 from api.errors import Handler
 from api.keys import ACCESS, CALLER, SETTINGS
+from api.limits import RATES
 from schemas.api_keys import Scope
 
 log = structlog.get_logger(__name__)
@@ -30,9 +31,11 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
     if not request.app[SETTINGS].keys_required or path in OPEN | PAGES:
+        request.app[RATES].take(request.remote or "")
         return await handler(request)
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     key = await request.app[ACCESS].find(token.strip()) if kind.lower() == "bearer" else None
+    request.app[RATES].take(key.name if key else request.remote or "")
     if key is None:
         raise web.HTTPUnauthorized(
             text="This needs a key: Authorization: Bearer KEY (see faces keys create).",

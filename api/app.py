@@ -7,25 +7,39 @@ from aiohttp import web
 
 from api import events, health, jobs, metrics, operating, pages, results
 from api.access import check_access, require_keys
+from api.cors import allow_origin, answer_preflights
 from api.errors import answer_errors
-from api.keys import ACCESS, JOBS, PARTITIONS, PREVIEWS, READER, REDIS, SETTINGS, STOPPING
+from api.keys import ACCESS, CALLBACKS, JOBS, PARTITIONS, PREVIEWS, READER, REDIS, SETTINGS, STOPPING
+from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
+from api.tracking import identify, tell_id
+from schemas.addresses import AllowList
 from schemas.api_keys import ApiKeys
 from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.previews import Previews
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 
 def create_app(settings: Settings) -> web.Application:
     """The application; it connects to the server when it starts and needs no worker to run."""
     app = web.Application(
-        middlewares=[metrics.count_requests, answer_errors, check_access],
+        middlewares=[
+            metrics.count_requests,
+            identify,
+            answer_errors,
+            answer_preflights,
+            limit_crowd,
+            check_access,
+        ],
         client_max_size=settings.max_body_bytes,
     )
     app[SETTINGS] = settings
+    app[RATES] = Rates(settings.rate)
+    app[CROWD] = Crowd(settings.max_requests)
     app[events.OPEN] = set()
+    app[CALLBACKS] = _callbacks(settings)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     app.add_routes(jobs.routes)
     app.add_routes(results.routes)
@@ -34,10 +48,18 @@ def create_app(settings: Settings) -> web.Application:
     app.add_routes(operating.routes)
     app.add_routes(health.routes)
     app.add_routes(metrics.routes)
+    app.on_response_prepare.extend((tell_id, allow_origin))
     app.cleanup_ctx.append(_connection)
     app.on_startup.append(require_keys)
     app.on_shutdown.append(_stop)
     return app
+
+
+def _callbacks(settings: Settings) -> AllowList:
+    try:
+        return AllowList.parse(settings.callback_to, "FACES_CALLBACK_HOSTS")
+    except ValueError as error:
+        raise SettingsError(f"FACES_CALLBACK_HOSTS: {error}") from error
 
 
 async def _connection(app: web.Application) -> AsyncIterator[None]:

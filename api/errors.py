@@ -1,7 +1,9 @@
 """Every error is an answer in JSON: problem details (RFC 9457) with the field at fault where there is one."""
 
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 import structlog
@@ -10,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.jobs import JobExists, QueueFull
+from schemas.queries import QueryError
 from schemas.requests import RequestError
 from schemas.results import Problem
 
@@ -20,9 +23,15 @@ log = structlog.get_logger(__name__)
 
 
 def problem(
-    status: int, detail: str, *, field: str | None = None, headers: dict[str, str] | None = None
+    status: int,
+    detail: str,
+    *,
+    field: str | None = None,
+    allowed: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> web.Response:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, field=field or None)
+    title = HTTPStatus(status).phrase
+    body = Problem(title=title, status=status, detail=detail, field=field or None, allowed=allowed)
     return web.Response(
         status=status,
         body=msgspec.json.encode(body),
@@ -31,8 +40,12 @@ def problem(
     )
 
 
-class QueryError(RequestError):
-    """A parameter of the address, or a header, that cannot be used: 400, while 422 is for what a body says."""
+class TooOften(Exception):
+    """A caller asks more often than allowed; again in `after` seconds."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__("You ask more often than is allowed; slow down.")
+        self.after = max(1, math.ceil(after))
 
 
 @web.middleware
@@ -41,9 +54,11 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except QueryError as error:
-        return problem(400, error.problem, field=error.field)
-    except RequestError as error:
-        return problem(422 if error.field else 400, error.problem, field=error.field)
+        return problem(400, error.problem, field=error.field, allowed=error.allowed)
+    except RequestError as error:  # 422 is for what a body says
+        return problem(422 if error.field else 400, error.problem, field=error.field, allowed=error.allowed)
+    except TooOften as error:
+        return problem(429, str(error), headers={"Retry-After": str(error.after)})
     except QueueFull as error:
         return problem(429, str(error), headers={"Retry-After": str(error.retry_after)})
     except JobExists as error:

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.keys import PARTITIONS, REDIS, SETTINGS
-from api.metrics import STAGES
+from api.metrics import JOBS_NEED, STAGES
 from schemas import workers
 from schemas.connection import memory
 from schemas.documents import asyncapi, openapi
@@ -18,13 +18,13 @@ routes = web.RouteTableDef()
 
 @routes.get("/faces/health")
 async def health(request: web.Request) -> web.Response:
-    """200 when every stage has a worker, else 200 with status "degraded": jobs are accepted and will wait."""
+    """200 when every stage that jobs need has a worker, else 200 with status "degraded": jobs will wait."""
     app = request.app
     redis, partitions = app[REDIS], app[PARTITIONS]
     alive = await workers.alive(redis, partitions.home)
     analyzers = [worker for worker in alive if worker.pack]
     counts = {stage: sum(w.stage == stage for w in alive) for stage in STAGES}
-    missing = tuple(stage for stage, count in counts.items() if not count)
+    missing = tuple(stage for stage in JOBS_NEED if not counts[stage])
     body = Health(
         status="degraded" if missing else "healthy",
         service="faces-service",

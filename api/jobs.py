@@ -1,37 +1,56 @@
 """Submitting jobs, asking after them, ending them."""
 
-import math
+import asyncio
 
 import msgspec
+import structlog
 from aiohttp import web
+from msgspec import UNSET
+from yarl import URL
 
-from api.errors import QueryError, problem
-from api.keys import CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.errors import problem
+from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from schemas.addresses import AllowList
 from schemas.idempotency import KeyReused, job_of, valid_key
 from schemas.job_states import JobState
+from schemas.queries import JobsQuery, QueryError, parse_query
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob
 
 routes = web.RouteTableDef()
+log = structlog.get_logger(__name__)
+
+BODY_WITHIN = 30.0
 
 
 @routes.post("/faces/analyze")
 async def analyze(request: web.Request) -> web.Response:
-    wanted = parse_request(await request.read())
+    wanted = parse_request(await _body(request))
+    if wanted.callback_url is not None:
+        _check_callback(request.app[CALLBACKS], wanted.callback_url)
     job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
     if (given := request.headers.get("Idempotency-Key")) is not None:
         job_id = await _job_of_key(request, given, wanted, job_id)
     submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
+    log.info("submitted", job=job_id, caller=request.get(CALLER, ""))
     return _json(submitted, status=202)
 
 
 @routes.get("/faces/jobs")
 async def jobs(request: web.Request) -> web.Response:
-    """The latest jobs first; `before` (Unix seconds) continues a list, `status` and `source_id` pick."""
-    limit = _number(request, "limit", 50, 1, 500)
-    before = _number(request, "before", math.inf, 0, math.inf)
-    states = await request.app[READER].latest(int(limit), None if before == math.inf else before)
-    wanted = {name: request.query[name] for name in ("status", "source_id") if name in request.query}
+    """The latest jobs first, those that the query picks."""
+    query = parse_query(request.query, JobsQuery)
+
+    def wanted(state: JobState) -> bool:
+        return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.request.source_id)
+
+    page = await request.app[READER].latest(
+        query.limit,
+        query.cursor or None,
+        wanted=wanted,
+        since=query.created_after.timestamp() if query.created_after else None,
+        until=query.created_before.timestamp() if query.created_before else None,
+    )
     listed = [
         ListedJob(
             **msgspec.structs.asdict(job_status(state)),
@@ -39,12 +58,9 @@ async def jobs(request: web.Request) -> web.Response:
             video_path=state.request.video_path,
             source_id=state.request.source_id,
         )
-        for state in states
-        if wanted.get("status", state.status) == state.status
-        and wanted.get("source_id", state.request.source_id) == state.request.source_id
+        for state in page.states
     ]
-    following = states[-1].created if len(states) == limit else None
-    return _json(JobList(jobs=listed, before=following))
+    return _json(JobList(jobs=listed, next=page.next))
 
 
 @routes.get("/faces/jobs/{job_id}/status")
@@ -77,6 +93,23 @@ async def find_job(request: web.Request) -> JobState:
     return state
 
 
+def _check_callback(allowed: AllowList, url: str) -> None:
+    """Refuses what will never be called; whether the name leads inside the network is seen when it is."""
+    try:
+        allowed.check(URL(url))
+    except ValueError as error:
+        raise RequestError("callback_url", str(error)) from error
+
+
+async def _body(request: web.Request) -> bytes:
+    """All of the body; a caller who takes too long over it keeps a place from others."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"The body was not here within {BODY_WITHIN:g} s.") from error
+
+
 async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
     key = valid_key(given)
     if key is None:
@@ -99,16 +132,6 @@ def job_status(state: JobState) -> JobStatus:
         result_summary=state.summary,
         cached=state.alias is not None,
     )
-
-
-def _number(request: web.Request, name: str, default: float, least: float, most: float) -> float:
-    try:
-        value = float(request.query.get(name, default))
-    except ValueError as error:
-        raise RequestError(name, "Expected a number.") from error
-    if not least <= value <= most:
-        raise RequestError(name, f"Expected a number from {least:g} to {most:g}.")
-    return value
 
 
 def _message(state: JobState) -> str:

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 from redis.asyncio import Redis
 
+from schemas.addresses import AllowList
 from schemas.api_keys import ApiKeys
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
@@ -19,6 +20,8 @@ JOBS = web.AppKey("jobs", Jobs)
 ACCESS = web.AppKey("access", ApiKeys)
 READER = web.AppKey("reader", JobReader)
 PREVIEWS = web.AppKey("previews", Previews)
+CALLBACKS = web.AppKey("callbacks", AllowList)
+"""Hosts that may be told of the ends of jobs."""
 CALLER = web.RequestKey("caller", str)
 """The name of the key that a caller showed."""
 STOPPING = web.AppKey("stopping", asyncio.Event)

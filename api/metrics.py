@@ -19,7 +19,9 @@ from schemas.connection import memory
 from schemas.job_metrics import JobMetrics
 from schemas.queues import active_jobs, dead_letters, measure
 
-STAGES = ("frames", "analyze", "enhance", "finalize")
+STAGES = ("frames", "analyze", "enhance", "finalize", "webhooks")
+JOBS_NEED = STAGES[:4]
+"""Stages without which jobs wait; without the last one only their ends are told later."""
 routes = web.RouteTableDef()
 registry = CollectorRegistry()
 REQUESTS = Counter(

@@ -6,12 +6,12 @@ from collections import Counter
 import msgspec
 from aiohttp import web
 
-from api.errors import QueryError
 from api.keys import JOBS, PARTITIONS, REDIS
 from api.metrics import STAGES
 from schemas import queues, workers
 from schemas.dead_letters import listed, replay, show
 from schemas.operations import DeadLetters, LetterReplayed, Queues, listed_letter
+from schemas.queries import QueryError
 
 routes = web.RouteTableDef()
 

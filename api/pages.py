@@ -6,7 +6,6 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from api.errors import QueryError
 from api.jobs import find_job
 from api.keys import PREVIEWS, READER
 from schemas import report
@@ -14,6 +13,7 @@ from schemas.job_states import JobState, StoredResult
 from schemas.names import JOB_ID
 from schemas.page import Page
 from schemas.pictures import NO_PICTURES
+from schemas.queries import QueryError
 from schemas.report import Reported
 from schemas.results import Metadata, Rejected, ResultBody
 

@@ -1,38 +1,82 @@
 """Reading the result of a job: as JSON, as a page, and its pictures."""
 
 import asyncio
-import gzip
-import hashlib
 
+import structlog
 from aiohttp import web
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api.errors import QueryError, problem
+from api.encoding import PACKERS, Coding, Packer, negotiated
+from api.errors import problem
 from api.jobs import find_job
 from api.keys import READER
 from api.pages import completed_job, page_headers
 from schemas import report
 from schemas.job_states import JobState, StoredResult, result_json
-from schemas.selection import EMBEDDINGS, FIELDS, Embeddings, select
+from schemas.queries import ResultsQuery, parse_query
+from schemas.selection import Selection
+from schemas.stored_results import ResultChanged, ResultHead
 
 routes = web.RouteTableDef()
+log = structlog.get_logger(__name__)
 
 SMALL = 1024
 """Bytes below which a body is not compressed."""
 
 
 @routes.get("/faces/jobs/{job_id}/results")
-async def results(request: web.Request) -> web.Response:
-    """All of the result, or what `fields` and `embeddings` pick of it."""
-    fields, embeddings = _fields(request), _embeddings(request)
-    state, stored = await _completed(request)
-    if not fields and embeddings == "json":
-        return await _answer(request, state, stored.etag, result_json(state, stored.body), stored.type)
-    variant = hashlib.sha256(f"{sorted(fields)} {embeddings}".encode()).hexdigest()[:16]
-    tag = f"{stored.etag}-{variant}"
+async def results(request: web.Request) -> web.StreamResponse:
+    """All of the result, or what `fields` and `embeddings` pick of it; a large one part by part."""
+    query = parse_query(request.query, ResultsQuery)
+    wanted = Selection(frozenset(query.fields or ()), query.embeddings)
+    state = await _completed_job(request)
+    found = await request.app[READER].result_head(state)
+    if found is None:
+        raise _expired(state)
+    tag = found.etag if wanted.all else f"{found.etag}-{wanted.name}"
     if (unchanged := _unchanged(request, state, tag)) is not None:
         return unchanged
-    body = await asyncio.to_thread(select, stored.body, fields, embeddings)
-    return await _answer(request, state, tag, result_json(state, body), stored.type)
+    if found.parts > 1 and request.method != "HEAD":
+        return await _stream(request, state, tag, found, wanted)
+    body = found.first if wanted.all else await asyncio.to_thread(wanted.apply, found.first, 0, found.parts)
+    return await _answer(request, state, tag, result_json(state, body), found.type)
+
+
+async def _stream(
+    request: web.Request, state: JobState, tag: str, found: ResultHead, wanted: Selection
+) -> web.StreamResponse:
+    """The parts as they come from the server; the next is asked for when the caller has taken the one before."""
+    stream = web.StreamResponse(headers=_headers(request, state, tag))
+    stream.content_type = found.type
+    coding = _coding(request)
+    if coding is not None:
+        stream.headers["Content-Encoding"] = coding
+    packer = PACKERS[coding]() if coding else None
+    await stream.prepare(request)
+    number = 0
+    try:
+        async for part in request.app[READER].result_parts(state, found):
+            piece = await asyncio.to_thread(_piece, state, part, number, found.parts, wanted, packer)
+            await stream.write(piece)
+            number += 1
+        await stream.write_eof()
+    except (ResultChanged, RedisConnectionError, RedisTimeoutError) as error:
+        log.warning("result cut off", job=state.job_id, error=str(error) or type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()  # without its end the caller cannot take it for whole
+    return stream
+
+
+def _piece(
+    state: JobState, part: bytes, number: int, parts: int, wanted: Selection, packer: Packer | None
+) -> bytes:
+    body = wanted.apply(part, number, parts)
+    if number == 0:
+        body = result_json(state, body)
+    if packer is None:
+        return body
+    return packer.compress(body) + (packer.flush() if number == parts - 1 else b"")
 
 
 @routes.get("/faces/jobs/{job_id}/report")
@@ -58,16 +102,26 @@ async def thumbnail(request: web.Request) -> web.Response:
     return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
 
-async def _completed(request: web.Request) -> tuple[JobState, StoredResult]:
-    """The job and its result; 409 where it has none yet, or never will."""
+async def _completed_job(request: web.Request) -> JobState:
+    """The job; 409 where it has no result yet, or never will."""
     state = await find_job(request)
     if state.status != "completed":
         why = f": {state.error}" if state.error else "; its results are not there yet"
         raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}{why}")
+    return state
+
+
+async def _completed(request: web.Request) -> tuple[JobState, StoredResult]:
+    """The job and the whole of its result."""
+    state = await _completed_job(request)
     stored = await request.app[READER].result(state)
     if stored is None:
-        raise web.HTTPNotFound(text=f"The results of job {state.job_id} have expired.")
+        raise _expired(state)
     return state, stored
+
+
+def _expired(state: JobState) -> web.HTTPNotFound:
+    return web.HTTPNotFound(text=f"The results of job {state.job_id} have expired.")
 
 
 def _unchanged(request: web.Request, state: JobState, tag: str) -> web.Response | None:
@@ -83,45 +137,28 @@ async def _answer(request: web.Request, state: JobState, tag: str, body: bytes, 
     if (unchanged := _unchanged(request, state, tag)) is not None:
         return unchanged
     headers = _headers(request, state, tag)
-    if _accepts_gzip(request) and len(body) >= SMALL:
-        body = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
-        headers["Content-Encoding"] = "gzip"
+    coding = _coding(request)
+    if coding is not None and len(body) >= SMALL:
+        body = await asyncio.to_thread(_packed, body, coding)
+        headers["Content-Encoding"] = coding
     return web.Response(body=body, content_type=type_, headers=headers)
 
 
+def _packed(body: bytes, coding: Coding) -> bytes:
+    packer = PACKERS[coding]()
+    return packer.compress(body) + packer.flush()
+
+
 def _headers(request: web.Request, state: JobState, tag: str) -> dict[str, str]:
-    """A tag names bytes, so the compressed body has one of its own."""
-    coding = "-gzip" if _accepts_gzip(request) else ""
+    """A tag names bytes, so every coding of a body has one of its own."""
+    coding = _coding(request)
+    suffix = f"-{coding}" if coding else ""
     return {
-        "ETag": f'"{tag}-{state.job_id}{coding}"',
+        "ETag": f'"{tag}-{state.job_id}{suffix}"',
         "Vary": "Accept-Encoding",
         "Cache-Control": "private, no-cache",
     }
 
 
-def _accepts_gzip(request: web.Request) -> bool:
-    for part in request.headers.get("Accept-Encoding", "").lower().split(","):
-        name, _, weight = part.partition(";")
-        if name.strip() == "gzip":
-            return weight.replace(" ", "").rstrip("0") not in ("q=", "q=0.")
-    return False
-
-
-def _fields(request: web.Request) -> frozenset[str]:
-    asked = request.query.get("fields")
-    if asked is None:
-        return frozenset()
-    fields = frozenset(name.strip() for name in asked.split(","))
-    if unknown := sorted(fields - set(FIELDS)):
-        raise QueryError(
-            "fields",
-            f"{unknown[0]!r} is no field; expected some of {', '.join(FIELDS)}, with commas between.",
-        )
-    return fields
-
-
-def _embeddings(request: web.Request) -> Embeddings:
-    asked = request.query.get("embeddings", "json")
-    if asked not in EMBEDDINGS:
-        raise QueryError("embeddings", f"{asked!r} is no form; expected {', '.join(EMBEDDINGS)}.")
-    return asked
+def _coding(request: web.Request) -> Coding | None:
+    return negotiated(request.headers.get("Accept-Encoding", ""))

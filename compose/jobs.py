@@ -27,7 +27,7 @@ async def _run(settings: Settings, action: str, job_ids: Sequence[str], limit: i
     async with connect(settings.redis_url) as redis:
         reader, jobs = JobReader(redis, partitions), Jobs(redis, partitions, settings)
         if action == "list":
-            _list(await reader.latest(limit), as_json)
+            _list((await reader.latest(limit)).states, as_json)
             return 0
         outcomes = []
         for job_id in job_ids:

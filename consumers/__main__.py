@@ -30,6 +30,7 @@ from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
 from consumers.segments import SegmentsStage
 from consumers.service import Service
+from consumers.webhooks import WebhooksStage
 from facecore.sessions import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas import workers
@@ -53,6 +54,7 @@ STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
     ],
     "enhance": lambda service, _: [EnhanceStage(service)],
     "finalize": lambda service, _: [FinalizeStage(service)],
+    "webhooks": lambda service, _: [WebhooksStage(service)],
 }
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""

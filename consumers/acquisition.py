@@ -15,7 +15,6 @@ import structlog
 
 from consumers.division import Division, divide, plan_of
 from consumers.runtime.stage import Retry
-from consumers.sources.addresses import AllowList
 from consumers.sources.album import Album, pictures_in, resolve_all, version_of
 from consumers.sources.extraction import NotHonoured, extract_frames
 from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
@@ -25,6 +24,7 @@ from consumers.sources.safety import resolve
 from facecore.video import Plan, Samples, SourceError, open_source
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
+from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings, SettingsError
 

@@ -1,7 +1,7 @@
 """What the job record says: state, progress and result of a job. schemas.jobs has its fields."""
 
-from collections.abc import Sequence
-from itertools import chain
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -11,6 +11,12 @@ from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.pictures import Pictures, read_pictures
 from schemas.requests import AnalyzeRequest
+from schemas.stored_results import ResultHead, head, parts_of
+
+READ_AT_ONCE = 256
+"""Jobs of one answer of the server."""
+LOOKED_AT = 5000
+"""Jobs that one page of a list is picked from at most."""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +41,13 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ("completed", "failed", "cancelled")
 
 
+class JobPage(msgspec.Struct, frozen=True):
+    """Attributes: next: where the list goes on; None at its end."""
+
+    states: list[JobState]
+    next: str | None
+
+
 class StoredResult(msgspec.Struct, frozen=True):
     body: bytes
     type: str
@@ -47,6 +60,11 @@ _FIELDS = (
 )  # fmt: skip
 
 
+_Record = tuple[dict[str, bytes | None], int]
+_Place = tuple[int, str]
+"""Where in the index a job stands: when it was submitted (ms), and its id."""
+
+
 class JobReader:
     """Reads job records.
 
@@ -57,45 +75,63 @@ class JobReader:
     def __init__(self, redis: Redis, partitions: Partitions) -> None:
         self._redis = redis
         self._partitions = partitions
+        self._asked: list[tuple[str, asyncio.Future[JobState | None]]] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def read(self, job_id: str) -> JobState | None:
-        """The state of a job; None when there is no such job (any more)."""
-        if not JOB_ID.fullmatch(job_id):
-            return None
-        mine = await self._fields(job_id)
-        if mine["request"] is None:
-            return None
-        alias = mine["alias"].decode() if mine["alias"] else None
-        fields = await self._fields(alias) if alias else mine
-        if fields["request"] is None:
-            return None
-        if mine["withdrawn"]:
-            fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
-        request = msgspec.msgpack.decode(mine["request"], type=AnalyzeRequest)
-        done = int(await self._redis.hlen(self._keys(alias or job_id).outcomes))
-        stage, progress, expected = _progress(fields, done)
-        summary = fields["summary"]
-        return JobState(
-            job_id=job_id,
-            request=request,
-            status=cast("results.JobState", (fields["status"] or b"queued").decode()),
-            created=float(mine["created"] or 0),
-            created_at=(mine["created_at"] or b"").decode(),
-            alias=alias,
-            stage=stage,
-            progress=progress,
-            done=done,
-            sampled=await self._sampled(alias or job_id, fields),
-            expected=expected,
-            error=fields["error"].decode() if fields["error"] else None,
-            summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
-        )
+        """The state of a job; None when there is no such job (any more).
+
+        What is asked for while an answer is on its way is asked together, over one connection.
+        """
+        answer: asyncio.Future[JobState | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((job_id, answer))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        return await answer
+
+    async def _ask(self) -> None:
+        try:
+            while asked := self._asked:
+                self._asked = []
+                try:
+                    states = await self.read_all([job_id for job_id, _ in asked])
+                except Exception as error:  # noqa: BLE001 - every asker's error, and raised by each
+                    for _, answer in asked:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    continue
+                for (_, answer), state in zip(asked, states, strict=True):
+                    if not answer.done():  # its asker has gone
+                        answer.set_result(state)
+        finally:
+            self._asking = None
+
+    async def read_all(self, job_ids: Sequence[str]) -> list[JobState | None]:
+        """The states of many jobs, each as `read` tells it."""
+        asked = sorted({job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)})
+        records = await self._records(asked)
+        aliases = {record["alias"].decode() for record, _ in records.values() if record["alias"]}
+        records |= await self._records(sorted(aliases - records.keys()))
+        parts = {job: int(r["parts"]) for job, (r, _) in records.items() if r["parts"] and not r["units"]}
+        counts = await self._counts(parts)
+        return [_state(job_id, records, counts) if job_id in records else None for job_id in job_ids]
 
     async def result(self, state: JobState) -> StoredResult | None:
         """The encoded result of a completed job, without the ids that `result_json` puts in front."""
         key = self._keys(state.alias or state.job_id).result
-        body, type_, etag = cast("list[bytes]", await self._redis.hmget(key, ["body", "type", "etag"]))
-        return StoredResult(body, type_.decode(), etag.decode()) if body else None
+        found = await head(self._redis, key)
+        if found is None:
+            return None
+        body = b"".join([part async for part in parts_of(self._redis, key, found)])
+        return StoredResult(body, found.type, found.etag)
+
+    async def result_head(self, state: JobState) -> ResultHead | None:
+        """The beginning of what `result` tells, for who hands it on."""
+        return await head(self._redis, self._keys(state.alias or state.job_id).result)
+
+    def result_parts(self, state: JobState, known: ResultHead) -> AsyncIterator[bytes]:
+        """See schemas.stored_results.parts_of."""
+        return parts_of(self._redis, self._keys(state.alias or state.job_id).result, known)
 
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
         """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
@@ -106,46 +142,98 @@ class JobReader:
         """The pictures of these people that are kept."""
         return await read_pictures(self._redis, self._keys(state.alias or state.job_id).result, face_ids)
 
-    async def _sampled(self, job_id: str, fields: dict[str, bytes | None]) -> int:
-        if fields["units"] or not fields["parts"]:
-            return int(fields["units"] or fields["sampled"] or 0)
-        counters = [f"sampled:{part}" for part in range(int(fields["parts"]))]
-        counts = await self._redis.hmget(self._keys(job_id).metadata, counters)
-        return sum(int(count or 0) for count in cast("list[bytes | None]", counts))
+    async def _records(self, job_ids: Sequence[str]) -> dict[str, _Record]:
+        """Fields of the record, and the number of outcomes, of those of the jobs that there are."""
+        found: dict[str, _Record] = {}
+        for start in range(0, len(job_ids), READ_AT_ONCE):
+            some = job_ids[start : start + READ_AT_ONCE]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in some:
+                    keys = self._keys(job_id)
+                    pipe.hmget(keys.metadata, _FIELDS)
+                    pipe.hlen(keys.outcomes)
+                answers = await pipe.execute()
+            for job_id, values, done in zip(some, answers[::2], answers[1::2], strict=True):
+                record = dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
+                if record["request"] is not None:
+                    found[job_id] = record, done
+        return found
 
-    async def _fields(self, job_id: str) -> dict[str, bytes | None]:
-        values = await self._redis.hmget(self._keys(job_id).metadata, list(_FIELDS))
-        return dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
+    async def _counts(self, parts: dict[str, int]) -> dict[str, int]:
+        """Frames sampled so far of films in parts, whose parts are counted one by one."""
+        if not parts:
+            return {}
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id, number in parts.items():
+                pipe.hmget(self._keys(job_id).metadata, [f"sampled:{part}" for part in range(number)])
+            answers = await pipe.execute()
+        return {job: sum(int(n or 0) for n in counts) for job, counts in zip(parts, answers, strict=True)}
 
-    async def latest(self, limit: int, before: float | None = None) -> list[JobState]:
+    async def latest(
+        self,
+        limit: int,
+        cursor: str | None = None,
+        *,
+        wanted: Callable[[JobState], bool] = lambda _: True,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> JobPage:
         """Jobs by the time they were submitted, the latest first.
 
         Args:
             limit: the most jobs to return.
-            before: Unix time in seconds; only jobs submitted earlier.
+            cursor: `next` of the page before (schemas.queries.Cursor).
+            wanted: which jobs to return; after `LOOKED_AT` jobs the page ends, however few were.
+            since, until: Unix seconds; only jobs submitted at or after the one, before the other.
         """
-        listed = [await self._latest_in(names, limit, before) for names in self._partitions.all]
-        return sorted(chain.from_iterable(listed), key=lambda state: -state.created)[:limit]
-
-    async def _latest_in(self, names: Names, limit: int, before: float | None) -> list[JobState]:
+        lowest = "-inf" if since is None else str(int(since * 1000))
+        place = _place(cursor) if cursor else None
+        upper = None if until is None else int(until * 1000)
         found: list[JobState] = []
-        upper: str | int = "+inf" if before is None else f"({int(before * 1000)}"
-        skip = 0
-        while len(found) < limit:
-            ids = cast(
-                "list[bytes]",
-                await self._redis.zrange(
-                    names.jobs, upper, "-inf", byscore=True, desc=True, offset=skip, num=limit
-                ),
+        for _ in range(0, LOOKED_AT, READ_AT_ONCE):
+            lists = [await self._index(names, place, lowest, upper) for names in self._partitions.all]
+            entries = sorted((entry for listed in lists for entry in listed), reverse=True)[:READ_AT_ONCE]
+            states = await self.read_all([job_id for _, job_id in entries])
+            await self._forget(
+                [job for (_, job), state in zip(entries, states, strict=True) if state is None]
             )
-            if not ids:
+            for entry, state in zip(entries, states, strict=True):
+                place = entry
+                if state is not None and wanted(state):
+                    found.append(state)
+                    if len(found) == limit:
+                        return JobPage(found, _cursor(place))
+            if len(entries) < READ_AT_ONCE:
+                return JobPage(found, None)
+        assert place is not None
+        return JobPage(found, _cursor(place))
+
+    async def _index(
+        self, names: Names, place: _Place | None, lowest: str, upper: int | None
+    ) -> list[_Place]:
+        """The next entries of a partition's index after a place, the latest first."""
+        if place is not None and (upper is None or place[0] < upper):
+            highest, skip = str(place[0]), place[1]
+        else:
+            highest, skip = "+inf" if upper is None else f"({upper}", ""
+        listed: list[_Place] = []
+        offset = 0
+        while len(listed) < READ_AT_ONCE:
+            answer = await self._redis.zrange(
+                names.jobs, highest, lowest, byscore=True, desc=True, offset=offset, num=READ_AT_ONCE,
+                withscores=True,
+            )  # fmt: skip
+            entries = [(int(score), job.decode()) for job, score in cast("list[tuple[bytes, float]]", answer)]
+            listed += [entry for entry in entries if not skip or entry < (int(highest), skip)]
+            if len(entries) < READ_AT_ONCE:
                 break
-            states = [await self.read(job.decode()) for job in ids]
-            if gone := [job for job, state in zip(ids, states, strict=True) if state is None]:
-                await self._redis.zrem(names.jobs, *gone)  # their records have expired
-            found += [state for state in states if state is not None]
-            skip += len(ids) - len(gone)
-        return found[:limit]
+            offset += READ_AT_ONCE
+        return listed[:READ_AT_ONCE]
+
+    async def _forget(self, job_ids: Sequence[str]) -> None:
+        """Takes jobs whose records have expired off the index."""
+        for job_id in job_ids:
+            await self._redis.zrem(self._partitions.of(job_id).jobs, job_id)
 
     def _keys(self, job_id: str) -> JobKeys:
         return self._partitions.of(job_id).job(job_id)
@@ -155,6 +243,42 @@ def result_json(state: JobState, body: bytes) -> bytes:
     """The answer to a question after a result: the stored body with the asking job's ids in front."""
     ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.request.source_id})
     return ids[:-1] + b"," + body[1:]
+
+
+def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> JobState | None:
+    mine, _ = records[job_id]
+    alias = mine["alias"].decode() if mine["alias"] else None
+    if (alias or job_id) not in records:
+        return None
+    fields, done = records[alias or job_id]
+    if mine["withdrawn"]:
+        fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
+    stage, progress, expected = _progress(fields, done)
+    summary = fields["summary"]
+    return JobState(
+        job_id=job_id,
+        request=msgspec.msgpack.decode(mine["request"] or b"", type=AnalyzeRequest),
+        status=cast("results.JobState", (fields["status"] or b"queued").decode()),
+        created=float(mine["created"] or 0),
+        created_at=(mine["created_at"] or b"").decode(),
+        alias=alias,
+        stage=stage,
+        progress=progress,
+        done=done,
+        sampled=counts.get(alias or job_id) or int(fields["units"] or fields["sampled"] or 0),
+        expected=expected,
+        error=fields["error"].decode() if fields["error"] else None,
+        summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
+    )
+
+
+def _cursor(place: _Place) -> str:
+    return f"{place[0]}~{place[1]}"
+
+
+def _place(cursor: str) -> _Place:
+    submitted, _, job_id = cursor.partition("~")
+    return int(submitted), job_id
 
 
 def _progress(fields: dict[str, bytes | None], done: int) -> tuple[str, float, int]:

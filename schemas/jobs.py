@@ -8,7 +8,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     created, started, ended    Unix seconds; `ended` is there exactly when the job has ended
     error            why it failed
     alias            the job that answers for this one (same content, same parameters)
-    follower:<id>    a job that this one answers for
+    callback         encoded schemas.webhooks.Callback: who is told when the job has ended
+    follower:<id>    a job that this one answers for; the value is its callback, or empty
     withdrawn        it was cancelled, and the work goes on for the jobs that it answers for
     cache_key        the key under which others find this job
     method, expected, sampled  how the frames are got, how many there will be about, how many there are
@@ -20,6 +21,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     summary          encoded ResultSummary
 """
 
+import asyncio
 import hashlib
 import time
 from datetime import UTC, datetime
@@ -37,6 +39,8 @@ from schemas.names import Partitions
 from schemas.pictures import NO_PICTURES, Pictures, as_fields
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.stored_results import stored_fields
+from schemas.webhooks import Callback
 
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
@@ -78,8 +82,9 @@ class Jobs:
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
+        shared = (scripts / "lib.lua").read_text()
         self._submit, self._begin, self._note, self._join, self._finish, self._reopen = (
-            redis.register_script((scripts / f"{name}.lua").read_text())
+            redis.register_script(shared + (scripts / f"{name}.lua").read_text())
             for name in ("submit", "begin", "note", "join", "finish", "reopen")
         )
 
@@ -143,7 +148,9 @@ class Jobs:
             other = cast("bytes", await self._redis.get(key) or b"").decode()
             theirs = names.job(other) if other else mine
             answer = await self._join(
-                keys=[key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events],
+                keys=[
+                    key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
+                ],
                 args=[
                     job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
                     time.time(), EVENTS_KEPT,
@@ -170,12 +177,16 @@ class Jobs:
             keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
         """
-        encoded = msgspec.json.encode(body)
-        stored: dict[str, Any] = {"body": encoded, "type": "application/json", "etag": _etag(encoded)}
-        stored |= as_fields(pictures)
         keys = self._partitions.of(job_id).job(job_id)
         if not await self._redis.hexists(keys.metadata, "ended"):
-            await self._redis.hset(keys.result, mapping=cast("dict[Any, Any]", stored))
+            stored = await asyncio.to_thread(stored_fields, body)
+            stored |= as_fields(pictures)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.unlink(keys.result)  # an earlier end may have left more parts
+                for name, value in stored.items():
+                    pipe.hset(keys.result, name, value)
+                pipe.expire(keys.result, int(self._settings.job_deadline))  # until the end is told
+                await pipe.execute()
         return await self._end(
             job_id,
             "completed",
@@ -233,14 +244,15 @@ class Jobs:
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
-        told = await self._redis.hmget(keys.metadata, ["cache_key", "created"])
-        cache_key, created = cast("list[bytes | None]", told)
+        told = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
+        cache_key, created, alias = cast("list[bytes | None]", told)
+        leader = names.job(alias.decode()).metadata if alias else keys.metadata
         now = time.time()
         ended = bool(
             await self._finish(
                 keys=[
-                    keys.metadata, names.active, names.events, keys.result, cache_key or keys.metadata,
-                    keys.outcomes, keys.faces, keys.portraits,
+                    keys.metadata, names.active, names.events, names.webhooks, leader, keys.result,
+                    cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
                 ],
                 args=[
                     job_id, status, now, _ms(max(keep, self._kept(status))),
@@ -268,16 +280,16 @@ def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -
 
 
 def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
-    return {
+    record = {
         "request": msgspec.msgpack.encode(request),
         "status": "queued",
         "created": now,
         "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
     }
-
-
-def _etag(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:32]
+    if request.callback_url:
+        to = Callback(url=request.callback_url, source_id=request.source_id)
+        record["callback"] = msgspec.json.encode(to)
+    return record
 
 
 def _flat(fields: dict[str, Any]) -> list[Any]:

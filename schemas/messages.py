@@ -8,6 +8,7 @@ import msgspec
 from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry
 from schemas.names import JOB_ID
 from schemas.requests import Enhancement
+from schemas.webhooks import WebhookTask
 
 
 class StoredFrame(msgspec.Struct, frozen=True, tag="stored"):
@@ -95,6 +96,7 @@ SEGMENTS: Mapping[str, type[Any]] = {"segment": SegmentTask}
 FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTask}
 ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
 FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask, "preview": PreviewTask}
+WEBHOOKS: Mapping[str, type[Any]] = {"webhook": WebhookTask}
 
 
 def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:

@@ -45,6 +45,7 @@ class Names:
         "prefix",
         "requests",
         "segments",
+        "webhooks",
         "workers",
     )
 
@@ -56,6 +57,7 @@ class Names:
         self.express = f"{prefix}:frames:express"  # what is urgent or soon done, see frames_of
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
+        self.webhooks = f"{prefix}:webhooks"  # group "webhooks"
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
@@ -90,6 +92,7 @@ class Names:
             self.express: "analyze",
             self.enhance: "enhance",
             self.finalize: "finalize",
+            self.webhooks: "webhooks",
         }
 
     def job(self, job_id: str) -> JobKeys:

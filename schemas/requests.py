@@ -1,11 +1,12 @@
 """The analyze request: both spellings in, one validated struct out."""
 
 import math
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from schemas.constraints import allowed, located
 from schemas.names import Priority
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -15,11 +16,6 @@ SamplingMode = Literal["interval", "keyframes"]
 Text = Annotated[str, Meta(max_length=4096)]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
-CHOICES = {
-    "priority": Priority,
-    "parameters.sampling": SamplingMode,
-    "parameters.enhancement.model": EnhancementModel,
-}
 # The spec's spelling <- vision-api's spelling of the same value.
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
@@ -31,12 +27,16 @@ class RequestError(ValueError):
     Attributes:
         field: dotted name of the field as the caller spelled it; empty when the body as a whole is at fault.
         problem: what is wrong with it, as a sentence a stranger understands.
+        allowed: keywords of JSON Schema for what it may be; None where there is no more to say.
     """
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, allowed: dict[str, Any] | None = None) -> None:
+        if allowed and "enum" in allowed:
+            problem += f"; expected {' or '.join(str(choice) for choice in allowed['enum'])}"
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
         self.problem = problem
+        self.allowed = allowed
 
 
 def _require_finite(struct: msgspec.Struct) -> None:
@@ -103,6 +103,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A video to find the people in.
 
     Attributes:
+        callback_url: where the end of the job is to be told, on a host that the operator allows.
         images: pictures that are one source, each a frame, in this order; ``video_path`` is then a name for them, by
             default the first one's path.
     """
@@ -110,8 +111,9 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     video_path: FilePath
     images: Annotated[list[FilePath], Meta(min_length=1, max_length=10_000)] | None = None
     source_id: Annotated[str, Meta(max_length=256)] | None = None
-    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")] | None = None
+    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")] | None = None
     priority: Priority = "normal"
+    callback_url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://")] | None = None
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:
@@ -130,6 +132,8 @@ def parse_request(body: bytes) -> AnalyzeRequest:
         data = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError("", f"The body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise RequestError("", "The body is nested too deeply.") from error
     return to_request(data)
 
 
@@ -157,11 +161,8 @@ def to_request(data: Any) -> AnalyzeRequest:
     try:
         return msgspec.convert(fields, AnalyzeRequest)
     except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at `$")
-        name = where.strip("`.")
-        if name in CHOICES:
-            problem += f"; expected {' or '.join(get_args(CHOICES[name]))}"
-        raise RequestError(spoken.get(name, name), problem) from error
+        name, problem = located(error)
+        raise RequestError(spoken.get(name, name), problem, allowed(AnalyzeRequest, name)) from error
 
 
 def _one_spelling(
@@ -173,13 +174,18 @@ def _one_spelling(
         if other not in fields:
             continue
         value = fields.pop(other)
-        if name in fields and fields[name] != value:
+        if name in fields and not _same(fields[name], value):
             raise RequestError(
                 path + other, f"{other} and {name} are one parameter and were given different values."
             )
         fields[name] = value
         spoken[path + name] = path + other
     return fields
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal; in Python 0 is False."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _given(fields: dict[Any, Any]) -> dict[str, Any]:

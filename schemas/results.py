@@ -1,6 +1,6 @@
 """The result of a job, named as the specification's OpenAPI document names it; additions are marked."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -202,11 +202,12 @@ class JobList(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to a question after the jobs (an addition), the latest first.
 
     Attributes:
-        before: where the list goes on; None at its end.
+        next: where the list goes on, as `cursor` of the next question; None at its end. A page may hold fewer jobs
+            than its limit, even none, when many had to be looked at for the few that were asked for.
     """
 
     jobs: list[ListedJob]
-    before: float | None
+    next: str | None
 
 
 class JobResult(ResultBody, frozen=True, kw_only=True):
@@ -239,6 +240,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         title: the status in words.
         detail: what went wrong, for the person who reads it.
         field: dotted name of the request's field at fault, as the caller spelled it.
+        allowed: what its value may be, in the keywords of JSON Schema: type, minimum, maximum, enum, pattern, …
     """
 
     title: str
@@ -246,3 +248,4 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     type: str = "about:blank"
     field: str | None = None
+    allowed: dict[str, Any] | None = None

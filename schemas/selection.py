@@ -1,5 +1,6 @@
 """Parts of a result: some of its fields, and its embeddings in the form that is wanted."""
 
+import hashlib
 import sys
 from array import array
 from base64 import b64encode
@@ -8,6 +9,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from schemas.results import Face, ResultBody
+from schemas.stored_results import faces_in
 
 Embeddings = Literal["json", "base64", "none"]
 EMBEDDINGS: tuple[Embeddings, ...] = get_args(Embeddings)
@@ -19,33 +21,52 @@ FIELDS = (
 where there are faces, are always there."""
 
 
-def select(body: bytes, fields: frozenset[str], embeddings: Embeddings) -> bytes:
-    """The stored body of a result with less in it.
+class Selection:
+    """What is wanted of a result.
 
     Args:
         fields: some of `FIELDS`; none of them means all.
         embeddings: a list of numbers; base64 of 512 little-endian 32-bit floats; or left out.
+
+    Attributes:
+        all: nothing is left out or changed.
+        name: tells this selection from others.
     """
-    result: dict[str, Any] = msgspec.json.decode(body)
-    wanted = fields or frozenset(("faces", "metadata"))
-    named = {name.removeprefix("faces.") for name in wanted if name.startswith("faces.")} | {"face_id"}
-    kept: dict[str, Any] = {"status": result["status"]}
-    if "faces" in wanted or len(named) > 1:
-        kept["faces"] = [
-            _face(face, None if "faces" in wanted else named, embeddings) for face in result["faces"]
-        ]
-    if "metadata" in wanted:
-        kept["metadata"] = result["metadata"]
-    return msgspec.json.encode(kept)
 
+    def __init__(self, fields: frozenset[str], embeddings: Embeddings) -> None:
+        self.all = not fields and embeddings == "json"
+        self.name = hashlib.sha256(f"{sorted(fields)} {embeddings}".encode()).hexdigest()[:16]
+        wanted = fields or frozenset(("faces", "metadata"))
+        named = {name.removeprefix("faces.") for name in wanted if name.startswith("faces.")} | {"face_id"}
+        self._faces = "faces" in wanted or len(named) > 1
+        self._named = None if "faces" in wanted else named
+        self._metadata = "metadata" in wanted
+        self._embeddings = embeddings
 
-def _face(face: dict[str, Any], named: set[str] | None, embeddings: Embeddings) -> dict[str, Any]:
-    kept = {name: value for name, value in face.items() if named is None or name in named}
-    if "embedding" in kept and embeddings == "none":
-        del kept["embedding"]
-    elif "embedding" in kept and embeddings == "base64":
-        kept["embedding"] = _packed(kept["embedding"])
-    return kept
+    def apply(self, part: bytes, number: int, parts: int) -> bytes:
+        """What is left of a stored part, `number` of so many; one after the other they are JSON again."""
+        if self.all:
+            return part
+        faces, beside = faces_in(part, number, parts)
+        left = b""
+        if number == 0:
+            left += b'{"status":"completed"' + (b',"faces":[' if self._faces else b"")
+        if self._faces and faces:
+            encoded = msgspec.json.encode([self._face(face) for face in faces])[1:-1]
+            left += (b"," if number else b"") + encoded
+        if number == parts - 1:
+            left += b"]" if self._faces else b""
+            left += b',"metadata":' + msgspec.json.encode(beside["metadata"]) if self._metadata else b""
+            left += b"}"
+        return left
+
+    def _face(self, face: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in face.items() if self._named is None or name in self._named}
+        if "embedding" in kept and self._embeddings == "none":
+            del kept["embedding"]
+        elif "embedding" in kept and self._embeddings == "base64":
+            kept["embedding"] = _packed(kept["embedding"])
+        return kept
 
 
 def _packed(embedding: list[float]) -> str:

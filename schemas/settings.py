@@ -36,6 +36,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = field(default=5003, name="FACES_PORT")
     auth: Literal["auto", "required", "off"] = field(default="auto", name="FACES_AUTH")
     max_body_bytes: Positive = field(default=8 << 20, name="FACES_MAX_BODY_BYTES")
+    max_requests: Positive = field(default=1000, name="FACES_MAX_REQUESTS")
+    rate: Annotated[float, Meta(ge=0.0)] = field(default=0.0, name="FACES_RATE")
+    cors_origins: str = field(default="", name="FACES_CORS_ORIGINS")
+    callback_hosts: str = field(default="", name="FACES_CALLBACK_HOSTS")
+    webhook_secret: str = field(default="", name="FACES_WEBHOOK_SECRET")
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
 
     # Models
@@ -126,7 +131,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hosts(self) -> tuple[str, ...]:
         """Hosts and networks that may be asked for sources."""
-        return tuple(host.strip() for host in self.allowed_hosts.split(",") if host.strip())
+        return _listed(self.allowed_hosts)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins whose pages may use the API; ``*``: those of all."""
+        return _listed(self.cors_origins)
+
+    @property
+    def callback_to(self) -> tuple[str, ...]:
+        """Hosts and networks that may be told of the ends of jobs."""
+        return _listed(self.callback_hosts)
 
     @property
     def models_path(self) -> Path:
@@ -144,6 +159,10 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _listed(joined: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in joined.split(",") if entry.strip())
 
 
 def _paths(joined: str) -> tuple[Path, ...]:

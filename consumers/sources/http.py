@@ -1,19 +1,17 @@
 """Sources from the web: downloaded to a bounded file, from hosts that the operator allows."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from consumers.sources.addresses import AllowList, CheckedResolver, Lookup
+from consumers.sources.addresses import CheckedResolver, Lookup, system_lookup
 from facecore.video import SourceError
+from schemas.addresses import AllowList, NotAllowed
 
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT = 10.0
@@ -32,6 +30,19 @@ class Broken(Unreachable):
     """The connection broke off after `received` bytes."""
 
 
+def checked_session(allowed: AllowList, lookup: Lookup | None = None) -> aiohttp.ClientSession:
+    """A session that connects to allowed addresses only, holds nothing over from one request to the next, and takes
+    bodies as they are: a small one that unpacks to a huge one is never unpacked."""
+    resolver = CheckedResolver(allowed, lookup or system_lookup)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
 class Web:
     """Fetches from allowed hosts; to be closed.
 
@@ -41,15 +52,7 @@ class Web:
 
     def __init__(self, allowed: AllowList, *, lookup: Lookup | None = None) -> None:
         self._allowed = allowed
-        resolver = CheckedResolver(allowed, lookup or _system_lookup)
-        # Bodies are taken as they are: a small one that unpacks to a huge one is never unpacked.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
-            auto_decompress=False,
-            trust_env=False,
-        )
+        self._session = checked_session(allowed, lookup)
 
     async def close(self) -> None:
         await self._session.close()
@@ -129,6 +132,8 @@ class Web:
                     _require_success(answer, url)
                     yield answer
                     return
+        except NotAllowed as error:
+            raise SourceError(str(error)) from error
         except TimeoutError as error:
             raise Unreachable(f"{url} does not answer.") from error
         except aiohttp.ClientError as error:
@@ -174,7 +179,3 @@ def _require_success(answer: aiohttp.ClientResponse, url: str) -> None:
     if answer.status >= 500 or answer.status in TRY_LATER:
         raise Unreachable(f"{url} was answered with {answer.status}.")
     raise SourceError(f"{url} was answered with {answer.status}.")
-
-
-async def _system_lookup(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    return await ThreadedResolver().resolve(host, port, family)

@@ -90,17 +90,17 @@ function problem(error) {
 }
 
 async function list() {
-  let all = [], before = null;
+  let all = [], next = null;
   for (let page = 0; page < pages; page++) {
     const query = new URLSearchParams({limit: 50});
     if (wanted) query.set("status", wanted);
-    if (before !== null) query.set("before", before);
+    if (next) query.set("cursor", next);
     const part = await json("jobs?" + query);
     all = all.concat(part.jobs);
-    before = part.before;
-    if (before === null || before === undefined) break;
+    next = part.next;
+    if (!next) break;
   }
-  $("more").hidden = before === null || before === undefined;
+  $("more").hidden = !next;
   listed = all;
 }
 function draw() {

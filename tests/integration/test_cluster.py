@@ -40,7 +40,7 @@ def clustered(
     with log.open("wb") as output:
         processes = [
             subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=output, stderr=output)
-            for command in (["api"], ["consumers", "frames", "analyze", "enhance", "finalize"])
+            for command in (["api"], ["consumers", "frames", "analyze", "enhance", "finalize", "webhooks"])
         ]
     service = Service(f"http://127.0.0.1:{port}", server.url, processes[1], log)
     try:

@@ -193,7 +193,7 @@ def test_health_names_models_and_workers(service: Service) -> None:
     health = service.get("/faces/health").json
     assert health["status"] == "healthy" and health["missing"] == []
     assert (health["service"], health["model"], health["gpu_available"]) == ("faces-service", "open", False)
-    assert health["workers"] == {"frames": 1, "analyze": 1, "enhance": 1, "finalize": 1}
+    assert health["workers"] == {"frames": 1, "analyze": 1, "enhance": 1, "finalize": 1, "webhooks": 1}
     assert health["cache_size_mb"] > 0 and health["active_jobs"] >= 0
 
 

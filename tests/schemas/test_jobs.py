@@ -162,11 +162,11 @@ async def test_jobs_are_listed_and_forgotten(records: Records) -> None:
     await records.running("a", "b", "c")
     assert not await records.jobs.delete("b"), "it is running"
     await records.jobs.fail("b", "broken")
-    assert [state.job_id for state in await records.reader.latest(2)] == ["c", "b"]
+    assert [state.job_id for state in (await records.reader.latest(2)).states] == ["c", "b"]
     assert await records.jobs.delete("b")
-    assert [state.job_id for state in await records.reader.latest(10)] == ["c", "a"]
+    assert [state.job_id for state in (await records.reader.latest(10)).states] == ["c", "a"]
     await records.redis.delete(records.names.job("a").metadata)
-    assert [state.job_id for state in await records.reader.latest(10)] == ["c"]
+    assert [state.job_id for state in (await records.reader.latest(10)).states] == ["c"]
     assert await records.redis.zscore(records.names.jobs, "a") is None
 
 

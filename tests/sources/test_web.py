@@ -12,9 +12,9 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
 
-from consumers.sources.addresses import AllowList
 from consumers.sources.http import Unreachable, Web
 from facecore.video import SourceError
+from schemas.addresses import AllowList
 
 HOME = "127.0.0.2"  # listed; every other address inside the network, 127.0.0.1 among them, is not
 FILM = bytes(range(256)) * 4096

