@@ -51,18 +51,20 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
         self._children: list[Child] = []
+        self._failed = asyncio.Event()
 
     def start(self, child: Child) -> None:
         self._children.append(child)
-        self._keepers.append(asyncio.create_task(self._keep(child), name=child.name))
+        keeper = asyncio.create_task(self._keep(child), name=child.name)
+        keeper.add_done_callback(self._ended)
+        self._keepers.append(keeper)
 
     async def wait(self) -> None:
-        """Returns never; raises ProcessFailed as soon as a child cannot be kept running."""
-        if self._keepers:
-            done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_EXCEPTION)
-            for keeper in done:
+        """Returns never; raises ProcessFailed as soon as a child, started before or since, cannot be kept running."""
+        await self._failed.wait()
+        for keeper in self._keepers:
+            if keeper.done():
                 keeper.result()
-        await asyncio.Event().wait()
 
     async def stop(self, keep: Child | None = None, within: float | None = None) -> None:
         """Asks the children to stop, all but ``keep``, and kills who has not after ``within`` seconds.
@@ -89,6 +91,10 @@ class Supervisor:
         if self._output is not None:
             self._output.write(f"{name:<12}| {line}\n")
             self._output.flush()
+
+    def _ended(self, keeper: asyncio.Task[None]) -> None:
+        if not keeper.cancelled() and keeper.exception() is not None:
+            self._failed.set()
 
     async def _keep(self, child: Child) -> None:
         deaths = 0

@@ -50,6 +50,18 @@ async def test_a_process_that_cannot_start_is_not_tried_again() -> None:
     assert "starting it again" not in output.getvalue()
 
 
+async def test_a_process_that_is_started_later_is_watched_as_well() -> None:
+    supervisor = Supervisor(io.StringIO())
+    supervisor.start(child("server", "import time; time.sleep(60)"))
+    waiting = asyncio.create_task(supervisor.wait())
+    await asyncio.sleep(0)  # it waits now
+    supervisor.start(child("worker.1", "import sys; print('no CUDA here'); sys.exit(2)"))
+    with pytest.raises(ProcessFailed, match="no CUDA here"):
+        async with asyncio.timeout(20):
+            await waiting
+    await supervisor.stop()
+
+
 async def test_a_process_that_keeps_dying_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "PAUSES", (0.01, 0.01))
     supervisor = Supervisor(io.StringIO())

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import onnxruntime
 import pytest
 
 from tests.schemas.test_report import Page
@@ -48,6 +49,15 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     results = msgspec.json.decode(out.read_bytes())
     assert [len(result["faces"]) for result in results] == [6]
     assert results[0]["metadata"]["enhancement"] is not None
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there"
+)
+def test_a_gpu_that_is_not_there_ends_it_and_is_said(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
+    done = faces("analyze", str(six_people), INSIGHTFACE_DEVICE="cuda")
+    assert done.returncode == 2
+    assert "INSIGHTFACE_DEVICE is cuda" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_folder_is_analysed_once_and_resumed_where_it_broke_off(
