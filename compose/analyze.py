@@ -15,10 +15,11 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 from rich.text import Text
 
 from compose.outputs import OutputError, Outputs, Wanted
+from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
 from compose.sources import NoSource, Source, expand
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
@@ -57,6 +58,7 @@ class Watched:
     state: JobState | None = None
     result: bytes | None = None
     frames: dict[str, FrameFaces] = field(default_factory=dict)
+    people: int = 0
 
     @property
     def error(self) -> str:
@@ -166,27 +168,20 @@ async def _work(
         command = [sys.executable, "-m", "consumers", *stages]
         supervisor.start(Child("+".join(stages), command, environment))
     partitions = Partitions(settings.prefix)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[sampled]} frames sampled, {task.completed:.0f} analysed,"),
-        TextColumn("{task.fields[people]} people so far"),
-        TimeElapsedColumn(),
-    )
     async with Redis.from_url(url, socket_timeout=10) as redis:
         jobs, reader = Jobs(redis, partitions, settings), JobReader(redis, partitions)
         waiting, running = deque(watched), list[Watched]()
         looks = 0
-        with Progress(*columns, console=console) as progress:
+        with Bars(console, len(watched)) as bars:
             while waiting or running:
                 while waiting and len(running) < AT_ONCE:
                     job = waiting.popleft()
-                    job.bar = progress.add_task(Path(job.source.path).name, total=None, sampled=0, people=0)
+                    job.bar = bars.begin(job.source.name)
                     await jobs.submit(job.request, job.job_id)
                     running.append(job)
                 for job in running:
                     await _look(reader, job, outputs)
-                    await _show(redis, partitions.home, job, progress, looks % COUNT_EVERY == 0)
+                    await _show(redis, partitions.home, job, bars, looks % COUNT_EVERY == 0)
                 running = [job for job in running if job.state is None or not job.state.ended]
                 looks += 1
                 await asyncio.sleep(POLL)
@@ -207,19 +202,16 @@ async def _look(reader: JobReader, job: Watched, outputs: Outputs) -> None:
     await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
 
 
-async def _show(redis: Redis, names: Names, job: Watched, progress: Progress, count: bool) -> None:
+async def _show(redis: Redis, names: Names, job: Watched, bars: Bars, count: bool) -> None:
     """Moves the job's bar; `count`: the people so far too."""
     state, bar = job.state, job.bar
     assert state is not None and bar is not None
-    if state.status == "completed" and state.summary is not None:
-        people, done = state.summary.unique_faces, state.summary.frames_processed
-        progress.update(bar, total=done, completed=done, sampled=done, people=people)
-    elif not state.ended:
-        if count and state.done > len(job.frames):
-            progress.update(bar, people=await _people_so_far(redis, names, job, state))
-        progress.update(bar, total=state.expected or None, completed=state.done, sampled=state.sampled)
-    else:
-        progress.stop_task(bar)
+    if state.ended:
+        bars.end(bar, job.source.name, state)
+        return
+    if count and state.done > len(job.frames):
+        job.people = await _people_so_far(redis, names, job, state)
+    bars.show(bar, state, job.people)
 
 
 async def _people_so_far(redis: Redis, names: Names, job: Watched, state: JobState) -> int:

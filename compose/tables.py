@@ -79,6 +79,10 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
         )  # fmt: skip
 
 
+def counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
 def people_table(result: JobResult) -> Table:
     """A row for each person."""
     metadata = result.metadata
@@ -88,7 +92,8 @@ def people_table(result: JobResult) -> Table:
         header_style="underline",
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        caption=f"{metadata.unique_faces} people in {metadata.frames_processed} frames, times in s",
+        caption=f"{counted(metadata.unique_faces, 'person', 'people')} in "
+        f"{counted(metadata.frames_processed, 'frame', 'frames')}, times in s",
     )
     for name in ("person", "seen", "from", "to", "best", "quality", "pose", "age", "gender", "emotion"):
         right = name in ("seen", "from", "to", "best", "quality", "age")

@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.client import Service
 
 SHARED_DATA = Path(
     os.environ.get("FACES_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -60,6 +64,14 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}/0"
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def service(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Service"]:
+    """One running service for all tests that do not break it."""
+    from tests.integration.conftest import run_service
+
+    yield from run_service(models_path, tmp_path_factory.mktemp("data"))
 
 
 def _free_port() -> int:

@@ -7,16 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from compose.server import free_port
 from tests.integration.client import Service, eventually
-
-
-@pytest.fixture(scope="session")
-def service(models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One running service for all tests that do not break it."""
-    yield from run_service(models_path, tmp_path_factory.mktemp("data"))
 
 
 def run_service(

@@ -1,0 +1,68 @@
+"""How far ``faces analyze`` is: a bar for each job that runs, one for all sources, a line for each that has ended."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from compose.tables import counted
+from schemas.job_states import JobState
+
+
+class Bars:
+    """A bar moves by frames that were analysed, out of those that the source will give; until that number is known
+    it only says that something happens. It is full when, and only when, the job is completed.
+
+    Args:
+        sources: how many there are in all.
+    """
+
+    def __init__(self, console: Console, sources: int) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        self._console = console
+        self._progress = Progress(*columns, console=console)
+        self._all = self._progress.add_task("all sources", total=sources, told="") if sources > 1 else None
+        self._ended = 0
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin(self, name: str) -> TaskID:
+        return self._progress.add_task(name, total=None, told="waits")
+
+    def show(self, bar: TaskID, state: JobState, people: int) -> None:
+        """Moves the bar of a running job."""
+        found = counted(people, "person", "people")
+        so_far = f"{counted(state.sampled, 'frame', 'frames')} sampled, {state.done} analysed, {found} so far"
+        if state.expected and state.done >= state.expected:
+            so_far = f"{counted(state.done, 'frame', 'frames')} analysed, putting {found} together"
+        # The last step of a bar is the job's own end: putting people together takes its time too.
+        total = state.expected + 1 if state.expected else None
+        self._progress.update(bar, total=total, completed=state.done, told=so_far)
+
+    def end(self, bar: TaskID, name: str, state: JobState) -> None:
+        """Takes the bar away and leaves a line."""
+        self._progress.remove_task(bar)
+        self._ended += 1
+        if self._all is not None:
+            self._progress.update(self._all, completed=self._ended, told=f"{self._ended} ended")
+        summary = state.summary
+        if state.status == "completed" and summary is not None:
+            seconds = f"{summary.processing_time_seconds:.1f} s"
+            frames = counted(summary.frames_processed, "frame", "frames")
+            told = f"{counted(summary.unique_faces, 'person', 'people')}, {frames} analysed in {seconds}"
+            self._console.print(Text(f"{name}: {told}"))
+        else:
+            self._console.print(Text(f"{name}: {state.status}", "red"))

@@ -1,0 +1,119 @@
+"""Debian's Chromium through Playwright, and the rules of accessibility that pages are held against."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+AXE = "axe-core@4.14.1"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "faces-tests"
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator["Browser"]:
+    """Closed when the tests of this folder are done: while it is open, an event loop runs in this thread."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Tab:
+    """A page, and all that it asked for and complained of."""
+
+    page: "Page"
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, address: str) -> "Page":
+        self.page.goto(address)
+        return self.page
+
+    def check(self, origin: str) -> None:
+        """No error was logged, nobody else was asked, and nothing sticks out at the side."""
+        assert self.complaints == []
+        assert [url for url in self.asked if not url.startswith((origin, "data:"))] == []
+        widths = "[document.documentElement.scrollWidth, innerWidth]"
+        inner, outer = self.page.evaluate(widths)
+        assert inner <= outer, f"{inner} pixels are wider than the window's {outer}"
+
+
+@pytest.fixture(params=[(1600, "light"), (390, "dark")], ids=["1600 light", "390 dark"])
+def tab(browser: "Browser", request: pytest.FixtureRequest) -> Iterator[Tab]:
+    yield from new_tab(browser, *request.param)
+
+
+@pytest.fixture
+def wide_tab(browser: "Browser") -> Iterator[Tab]:
+    yield from new_tab(browser, 1600, "light")
+
+
+def new_tab(browser: "Browser", width: int, scheme: Any) -> Iterator[Tab]:
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    context.set_default_timeout(60_000)
+    tab = Tab(context.new_page())
+    tab.page.on("request", lambda request: tab.asked.append(request.url))
+    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.page.on("dialog", lambda dialog: tab.complaints.append(f"a dialog: {dialog.message}"))
+    tab.page.on("console", lambda said: _note(tab, said))
+    yield tab
+    context.close()
+
+
+def _note(tab: Tab, said: Any) -> None:
+    if said.type in ("error", "warning"):
+        tab.complaints.append(f"{said.type}: {said.text}")
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, fetched with npm once and kept outside of the repository."""
+    kept = CACHE / f"{AXE.replace('@', '-')}.js"
+    if not kept.is_file():
+        if shutil.which("npm") is None:
+            pytest.skip("there is no npm to fetch axe-core with")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        fetched = subprocess.run(
+            ["npm", "pack", AXE, "--silent"],
+            cwd=CACHE,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if fetched.returncode:
+            pytest.skip(f"axe-core cannot be fetched: {fetched.stderr.strip()[-200:]}")
+        with tarfile.open(CACHE / fetched.stdout.strip()) as packed:
+            script = packed.extractfile("package/axe.min.js")
+            assert script is not None
+            kept.write_bytes(script.read())
+    return kept.read_text()
+
+
+def serious(page: "Page", axe: str) -> list[str]:
+    """What axe-core finds that keeps people out, each with the elements it is about."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(told => told.violations)")
+    return [
+        f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -1,0 +1,381 @@
+"""The pages as a person sees them: on real results, in a real browser, wide and on a phone."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from redis import Redis
+
+from compose.server import free_port
+from schemas.connection import connect
+from schemas.job_states import JobReader
+from schemas.jobs import Jobs
+from schemas.names import Partitions
+from schemas.requests import AnalyzeRequest
+from schemas.results import ResultBody, ResultSummary
+from schemas.settings import Settings
+from tests.browser.conftest import Tab, serious
+from tests.integration.client import Service, eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SOURCE_ID = "</script><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def hostile(service: Service, six_people: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job on six people whose names are markup."""
+    video = tmp_path_factory.mktemp("films") / f"{HOSTILE}.mp4"
+    shutil.copy(six_people, video)
+    job_id = service.submit({"video_path": str(video), "source_id": SOURCE_ID, "job_id": "six"})
+    assert service.ended(job_id)["result_summary"]["unique_faces"] == 6
+    return job_id
+
+
+@pytest.fixture(scope="module")
+def nobody(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job on a picture with no one in it."""
+    picture = tmp_path_factory.mktemp("films") / "wall.png"
+    cv2.imwrite(str(picture), np.full((360, 640, 3), 180, np.uint8))
+    job_id = service.submit({"video_path": str(picture), "job_id": "nobody"})
+    assert service.ended(job_id)["result_summary"]["unique_faces"] == 0
+    return job_id
+
+
+@pytest.fixture(scope="module")
+def crowd(service: Service, hostile: str) -> str:
+    """A job whose result has 500 people: those of a real one, again and again."""
+    with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop runs already, the browser's
+        elsewhere.submit(asyncio.run, _multiply(service, hostile, "crowd", 500)).result()
+    return "crowd"
+
+
+def test_a_report_shows_everybody_and_asks_nobody(service: Service, hostile: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
+    assert page.title() == f"6 people in {HOSTILE}.mp4"
+    assert page.locator(".card").count() == page.locator("button.row").count() == 6
+    loaded = "[...document.querySelectorAll('.card img')].filter(img => img.naturalWidth > 50).length"
+    eventually(lambda: page.evaluate(loaded) == 6, 20)
+    assert SOURCE_ID in page.locator("#about").inner_text()
+    tab.check(service.url)
+    assert [url for url in tab.asked if not url.startswith("data:")] == [page.url]
+
+
+def test_a_person_is_found_by_keyboard_and_looked_at(service: Service, hostile: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
+    page.locator(".card").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog")
+    assert dialog.locator("h2").inner_text() == "face_1"
+    result = service.result(hostile)
+    assert dialog.locator("#list tbody tr").count() == len(result["faces"][1]["detections"])
+    tiles = dialog.locator(".tile img")
+    assert tiles.count() == len(result["faces"][1]["detections"]) > 1
+    strip = "img => img.decode().then(() => [img.naturalWidth, img.naturalHeight])"
+    assert tiles.first.evaluate(strip) == [72 * tiles.count(), 72]
+    page.keyboard.press("ArrowRight")
+    assert dialog.locator("h2").inner_text() == "face_2"
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert page.evaluate("document.activeElement.querySelector('b').textContent") == "face_2"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "quality"
+    tab.check(service.url)
+
+
+def test_filters_leave_those_who_fit(service: Service, hostile: str, wide_tab: Tab) -> None:
+    page = wide_tab.open(f"{service.url}/faces/jobs/{hostile}/report")
+    best = sorted(
+        face["representative_detection"]["quality"]["composite"] for face in service.result(hostile)["faces"]
+    )
+    least = round((best[2] + best[3]) / 2, 2)
+    page.locator("#quality").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true})); }",
+        least,
+    )
+    assert page.locator(".card").count() == sum(quality >= least for quality in best) < 6
+    assert "of 6 people" in page.locator("#shown").inner_text()
+    page.locator("#often").fill("1000")
+    assert page.locator(".card").count() == 0
+    assert page.locator("#nobody").inner_text() == "Nobody fits these filters."
+
+
+def test_dark_and_light(service: Service, hostile: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    page.locator("#theme").click()
+    assert page.evaluate(ground) != before
+    page.locator("#theme").click()
+    assert page.evaluate(ground) == before
+
+
+def test_nobody_is_said_in_words(service: Service, nobody: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{nobody}/report")
+    assert page.locator("#nobody").inner_text() == "No faces were found."
+    assert page.locator(".card").count() == 0 and not page.locator("#filters").is_visible()
+    tab.check(service.url)
+
+
+def test_a_crowd_is_shown_whole(service: Service, crowd: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{crowd}/report")
+    assert page.locator(".card").count() == page.locator("button.row").count() == 500
+    page.locator(".card").nth(499).click()
+    assert page.locator("dialog h2").inner_text() == "face_499"
+    page.keyboard.press("Escape")
+    page.locator("#order").select_option("first")
+    assert page.locator(".card").count() == 500
+    tab.check(service.url)
+
+
+def test_several_jobs_are_one_page(service: Service, hostile: str, nobody: str, crowd: str, tab: Tab) -> None:
+    page = tab.open(f"{service.url}/faces/report?jobs={hostile},{nobody},{crowd}")
+    assert page.title() == "506 people in 3 videos"
+    page.locator("#video").select_option(hostile)
+    assert page.locator(".card").count() == 6
+    tab.check(service.url)
+    assert service.get(f"/faces/report?jobs={hostile},unknown").status == 404
+    assert service.get("/faces/report").status == 400
+
+
+def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path, wide_tab: Tab) -> None:
+    """The analyze worker is stopped in the middle of the job: what is on the page then came before its end."""
+    request = {
+        "video_path": str(six_people),
+        "parameters": {"sampling_interval": 1.0},
+    }
+    job_id = service.submit(request)
+    worker = _worker(service, "analyze")
+    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        state = service.get(f"/faces/jobs/{job_id}/status").json
+        page = wide_tab.open(f"{service.url}/faces/watch?jobs={job_id}")
+        page.wait_for_selector(".card")
+        assert state["status"] == "processing"
+        assert "so far" in page.title() and page.locator("#bar").is_visible()
+        assert 0 < page.evaluate("document.getElementById('bar').value") < 1
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    until(page, "!document.title.includes('so far')")
+    assert page.title() == f"6 people in {six_people.name}"
+    assert page.locator(".card").count() == 6 and not page.locator("#bar").is_visible()
+    with page.expect_download() as saved:
+        page.locator("#save").click()
+    assert saved.value.path().read_bytes() == service.get(f"/faces/report?jobs={job_id}").body
+    wide_tab.check(service.url)
+
+
+def test_a_live_page_says_what_went_wrong(service: Service, nobody: str, wide_tab: Tab) -> None:
+    failed = service.submit({"video_path": f"/nowhere/{HOSTILE}"})
+    service.ended(failed)
+    page = wide_tab.open(f"{service.url}/faces/watch?jobs={failed}")
+    until(page, "document.getElementById('stage').textContent.includes('/nowhere/')")
+    wide_tab.check(service.url)
+    wide_tab.open(f"{service.url}/faces/watch?jobs=unknown,{nobody}")
+    until(page, "document.getElementById('stage').textContent.includes('no job')")
+    assert page.locator("#nobody").is_visible()
+
+
+def test_the_jobs_page_tells_of_jobs_stages_and_dead_letters(
+    service: Service, hostile: str, tab: Tab
+) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        redis.delete("faces:dead")
+        redis.xadd("faces:requests", {"json": '{"no": '})
+        eventually(lambda: redis.xlen("faces:dead") == 1, 30)
+        page = tab.open(f"{service.url}/faces/")
+        page.wait_for_selector("#jobs tbody tr")
+        assert (
+            HOSTILE in page.locator("#jobs").inner_text() and SOURCE_ID in page.locator("#jobs").inner_text()
+        )
+        assert page.locator(".stage").count() == 4
+        assert page.locator("#health").inner_text() == "healthy"
+        page.get_by_role("button", name="failed").click()
+        until(page, "!document.querySelector('#jobs .completed')")
+        page.get_by_role("button", name="all").click()
+        replay = page.locator("#dead button")
+        assert "cannot be decoded" in page.locator("#dead").inner_text()
+        replay.click()
+        until(page, "document.getElementById('told').textContent.includes('sent again')")
+        until(page, "document.getElementById('dead').textContent.includes('1×')")
+        redis.delete("faces:dead")
+    page.locator("#source").fill("onerror")
+    page.locator("#jobs a").first.click()
+    page.wait_for_selector(".card")
+    tab.check(service.url)
+
+
+@pytest.fixture(scope="module")
+def locked(service: Service) -> Iterator[str]:
+    """Address of an API on the same server that asks for keys."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "REDIS_URL": service.redis_url,
+        "FACES_PORT": str(port),
+        "FACES_AUTH": "required",
+    }
+    for name, scope in (("reader", "read"), ("operator", "admin")):
+        subprocess.run(
+            [sys.executable, "-m", "compose.cli", "keys", "revoke", name], env=environment, check=False
+        )
+        made = subprocess.run(
+            [sys.executable, "-m", "compose.cli", "keys", "create", name, "--scope", scope, "--json"],
+            env=environment, capture_output=True, check=True,
+        )  # fmt: skip
+        KEYS[name] = msgspec.json.decode(made.stdout)["key"]
+    process = subprocess.Popen([sys.executable, "-m", "api"], env=environment)
+    try:
+        eventually(lambda: _answers(f"http://127.0.0.1:{port}/faces/ready"), 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+KEYS: dict[str, str] = {}
+
+
+def test_pages_ask_for_a_key_and_replaying_for_an_operator_s(
+    service: Service, hostile: str, locked: str, wide_tab: Tab
+) -> None:
+    with Redis.from_url(service.redis_url) as redis:
+        redis.delete("faces:dead")
+        redis.xadd("faces:requests", {"json": '{"no": '})
+        eventually(lambda: redis.xlen("faces:dead") == 1, 30)
+        page = wide_tab.open(f"{locked}/faces/")
+        _type_key(page, "faces_reader.wrong")
+        until(page, "document.querySelector('#key-box .error')?.textContent.includes('not known')")
+        assert page.locator("#jobs tr").count() == 0
+        _type_key(page, KEYS["reader"])
+        page.wait_for_selector("#dead button")
+        page.locator("#dead button").click()
+        until(page, "document.getElementById('told').textContent.includes('no scope admin')")
+        page.locator("#forget").click()
+        _type_key(page, KEYS["operator"])
+        page.locator("#dead button").click()
+        until(page, "document.getElementById('told').textContent.includes('sent again')")
+        redis.delete("faces:dead")
+    page.goto(f"{locked}/faces/watch?jobs={hostile}")
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() == 6
+    foreign = [url for url in wide_tab.asked if not url.startswith((locked, "data:"))]
+    assert foreign == [] and not any(KEYS["operator"] in url for url in wide_tab.asked)
+
+
+def test_a_form_of_another_site_replays_nothing(service: Service) -> None:
+    for content in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        request = urllib.request.Request(
+            f"{service.url}/faces/dead/1-1/replay",
+            data=b"{}",
+            headers={"Content-Type": content},
+            method="POST",
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 415
+        refused.value.close()
+
+
+def test_nobody_is_kept_out(
+    service: Service, hostile: str, nobody: str, crowd: str, tab: Tab, axe: str
+) -> None:
+    page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
+    assert serious(page, axe) == []
+    page.locator(".card").first.click()
+    assert serious(page, axe) == []
+    for address, there in (
+        (f"/faces/report?jobs={hostile},{nobody}", ".card"),
+        (f"/faces/watch?jobs={hostile}", ".card"),
+        (f"/faces/watch?jobs={nobody}", "#nobody"),
+        ("/faces/", "#jobs tbody tr"),
+    ):
+        page = tab.open(service.url + address)
+        page.wait_for_selector(there)
+        assert serious(page, axe) == [], address
+        tab.check(service.url)
+
+
+def until(page: "Page", expression: str, within: float = 60) -> None:
+    """Waits until a condition holds on the page; asked from outside, since its policy allows it no evaluating."""
+    end = time.monotonic() + within
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"not within {within} s: {expression}"
+        page.wait_for_timeout(50)
+
+
+def _type_key(page: "Page", key: str) -> None:
+    page.wait_for_selector("#key")
+    page.locator("#key").fill(key)
+    page.keyboard.press("Enter")
+
+
+def _worker(service: Service, stage: str) -> int:
+    """The process that runs a stage of the service."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _parent(entry) == service.process.pid:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"consumers" in words and stage.encode() in words:
+                return int(entry.name)
+    raise AssertionError(f"no process runs {stage}")
+
+
+def _parent(entry: Path) -> int:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended meanwhile
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False
+
+
+async def _multiply(service: Service, job_id: str, new: str, count: int) -> None:
+    partitions = Partitions("faces")
+    async with connect(service.redis_url) as redis:
+        reader, jobs = JobReader(redis, partitions), Jobs(redis, partitions, Settings.from_env({}))
+        state = await reader.read(job_id)
+        assert state is not None
+        stored = await reader.result(state)
+        assert stored is not None
+        body = msgspec.json.decode(stored.body, type=ResultBody)
+        pictures = await reader.pictures(state, [face.face_id for face in body.faces])
+        told: Any = [(number, body.faces[number % len(body.faces)]) for number in range(count)]
+        faces = [msgspec.structs.replace(face, face_id=f"face_{number}") for number, face in told]
+        metadata = msgspec.structs.replace(body.metadata, unique_faces=count)
+        await jobs.begin(new, AnalyzeRequest(video_path=f"/films/{new}.mp4"))
+        await jobs.complete(
+            new,
+            msgspec.structs.replace(body, faces=faces, metadata=metadata),
+            ResultSummary(
+                unique_faces=count, total_detections=1, frames_processed=1, processing_time_seconds=1.0
+            ),
+            600,
+            type(pictures)(
+                {f"face_{number}": pictures.best[face.face_id] for number, face in told},
+                {f"face_{number}": pictures.strips[face.face_id] for number, face in told},
+            ),
+        )
