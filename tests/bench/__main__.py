@@ -1,9 +1,9 @@
 """Runs the benches one after another and writes what they say, as JSON and as plots. ``make bench``
 
-    python -m tests.bench [NAME…] [--out tests/bench/results]
+    python -m tests.bench [NAME…] [--out tests/bench/figures]
 
-Each bench is a command of its own too: ``python -m tests.bench.NAME --help``. One that fails is named at the end, with
-what it said; the others go on.
+Each bench is a command of its own too: ``python -m tests.bench.NAME --help``. One that fails is named at the end,
+with what it said; the others go on.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
     given = parser.parse_args()
     if unknown := set(given.names) - BENCHES.keys():
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")

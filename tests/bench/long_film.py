@@ -3,8 +3,8 @@
     python -m tests.bench.long_film [VIDEO] [--minutes 120] [--interval 4]
 
 A small clip is looped to the length. Every process and the server are looked at while the film goes through; costs
-are compared between the second and the last fifth of the frames, in processor time. One frames worker samples the parts
-of the film one after another.
+are compared between the second and the last fifth of the frames, in processor time. One frames worker samples the
+parts of the film one after another.
 """
 
 import argparse

