@@ -55,11 +55,14 @@ types: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	FACES_TEST_SERVERS=all $(BIN)/python -m pytest tests/runtime
 
+# Half an hour: every figure of the README, as JSON and as plots; BENCH="sprites starts" runs only those.
 bench: $(VENV)/.dev
-	$(BIN)/python -m tests.bench.streams
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/bench.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m tests.bench $(BENCH)
 
 lock: | $(filter .uv/bin/uv,$(UV))
-	for extra in cpu gpu dev; do \
+	for extra in cpu gpu dev bench; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra pyproject.toml -o requirements/$$extra.txt; \
 	done
 

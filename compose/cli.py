@@ -1,6 +1,7 @@
 """The ``faces`` command."""
 
 import argparse
+import math
 import os
 import sys
 from importlib.metadata import version
@@ -127,6 +128,35 @@ def _parser() -> argparse.ArgumentParser:
     for action, command in (("create", create), ("revoke", revoke), ("list", listing)):
         command.set_defaults(run=_keys, action=action)
 
+    load = commands.add_parser("plan", help="how many workers of each stage a load needs", parents=[readable])
+    load.add_argument("--jobs-per-hour", type=_positive, required=True, metavar="N")
+    load.add_argument("--minutes", type=_positive, required=True, metavar="M", help="length of a film")
+    load.add_argument(
+        "--interval", type=_positive, default=2.0, metavar="S", help="seconds between samples (default 2)"
+    )
+    load.add_argument(
+        "--faces", type=float, default=2.0, metavar="N", help="in a frame, on average (default 2)"
+    )
+    load.add_argument(
+        "--arrivals", choices=("steady", "poisson", "burst"), default="poisson",
+        help="evenly, at random (default), or those of an hour all at once",
+    )  # fmt: skip
+    load.add_argument(
+        "--gpu", type=_positive, metavar="FPS",
+        help="frames/s of an analyze worker on its GPU, as python -m tests.bench.gpu measures it",
+    )  # fmt: skip
+    load.add_argument(
+        "--cores", type=_positive, default=2.0, metavar="N", help="of an analyze worker (default 2)"
+    )
+    load.add_argument(
+        "--within", type=_positive, default=4.0, metavar="TIMES",
+        help="95 in 100 jobs take at most so many times as long as one alone (default 4)",
+    )  # fmt: skip
+    load.add_argument(
+        "--times", type=Path, metavar="FILE", help="service times of python -m tests.bench.service_times"
+    )
+    load.set_defaults(run=_plan)
+
     doctor = commands.add_parser(
         "doctor",
         help="is all there that the service needs, and how do its queues stand",
@@ -201,6 +231,22 @@ def _jobs(arguments: argparse.Namespace) -> int:
     return run(arguments.action, arguments.jobs, 0, arguments.json)
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    from compose import plan
+    from compose.simulation import Film
+
+    film = Film(minutes=arguments.minutes, interval=arguments.interval, faces=arguments.faces)
+    load = plan.Load(jobs_per_hour=arguments.jobs_per_hour, film=film, arrivals=arguments.arrivals)
+    return plan.run(
+        load,
+        arguments.times or plan.TIMES,
+        arguments.gpu,
+        {"frames": 1.0, "analyze": 1.0 if arguments.gpu else arguments.cores, "finalize": 1.0},
+        arguments.within,
+        arguments.json,
+    )
+
+
 def _dead(arguments: argparse.Namespace) -> int:
     from compose.dead import run
 
@@ -243,6 +289,13 @@ def _scale(text: str) -> dict[str, int]:
             )
         scale[name] = int(count)
     return scale
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (0 < value < math.inf):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def _assignment(text: str) -> tuple[str, Any]:

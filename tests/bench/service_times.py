@@ -1,0 +1,218 @@
+"""What each piece of work costs, for `faces plan`, and whether its simulation foretells what 1 to 4 workers do.
+
+    python -m tests.bench.service_times [--jobs 60] [--workers 1,2,3,4] [--write compose/service_times.json]
+
+Costs are processor seconds of each process type over known work: jobs of one small picture (a job), a film without
+faces (a frame), one with them (a face). The check measures one clip by itself on one worker, then sends many of it at
+once to 1 to 4 analyze workers and compares with the simulation, which is told when each was sent and how many cores
+others left (`cores_left`, from /proc/stat).
+"""
+
+import argparse
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from compose.plan import TIMES
+from compose.simulation import Film, Fleet, ServiceTimes, simulate
+from facecore.analyzer import Analyzer
+from facecore.video import Interval, open_source
+from facecore.video.images import encode
+from tests.bench.many_jobs import WITHIN, copies, submit
+from tests.bench.measure import (
+    CORES,
+    MODELS,
+    TICK,
+    Processes,
+    clip,
+    difference,
+    finished,
+    looped,
+    machine,
+    quiet,
+    report,
+    running,
+    spent,
+)
+from tests.integration.client import Service
+
+INTERVAL = 2.0
+PICTURES = 20
+MINUTES = 2.0
+ALONE = 8
+REST = ("api", "server", "enhance")
+
+
+@dataclass
+class Cost:
+    """Processor seconds by process type of some jobs, one after another, and what was found in them."""
+
+    by_type: dict[str, float]
+    frames: int
+    faces: int
+
+    @property
+    def rest(self) -> float:
+        return sum(self.by_type[name] for name in REST)
+
+
+def cost(service: Service, processes: Processes, videos: list[Path], name: str) -> Cost:
+    before, frames, faces = processes.cpu_by_type(), 0, 0
+    for number, video in enumerate(videos):
+        submit(service, video, f"{name}-{number}")
+        finished(service, WITHIN)
+    used = difference(processes.cpu_by_type(), before)
+    for number in range(len(videos)):
+        metadata = service.result(f"{name}-{number}")["metadata"]
+        frames, faces = frames + metadata["frames_processed"], faces + metadata["total_detections"]
+    return Cost(used, frames, faces)
+
+
+def decoding(film: Path) -> tuple[float, int]:
+    """Processor seconds of sampling, and bytes of an encoded sample."""
+    size = 0
+    with spent() as taken, closing(open_source(film, Interval(INTERVAL), max_pixels=10**9)) as source:
+        images = [frame.image for frame in source]
+    size = sum(len(encode(image, 95)) for image in images)
+    return taken().cpu, size // len(images)
+
+
+def service_times(folder: Path, source: str) -> ServiceTimes:
+    empty = looped(clip("noface_cuts_720p.mp4", folder), folder, minutes=MINUTES)
+    faces_folder = folder / "faces"
+    faces_folder.mkdir()
+    crowded = looped(clip("nggyup_720p.mp4", folder), faces_folder, minutes=MINUTES)
+    picture = folder / "grey.jpg"
+    picture.write_bytes(encode(np.full((192, 320, 3), 90, np.uint8), 90))
+    pictures = copies(picture, folder / "pictures", PICTURES)
+    analyzer = Analyzer.load("open", MODELS, device="cpu", threads=1)
+    with spent() as emotion:
+        for _ in range(5):
+            analyzer.emotions([np.full((256, 256, 3), 90, np.uint8)])
+    analyzer.close()
+    decoded, size = decoding(crowded)
+    with running(folder / "service") as service:
+        processes = Processes(service)
+        small = cost(service, processes, pictures, "picture")
+        none = cost(service, processes, [empty], "none")
+        some = cost(service, processes, [crowded], "some")
+    frame = none.by_type["analyze"] / none.frames
+    emotions = emotion().cpu / 5
+    job = {name: value / PICTURES for name, value in small.by_type.items()}
+    return ServiceTimes(
+        source=source,
+        frames_job=job["frames"],
+        frames_minute=decoded / MINUTES,
+        frames_frame=max(0.0, some.by_type["frames"] - decoded - job["frames"]) / some.frames,
+        analyze_frame=frame,
+        analyze_face=max(0.0, some.by_type["analyze"] - some.frames * frame - emotions) / some.faces,
+        analyze_job=emotions,
+        finalize_job=job["finalize"],
+        finalize_frame=max(0.0, some.by_type["finalize"] - job["finalize"]) / some.frames,
+        rest_job=small.rest / PICTURES,
+        rest_frame=max(0.0, some.rest - small.rest / PICTURES) / some.frames,
+        frame_bytes=size,
+    )
+
+
+def of_clip(one: Cost) -> ServiceTimes:
+    """The costs of one clip, its frames alike."""
+    frames = one.frames / ALONE
+    return ServiceTimes(
+        source="the clip by itself",
+        frames_job=0.0,
+        frames_minute=0.0,
+        frames_frame=one.by_type["frames"] / one.frames,
+        analyze_frame=one.by_type["analyze"] / one.frames,
+        analyze_face=0.0,
+        analyze_job=0.0,
+        finalize_job=one.by_type["finalize"] / ALONE,
+        finalize_frame=0.0,
+        rest_job=one.rest / frames / ALONE,
+        rest_frame=0.0,
+        frame_bytes=0,
+    )
+
+
+def machine_busy() -> float:
+    """Processor seconds that everybody has used since the machine started."""
+    user, nice, system, _, _, irq, softirq, *_ = (
+        int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / TICK
+
+
+def check(folder: Path, clips: list[Path], workers: int) -> dict[str, Any]:
+    """Measured and foretold, for so many workers."""
+    with running(folder / f"check-{workers}", "--scale", f"analyze={workers}") as service:
+        processes = Processes(service)
+        submit(service, clips[0], "warm-up")
+        finished(service, WITHIN)
+        one = cost(service, processes, clips[1 : 1 + ALONE], "alone")
+        todo = clips[1 + ALONE :]
+        before, ours, began, sent = machine_busy(), processes.all_cpu(), time.perf_counter(), list[float]()
+        for number, file in enumerate(todo):
+            sent.append(time.perf_counter() - began)
+            submit(service, file, f"check-{number}")
+        finished(service, WITHIN)
+        elapsed = time.perf_counter() - began
+        others = machine_busy() - before - (processes.all_cpu() - ours)
+        crowd_cost = (processes.all_cpu() - ours) / len(todo)
+    left = CORES - others / elapsed
+    frames = one.frames // ALONE
+    film = Film(minutes=(frames - 1) * INTERVAL / 60, interval=INTERVAL, faces=0.0)
+    fleet = Fleet(
+        workers={"frames": 1, "analyze": workers, "finalize": 1},
+        cores={"frames": 1.0, "analyze": 1.0, "finalize": 1.0},
+        shared=left,
+        threads=max(1, CORES // workers),
+    )
+    predicted = simulate(of_clip(one), fleet, [(at, film) for at in sent]).makespan
+    return {
+        "analyze_workers": workers,
+        "cores_left": round(left, 2),
+        "measured_seconds": round(elapsed, 2),
+        "predicted_seconds": round(predicted, 2),
+        "measured_jobs_per_minute": round(60 * len(todo) / elapsed, 1),
+        "predicted_jobs_per_minute": round(60 * len(todo) / predicted, 1),
+        "predicted_over_measured": round(elapsed / predicted, 3),
+        "processor_seconds_a_job": {
+            "alone": round((sum(one.by_type.values())) / ALONE, 3),
+            "in_the_crowd": round(crowd_cost, 3),
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=60)
+    parser.add_argument("--workers", default="1,2,3,4")
+    parser.add_argument("--write", type=Path, nargs="?", const=TIMES, metavar="FILE")
+    given = parser.parse_args()
+    quiet()
+    where = machine()
+    source = f"tests.bench.service_times, open pack, {where['processor']}, {where['taken']} UTC"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        times = service_times(folder, source)
+        clips = copies(clip("asl_student_manA.mkv", folder), folder / "clips", given.jobs + ALONE + 1)
+        rows = [check(folder, clips, int(count)) for count in given.workers.split(",")]
+    if given.write:
+        rounded = {
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in msgspec.to_builtins(times).items()
+        }
+        given.write.write_bytes(msgspec.json.format(msgspec.json.encode(rounded)) + b"\n")
+    report({"service_times": msgspec.to_builtins(times), "check": rows}, where)
+
+
+if __name__ == "__main__":
+    main()
