@@ -51,9 +51,7 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     assert results[0]["metadata"]["enhancement"] is not None
 
 
-@pytest.mark.skipif(
-    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there"
-)
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there")
 def test_a_gpu_that_is_not_there_ends_it_and_is_said(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", str(six_people), INSIGHTFACE_DEVICE="cuda")
     assert done.returncode == 2
