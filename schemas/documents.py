@@ -315,7 +315,8 @@ def _add_parts(components: dict[str, Any]) -> None:
     embedding = {"anyOf": [face["properties"]["embedding"], {"type": "string", "contentEncoding": "base64"}]}
     components["PartOfFace"] = face | {
         "title": "PartOfFace",
-        "properties": face["properties"] | {"embedding": embedding},
+        "properties": face["properties"]
+        | {"embedding": embedding, "thumbnail": {"type": ["string", "null"]}},
         "required": ["face_id"],
     }
     faces = {"type": "array", "items": {"$ref": "#/components/schemas/PartOfFace"}}

@@ -13,7 +13,7 @@ from schemas.constraints import allowed, located
 from schemas.questions import LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import JobState
-from schemas.selection import FIELDS, Embeddings
+from schemas.selection import FIELDS, Embeddings, Thumbnails
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
@@ -42,6 +42,7 @@ class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
+    thumbnails: Thumbnails = "url"
 
 
 class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
