@@ -5,20 +5,34 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import events, health, jobs, metrics, operating, pages, results
+from api import collections, events, health, jobs, metrics, operating, pages, results, searches
 from api.access import check_access, require_keys
 from api.cors import allow_origin, answer_preflights
 from api.errors import answer_errors
-from api.keys import ACCESS, CALLBACKS, JOBS, PARTITIONS, PREVIEWS, READER, REDIS, SETTINGS, STOPPING
+from api.keys import (
+    ACCESS,
+    CALLBACKS,
+    COLLECTIONS,
+    JOBS,
+    PARTITIONS,
+    PREVIEWS,
+    QUESTIONS,
+    READER,
+    REDIS,
+    SETTINGS,
+    STOPPING,
+)
 from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
 from api.tracking import identify, tell_id
 from schemas.addresses import AllowList
 from schemas.api_keys import ApiKeys
+from schemas.collections import Collections
 from schemas.connection import connect
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.previews import Previews
+from schemas.questions import Questions
 from schemas.settings import Settings, SettingsError
 
 
@@ -40,12 +54,15 @@ def create_app(settings: Settings) -> web.Application:
     app[CROWD] = Crowd(settings.max_requests)
     app[events.OPEN] = set()
     app[CALLBACKS] = _callbacks(settings)
+    app[searches.WAITING] = asyncio.Semaphore(searches.AT_ONCE)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     app.add_routes(jobs.routes)
     app.add_routes(results.routes)
     app.add_routes(events.routes)
     app.add_routes(pages.routes)
     app.add_routes(operating.routes)
+    app.add_routes(collections.routes)
+    app.add_routes(searches.routes)
     app.add_routes(health.routes)
     app.add_routes(metrics.routes)
     app.on_response_prepare.extend((tell_id, allow_origin))
@@ -69,6 +86,8 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[ACCESS] = ApiKeys(redis, app[PARTITIONS].home)
     app[READER] = JobReader(redis, app[PARTITIONS])
     app[PREVIEWS] = Previews(redis, app[PARTITIONS])
+    app[COLLECTIONS] = Collections(redis, app[PARTITIONS].home)
+    app[QUESTIONS] = Questions(redis, app[PARTITIONS].home)
     app[STOPPING] = asyncio.Event()
     yield
     await redis.aclose()

@@ -11,6 +11,7 @@ from aiohttp import web
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from schemas.collections import Busy, Refused
 from schemas.jobs import JobExists, QueueFull
 from schemas.queries import QueryError
 from schemas.requests import RequestError
@@ -63,6 +64,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return problem(429, str(error), headers={"Retry-After": str(error.retry_after)})
     except JobExists as error:
         return problem(409, str(error), field="job_id")
+    except Busy as error:
+        return problem(503, str(error), headers={"Retry-After": "5"})
+    except Refused as error:
+        return problem(409, str(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -7,10 +7,12 @@ from redis.asyncio import Redis
 
 from schemas.addresses import AllowList
 from schemas.api_keys import ApiKeys
+from schemas.collections import Collections
 from schemas.job_states import JobReader
 from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.previews import Previews
+from schemas.questions import Questions
 from schemas.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -22,6 +24,8 @@ READER = web.AppKey("reader", JobReader)
 PREVIEWS = web.AppKey("previews", Previews)
 CALLBACKS = web.AppKey("callbacks", AllowList)
 """Hosts that may be told of the ends of jobs."""
+COLLECTIONS = web.AppKey("collections", Collections)
+QUESTIONS = web.AppKey("questions", Questions)
 CALLER = web.RequestKey("caller", str)
 """The name of the key that a caller showed."""
 STOPPING = web.AppKey("stopping", asyncio.Event)

@@ -1,6 +1,7 @@
 """Reading the result of a job: as JSON, as a page, and its pictures."""
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
@@ -16,7 +17,7 @@ from schemas import report
 from schemas.job_states import JobState, StoredResult, result_json
 from schemas.queries import ResultsQuery, parse_query
 from schemas.selection import Selection
-from schemas.stored_results import ResultChanged, ResultHead
+from schemas.stored_results import ResultChanged, ResultHead, faces_in
 
 routes = web.RouteTableDef()
 log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ SMALL = 1024
 async def results(request: web.Request) -> web.StreamResponse:
     """All of the result, or what `fields` and `embeddings` pick of it; a large one part by part."""
     query = parse_query(request.query, ResultsQuery)
-    wanted = Selection(frozenset(query.fields or ()), query.embeddings)
+    wanted = Selection(frozenset(query.fields or ()), query.embeddings, query.thumbnails)
     state = await _completed_job(request)
     found = await request.app[READER].result_head(state)
     if found is None:
@@ -39,7 +40,10 @@ async def results(request: web.Request) -> web.StreamResponse:
         return unchanged
     if found.parts > 1 and request.method != "HEAD":
         return await _stream(request, state, tag, found, wanted)
-    body = found.first if wanted.all else await asyncio.to_thread(wanted.apply, found.first, 0, found.parts)
+    pictures = await _pictures(request, state, found.first, 0, found.parts, wanted)
+    body = found.first
+    if not wanted.all:
+        body = await asyncio.to_thread(wanted.apply, found.first, 0, found.parts, pictures)
     return await _answer(request, state, tag, result_json(state, body), found.type)
 
 
@@ -57,7 +61,10 @@ async def _stream(
     number = 0
     try:
         async for part in request.app[READER].result_parts(state, found):
-            piece = await asyncio.to_thread(_piece, state, part, number, found.parts, wanted, packer)
+            pictures = await _pictures(request, state, part, number, found.parts, wanted)
+            piece = await asyncio.to_thread(
+                _piece, state, part, number, found.parts, wanted, pictures, packer
+            )
             await stream.write(piece)
             number += 1
         await stream.write_eof()
@@ -68,10 +75,26 @@ async def _stream(
     return stream
 
 
+async def _pictures(
+    request: web.Request, state: JobState, part: bytes, number: int, parts: int, wanted: Selection
+) -> Mapping[str, bytes]:
+    """The best shots of the people in a part, where they are wanted."""
+    if not wanted.pictures:
+        return {}
+    faces, _ = await asyncio.to_thread(faces_in, part, number, parts)
+    return (await request.app[READER].pictures(state, [face["face_id"] for face in faces])).best
+
+
 def _piece(
-    state: JobState, part: bytes, number: int, parts: int, wanted: Selection, packer: Packer | None
+    state: JobState,
+    part: bytes,
+    number: int,
+    parts: int,
+    wanted: Selection,
+    pictures: Mapping[str, bytes],
+    packer: Packer | None,
 ) -> bytes:
-    body = wanted.apply(part, number, parts)
+    body = wanted.apply(part, number, parts, pictures)
     if number == 0:
         body = result_json(state, body)
     if packer is None:

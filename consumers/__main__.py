@@ -17,11 +17,14 @@ import uvloop
 from redis.exceptions import RedisError
 
 from consumers.analyze import AnalyzeStage
+from consumers.collections import CollectionsStage
 from consumers.deadlines import sweep
 from consumers.enhance import EnhanceStage
 from consumers.finalize import FinalizeStage
 from consumers.frames import FramesStage
+from consumers.galleries import Galleries
 from consumers.models import Models
+from consumers.photographs import PhotographsStage
 from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
@@ -43,18 +46,19 @@ from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
-STAGES: dict[str, Callable[[Service, Models], Sequence[Stage]]] = {
-    "frames": lambda service, _: [
+STAGES: dict[str, Callable[[Service, Models, Galleries], Sequence[Stage]]] = {
+    "frames": lambda service, _, __: [
         *(FramesStage(service, priority) for priority in get_args(Priority)),
         *(SegmentsStage(service, priority) for priority in get_args(Priority)),
     ],
-    "analyze": lambda service, models: [
+    "analyze": lambda service, models, _: [
         AnalyzeStage(service, models),
         AnalyzeStage(service, models, express=True),
+        *([PhotographsStage(service, models)] if service.names is service.partitions.home else []),
     ],
-    "enhance": lambda service, _: [EnhanceStage(service)],
-    "finalize": lambda service, _: [FinalizeStage(service)],
-    "webhooks": lambda service, _: [WebhooksStage(service)],
+    "enhance": lambda service, _, __: [EnhanceStage(service)],
+    "finalize": lambda service, _, galleries: [FinalizeStage(service), CollectionsStage(service, galleries)],
+    "webhooks": lambda service, _, __: [WebhooksStage(service)],
 }
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
@@ -96,6 +100,7 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
     partitions = Partitions(settings.prefix, settings.partitions)
     metrics, tracing, models = Metrics(), Tracing.from_env(), Models(settings)
     jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
+    galleries = Galleries(redis, partitions.home, settings.worker_threads)
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
     if settings.metrics_port:
         metrics.serve(settings.metrics_port)
@@ -106,13 +111,14 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for service in services:
                 for name in stages:
-                    for stage in STAGES[name](service, models):
+                    for stage in STAGES[name](service, models, galleries):
                         group.create_task(_work(service, stage, metrics, tracing, stop))
                 if "finalize" in stages:
                     sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
                     group.create_task(sweeper.run(stop))
     finally:
         models.close()
+        galleries.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()

@@ -18,11 +18,13 @@ from consumers.service import Service
 from facecore.description import describe
 from facecore.people import People, gather
 from schemas import previews
+from schemas.collections import Collections
 from schemas.envelope import Envelope, open_entry, seal
-from schemas.messages import FINALIZE, FinalizeTask, PortraitsTask, PreviewTask
+from schemas.jobs import KEPT_AT_LEAST
+from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
-from schemas.results import EnhancementReport, FailedFrame, Metadata, ResultBody, ResultSummary
+from schemas.results import EnhancementReport, FailedFrame, Match, Metadata, ResultBody, ResultSummary
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +43,9 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class FinalizeStage:
-    """Consumer group ``finalize`` on ``faces:finalize``. Runs twice for a job whose people are to be asked for
-    their emotion: first to know who they are, then to write the result."""
+    """Consumer group ``finalize`` on ``faces:finalize``. Runs once more for a job whose people
+    are to be asked for their emotion, and once more when they are to be looked for in collections; the last time it
+    writes the result."""
 
     name = "finalize"
     group = "finalize"
@@ -54,6 +57,7 @@ class FinalizeStage:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._collections = Collections(service.redis, service.partitions.home)
         self.stream = service.names.finalize
         self.dead_stream = service.names.dead
         self.max_attempts = service.settings.max_attempts
@@ -99,13 +103,17 @@ class FinalizeStage:
         demographics = job.request.parameters.detect_demographics
         if task.emotions is None and demographics and people.persons:
             return self._ask_emotions(envelope, people)
-        body = await asyncio.to_thread(_result, job, people, task.emotions)
+        if task.matches is None and job.request.parameters.match_collections and people.persons:
+            return self._ask_matches(envelope, job, people)
         keep = job.request.parameters.cache_duration
+        keep = self._service.settings.cache_ttl if keep is None else keep
+        matches = await self._matches(job_id, job, task, keep)
+        body = await asyncio.to_thread(_result, job, people, task, matches)
         ended = await jobs.complete(
             job_id,
             body,
             _summary(body),
-            self._service.settings.cache_ttl if keep is None else keep,
+            keep,
             await pictures(self._service.redis, self._service.names.job(job_id).portraits, people.persons),
             whole=not body.metadata.failed_frames_count,
         )
@@ -120,7 +128,7 @@ class FinalizeStage:
             return Completion()
         people = await asyncio.to_thread(_people, job, self._service.settings.min_quality)
         count, people = len(people.persons), replace(people, persons=people.persons[: previews.PEOPLE])
-        body = await asyncio.to_thread(_result, job, people, None)
+        body = await asyncio.to_thread(_result, job, people, FinalizeTask(), None)
         body = msgspec.structs.replace(
             body, metadata=msgspec.structs.replace(body.metadata, unique_faces=count)
         )
@@ -134,6 +142,46 @@ class FinalizeStage:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
         message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.express, message),))
+
+    def _ask_matches(self, envelope: Envelope[FinalizeTask], job: Job, people: People) -> Completion:
+        best = [person.best for person in people.persons]
+        task = MatchTask(
+            faces=tuple((f"{s.frame.index}{job.outcomes[s.frame.index].field}", s.position) for s in best),
+            collections=tuple(job.request.parameters.match_collections),
+            model=job.frames[0].provenance.pack,
+            emotions=envelope.body.emotions,
+        )
+        message = seal("match", envelope.job, "", task, traceparent=envelope.traceparent)
+        return Completion(publish=(Outgoing(self._service.names.collections, message),))
+
+    async def _matches(
+        self, job_id: str, job: Job, task: FinalizeTask, keep: float
+    ) -> list[list[Match]] | None:
+        """Known people whom each person is like, those who have not been erased meanwhile; None when nobody asked.
+        That the result will tell of them is noted first, so that erasing them finds it."""
+        if not job.request.parameters.match_collections:
+            return None
+        like = [resemblance for person in task.matches or () for resemblance in person]
+        until = time.time() + max(keep, KEPT_AT_LEAST)
+        labels: dict[tuple[str, str], str | None] = {}
+        for name in sorted({resemblance.collection for resemblance in like}):
+            known = sorted({resemblance.person for resemblance in like if resemblance.collection == name})
+            told = await self._collections.recall(name, known, job_id, until)
+            labels |= {(name, person): label for person, label in zip(known, told, strict=True)}
+        return [
+            [
+                Match(
+                    collection=one.collection,
+                    person_id=one.person,
+                    label=label,
+                    face_id=one.face,
+                    similarity=one.similarity,
+                )
+                for one in person
+                if (label := labels[one.collection, one.person]) is not None
+            ]
+            for person in task.matches or ()
+        ]
 
     async def _read(self, job_id: str) -> Job | None:
         """None when the job has ended or is gone."""
@@ -168,7 +216,9 @@ def _people(job: Job, min_quality: float) -> People:
     )
 
 
-def _result(job: Job, people: People, emotions: Sequence[str | None] | None) -> ResultBody:
+def _result(
+    job: Job, people: People, task: FinalizeTask, matches: Sequence[list[Match]] | None
+) -> ResultBody:
     record, provenance = job.record, job.frames[0].provenance
     failed = [
         FailedFrame(index, outcome.reason)
@@ -193,13 +243,14 @@ def _result(job: Job, people: People, emotions: Sequence[str | None] | None) -> 
         failed_frames=failed[:FAILED_FRAMES_NAMED],
         failed_frames_count=len(failed),
         enhancement=_enhancement(job, people),
-        warnings=_warnings(job),
+        warnings=[*_warnings(job), *task.unmatched],
     )
     return ResultBody(
         status="completed",
         faces=describe(
             people,
-            emotions,
+            task.emotions,
+            matches,
             demographics=job.request.parameters.detect_demographics,
             frames=len(job.frames),
         ),

@@ -30,7 +30,12 @@ class Service:
         )
 
     def finalize(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
-        unit = "failure" if task.error else "people" if task.emotions is None else "emotions"
+        unit = (
+            "failure" if task.error
+            else "matches" if task.matches is not None
+            else "emotions" if task.emotions is not None
+            else "people"
+        )  # fmt: skip
         return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
 
     @property

@@ -15,6 +15,7 @@ one (to the letter up to linkage.EXACT faces; beyond, windows of time come first
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ STRANGERS = 4
 
 SURE = 0.9
 """Quantile of a job's embedding lengths from which a face counts as certain."""
+
+WEAK = 0.5
+"""Weakness (0: certain, 1: none at all) beyond which a face is called weak: a blur, a profile, a face in the dark."""
 
 SAME_PLACE = 0.3
 """Overlap (intersection over union) of boxes in consecutive samples that are in the same place."""
@@ -95,6 +99,14 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
     return labels
 
 
+def weakness(lengths: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """How much the embedder doubts each of a job's faces, 0-1, from the lengths of their embeddings (n,)."""
+    if not len(lengths):
+        return np.zeros(0, np.float32)
+    doubt: NDArray[np.float32] = np.maximum(0, 1 - lengths / np.quantile(lengths, SURE)).astype(np.float32)
+    return doubt
+
+
 def representative(
     indices: NDArray[np.int64],
     quality: NDArray[np.float32],
@@ -129,8 +141,7 @@ def _single(
 ) -> Groups:
     """Every detection, given in order of time, a group of its own."""
     weights = (lengths / np.median(lengths)).astype(np.float32)
-    weakness = np.maximum(0, 1 - lengths / np.quantile(lengths, SURE))
-    members = np.column_stack((units, weakness)).astype(np.float32)
+    members = np.column_stack((units, weakness(lengths))).astype(np.float32)
     numbers, columns = np.unique(seen.frames, return_inverse=True)
     ones, rows = np.ones(len(seen), np.float32), np.arange(len(seen))
     return Groups(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from schemas.results import (
     Detection,
     Face,
     Landmarks,
+    Match,
     Nearest,
     Occlusion,
     PoseAngles,
@@ -29,16 +31,25 @@ BLOCK = 4096
 
 
 def describe(
-    people: People, emotions: Sequence[str | None] | None, *, demographics: bool, frames: int
+    people: People,
+    emotions: Sequence[str | None] | None,
+    matches: Sequence[list[Match]] | None = None,
+    *,
+    demographics: bool,
+    frames: int,
 ) -> list[Face]:
     """The result's faces.
 
     Args:
         emotions: one a person, or None when they were not looked at.
+        matches: known people each person is like, or None when they were not looked for.
         demographics: whether age, gender and emotion were asked for.
         frames: how many frames were analysed.
     """
     told = emotions or [None] * len(people.persons)
+    like = (
+        [msgspec.UNSET] * len(people.persons) if matches is None else (matches or [[]] * len(people.persons))
+    )
     nearest = _nearest(people)
     return [
         Face(
@@ -51,6 +62,9 @@ def describe(
             share=round(len({s.frame.index for s in person.sightings}) / frames, 4),
             cohesion=_cohesion(person),
             nearest=nearest[number],
+            weak_detections=sum(sighting.weak for sighting in person.sightings),
+            thumbnail=f"faces/face_{number}/thumbnail",
+            matches=like[number],
         )
         for number, (person, emotion) in enumerate(zip(people.persons, told, strict=True))
     ]

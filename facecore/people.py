@@ -1,12 +1,12 @@
 """From the faces of all frames to the people of a job: filter, cluster, choose."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facecore.clustering import Detections, cluster, representative
+from facecore.clustering import WEAK, Detections, cluster, representative, weakness
 from facecore.quality import composite
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.results import Rejected
@@ -14,11 +14,16 @@ from schemas.results import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One detection, and its place among the faces of its frame."""
+    """One detection, and its place among the faces of its frame.
+
+    Attributes:
+        weak: the embedder is not sure of it, compared with the job's best faces.
+    """
 
     position: int
     frame: FrameFaces
     face: ObservedFace
+    weak: bool = False
 
     @property
     def portrait(self) -> str:
@@ -76,6 +81,8 @@ def gather(
     ]
     kept = [sighting for sighting in seen if composite(sighting.face.quality) >= min_quality]
     columns = _columns(kept)
+    weak = weakness(np.linalg.norm(columns.embeddings, axis=1)) > WEAK
+    kept = [replace(sighting, weak=bool(w)) for sighting, w in zip(kept, weak, strict=True)]
     labels = (
         cluster(columns, threshold, sampling_interval=sampling_interval)
         if deduplicate

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
 from schemas.envelope import Envelope
-from schemas.messages import ENHANCE, FINALIZE, FRAMES, SEGMENTS, WEBHOOKS
+from schemas.messages import COLLECTIONS, ENHANCE, FINALIZE, FRAMES, PHOTOGRAPHS, SEGMENTS, WEBHOOKS
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
@@ -90,6 +91,7 @@ def openapi() -> dict[str, Any]:
             "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [])},
             **_pages(job),
             **_operating(),
+            **collection_paths(_operation, _json, _query),
         },
         "components": {
             "schemas": components,
@@ -171,6 +173,8 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             FINALIZE,
         ),
         "webhooks": ("webhooks", "Ends of jobs to tell to their callback_url", WEBHOOKS),
+        "collections": ("collections", "Faces to enrol, to look for and to erase", COLLECTIONS),
+        "photographs": ("photographs", "Uploaded photographs to look for the face of", PHOTOGRAPHS),
     }
     bodies = [body for _, _, types in streams.values() for body in types.values()]
     _, components = _components("#/components/schemas/{name}", [Envelope[msgspec.Raw], JobEnded, *bodies])
@@ -229,7 +233,7 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
 
 REST: list[Any] = [
     AnalyzeRequest, Submitted, JobStatus, JobList, JobResult, Health, Problem, JobEnded, Queues, DeadLetters,
-    LetterReplayed,
+    LetterReplayed, *COLLECTION_STRUCTS,
 ]  # fmt: skip
 HEADERS: dict[str, Any] = {
     ID: {"type": "string", "description": "The same in every attempt of a delivery"},
@@ -311,7 +315,8 @@ def _add_parts(components: dict[str, Any]) -> None:
     embedding = {"anyOf": [face["properties"]["embedding"], {"type": "string", "contentEncoding": "base64"}]}
     components["PartOfFace"] = face | {
         "title": "PartOfFace",
-        "properties": face["properties"] | {"embedding": embedding},
+        "properties": face["properties"]
+        | {"embedding": embedding, "thumbnail": {"type": ["string", "null"]}},
         "required": ["face_id"],
     }
     faces = {"type": "array", "items": {"$ref": "#/components/schemas/PartOfFace"}}

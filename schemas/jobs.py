@@ -83,9 +83,9 @@ class Jobs:
         self._reader = JobReader(redis, partitions)
         scripts = files("schemas") / "scripts"
         shared = (scripts / "lib.lua").read_text()
-        self._submit, self._begin, self._note, self._join, self._finish, self._reopen = (
+        self._submit, self._begin, self._note, self._join, self._finish, self._reopen, self._rewrite = (
             redis.register_script(shared + (scripts / f"{name}.lua").read_text())
-            for name in ("submit", "begin", "note", "join", "finish", "reopen")
+            for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
         )
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
@@ -195,6 +195,11 @@ class Jobs:
             shared=whole,
             replayable=not whole,
         )
+
+    async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
+        """Replaces the result of a job, if it is still kept; its pictures stay."""
+        fields = await asyncio.to_thread(stored_fields, body)
+        await self._rewrite(keys=[self._partitions.of(job_id).job(job_id).result], args=_flat(fields))
 
     async def fail(self, job_id: str, error: str, *, replayable: bool = False) -> bool:
         """Ends the job with a reason; False when it had ended already.

@@ -74,21 +74,87 @@ class EnhanceTask(msgspec.Struct, frozen=True, kw_only=True):
     task: FrameTask
 
 
+class Resemblance(msgspec.Struct, frozen=True, array_like=True):
+    """A known person that a face is like; the label is looked up when it is told."""
+
+    collection: str
+    person: str
+    face: str
+    similarity: float
+
+
 class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Turn the frames of a job into people. Type ``finalize``, stream ``faces:finalize``.
 
     Attributes:
         emotions: None in the first round; then one a person, in the order of the result's faces, each None
             where the emotion could not be told.
+        matches: None until the people were looked for in the collections that the request names; then who each is
+            like, in the same order.
+        unmatched: why some collection could not be looked into.
         error: the job cannot be carried out, and ends with this reason.
     """
 
     emotions: tuple[str | None, ...] | None = None
+    matches: tuple[tuple[Resemblance, ...], ...] | None = None
+    unmatched: tuple[str, ...] = ()
     error: str | None = None
 
 
 class PreviewTask(msgspec.Struct, frozen=True, kw_only=True):
     """Put together the people so far of a running job. Type ``preview``, stream ``faces:finalize``."""
+
+
+class MatchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Look for a job's people in collections. Type ``match``, stream ``faces:collections``.
+
+    Attributes:
+        faces: where the best shot of each person is seen: field of the job's faces hash, place in that frame.
+        emotions: handed back.
+    """
+
+    faces: tuple[tuple[str, int], ...]
+    collections: tuple[str, ...]
+    model: str
+    emotions: tuple[str | None, ...] | None = None
+
+
+class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Make an accepted face searchable. Type ``enrol``, stream ``faces:collections``.
+
+    Attributes:
+        question: who waits for an answer, and under which name (schemas.questions).
+    """
+
+    collection: str
+    face: str
+    question: str = ""
+
+
+class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Look for one face. Type ``search`` on ``faces:collections``; type ``photograph`` on ``faces:photographs``
+    while its embedding is not known.
+
+    Attributes:
+        question: names what is searched for, and the place of the answer (schemas.questions).
+        limit: the most people to answer with.
+        threshold: least cosine similarity of those.
+        until: Unix time in seconds after which nobody waits any more.
+    """
+
+    collection: str
+    question: str
+    limit: int
+    threshold: float
+    until: float
+
+
+class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Take people who are in a collection no longer out of memory and out of the results of jobs. Type ``erase``,
+    stream ``faces:collections``."""
+
+    collection: str
+    question: str = ""
 
 
 REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
@@ -97,6 +163,13 @@ FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTas
 ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
 FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask, "preview": PreviewTask}
 WEBHOOKS: Mapping[str, type[Any]] = {"webhook": WebhookTask}
+COLLECTIONS: Mapping[str, type[Any]] = {
+    "enrol": EnrolTask,
+    "search": SearchTask,
+    "match": MatchTask,
+    "erase": EraseTask,
+}
+PHOTOGRAPHS: Mapping[str, type[Any]] = {"photograph": SearchTask}
 
 
 def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:

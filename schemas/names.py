@@ -29,11 +29,38 @@ class JobKeys(NamedTuple):
         return f"{self.metadata.removesuffix(':metadata')}:frame:{name}"
 
 
+COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A collection's name becomes part of keys."""
+PERSON_ID = re.compile(r"person-[0-9a-f]{24}")
+ENROLLED_ID = re.compile(r"face-[0-9a-f]{24}")
+
+
+class CollectionKeys(NamedTuple):
+    """The keys of one collection of known people. None has a time to live: it stays until somebody deletes it.
+    A person is ``person-…``, an enrolled face ``face-…`` (schemas.collections)."""
+
+    state: str  # hash: epoch, created_at, model; counters added, erased, numbered
+    people: str  # hash: person -> label
+    labels: str  # hash: label -> person
+    roll: str  # sorted set: people, in the order in which they came
+    faces: str  # hash: face -> its person, a space, encoded schemas.collections.Origin
+    members: str  # sorted set, all scores 0: "person/face"
+    pending: str  # hash: face -> encoded schemas.collections.Candidate, accepted and not enrolled yet
+    order: str  # sorted set: enrolled faces, in the order in which they were
+    vectors: str  # hash: face -> 512 little-endian float32 of length 1
+    thumbnails: str  # hash: face -> JPEG
+    matched: (
+        str  # sorted set: "person job" by the time (s) until which the job's result may tell of the person
+    )
+
+
 class Names:
     """All names under one prefix, those of one partition."""
 
     __slots__ = (
         "active",
+        "collection_names",
+        "collections",
         "dead",
         "enhance",
         "events",
@@ -42,6 +69,7 @@ class Names:
         "frames",
         "jobs",
         "keys",
+        "photographs",
         "prefix",
         "requests",
         "segments",
@@ -58,6 +86,9 @@ class Names:
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
         self.webhooks = f"{prefix}:webhooks"  # group "webhooks"
+        self.collections = f"{prefix}:collections"  # group "collections"
+        self.photographs = f"{prefix}:photographs"  # group "photographs"
+        self.collection_names = f"{prefix}:collections:names"  # set: the collections there are
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
@@ -93,6 +124,8 @@ class Names:
             self.enhance: "enhance",
             self.finalize: "finalize",
             self.webhooks: "webhooks",
+            self.collections: "collections",
+            self.photographs: "photographs",
         }
 
     def job(self, job_id: str) -> JobKeys:
@@ -105,6 +138,18 @@ class Names:
             f"{base}:portraits",
             f"{base}:preview",
         )
+
+    def collection(self, name: str) -> CollectionKeys:
+        base = f"{self.prefix}:collection:{name}"
+        return CollectionKeys(*(f"{base}:{part}" for part in CollectionKeys._fields))
+
+    def search(self, question: str) -> str:
+        """What is searched for (schemas.questions), for a minute."""
+        return f"{self.prefix}:search:{question}"
+
+    def answer(self, question: str) -> str:
+        """List: the answer to whoever waits for it, for a minute."""
+        return f"{self.prefix}:answer:{question}"
 
     def cache(self, cache_key: str) -> str:
         return f"{self.prefix}:cache:{cache_key}:job_id"

@@ -8,10 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from multidict import MultiMapping
 
+from schemas.collections import SAME_PERSON
 from schemas.constraints import allowed, located
+from schemas.questions import LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import JobState
-from schemas.selection import FIELDS, Embeddings
+from schemas.selection import FIELDS, Embeddings, Thumbnails
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
@@ -40,10 +42,30 @@ class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
+    thumbnails: Thumbnails = "url"
+
+
+class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which people of a collection are listed.
+
+    Attributes:
+        after: `after` of the page before this one.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+
+
+class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """As in the body of a search, for one whose body is a picture."""
+
+    limit: Limit = LIMIT
+    threshold: Threshold = SAME_PERSON
 
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
-Query = TypeVar("Query", JobsQuery, ResultsQuery)
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+Query = TypeVar("Query", JobsQuery, ResultsQuery, PeopleQuery, SearchQuery)
 
 
 class QueryError(RequestError):
@@ -58,8 +80,7 @@ def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
             case []:
                 continue
             case [value]:
-                number = (allowed(query, name) or {}).get("type") == "integer" and _INTEGER.fullmatch(value)
-                values[name] = int(value) if number else value
+                values[name] = _number(value, (allowed(query, name) or {}).get("type"))
             case _:
                 raise QueryError(name, "Expected it once.", allowed(query, name))
     if "fields" in values:
@@ -69,3 +90,10 @@ def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
     except msgspec.ValidationError as error:
         path, problem = located(error)
         raise QueryError(path.partition("[")[0], problem, allowed(query, path)) from error
+
+
+def _number(text: str, type_: str | None) -> int | float | str:
+    """The number that is expected; a text that is none as it is, which says what is wrong."""
+    if type_ == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if type_ == "number" and _DECIMAL.fullmatch(text) else text

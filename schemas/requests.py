@@ -7,13 +7,14 @@ import msgspec
 from msgspec import Meta
 
 from schemas.constraints import allowed, located
-from schemas.names import Priority
+from schemas.names import COLLECTION, Priority
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
 SamplingMode = Literal["interval", "keyframes"]
 Text = Annotated[str, Meta(max_length=4096)]
+CollectionName = Annotated[str, Meta(pattern=rf"^{COLLECTION.pattern}(?!\n)$")]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
 # The spec's spelling <- vision-api's spelling of the same value.
@@ -92,6 +93,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
         None  # None: CACHE_TTL, 3600 by default
     )
     enhancement: Enhancement = Enhancement()
+    match_collections: Annotated[list[CollectionName], Meta(max_length=16)] = []  # whom to look for
 
     def __post_init__(self) -> None:
         _require_finite(self)

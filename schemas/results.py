@@ -87,6 +87,21 @@ class Nearest(msgspec.Struct, frozen=True):
     similarity: float
 
 
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """A known person whom a face is like (an addition).
+
+    Attributes:
+        face_id: the enrolled face that is the most similar one.
+        similarity: cosine, -1 to 1.
+    """
+
+    collection: str
+    person_id: str
+    label: str
+    face_id: str
+    similarity: float
+
+
 class Face(msgspec.Struct, frozen=True, kw_only=True):
     face_id: str
     embedding: list[float]  # 512, length 1
@@ -98,6 +113,11 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     share: float  # of the analysed frames
     cohesion: float  # mean cosine similarity of the detections to their mean
     nearest: Nearest | None
+    weak_detections: int  # whose embedding is less than half as long as those of the job's certain faces
+    thumbnail: str  # address of the best shot (JPEG), relative to the result's own
+    matches: list[Match] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # with match_collections: known people, likest first
 
 
 class FailedFrame(msgspec.Struct, frozen=True):

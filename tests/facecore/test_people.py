@@ -4,12 +4,13 @@ import math
 import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from facecore.description import describe as describe_people
 from facecore.people import People, gather
 from schemas.observations import FrameFaces
-from schemas.results import Face
+from schemas.results import Face, Match
 from tests.facecore.faces import face, frame, person
 
 
@@ -110,3 +111,23 @@ def test_the_nearest_other_person_is_named() -> None:
     faces = describe(people_in([frame(0, [face(one, x=0), face(near, x=300), face(far, x=600)])]), None, True)
     assert faces[0].nearest is not None and faces[0].nearest.face_id == "face_1"
     assert faces[0].nearest.similarity == pytest.approx(1 / math.hypot(1, 3), abs=0.1)
+
+
+def test_weak_detections_are_counted_whoever_they_belong_to() -> None:
+    """Blurs, which the embedder answers with short vectors, are a person's, but tell less of him."""
+    sure, blurred = person(0), 0.3 * person(0)
+    frames = [frame(i, [face(blurred if i in (2, 3) else sure)]) for i in range(8)]
+    (only,) = describe(people_in(frames), None, demographics=True)
+    assert len(only.detections) == 8 and only.weak_detections == 2
+    apart = describe(people_in(frames, deduplicate=False), None, demographics=True)
+    assert sorted(f.weak_detections for f in apart) == [0] * 6 + [1] * 2
+
+
+def test_faces_name_their_best_shot_and_whom_they_are_like_when_somebody_asked() -> None:
+    people = people_in(two_people())
+    faces = describe(people, None, demographics=True)
+    assert [f.thumbnail for f in faces] == ["faces/face_0/thumbnail", "faces/face_1/thumbnail"]
+    assert all(f.matches is msgspec.UNSET for f in faces)
+    like = Match(collection="c", person_id="p", label="Ann", face_id="f", similarity=0.8)
+    matched = describe_people(people, None, [[like], []], demographics=True, frames=6)
+    assert [f.matches for f in matched] == [[like], []]

@@ -37,13 +37,16 @@ class Service:
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         return _ask(urllib.request.Request(self.url + path, headers=headers or {}))
 
-    def post(self, path: str, body: Any) -> Answer:
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
+        return self._send("POST", path, body, headers)
+
+    def patch(self, path: str, body: Any) -> Answer:
+        return self._send("PATCH", path, body, None)
+
+    def _send(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Answer:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return _ask(
-            urllib.request.Request(
-                self.url + path, data=data, headers={"Content-Type": "application/json"}, method="POST"
-            )
-        )
+        told = headers or {"Content-Type": "application/json"}
+        return _ask(urllib.request.Request(self.url + path, data=data, headers=told, method=method))
 
     def delete(self, path: str) -> Answer:
         return _ask(urllib.request.Request(self.url + path, method="DELETE"))

@@ -108,6 +108,34 @@ def test_a_publisher_need_not_know_the_partitions(
         assert clustered.ended(job_id)["status"] == "completed"
 
 
+def test_collections_serve_the_jobs_of_all_partitions(
+    clustered: Service, cluster: RedisCluster, six_people: Path, group_photograph: Path
+) -> None:
+    """A collection lies in the home partition, whichever its faces come from and go to."""
+    partitions = Partitions("faces", PARTITIONS)
+    ids = {partitions.of(job_id).prefix: job_id for job_id in (f"known-{n}" for n in range(30))}
+    assert len(ids) == PARTITIONS
+    for number, job_id in enumerate(ids.values()):
+        parameters = {"cache_duration": 0} | ({"match_collections": ["six"]} if number else {})
+        clustered.submit({"job_id": job_id, "video_path": str(six_people), "parameters": parameters})
+        assert clustered.ended(job_id)["status"] == "completed"
+        if not number:
+            body = {"job_id": job_id, "face_id": "face_0", "label": "the first"}
+            assert clustered.post("/faces/collections/six/faces", body).status == 201
+        else:
+            matches = [[m["label"] for m in f["matches"]] for f in clustered.result(job_id)["faces"]]
+            assert matches[0] == ["the first"] and not any(matches[1:])
+    headers = {"Content-Type": "image/jpeg"}
+    found = clustered.post(
+        "/faces/collections/six/search?threshold=-1", group_photograph.read_bytes(), headers
+    )
+    assert found.status == 200 and len(found.json["matches"]) == 1 and found.json["face"]["faces"] == 6
+    assert clustered.delete("/faces/collections/six").status == 204
+    for job_id in list(ids.values())[1:]:
+        assert not any(face["matches"] for face in clustered.result(job_id)["faces"])
+    assert not list(cluster.scan_iter("*:collection:*"))
+
+
 def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> None:
     for partition in Partitions("faces", PARTITIONS).all:
         for stream in partition.groups:

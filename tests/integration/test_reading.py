@@ -2,8 +2,10 @@
 
 import gzip
 import struct
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import aiohttp
 import msgspec
@@ -61,6 +63,11 @@ def test_results_come_in_parts(service: Service, job: str) -> None:
         vector = struct.unpack("<512f", msgspec.convert(face["embedding"], bytes))
         assert vector == pytest.approx(other["embedding"], abs=1e-6)
     assert set(service.get(f"{place}?fields=metadata").json) == {"job_id", "source_id", "status", "metadata"}
+    shown = service.get(f"{place}?fields=faces.thumbnail&thumbnails=inline").json
+    for face, other in zip(shown["faces"], whole["faces"], strict=True):
+        assert urljoin(place, other["thumbnail"]) == f"/faces/jobs/{job}/faces/{face['face_id']}/thumbnail"
+        picture = b64decode(face["thumbnail"].removeprefix("data:image/jpeg;base64,"), validate=True)
+        assert picture == service.get(urljoin(place, other["thumbnail"])).body
     told = service.get(f"{place}?fields=metadata,faces.share").json
     assert set(told["faces"][0]) == {"face_id", "share"} and told["metadata"] == whole["metadata"]
 

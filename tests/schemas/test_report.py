@@ -63,7 +63,7 @@ def result(name: str) -> JobResult:
     face = Face(
         face_id=name, embedding=[0.0] * 512, demographics=None, detections=[DETECTION],
         representative_detection=DETECTION, appearances=[Appearance(2.0, 2.0)], share=0.5, cohesion=1.0,
-        nearest=Nearest(name, 0.1),
+        nearest=Nearest(name, 0.1), weak_detections=0, thumbnail="faces/face_0/thumbnail",
     )  # fmt: skip
     metadata = Metadata(
         video_path=f"/films/{name}", total_frames=4, frames_processed=4, unique_faces=1, total_detections=1,

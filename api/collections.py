@@ -1,0 +1,127 @@
+"""Collections of known people: enrolling a face, looking at people, renaming and erasing them."""
+
+import msgspec
+from aiohttp import web
+
+from api.errors import problem
+from api.keys import COLLECTIONS, READER
+from api.searches import find_collection, job_face, parse, respond, somebody_works, wait
+from schemas.collections import Candidate, CollectionList, EnrolRequest, RenameRequest, packed
+from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
+from schemas.queries import PeopleQuery, parse_query
+from schemas.questions import Answer, new_question
+from schemas.requests import RequestError
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/faces/collections")
+async def collections(request: web.Request) -> web.Response:
+    return _json(CollectionList(collections=await request.app[COLLECTIONS].all()))
+
+
+@routes.delete("/faces/collections/{name}")
+async def drop(request: web.Request) -> web.Response:
+    name, question = await find_collection(request), new_question()
+    await request.app[COLLECTIONS].drop(name, question)
+    return await _erased(request, question)
+
+
+@routes.post("/faces/collections/{name}/faces")
+async def enrol(request: web.Request) -> web.Response:
+    """201 with the enrolled face, 200 when it was there already; 202 when it is accepted, and no worker has got
+    round to it yet."""
+    name = request.match_info["name"]
+    if not COLLECTION.fullmatch(name):
+        raise RequestError("name", f"{name!r} is no name; expected 1-64 letters, digits, . _ - ")
+    wanted = parse(await request.read(), EnrolRequest)
+    face, model = await job_face(request, wanted.job_id, wanted.face_id)
+    state = await request.app[READER].read(wanted.job_id)
+    thumbnail = await request.app[READER].thumbnail(state, wanted.face_id) if state else None
+    question = new_question()
+    how, face_id = await request.app[COLLECTIONS].admit(
+        name,
+        wanted.label,
+        Candidate(packed(face.embedding), thumbnail or b""),
+        model,
+        wanted.job_id,
+        wanted.face_id,
+        question,
+    )
+    answer = await _acknowledged(request, question)
+    if answer is None:
+        enrolled = await request.app[COLLECTIONS].face(name, face_id)
+        return _json(enrolled, 202) if enrolled else problem(404, "The face has been erased meanwhile.")
+    return respond(answer, 201 if how == "new" else 200)
+
+
+@routes.get("/faces/collections/{name}/people")
+async def people(request: web.Request) -> web.Response:
+    """In the order in which they came; `after` continues a list."""
+    name = await find_collection(request)
+    query = parse_query(request.query, PeopleQuery)
+    return _json(await request.app[COLLECTIONS].people(name, query.limit, query.after))
+
+
+@routes.get("/faces/collections/{name}/people/{person_id}")
+async def person(request: web.Request) -> web.Response:
+    return await _person(request, await find_collection(request), _person_id(request))
+
+
+@routes.patch("/faces/collections/{name}/people/{person_id}")
+async def rename(request: web.Request) -> web.Response:
+    name, person_id = await find_collection(request), _person_id(request)
+    label = parse(await request.read(), RenameRequest).label
+    if not await request.app[COLLECTIONS].rename(name, person_id, label):
+        return _nobody(name, person_id)
+    return await _person(request, name, person_id)
+
+
+@routes.delete("/faces/collections/{name}/people/{person_id}")
+async def erase(request: web.Request) -> web.Response:
+    name, person_id, question = await find_collection(request), _person_id(request), new_question()
+    if not await request.app[COLLECTIONS].erase(name, person_id, question):
+        return _nobody(name, person_id)
+    return await _erased(request, question)
+
+
+@routes.get("/faces/collections/{name}/faces/{face_id}/thumbnail")
+async def thumbnail(request: web.Request) -> web.Response:
+    name, face_id = await find_collection(request), request.match_info["face_id"]
+    picture = None
+    if ENROLLED_ID.fullmatch(face_id):
+        picture = await request.app[COLLECTIONS].thumbnail(name, face_id)
+    if picture is None:
+        return problem(404, f"Collection {name!r} has no picture of a face {face_id!r}.")
+    return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
+async def _erased(request: web.Request, question: str) -> web.Response:
+    """204 when the results of jobs tell of nobody erased any more either, 202 when that is still to be done."""
+    answer = await _acknowledged(request, question)
+    return web.Response(status=204 if answer else 202)
+
+
+async def _acknowledged(request: web.Request, question: str) -> Answer | None:
+    """The answer of the worker whose task it is; None: later, for nothing that was accepted is lost."""
+    return await wait(request, question) if await somebody_works(request, "collections") else None
+
+
+def _person_id(request: web.Request) -> str:
+    person_id = request.match_info["person_id"]
+    if not PERSON_ID.fullmatch(person_id):
+        raise web.HTTPNotFound(text=f"{person_id!r} is no person's id.")
+    return person_id
+
+
+async def _person(request: web.Request, name: str, person_id: str) -> web.Response:
+    found = await request.app[COLLECTIONS].person(name, person_id)
+    return _json(found) if found else _nobody(name, person_id)
+
+
+def _nobody(name: str, person_id: str) -> web.Response:
+    return problem(404, f"Collection {name!r} has no person {person_id!r}.")
+
+
+def _json(body: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

@@ -1,0 +1,203 @@
+"""What a worker holds of collections follows the server's, and erasing reaches results that are being written."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+
+from consumers.erasure import forget
+from consumers.galleries import Galleries, NoCollection
+from consumers.runtime.stage import NotReady
+from consumers.service import Service
+from schemas.collections import Busy, Candidate, Collections, Refused, packed
+from schemas.job_states import JobReader
+from schemas.jobs import Jobs
+from schemas.names import Partitions
+from schemas.requests import AnalyzeRequest
+from schemas.results import Match, ResultBody, ResultSummary
+from schemas.settings import Settings
+from tests.schemas.test_report import result
+
+REQUEST = AnalyzeRequest(video_path="/v.mp4")
+
+
+@pytest.fixture
+async def service(valkey: str) -> AsyncIterator[Service]:
+    async with Redis.from_url(valkey) as redis:
+        await redis.flushall()
+        partitions, settings = Partitions(), Settings.from_env({})
+        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
+
+
+@pytest.fixture
+def collections(service: Service) -> Collections:
+    return Collections(service.redis, service.names)
+
+
+@pytest.fixture
+async def galleries(service: Service) -> AsyncIterator[Galleries]:
+    held = Galleries(service.redis, service.names, threads=1)
+    yield held
+    held.close()
+
+
+def embedding(number: int) -> bytes:
+    return packed(1.0 if i == number else 0.0 for i in range(512))
+
+
+async def enrol(collections: Collections, label: str, number: int, name: str = "c") -> str:
+    """Accepts a face and enrols it as the stage does."""
+    how, face = await collections.admit(
+        name, label, Candidate(embedding(number), b"JPEG"), "open", "j", "f", ""
+    )
+    assert how == "new" and await collections.enrol(name, face, embedding(number), b"JPEG")
+    return face
+
+
+async def found(galleries: Galleries, number: int, name: str = "c") -> list[str]:
+    """Ids of the people who look like that, the likest first."""
+    query = np.frombuffer(embedding(number), "<f4")[None]
+    (hits,), _ = await galleries.search(name, query, "open", 10, 0.5)
+    return [hit.person.decode() for hit in hits]
+
+
+async def people(collections: Collections, name: str = "c") -> dict[str, str]:
+    return {person.label: person.person_id for person in (await collections.people(name, 1000, 0)).people}
+
+
+async def test_a_worker_follows_what_is_enrolled_erased_and_deleted(
+    collections: Collections, galleries: Galleries
+) -> None:
+    await enrol(collections, "Ann", 0)
+    await enrol(collections, "Bob", 1)
+    known = await people(collections)
+    assert await found(galleries, 0) == [known["Ann"]] and await found(galleries, 1) == [known["Bob"]]
+    await enrol(collections, "Ann", 2)
+    assert await found(galleries, 2) == [known["Ann"]]
+    assert await collections.erase("c", known["Ann"], "")
+    assert await found(galleries, 0) == await found(galleries, 2) == [] and await found(galleries, 1) == [
+        known["Bob"]
+    ]
+    await enrol(collections, "Ann again", 0)
+    again = (await people(collections))["Ann again"]
+    assert await found(galleries, 0) == [again] != [known["Ann"]]
+    assert await collections.drop("c", "")
+    with pytest.raises(NoCollection, match="no collection"):
+        await found(galleries, 0)
+    await enrol(collections, "Cleo", 3)
+    assert await found(galleries, 0) == [] and len(await found(galleries, 3)) == 1
+
+
+async def test_a_face_erased_before_it_was_enrolled_stays_away(
+    service: Service, collections: Collections, galleries: Galleries
+) -> None:
+    _, face = await collections.admit("c", "Ann", Candidate(embedding(0), b""), "open", "j", "f", "")
+    assert await collections.erase("c", (await people(collections))["Ann"], "")
+    assert not await collections.enrol("c", face, embedding(0), b"")
+    assert await found(galleries, 0) == [] and await collections.face("c", face) is None
+    left = {key.decode() async for key in service.redis.scan_iter("faces:collection:c:*")}
+    assert left == {"faces:collection:c:state"}
+
+
+async def test_a_label_is_one_person_s_and_a_face_is_too(collections: Collections) -> None:
+    face = await enrol(collections, "Ann", 0)
+    await enrol(collections, "Bob", 1)
+    known = await people(collections)
+    assert await collections.admit("c", "Ann", Candidate(embedding(0), b""), "open", "x", "y", "") == (
+        "known",
+        face,
+    )
+    with pytest.raises(Refused, match="as 'Ann'"):
+        await collections.admit("c", "Bob", Candidate(embedding(0), b""), "open", "j", "f", "")
+    with pytest.raises(Refused, match="another person"):
+        await collections.rename("c", known["Bob"], "Ann")
+    assert await collections.rename("c", known["Bob"], "Bob")
+    assert await collections.rename("c", known["Bob"], "Robert")
+    assert await people(collections) == {"Ann": known["Ann"], "Robert": known["Bob"]}
+    assert not await collections.rename("c", "person-" + "0" * 24, "Nobody")
+
+
+async def test_faces_of_two_model_packs_are_not_compared(
+    collections: Collections, galleries: Galleries
+) -> None:
+    await enrol(collections, "Ann", 0)
+    with pytest.raises(Refused, match="'buffalo_l'"):
+        await collections.admit("c", "Bob", Candidate(embedding(1), b""), "buffalo_l", "j", "f", "")
+    with pytest.raises(NoCollection, match="'buffalo_l'"):
+        await galleries.search("c", np.eye(1, 512, dtype=np.float32), "buffalo_l", 1, 0.5)
+
+
+async def test_people_are_listed_page_by_page(collections: Collections) -> None:
+    labels = [f"person {number}" for number in range(7)]
+    for number, label in enumerate(labels):
+        await enrol(collections, label, number)
+    listed, after = list[str](), 0
+    while True:
+        page = await collections.people("c", 3, after)
+        listed += [person.label for person in page.people]
+        if page.after is None:
+            break
+        after = page.after
+    assert listed == labels
+
+
+async def test_nothing_is_accepted_beyond_what_may_wait(
+    collections: Collections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schemas.collections.MOST_WAITING", 2)
+    for number in range(2):
+        await collections.admit("c", "Ann", Candidate(embedding(number), b""), "open", "j", "f", "")
+    with pytest.raises(Busy):
+        await collections.admit("c", "Ann", Candidate(embedding(2), b""), "open", "j", "f", "")
+
+
+async def test_erasing_reaches_a_result_that_is_being_written(
+    service: Service, collections: Collections
+) -> None:
+    """The job has noted that its result will tell of Ann and Bob, and writes it after Ann was erased."""
+    await enrol(collections, "Ann", 0)
+    await enrol(collections, "Bob", 1)
+    known = await people(collections)
+    await service.jobs.submit(REQUEST, "job")
+    assert await service.jobs.begin("job", REQUEST)
+    told = [known["Ann"], known["Bob"], "person-" + "0" * 24]
+    assert await collections.recall("c", told, "job", 2e9) == ["Ann", "Bob", None]
+    assert await collections.erase("c", known["Ann"], "")
+    with pytest.raises(NotReady):
+        await forget(service, "c")
+    await ended(service, "job", [known["Ann"], known["Bob"]])
+    await forget(service, "c")
+    assert await told_of(service, "job") == [known["Bob"]]
+    members = await service.redis.zrange("faces:collection:c:matched", 0, -1)
+    assert members == [f"{known['Bob']} job".encode()]
+    assert await collections.drop("c", "")
+    await forget(service, "c")
+    assert await told_of(service, "job") == []
+    assert not [key async for key in service.redis.scan_iter("faces:collection*c:*")]
+
+
+async def ended(service: Service, job_id: str, persons: Sequence[str]) -> None:
+    """The job ends with a face that is like these people."""
+    whole = result("film")
+    matches = [
+        Match(collection="c", person_id=person, label="?", face_id="?", similarity=0.9) for person in persons
+    ]
+    face = msgspec.structs.replace(whole.faces[0], matches=matches)
+    body = ResultBody(status="completed", faces=[face], metadata=whole.metadata)
+    summary = ResultSummary(
+        unique_faces=1, total_detections=1, frames_processed=1, processing_time_seconds=0.1
+    )
+    assert await service.jobs.complete(job_id, body, summary, 60.0)
+
+
+async def told_of(service: Service, job_id: str) -> list[str]:
+    reader = JobReader(service.redis, service.partitions)
+    state = await reader.read(job_id)
+    assert state is not None
+    stored = await reader.result(state)
+    assert stored is not None
+    (face,) = msgspec.json.decode(stored.body, type=ResultBody).faces
+    assert isinstance(face.matches, list)
+    return [match.person_id for match in face.matches]
