@@ -14,6 +14,7 @@ from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.segments import at_once, messages
 from consumers.service import Service
+from consumers.sources.safety import bound_memory
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.jobs import cache_key
@@ -58,6 +59,7 @@ class FramesStage:
         return open_request(entry_id, fields)
 
     async def start(self) -> None:
+        bound_memory(self._service.settings.max_memory)
         await self._acquisition.start()
 
     async def stop(self) -> None:

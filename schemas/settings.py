@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_download_bytes: Positive = field(default=8 << 30, name="FACES_MAX_DOWNLOAD_BYTES")
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
+    max_memory: Positive = field(default=8 << 30, name="FACES_MAX_MEMORY")
     frame_directory: str = field(default="", name="FACES_FRAME_DIRECTORY")
     frame_format: Literal["jpeg", "webp", "png"] = field(default="jpeg", name="FACES_FRAME_FORMAT")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")

@@ -1,6 +1,7 @@
-"""Which files a request may name."""
+"""Which files a request may name, and how much memory they may make this process take."""
 
 import os
+import resource
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,18 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
             raise SourceError(f"There is no file at {source}.") from error
         raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
     return path
+
+
+def bound_memory(most: int) -> None:
+    """A file of a few kB can claim an index of gigabytes. FFmpeg, refused the memory, refuses the file; without a
+    bound the kernel kills the process, and all that it is working on.
+
+    Args:
+        most: bytes that this process may allocate; a smaller limit that it already has stays.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [limit for limit in (most, soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
 
 
 def _check(source: str, path: Path) -> None:

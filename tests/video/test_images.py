@@ -2,7 +2,6 @@
 
 import struct
 import sys
-import zlib
 from pathlib import Path
 
 import cv2
@@ -12,6 +11,7 @@ import pytest
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
 from facecore.video.images import decode, encode, image_kind
 from facecore.video.picture import Image
+from tests.video import bombs
 from tests.video.clips import number_in, numbered
 
 KINDS = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
@@ -80,15 +80,6 @@ def test_a_torn_picture_is_refused_or_shown_in_part(extension: str) -> None:
         assert image.shape == (128, 192, 3)
 
 
-def png_bomb(side: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    rows = zlib.compress(bytes(10_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
 def jpeg_bomb() -> bytes:
     """A small start-of-frame segment in front, a huge one behind it."""
     data = encoded(".jpg")
@@ -102,7 +93,7 @@ def webp_bomb() -> bytes:
     return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\xff" * 2
 
 
-@pytest.mark.parametrize("bomb", [png_bomb(100_000), png_bomb(20_000), jpeg_bomb(), webp_bomb()])
+@pytest.mark.parametrize("bomb", [bombs.png(100_000), bombs.png(20_000), jpeg_bomb(), webp_bomb()])
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path, bomb: bytes) -> None:
     path = tmp_path / "bomb.jpg"
     path.write_bytes(bomb)

@@ -1,0 +1,49 @@
+"""Small files that unpack to much."""
+
+import struct
+import zlib
+from pathlib import Path
+
+from tests.video.clips import make_clip
+
+HUGE = 170_000_000
+"""Entries: FFmpeg takes 36 bytes for each."""
+
+
+def png(side: int) -> bytes:
+    """A picture of side x side pixels, as its header says."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(10_000_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def many_samples(path: Path) -> None:
+    """An MP4 file of six frames whose index tells of `HUGE` of one byte each."""
+    make_clip(path, range(6), codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, data.index(b"stsz") + 8, 1, HUGE)
+    struct.pack_into(">III", data, data.index(b"stsc") + 12, 1, HUGE, 1)
+    struct.pack_into(">III", data, data.index(b"stts") + 8, 1, HUGE, 1)
+    path.write_bytes(data)
+
+
+def long_fragment(path: Path) -> None:
+    """A fragmented MP4 file, the first fragment of which tells of `HUGE` frames."""
+    make_clip(path, range(6), container_options={"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, data.index(b"trun") + 4, 1, HUGE)
+    path.write_bytes(data)
+
+
+def packed_header(path: Path, size: int) -> None:
+    """A QuickTime file whose header is packed, and says that it unpacks to so many bytes."""
+
+    def box(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    header = box(b"dcom", b"zlib") + box(b"cmvd", struct.pack(">I", size) + zlib.compress(bytes(1 << 24)))
+    path.write_bytes(box(b"ftyp", b"qt  \0\0\2\0qt  ") + box(b"moov", box(b"cmov", header)))
