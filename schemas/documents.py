@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from schemas.envelope import Envelope
+from schemas.idempotency import PATTERN
 from schemas.messages import ENHANCE, FINALIZE, FRAMES, SEGMENTS, WEBHOOKS
 from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
@@ -35,7 +36,7 @@ def openapi() -> dict[str, Any]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "The same key with the same request is the same job, for a day",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "pattern": PATTERN},
             }
         ],
         "requestBody": {"required": True, "content": _json("AnalyzeRequest")},

@@ -28,20 +28,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
-from schemas.job_metrics import JobMetrics
 from schemas.job_states import JobReader
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.stored_results import stored_fields
 from schemas.webhooks import Callback
+
+if TYPE_CHECKING:
+    from schemas.job_metrics import JobMetrics  # the client does without
 
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
@@ -75,7 +77,7 @@ class Jobs:
     """
 
     def __init__(
-        self, redis: Redis, partitions: Partitions, settings: Settings, metrics: JobMetrics | None = None
+        self, redis: Redis, partitions: Partitions, settings: Settings, metrics: "JobMetrics | None" = None
     ) -> None:
         self._redis = redis
         self._partitions = partitions
