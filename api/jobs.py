@@ -11,7 +11,7 @@ from yarl import URL
 from api.errors import problem
 from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from schemas.addresses import AllowList
-from schemas.idempotency import KeyReused, job_of, valid_key
+from schemas.idempotency import PATTERN, KeyReused, job_of, valid_key
 from schemas.job_states import JobState
 from schemas.queries import JobsQuery, QueryError, parse_query
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
@@ -113,7 +113,11 @@ async def _body(request: web.Request) -> bytes:
 async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
     key = valid_key(given)
     if key is None:
-        raise QueryError("Idempotency-Key", "Expected 1-255 visible ASCII characters.")
+        raise QueryError(
+            "Idempotency-Key",
+            "Expected 1-255 visible ASCII characters.",
+            {"type": "string", "pattern": PATTERN},
+        )
     app, caller = request.app, request.get(CALLER, "")
     try:
         return await job_of(app[REDIS], app[PARTITIONS].home, key, caller, wanted, job_id)

@@ -2,13 +2,15 @@
 
 from typing import Any, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
 TIMEOUT = 8.0
-"""Seconds for an answer."""
+"""Seconds for an answer, and for a free connection."""
+MOST = 64
+"""Connections of a client: who comes when all are busy waits, where the library's own pool would fail."""
 
 
 def connect(url: str, *, waits: float = 0.0) -> Redis:
@@ -27,9 +29,12 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
     }
     if scheme.endswith("+cluster"):
+        options["max_connections"] = MOST * 16  # the cluster's client cannot wait for a free one
         cluster = RedisCluster.from_url(f"{scheme.removesuffix('+cluster')}://{address}", **options)
         return cast("Redis", cluster)  # the same commands, all that is used here
-    return Redis.from_url(url, **options)
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(url, max_connections=MOST, timeout=TIMEOUT, **options)
+    )
 
 
 async def memory(redis: Redis) -> dict[str, int]:

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
 from schemas.envelope import Envelope
+from schemas.idempotency import PATTERN
 from schemas.messages import COLLECTIONS, ENHANCE, FINALIZE, FRAMES, PHOTOGRAPHS, SEGMENTS, WEBHOOKS
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
@@ -37,7 +38,7 @@ def openapi() -> dict[str, Any]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "The same key with the same request is the same job, for a day",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "pattern": PATTERN},
             }
         ],
         "requestBody": {"required": True, "content": _json("AnalyzeRequest")},

@@ -12,7 +12,8 @@ from schemas.requests import AnalyzeRequest
 
 KEPT = 86400
 """Seconds a key is remembered."""
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+PATTERN = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
+"""Visible ASCII characters but quotes, or the same in quotes, as a structured field has it."""
 
 
 class KeyReused(Exception):
@@ -20,11 +21,9 @@ class KeyReused(Exception):
 
 
 def valid_key(text: str) -> str | None:
-    """The key in the header, with or without the quotes of a structured field; None when it cannot be one."""
+    """The key in the header, without quotes; None when it cannot be one."""
     key = text.strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    return key if _KEY.fullmatch(key) else None
+    return key.strip('"') if re.fullmatch(PATTERN, key) else None
 
 
 async def job_of(

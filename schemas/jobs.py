@@ -26,14 +26,13 @@ import hashlib
 import time
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
-from schemas.job_metrics import JobMetrics
 from schemas.job_states import JobReader
 from schemas.names import Partitions
 from schemas.pictures import NO_PICTURES, Pictures, as_fields
@@ -41,6 +40,9 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.stored_results import stored_fields
 from schemas.webhooks import Callback
+
+if TYPE_CHECKING:
+    from schemas.job_metrics import JobMetrics  # the client does without
 
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
@@ -74,7 +76,7 @@ class Jobs:
     """
 
     def __init__(
-        self, redis: Redis, partitions: Partitions, settings: Settings, metrics: JobMetrics | None = None
+        self, redis: Redis, partitions: Partitions, settings: Settings, metrics: "JobMetrics | None" = None
     ) -> None:
         self._redis = redis
         self._partitions = partitions

@@ -1,0 +1,129 @@
+"""``python -m compose.acl > users.acl``: a user of the server for each process type, with the least rights that it
+can work with, for Redis 7 and later and Valkey. The addresses to give to the processes go to standard error.
+
+A server that starts with ``--aclfile users.acl`` knows nobody else: the default user is off. With a prefix of your
+own say so (``--prefix``); Redis 6.2 has ``~`` alone, for ``%RW~``, ``%R~`` and ``%W~``.
+"""
+
+import argparse
+import hashlib
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+READ, WRITE, BOTH = "%R~", "%W~", "%RW~"
+
+CONNECTION = ("ping", "info", "client|setinfo", "client|setname")
+SCRIPTS = ("evalsha", "eval", "script|load", "time", "exists")
+STAGE = (
+    *CONNECTION, *SCRIPTS, "xreadgroup", "xgroup|create", "xgroup|delconsumer", "xinfo|consumers", "xpending",
+    "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem", "hset",
+    "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire", "pexpire",
+)  # fmt: skip
+"""What every worker does with its stream, the record of a job, and itself."""
+RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink")
+"""What ends a job."""
+
+
+class Role(msgspec.Struct, frozen=True):
+    """Attributes:
+    commands: that the user may give, scripts' commands among them.
+    keys: how keys may be used, and which: patterns without the prefix.
+    """
+
+    commands: Sequence[str]
+    keys: Mapping[str, Sequence[str]]
+
+
+ENDS = ("job:*", "active", "jobs", "cache:*")
+"""Keys that the end of a job changes; it is told on the two streams of TELLS."""
+TELLS = ("events", "webhooks")
+ROLES: dict[str, Role] = {
+    "api": Role(
+        (
+            *CONNECTION, *SCRIPTS, *RECORD, "multi", "exec", "xadd", "xlen", "xrange", "xpending", "zadd", "zrem",
+            "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen", "hdel", "hexists", "pttl", "expire",
+            "pexpire",
+        ),
+        {
+            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "active", "jobs", "cache:*",
+                   "idempotency:*", "workers", *TELLS),
+            READ: ("keys", "segments*", "frames", "enhance", "finalize", "dead"),
+            WRITE: ("job:*:faces", "job:*:portraits"),
+        },
+    ),
+    "frames": Role(
+        (*STAGE, *RECORD),
+        {
+            BOTH: ("requests*", "segments*", "frames", "finalize", "dead", "workers", *ENDS, *TELLS),
+        },
+    ),
+    "analyze": Role(
+        (*STAGE, "get", "mget", "unlink", "del"),
+        {
+            BOTH: ("frames*", "enhance", "finalize", "dead", "workers", "job:*:metadata", "job:*:outcomes",
+                   "job:*:faces", "job:*:portraits", "job:*:frame:*"),
+        },
+    ),
+    "enhance": Role(
+        (*STAGE, "get", "set"),
+        {
+            BOTH: ("enhance*", "webhooks*", "frames", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
+                   "job:*:outcomes"),
+            WRITE: ("job:*:frame:*",),
+        },
+    ),
+    "finalize": Role(
+        (*STAGE, *RECORD, "multi", "exec"),
+        {BOTH: ("finalize*", "frames", "dead", "workers", "active:sweeper", *ENDS, *TELLS)},
+    ),
+    "publisher": Role(
+        (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd"),
+        {
+            BOTH: ("requests*", "job:*:metadata", "active", "jobs"),
+            READ: ("events", "job:*:outcomes"),
+        },
+    ),
+    "operator": Role(
+        (*STAGE, *RECORD, "multi", "exec", "xrevrange"),
+        {BOTH: ("*",)},
+    ),
+}  # fmt: skip
+"""By process type; ``publisher``: services that submit to the stream themselves, ``operator``: the command line."""
+
+
+def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:
+    """The file.
+
+    Args:
+        passwords: of every role; the file holds their SHA-256.
+        prefix: first part of every key (FACES_PREFIX).
+    """
+    lines = ["user default off"]
+    for name, role in ROLES.items():
+        digest = hashlib.sha256(passwords[name].encode()).hexdigest()
+        keys = [f"{use}{prefix}:{pattern}" for use, patterns in role.keys.items() for pattern in patterns]
+        commands = [f"+{command}" for command in dict.fromkeys(role.commands)]
+        lines.append(" ".join((f"user faces-{name} on #{digest} resetchannels", *keys, "-@all", *commands)))
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m compose.acl", description=__doc__)
+    parser.add_argument("--prefix", default="faces")
+    parser.add_argument("--url", default="redis://localhost:6379/0", help="of the server, for the addresses")
+    arguments = parser.parse_args()
+    passwords = {name: secrets.token_urlsafe(24) for name in ROLES}
+    sys.stdout.write(users(passwords, arguments.prefix))
+    parts = urlsplit(arguments.url)
+    for name, password in passwords.items():
+        address = parts._replace(netloc=f"faces-{name}:{password}@{parts.netloc.rpartition('@')[2]}")
+        sys.stderr.write(f"{name}: REDIS_URL={address.geturl()}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

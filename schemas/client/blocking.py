@@ -1,0 +1,144 @@
+"""The same without asyncio: each call waits. An event loop in a thread of its own does the work, so that these can be
+used where another loop runs already (a notebook), and from several threads."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+from schemas.client.publishing import AsyncPublisher
+from schemas.client.rest import AsyncClient
+from schemas.requests import AnalyzeRequest
+from schemas.results import Health, JobResult, JobState, JobStatus, Submitted
+from schemas.selection import Embeddings
+
+Answer = TypeVar("Answer")
+
+
+class _Loop:
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="faces-client", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C, for one: nothing goes on behind the caller's back
+            future.cancel()
+            raise
+
+    def iterate(self, items: AsyncIterator[Answer]) -> Iterator[Answer]:
+        async def following() -> list[Answer]:
+            async for item in items:
+                return [item]
+            return []
+
+        while found := self.run(following()):
+            yield found[0]
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Client:
+    """`AsyncClient`, blocking; to be used with ``with``."""
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:5003", *, key: str | None = None, patience: float = 60.0
+    ) -> None:
+        self._client = AsyncClient(url, key=key, patience=patience)
+
+    def __enter__(self) -> Self:
+        self._loop = _Loop()
+        self._loop.run(self._client.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._client.__aexit__())
+        self._loop.close()
+
+    def submit(self, request: AnalyzeRequest, *, idempotency_key: str | None = None) -> Submitted:
+        return self._loop.run(self._client.submit(request, idempotency_key=idempotency_key))
+
+    def status(self, job_id: str) -> JobStatus:
+        return self._loop.run(self._client.status(job_id))
+
+    def result(self, job_id: str) -> JobResult:
+        return self._loop.run(self._client.result(job_id))
+
+    def part(
+        self, job_id: str, fields: Sequence[str] = (), *, embeddings: Embeddings = "json"
+    ) -> dict[str, Any]:
+        return self._loop.run(self._client.part(job_id, fields, embeddings=embeddings))
+
+    def thumbnail(self, job_id: str, face_id: str) -> bytes:
+        return self._loop.run(self._client.thumbnail(job_id, face_id))
+
+    def report(self, job_id: str) -> bytes:
+        return self._loop.run(self._client.report(job_id))
+
+    def events(self, job_id: str) -> Iterator[JobStatus]:
+        return self._loop.iterate(self._client.events(job_id))
+
+    def ended(self, job_id: str) -> JobStatus:
+        return self._loop.run(self._client.ended(job_id))
+
+    def jobs(
+        self,
+        *,
+        status: JobState | None = None,
+        source_id: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[JobStatus]:
+        return self._loop.iterate(
+            self._client.jobs(
+                status=status,
+                source_id=source_id,
+                created_after=created_after,
+                created_before=created_before,
+            )
+        )
+
+    def cancel(self, job_id: str) -> JobStatus:
+        return self._loop.run(self._client.cancel(job_id))
+
+    def delete(self, job_id: str) -> None:
+        self._loop.run(self._client.delete(job_id))
+
+    def health(self) -> Health:
+        return self._loop.run(self._client.health())
+
+
+class Publisher:
+    """`AsyncPublisher`, blocking; to be used with ``with``."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        prefix: str = "faces",
+        partitions: int = 1,
+        max_queued: int = 1000,
+        patience: float = 60.0,
+    ) -> None:
+        self._publisher = AsyncPublisher(
+            redis_url, prefix=prefix, partitions=partitions, max_queued=max_queued, patience=patience
+        )
+
+    def __enter__(self) -> Self:
+        self._loop = _Loop()
+        self._loop.run(self._publisher.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._publisher.__aexit__())
+        self._loop.close()
+
+    def submit(self, request: AnalyzeRequest) -> Submitted:
+        return self._loop.run(self._publisher.submit(request))

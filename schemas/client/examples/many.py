@@ -1,0 +1,16 @@
+"""Many videos straight to the stream, no more at once than the service wants: python many.py REDIS_URL VIDEO…"""
+
+import asyncio
+import sys
+
+from faces_client import AnalyzeRequest, AsyncPublisher
+
+
+async def main(redis_url: str, videos: list[str]) -> None:
+    async with AsyncPublisher(redis_url, max_queued=100) as publisher:
+        for video in videos:  # waits while a hundred are waiting
+            submitted = await publisher.submit(AnalyzeRequest(video_path=video))
+            print(submitted.job_id)
+
+
+asyncio.run(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,42 @@
+"""An API on a server of its own, with settings of a test's choice."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from redis.asyncio import Redis
+
+from api.app import create_app
+from schemas.connection import connect
+from schemas.jobs import Jobs
+from schemas.names import Partitions
+from schemas.settings import Settings
+
+Client = TestClient[web.Request, web.Application]
+Start = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def redis(valkey: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(valkey) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def jobs(valkey: str, redis: Redis) -> AsyncIterator[Jobs]:
+    async with connect(valkey) as client:
+        yield Jobs(client, Partitions(), Settings.from_env({}))
+
+
+@pytest.fixture
+async def start(valkey: str, redis: Redis) -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+
+        async def started(**environment: str) -> Client:
+            settings = Settings.from_env({"REDIS_URL": valkey, **environment})
+            return await stack.enter_async_context(TestClient(TestServer(create_app(settings))))
+
+        yield started

@@ -1,0 +1,100 @@
+"""The clients against the API alone: what they do when it is busy, absent, or says no."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from redis import Redis
+
+from compose.server import free_port
+from schemas.client import AnalyzeRequest, AsyncClient, AsyncPublisher, Client, FacesError, QueueFull
+from schemas.jobs import Jobs
+from tests.api.conftest import Start
+
+
+async def test_jobs_are_submitted_followed_listed_and_ended(start: Start, jobs: Jobs) -> None:
+    api = await start()
+    async with AsyncClient(str(api.make_url("/"))) as client:
+        names = [f"job-{number}" for number in range(60)]
+        for name in names:
+            request = AnalyzeRequest(video_path="/v.mp4", job_id=name, source_id=name[-1])
+            assert (await client.submit(request)).job_id == name
+        assert sorted([job.job_id async for job in client.jobs()]) == sorted(names)
+        assert len([job async for job in client.jobs(source_id="3", status="queued")]) == 6
+        following = asyncio.create_task(client.ended("job-0"))
+        assert (await client.cancel("job-0")).status == "cancelled"
+        assert (await following).status == "cancelled"
+        await client.delete("job-0")
+        with pytest.raises(FacesError, match="404 Not Found: There is no job 'job-0'"):
+            await client.status("job-0")
+        with pytest.raises(FacesError) as refused:
+            await client.submit(AnalyzeRequest(video_path="/v.mp4", priority="urgent"))  # type: ignore[arg-type]
+        assert refused.value.problem.field == "priority" and refused.value.problem.allowed
+
+
+async def test_the_blocking_client_works_in_a_thread_beside_a_loop(start: Start) -> None:
+    api = await start()
+
+    def blocking() -> None:
+        with Client(str(api.make_url("/"))) as client:
+            job_id = client.submit(AnalyzeRequest(video_path="/v.mp4")).job_id
+            events = client.events(job_id)
+            assert next(events).status == "queued"
+            client.cancel(job_id)
+            assert [event.status for event in events] == ["cancelled"]
+            assert [job.job_id for job in client.jobs()] == [job_id]
+            assert client.health().status == "degraded"
+
+    await asyncio.to_thread(blocking)
+
+
+class Flaky:
+    """Answers 503, breaks the connection, then answers; counts what reaches it."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def analyze(self, request: web.Request) -> web.Response:
+        self.keys.append(request.headers["Idempotency-Key"])
+        if len(self.keys) == 1:
+            return web.Response(status=503, headers={"Retry-After": "0"})
+        if len(self.keys) == 2:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({"job_id": "a", "status": "queued", "created_at": "now"}, status=202)
+
+
+@pytest.fixture
+async def flaky() -> AsyncIterator[tuple[str, Flaky]]:
+    double, app = Flaky(), web.Application()
+    app.router.add_post("/faces/analyze", double.analyze)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), double
+
+
+async def test_submitting_is_tried_again_under_the_same_key(flaky: tuple[str, Flaky]) -> None:
+    url, double = flaky
+    async with AsyncClient(url) as client:
+        assert (await client.submit(AnalyzeRequest(video_path="/v.mp4"))).job_id == "a"
+    assert len(double.keys) == 3 and len(set(double.keys)) == 1
+
+
+async def test_an_absent_service_is_given_up(flaky: tuple[str, Flaky]) -> None:
+    async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience=0.5) as client:
+        with pytest.raises(OSError, match="Connect"):
+            await client.health()
+
+
+async def test_publishing_waits_for_room_and_gives_up_in_the_end(valkey: str, jobs: Jobs) -> None:
+    async with AsyncPublisher(valkey, max_queued=2, patience=0.3) as publisher:
+        for number in range(2):
+            await publisher.submit(AnalyzeRequest(video_path=f"/{number}.mp4"))
+        with pytest.raises(QueueFull):
+            await publisher.submit(AnalyzeRequest(video_path="/2.mp4"))
+    async with AsyncPublisher(valkey, max_queued=2) as publisher:
+        waiting = asyncio.create_task(publisher.submit(AnalyzeRequest(video_path="/3.mp4")))
+        with Redis.from_url(valkey) as server:
+            server.delete("faces:requests")
+        assert (await waiting).status == "queued"

@@ -1,0 +1,134 @@
+"""What surrounds every answer: request ids, limits, other origins, problems that say what is allowed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Start
+
+REQUEST = {"video_path": "/1.mp4"}
+
+
+async def test_a_request_keeps_its_id_and_the_log_has_it(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = await start()
+    answer = await api.post("/faces/analyze", json=REQUEST, headers={"X-Request-ID": "from-upstream:7"})
+    assert answer.headers["X-Request-ID"] == "from-upstream:7"
+    assert "from-upstream:7" in capsys.readouterr().out
+    made = [(await api.get(path)).headers["X-Request-ID"] for path in ("/faces/jobs", "/nowhere", "/metrics")]
+    assert len(set(made)) == 3 and all(len(request_id) == 24 for request_id in made)
+    for forged in ("x y", "a" * 200, "{}", "ä"):
+        answer = await api.get("/faces/jobs", headers={"X-Request-ID": forged})
+        assert answer.headers["X-Request-ID"] != forged
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "allowed"),
+    [
+        ({"parameters": {"min_confidence": 7}}, "parameters.min_confidence", {"minimum": 0, "maximum": 1}),
+        ({"parameters": {"face_min_quality": "x"}}, "parameters.face_min_quality", {"type": "number", "maximum": 1}),
+        ({"parameters": {"sampling": "all"}}, "parameters.sampling", {"enum": ["interval", "keyframes"]}),
+        ({"priority": "urgent"}, "priority", {"enum": ["high", "low", "normal"]}),
+        ({"job_id": "a\n"}, "job_id", {"type": "string"}),
+        ({"parameters": {"scene_boundaries": [{"start_timestamp": -1, "end_timestamp": 1}]}},
+         "parameters.scene_boundaries[0].start_timestamp", {"minimum": 0}),
+        ({"parameters": {"min_quality": False, "face_min_quality": 0}}, "parameters.face_min_quality", None),
+        ({"callback_url": "https://example.com/"}, "callback_url", None),
+    ],
+)  # fmt: skip
+async def test_a_problem_says_where_and_what_is_allowed(
+    start: Start, body: dict[str, Any], field: str, allowed: dict[str, Any] | None
+) -> None:
+    api = await start()
+    answer = await api.post("/faces/analyze", json={**REQUEST, **body})
+    problem = await answer.json(content_type="application/problem+json")
+    assert (answer.status, problem["status"], problem["field"]) == (422, 422, field)
+    assert (allowed or {}).items() <= problem.get("allowed", {}).items()
+    assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"), ("limit=501", "limit"), ("limit=x", "limit"), ("limit=1&limit=2", "limit"),
+        ("status=gone", "status"), ("status=null", "status"), ("created_after=yesterday", "created_after"),
+        ("created_before=1795520628", "created_before"), ("created_after=2026-01-01T00:00:00", "created_after"),
+        ("cursor=x", "cursor"), ("cursor=1~a%0A", "cursor"),
+    ],
+)  # fmt: skip
+async def test_a_question_that_cannot_be_understood(start: Start, query: str, field: str) -> None:
+    answer = await (await start()).get(f"/faces/jobs?{query}")
+    problem = await answer.json(content_type="application/problem+json")
+    assert answer.status == 400 and problem["field"] == field and problem["allowed"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 200_000, b'{"a":' * 100_000, b"\xff", b"", b"3", b'{"video_path": NaN}']
+)
+async def test_what_is_no_request_is_the_caller_s_fault(start: Start, body: bytes) -> None:
+    answer = await (await start()).post("/faces/analyze", data=body)
+    assert answer.status == 400 and (await answer.json(content_type=None))["detail"]
+
+
+async def test_a_body_may_be_so_large_and_no_larger(start: Start) -> None:
+    api = await start(FACES_MAX_BODY_BYTES="1000")
+    assert (await api.post("/faces/analyze", json=REQUEST)).status == 202
+    for body in (b" " * 1001, b"{" + b" " * 10_000):
+        answer = await api.post("/faces/analyze", data=body)
+        assert answer.status == 413 and (await answer.json(content_type=None))["status"] == 413
+
+
+async def test_so_many_requests_at_once_and_no_more(start: Start) -> None:
+    """Two bodies that do not come hold both places; probes pass, and so does everybody once they have gone."""
+    api = await start(FACES_MAX_REQUESTS="2")
+    writers = [(await asyncio.open_connection("127.0.0.1", api.port))[1] for _ in range(2)]
+    for one in writers:
+        one.write(b"POST /faces/analyze HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+
+    async def status(path: str) -> int:
+        return (await api.get(path)).status
+
+    async with asyncio.timeout(10):
+        while await status("/faces/jobs") != 503:
+            await asyncio.sleep(0.01)
+        refused = await api.get("/faces/jobs")
+        assert refused.status == 503 and refused.headers["Retry-After"] == "1"
+        assert [await status(path) for path in ("/faces/live", "/faces/health", "/metrics")] == [200] * 3
+        for one in writers:
+            one.close()
+        while await status("/faces/jobs") != 200:
+            await asyncio.sleep(0.01)
+
+
+async def test_so_often_and_no_more(start: Start) -> None:
+    api = await start(FACES_RATE="5")
+    answers = [await api.get("/faces/jobs") for _ in range(12)]
+    statuses = [answer.status for answer in answers]
+    assert statuses[:10] == [200] * 10 and 429 in statuses[10:]
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert int(refused.headers["Retry-After"]) >= 1
+    async with asyncio.timeout(5):
+        while (await api.get("/faces/jobs")).status == 429:
+            await asyncio.sleep(0.05)
+
+
+async def test_pages_of_other_origins_only_where_they_are_listed(start: Start) -> None:
+    asks = {"Origin": "https://app.test", "Access-Control-Request-Method": "POST"}
+    closed = await start()
+    answer = await closed.get("/faces/jobs", headers=asks)
+    assert answer.status == 200 and not [name for name in answer.headers if name.startswith("Access-Control")]
+    assert (await closed.options("/faces/analyze", headers=asks)).status == 405
+    listed = await start(FACES_CORS_ORIGINS="https://app.test", FACES_AUTH="off")
+    preflight = await listed.options("/faces/analyze", headers=asks)
+    assert preflight.status == 204 and preflight.headers["Access-Control-Allow-Origin"] == "https://app.test"
+    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    for path in ("/faces/jobs", "/nowhere"):
+        answer = await listed.get(path, headers=asks)
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.test"
+        assert (
+            "Origin" in answer.headers["Vary"] and "ETag" in answer.headers["Access-Control-Expose-Headers"]
+        )
+    other = await listed.get("/faces/jobs", headers={"Origin": "https://app.test.evil.test"})
+    assert "Access-Control-Allow-Origin" not in other.headers and other.headers["Vary"] == "Origin"

@@ -1,0 +1,115 @@
+"""Large results are handed on part by part; what is picked of them is the same as from the whole."""
+
+import asyncio
+import struct
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from schemas.jobs import Jobs
+from schemas.requests import AnalyzeRequest
+from schemas.results import ResultBody, ResultSummary
+from tests.api.conftest import Start
+from tests.bench.results import result_of
+
+try:
+    from compression import zstd  # type: ignore[import-not-found]
+except ImportError:
+    from backports import zstd
+
+SUMMARY = ResultSummary(unique_faces=1, total_detections=1, frames_processed=1, processing_time_seconds=1.0)
+
+
+def large() -> ResultBody:
+    """Some 24 MB of JSON."""
+    some = result_of(300, 8)
+    return msgspec.structs.replace(some, faces=some.faces * 8)
+
+
+async def completed(jobs: Jobs, body: ResultBody, job_id: str = "job") -> None:
+    request = AnalyzeRequest(video_path="/v.mp4", source_id="film")
+    await jobs.submit(request, job_id)
+    await jobs.begin(job_id, request)
+    assert await jobs.complete(job_id, body, SUMMARY, 3600)
+
+
+def expected(body: ResultBody) -> Any:
+    return {"job_id": "job", "source_id": "film", **msgspec.json.decode(msgspec.json.encode(body))}
+
+
+@pytest.mark.parametrize("people", [0, 1, 24, 300])
+async def test_a_result_is_what_was_stored(start: Start, jobs: Jobs, redis: Redis, people: int) -> None:
+    body = result_of(people, 8)
+    await completed(jobs, body)
+    assert (int(await redis.hget("faces:job:job:result", "parts")) > 1) == (people == 300)
+    api, place = await start(), "/faces/jobs/job/results"
+    for coding, unpack in {
+        "identity": bytes, "gzip": lambda packed: zlib.decompress(packed, 31), "zstd": zstd.decompress,
+    }.items():  # fmt: skip
+        answer = await api.get(place, headers={"Accept-Encoding": coding}, auto_decompress=False)  # type: ignore[arg-type]
+        content = await answer.read()
+        packed = answer.headers.get("Content-Encoding", "identity") == coding
+        assert packed or people == 0, "what is small goes as it is"
+        assert msgspec.json.decode(unpack(content) if packed else content) == expected(body)
+        again = await api.get(
+            place, headers={"Accept-Encoding": coding, "If-None-Match": answer.headers["ETag"]}
+        )
+        assert again.status == 304
+    assert (await api.head(place)).status == 200
+    whole = expected(body)
+    slim = await (await api.get(f"{place}?embeddings=none")).json()
+    assert slim == whole | {
+        "faces": [{n: v for n, v in face.items() if n != "embedding"} for face in whole["faces"]]
+    }
+    shares = await (await api.get(f"{place}?fields=faces.share,metadata")).json()
+    assert shares["faces"] == [{"face_id": f["face_id"], "share": 1.0} for f in whole["faces"]]
+    assert shares["metadata"] == whole["metadata"]
+    assert set(await (await api.get(f"{place}?fields=metadata")).json()) == set(whole) - {"faces"}
+    vectors = (await (await api.get(f"{place}?fields=faces.embedding&embeddings=base64")).json())["faces"]
+    for face, other in zip(vectors, whole["faces"], strict=True):
+        numbers = struct.unpack("<512f", msgspec.convert(face["embedding"], bytes))
+        assert all(abs(a - b) < 1e-6 for a, b in zip(numbers, other["embedding"], strict=True))
+
+
+async def test_a_result_that_changes_meanwhile_is_cut_off_not_mixed(
+    start: Start, jobs: Jobs, redis: Redis
+) -> None:
+    await completed(jobs, large())
+    api = await start()
+    answer = await api.get("/faces/jobs/job/results")
+    await answer.content.readany()
+    await redis.hset("faces:job:job:result", "etag", "another")
+    with pytest.raises(Exception, match=r"payload|closed|reset|Connection"):
+        await answer.read()
+
+
+async def test_a_slow_reader_of_a_large_result_holds_a_few_parts_only(
+    start: Start, jobs: Jobs, redis: Redis
+) -> None:
+    """Asked for: a result of 24 MB by a caller who does not read. The server is asked for as many parts as fit the
+    buffers between, and for no more until he does."""
+    await completed(jobs, large())
+    parts = int(await redis.hget("faces:job:job:result", "parts"))
+    api = await start()
+    await redis.config_resetstat()
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1 << 16)
+    writer.write(b"GET /faces/jobs/job/results HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    async def asked() -> int:
+        return int((await redis.info("commandstats")).get("cmdstat_hmget", {"calls": 0})["calls"])
+
+    before = 0
+    while await asked() < 3:  # the job, the head, a part
+        await asyncio.sleep(0.01)
+    while (now := await asked()) != before:  # until it asks for no more
+        before = now
+        await asyncio.sleep(0.3)
+    assert parts > 60 and now < parts / 2
+    received = 0
+    while chunk := await reader.read(1 << 16):
+        received += len(chunk)
+    assert received > 18_000_000
+    writer.close()

@@ -1,0 +1,77 @@
+"""The list of jobs: every job once, however many were submitted in one moment; by status, source and time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from redis.asyncio import Redis
+
+from schemas.jobs import Jobs
+from schemas.requests import AnalyzeRequest
+from tests.api.conftest import Client, Start
+
+
+async def pages(api: Client, query: str) -> list[list[str]]:
+    found, cursor = [], ""
+    while True:
+        answer: Any = await (await api.get(f"/faces/jobs?{query}{cursor}")).json()
+        found.append([job["job_id"] for job in answer["jobs"]])
+        if answer["next"] is None:
+            return found
+        cursor = f"&cursor={answer['next']}"
+
+
+async def listed(api: Client, query: str) -> list[str]:
+    return list(chain.from_iterable(await pages(api, query)))
+
+
+async def submitted(jobs: Jobs, count: int) -> list[str]:
+    names = [f"job-{number}" for number in range(count)]
+    await asyncio.gather(
+        *(jobs.submit(AnalyzeRequest(video_path="/v.mp4", source_id=f"s{n[-1]}"), n) for n in names)
+    )
+    return names
+
+
+async def test_pages_show_every_job_once_though_all_came_in_one_moment(
+    start: Start, jobs: Jobs, redis: Redis
+) -> None:
+    names = await submitted(jobs, 700)
+    await redis.zadd("faces:jobs", dict.fromkeys(names, 1795520628435))
+    api = await start()
+    found = await pages(api, "limit=100")
+    assert [len(page) for page in found[:7]] == [100] * 7
+    assert sorted(job for page in found for job in page) == sorted(names)
+
+
+async def test_filters_pick_from_all_jobs_not_from_a_page(start: Start, jobs: Jobs) -> None:
+    names = await submitted(jobs, 40)
+    for name in ("job-3", "job-30"):
+        await jobs.cancel(name)
+    api = await start()
+    assert sorted(await listed(api, "limit=1&status=cancelled")) == ["job-3", "job-30"]
+    wanted = sorted(name for name in names if name[-1] == "3")
+    assert sorted(await listed(api, "limit=3&source_id=s3")) == wanted
+    assert await listed(api, "source_id=null") == []
+    assert await pages(api, "status=cancelled&source_id=s0") == [["job-30"]]
+
+
+async def test_jobs_of_a_time(start: Start, jobs: Jobs, redis: Redis) -> None:
+    await submitted(jobs, 10)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    for number in range(10):
+        moment = noon + timedelta(hours=number)
+        await redis.zadd("faces:jobs", {f"job-{number}": int(moment.timestamp() * 1000)})
+    api = await start()
+    hours = "created_after=2026-01-01T14:00:00Z&created_before=2026-01-01T18:00:00%2B01:00"
+    for limit in (1, 2, 50):
+        assert await listed(api, f"limit={limit}&{hours}") == ["job-4", "job-3", "job-2"]
+
+
+async def test_jobs_that_have_expired_are_no_longer_listed(start: Start, jobs: Jobs, redis: Redis) -> None:
+    await submitted(jobs, 3)
+    await redis.delete("faces:job:job-1:metadata")
+    api = await start()
+    assert sorted(await listed(api, "limit=1")) == ["job-0", "job-2"]
+    assert await redis.zcard("faces:jobs") == 2

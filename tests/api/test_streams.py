@@ -1,0 +1,83 @@
+"""Streams of events: many listeners, one that does not read, one whose connection breaks."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from api import events
+from schemas.jobs import Jobs
+from schemas.requests import AnalyzeRequest
+from tests.api.conftest import Client, Start
+
+LISTENERS = 200
+PLACE = "/faces/jobs/job/events"
+
+
+async def running(jobs: Jobs) -> None:
+    request = AnalyzeRequest(video_path="/v.mp4")
+    await jobs.submit(request, "job")
+    await jobs.begin("job", request)
+    await jobs.note("job", expected=100, units=100)
+
+
+async def next_event(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    while True:
+        block = (await answer.content.readuntil(b"\n\n")).decode().strip()
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in fields:
+            return {**fields, "data": msgspec.json.decode(fields["data"])}
+
+
+async def test_two_hundred_listeners_see_the_end_though_one_does_not_read(start: Start, jobs: Jobs) -> None:
+    await running(jobs)
+    api = await start()
+    _, silent = await asyncio.open_connection("127.0.0.1", api.port)
+    silent.write(f"GET {PLACE} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(api.make_url("/"), connector=connector) as session:
+        answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(LISTENERS)))
+        first = await asyncio.gather(*map(next_event, answers))
+        assert {event["event"] for event in first} == {"stage"}
+        await jobs.fail("job", "broken")
+        async with asyncio.timeout(30):
+            last = await asyncio.gather(*map(next_event, answers))
+        assert {(e["event"], e["data"]["status"], e["data"]["error"]) for e in last} == {
+            ("end", "failed", "broken")
+        }
+        assert [await answer.read() for answer in answers] == [b""] * LISTENERS
+    silent.close()
+
+
+async def test_a_stream_that_was_cut_goes_on_where_it_was(start: Start, jobs: Jobs) -> None:
+    await running(jobs)
+    api: Client = await start()
+    cut = await api.get(PLACE)
+    seen = await next_event(cut)
+    cut.close()
+    await jobs.note("job", expected=50, units=50)
+    again = await api.get(PLACE, headers={"Last-Event-ID": seen["id"]})
+    told = await next_event(again)
+    assert told["event"] == "progress" and told["id"] != seen["id"]
+    again.close()
+    await jobs.fail("job", "broken")
+    ended = await api.get(PLACE, headers={"Last-Event-ID": told["id"]})
+    end = await next_event(ended)
+    assert end["event"] == "end"
+    assert (await api.get(PLACE, headers={"Last-Event-ID": end["id"]})).status == 204
+
+
+async def test_more_listeners_than_there_are_places_are_sent_away(start: Start, jobs: Jobs) -> None:
+    await running(jobs)
+    api = await start()
+    async with aiohttp.ClientSession(api.make_url("/"), connector=aiohttp.TCPConnector(limit=0)) as session:
+        answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(events.STREAMS)))
+        refused = await api.get(PLACE)
+        assert refused.status == 503 and refused.headers["Retry-After"]
+        answers[0].close()
+        async with asyncio.timeout(10):
+            while (await api.get(PLACE)).status == 503:
+                await asyncio.sleep(0.05)
+        for answer in answers:
+            answer.close()

