@@ -49,6 +49,8 @@ def _face(number: int, detections: int, dice: random.Random) -> Face:
         share=1.0,
         cohesion=0.8,
         nearest=Nearest(f"face_{number + 1}", 0.2),
+        weak_detections=0,
+        thumbnail=f"faces/face_{number}/thumbnail",
     )
 
 
