@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import aiohttp
 import structlog
 
-from consumers.division import Division, divide, plan_of
+from consumers.division import SAME_TIME, Division, changed, check_unchanged, divide, plan_of
 from consumers.runtime.stage import Retry
 from consumers.sources.album import Album, pictures_in, resolve_all, version_of
 from consumers.sources.extraction import NotHonoured, extract_frames
@@ -49,6 +49,19 @@ class Content(NamedTuple):
     version: float | str
     path: Path | None
     pictures: list[Path] | None = None
+
+    def is_version(self, noted: str) -> bool:
+        """Whether this is what an earlier attempt, perhaps on another host, has noted the version of."""
+        if isinstance(self.version, float):
+            return abs(float(noted) - self.version) <= SAME_TIME
+        return noted == self.version
+
+    def check_unchanged(self) -> None:
+        """Raises SourceError when the files are others by now."""
+        if self.pictures is not None and version_of(self.pictures) != self.version:
+            raise changed(self.name)
+        if self.path is not None and isinstance(self.version, float):
+            check_unchanged(self.path, self.name, self.version)
 
 
 class Acquisition:

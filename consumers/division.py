@@ -72,8 +72,18 @@ def open_part(
     Raises:
         SourceError: the file cannot be used, or is another one now.
     """
-    if abs(path.stat().st_mtime - version) > SAME_TIME:
-        raise SourceError(f"{request.video_path} was changed while it was being analysed.")
+    check_unchanged(path, request.video_path, version)
     plan = plan_of(request.parameters) if division.moments is None else Timestamps(division.moments)
     end = division.starts[part + 1] if part + 1 < len(division.starts) else None
     return open_source(path, plan, start_index=first, end_index=end, max_pixels=max_pixels)
+
+
+def check_unchanged(path: Path, name: str, version: float) -> None:
+    """Raises SourceError when the file is another one now; one that is gone was not: it stays open until the end."""
+    if path.exists() and abs(path.stat().st_mtime - version) > SAME_TIME:
+        raise changed(name)
+
+
+def changed(name: str) -> SourceError:
+    """Frames of a source may be of two versions of it."""
+    return SourceError(f"{name} was changed while it was being analysed.")

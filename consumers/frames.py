@@ -1,5 +1,6 @@
 """The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -9,7 +10,7 @@ import msgspec
 import structlog
 
 from consumers.acquisition import Acquisition, Content
-from consumers.division import Division
+from consumers.division import Division, changed
 from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.segments import at_once, messages
@@ -108,11 +109,15 @@ class FramesStage:
             content = await self._acquisition.content(request, held)
             if await self._answered(job_id, request, content):
                 return Completion()
-            fields = ["sampled", "method", "parts"]  # an earlier attempt got this far
-            sampled, method, parts = cast("list[bytes | None]", await service.redis.hmget(record, fields))
+            fields = ["sampled", "method", "parts", "version"]  # an earlier attempt got this far
+            sampled, method, parts, version = cast(
+                "list[bytes | None]", await service.redis.hmget(record, fields)
+            )
             if parts:
                 return Completion()
             first = int(sampled or 0)
+            if first and version is not None and not content.is_version(version.decode()):
+                raise changed(content.name)
             frames = await self._acquisition.frames(
                 job_id, request, content, first, method.decode() if method else None, held
             )
@@ -127,6 +132,7 @@ class FramesStage:
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
+            await asyncio.to_thread(content.check_unchanged)
             if warnings := [*frames.warnings, *_warnings(request.parameters)]:
                 await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
         log.info("sampled", frames=number, method=frames.method)

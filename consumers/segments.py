@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TypeVar, cast
 
 import msgspec
 import structlog
 
-from consumers.division import Division, open_part
+from consumers.division import Division, check_unchanged, open_part
 from consumers.publishing import SHARE, Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
@@ -107,12 +108,14 @@ class SegmentsStage:
         parts = len(division.starts)
         counter = Counter(f"sampled:{part}", counters(parts), division.starts[part], division.window)
         async with AsyncExitStack() as held:
-            opened = await self._run(self._opened, request, version, division, part, first)
+            path = await self._run(resolve, request.video_path, service.settings.roots)
+            opened = await self._run(self._opened, path, request, version, division, part, first)
             held.push_async_callback(self._run, opened.close)
             frames = Local(opened, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
+            await self._run(check_unchanged, path, request.video_path, version)
             if frames.warnings:
                 warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
                 await service.jobs.note(envelope.job, **warnings)
@@ -127,11 +130,10 @@ class SegmentsStage:
         )
 
     def _opened(
-        self, request: AnalyzeRequest, version: float, division: Division, part: int, first: int
+        self, path: Path, request: AnalyzeRequest, version: float, division: Division, part: int, first: int
     ) -> Samples:
-        settings = self._service.settings
-        path = resolve(request.video_path, settings.roots)
-        return open_part(path, request, version, division, part, first, max_pixels=settings.max_pixels)
+        pixels = self._service.settings.max_pixels
+        return open_part(path, request, version, division, part, first, max_pixels=pixels)
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)

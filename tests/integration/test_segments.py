@@ -47,7 +47,7 @@ def parts_of(service: Service, job_id: str) -> list[int]:
     """Samples of each part of a job that was sampled in parts."""
     with Redis.from_url(service.redis_url) as redis:
         record: Any = redis.hgetall(f"faces:job:{job_id}:metadata")
-    return [int(record[f"part:{part}".encode()]) for part in range(int(record.get(b"parts", 0)))]
+    return [int(record.get(f"part:{part}".encode(), 0)) for part in range(int(record.get(b"parts", 0)))]
 
 
 @pytest.mark.parametrize("sampling", ["interval", "keyframes"])
@@ -110,6 +110,25 @@ def test_a_film_shorter_than_a_part_is_sampled_as_a_whole(three_workers: Service
     job_id = three_workers.submit(wanted(short))
     assert three_workers.ended(job_id)["status"] == "completed"
     assert parts_of(three_workers, job_id) == []
+
+
+@pytest.mark.parametrize("name", ["derived_grid_concat.mp4", "makeup_occluded.avi"], ids=["parts", "whole"])
+def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
+    one_worker: Service, shared_data: Path, tmp_path: Path, name: str
+) -> None:
+    path, other = tmp_path / name, tmp_path / "other"
+    for copy in (path, other):
+        copy.write_bytes((shared_data / "videos" / name).read_bytes())
+    os.utime(other, (1e9, 1e9))
+    job_id = one_worker.submit(wanted(path))
+    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    other.replace(path)
+    status = one_worker.ended(job_id)
+    assert (status["status"], status["error"]) == (
+        "failed", f"{path} was changed while it was being analysed.",
+    )  # fmt: skip
+    assert bool(parts_of(one_worker, job_id)) == (name != "makeup_occluded.avi")
+    _nothing_is_left(one_worker)
 
 
 def _nothing_is_left(service: Service) -> None:
