@@ -16,12 +16,12 @@ import structlog
 from consumers.division import SAME_TIME, Division, changed, check_unchanged, divide, plan_of
 from consumers.runtime.stage import Retry
 from consumers.sources.album import Album, pictures_in, resolve_all, version_of
-from consumers.sources.extraction import NotHonoured, extract_frames
+from consumers.sources.extraction import NotHonoured, ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
 from consumers.sources.http import Unreachable, Web
-from consumers.sources.safety import resolve
-from facecore.video import Plan, Samples, SourceError, open_source
+from consumers.sources.safety import NoFile, resolve
+from facecore.video import Plan, Samples, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.addresses import AllowList
@@ -40,8 +40,8 @@ class Content(NamedTuple):
 
     Attributes:
         name: path or address.
-        version: changes with the content: modification time, or a hash.
-        path: the file, when it is one on this host.
+        version: changes with the content: modification time, or a hash; empty when nothing here tells it.
+        path: the file, when it is one on this host; none of one that only the Frame Server sees.
         pictures: of an album.
     """
 
@@ -109,7 +109,12 @@ class Acquisition:
         if request.images is not None:
             pictures = await self._run(resolve_all, request.images, self._settings.roots)
             return Content(request.video_path, await self._run(version_of, pictures), None, pictures)
-        path = await self._run(resolve, request.video_path, self._settings.roots)
+        try:
+            path = await self._run(resolve, request.video_path, self._settings.roots)
+        except NoFile:
+            if self._server is None or self._settings.frame_source == "local":
+                raise
+            return Content(request.video_path, "", None)
         if path.is_dir():
             pictures = await self._run(pictures_in, path, self._settings.roots)
             return Content(str(path), await self._run(version_of, pictures), None, pictures)
@@ -142,15 +147,18 @@ class Acquisition:
             try:
                 limit = self._settings.job_deadline
                 served = await extract_frames(self._server, job_id, request.video_path, plan, deadline=limit)
+                await self._check_length(served, plan, content)
                 return Served(self._server, served, first, self._settings.shared_roots)
             except (NotHonoured, Refused, NotAvailable) as error:
-                if self._settings.frame_source == "frame-server" or method is not None:
-                    raise _told(error) from error
+                if (
+                    content.path is None
+                    or method is not None
+                    or self._settings.frame_source == "frame-server"
+                ):
+                    raise _told(error, content) from error
                 log.warning("decoding here instead", error=str(error))
         if content.path is None:
-            raise SourceError(
-                f"{request.video_path} can only be had from the Frame Server, which is not configured."
-            )
+            raise Retry(f"There is no file at {content.name} on this host, and the Frame Server is not well.")
         opened = await self._run(self._opened, content.path, plan, request.parameters, first)
         held.push_async_callback(self._run, opened.close)
         return Local(opened, self._pool, self._settings)
@@ -188,6 +196,15 @@ class Acquisition:
             return False
         return self._settings.frame_source == "frame-server" or await self._server.healthy()
 
+    async def _check_length(self, served: ServedFrames, plan: Plan, content: Content) -> None:
+        """Raises NotHonoured when the frames end too early, which only the file tells where the Frame Server does
+        not say how long the film is."""
+        if served.duration is None and content.path is not None:
+            info = await self._run(
+                lambda path: probe(path, max_pixels=self._settings.max_pixels), content.path
+            )
+            check_end(plan, info.duration, served.last)
+
     async def _sprites(self, parameters: Parameters, first: int) -> Sprites:
         """The sprite map's tiles. A grid that cannot be had costs its own tiles only."""
         where = parameters.sprite_vtt_url or ""
@@ -223,9 +240,11 @@ class Acquisition:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: Exception, content: Content) -> Exception:
     """As the runtime and the caller are to see it: worth another try, or the end of the job."""
-    return Retry(str(error)) if isinstance(error, NotAvailable) else SourceError(str(error))
+    missing = "" if content.path else f"There is no file at {content.name} on this host. "
+    text = f"{missing}{error}"
+    return Retry(text) if isinstance(error, NotAvailable) else SourceError(text)
 
 
 def _grid_place(name: str, parameters: Parameters, grids: int) -> str:

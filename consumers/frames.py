@@ -152,7 +152,7 @@ class FramesStage:
         """Whether another job, finished or running, answers for this one. Never where people are looked for in
         collections: those change."""
         settings, keep = self._service.settings, request.parameters.cache_duration
-        if keep == 0 or request.parameters.match_collections:
+        if keep == 0 or request.parameters.match_collections or content.version == "":
             return False
         key = cache_key(content.name, content.version, _identity(request.parameters, settings))
         answered = await self._service.jobs.join(job_id, key, settings.cache_ttl if keep is None else keep)

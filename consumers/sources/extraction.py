@@ -53,10 +53,20 @@ class ServedFrame(msgspec.Struct, frozen=True):
 
 
 class ServedFrames(msgspec.Struct, frozen=True):
-    """The samples of a plan, and the job of the Frame Server that has them."""
+    """The samples of a plan, and the job of the Frame Server that has them.
+
+    Attributes:
+        duration: seconds that the film lasts, where the Frame Server tells.
+    """
 
     job_id: str
     frames: list[ServedFrame]
+    duration: float | None = None
+
+    @property
+    def last(self) -> float:
+        """Seconds, of the last frame."""
+        return self.frames[-1].frame.timestamp
 
 
 async def extract_frames(
@@ -78,7 +88,7 @@ async def extract_frames(
         try:
             job = await _submit(server, f"frames-{job_id}", video_path, plan)
             extraction = await _completed(server, job, end)
-            return ServedFrames(job.job_id, _matched(extraction, plan))
+            return ServedFrames(job.job_id, _matched(extraction, plan), extraction.duration)
         except Gone as error:
             if attempt == SUBMISSIONS - 1:
                 raise
@@ -173,9 +183,14 @@ def _moments(plan: Plan, extraction: Extraction, last: float) -> list[float]:
     times = sample_times(plan, info)
     if not isinstance(plan, Interval):
         return [t for t in times if info.duration is None or t < info.duration]
-    if info.duration is not None and info.duration - last > plan.seconds + 1.0:
-        raise NotHonoured(f"The Frame Server's frames end at {last:.2f} s of {info.duration:.2f} s.")
+    check_end(plan, info.duration, last)
     return list(takewhile(lambda t: t <= last + TOLERANCE, times)) or [0.0]
+
+
+def check_end(plan: Plan, duration: float | None, last: float) -> None:
+    """Raises NotHonoured when the frames of an interval end long before the film does."""
+    if isinstance(plan, Interval) and duration is not None and duration - last > plan.seconds + 1.0:
+        raise NotHonoured(f"The Frame Server's frames end at {last:.2f} s of {duration:.2f} s.")
 
 
 async def fetch(

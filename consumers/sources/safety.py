@@ -18,6 +18,10 @@ KINDS = {
 }
 
 
+class NoFile(SourceError):
+    """The path may be read, and nothing is there on this host."""
+
+
 def resolve(source: str, roots: Sequence[Path]) -> Path:
     """The file that a request names, links resolved: a regular file with something in it that can be read, or a
     directory, below one of the roots or itself a root.
@@ -27,6 +31,7 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
         roots: directories or single files, links resolved (`Settings.roots`).
 
     Raises:
+        NoFile: it would be allowed, and is not there.
         SourceError: anything else; the text names the path as it was given, and says why.
     """
     if "://" in source:
@@ -46,7 +51,7 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
         _check(source, path)
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise SourceError(f"There is no file at {source}.") from error
+            raise NoFile(f"There is no file at {source}.") from error
         raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
     return path
 

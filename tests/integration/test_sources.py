@@ -80,6 +80,30 @@ def test_frames_that_were_not_asked_for_are_decoded_here(
     assert result["metadata"]["method"] == "decoder" and len(result["faces"]) == 6
 
 
+@pytest.mark.parametrize("faults", [{"first": 3}, {"first": 3, "untold": True}, {"broken": True}], ids=str)
+def test_frames_that_are_missing_are_decoded_here(
+    with_server: Service, double: ServerProcess, six_people: Path, faults: dict[str, Any]
+) -> None:
+    double.faults(**faults)
+    parameters = {"detect_demographics": False, "cache_duration": 0}
+    result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
+    assert result["metadata"]["method"] == "decoder"
+    assert (result["metadata"]["total_frames"], len(result["faces"])) == (6, 6)
+
+
+def test_a_film_that_only_the_frame_server_sees(
+    with_server: Service, double: ServerProcess, six_people: Path, tmp_path: Path
+) -> None:
+    double.faults(film=str(six_people))
+    request = {"video_path": str(tmp_path / "on another mount.mp4")}
+    result = with_server.analyze(request)
+    assert (result["metadata"]["method"], len(result["faces"])) == ("frame-server", 6)
+    double.faults()
+    status = with_server.ended(with_server.submit(request))
+    assert status["status"] == "failed" and "cached" not in status
+    assert "There is no file at" in status["error"] and "Video not found" in status["error"]
+
+
 @pytest.mark.parametrize("factor", [1, 2], ids=["same size", "twice the size"])
 def test_poor_faces_are_improved_by_the_enhanced_frame(
     with_server: Service, double: ServerProcess, six_people: Path, blurred: Path, factor: int

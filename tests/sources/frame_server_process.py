@@ -13,6 +13,10 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
     lost_files     frames are removed from the volume as soon as the job is done
     lost_frames    frames can't be had over HTTP either
     broken         the job fails
+    hangs          requests whose path contains this text are never answered
+    untold         the answers do not tell how long the film is
+    first          only so many frames are there
+    film           the film that is taken, whatever was asked for: its mount is another than this host's
     enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes; "text": no picture
     restored       the film that enhanced frames are taken from, instead of the one asked for
 """
@@ -44,6 +48,8 @@ def volume() -> Path:
 async def misbehave(request: web.Request, handler: Any) -> web.StreamResponse:
     if not request.path.startswith("/faults"):
         requests.append([request.method, request.path, dict(request.query)])
+        if faults.get("hangs", " ") in request.path:
+            await asyncio.sleep(3600)
         if faults.get("failures", 0) > 0:
             faults["failures"] -= 1
             return web.json_response({"detail": "the model fell over"}, status=500)
@@ -72,6 +78,7 @@ async def health(request: web.Request) -> web.Response:
 async def extract(request: web.Request) -> web.Response:
     body = await request.json()
     strategy = body["sampling_strategy"]
+    body["video_path"] = faults.get("film", body["video_path"])
     if not Path(body["video_path"]).is_file():
         return web.json_response({"detail": "Video not found"}, status=404)
     if strategy["mode"] == "scenes" and not faults.get("documented"):
@@ -158,9 +165,9 @@ async def results(request: web.Request) -> web.Response:
         }
         for f in job["frames"]
     ]
-    length = job["frames"][0]["duration"]
+    told = {} if faults.get("untold") else {duration: job["frames"][0]["duration"], fps: FPS}
     return web.json_response(
-        {"frames": frames, facts: {"total_frames": len(frames), duration: length, fps: FPS}}
+        {"frames": frames[: faults.get("first")], facts: {"total_frames": len(frames), **told}}
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from consumers.sources.extraction import NotHonoured, ServedFrames, extract_frames, fetch
+from consumers.sources import frame_server
+from consumers.sources.extraction import NotHonoured, ServedFrames, check_end, extract_frames, fetch
 from consumers.sources.frame_server import FrameServer, Gone, NotAvailable, Refused
 from facecore.video import Interval, Plan, Scenes, Timestamps
 from facecore.video.images import decode
@@ -51,13 +52,19 @@ async def test_scenes_in_both_spellings(
     assert await numbers(server, served, [double.volume]) == [0, 50, 99, 100, 175, 249]
 
 
+@pytest.fixture(params=["files on a shared volume", "over HTTP"])
+def roots(request: pytest.FixtureRequest, double: ServerProcess) -> list[Path]:
+    """The shared volume, where there is one."""
+    return [double.volume] if "shared" in request.param else []
+
+
 async def test_a_job_with_the_same_frames_answers(
-    server: FrameServer, double: ServerProcess, film: Path
+    server: FrameServer, double: ServerProcess, film: Path, roots: list[Path]
 ) -> None:
     double.faults(cached=True)
     served = await extracted(server, film, Interval(2.0))
     assert served.job_id == "somebody-elses-job"
-    assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+    assert await numbers(server, served, roots) == [0, 50, 100, 150, 200]
 
 
 async def test_timestamps_that_were_not_honoured_are_noticed(server: FrameServer, film: Path) -> None:
@@ -69,12 +76,12 @@ async def test_timestamps_that_were_not_honoured_are_noticed(server: FrameServer
 
 @pytest.mark.parametrize("spacing", [1.0, 1.9, 2.1, 3.0, 4.0])
 async def test_another_spacing_is_noticed(
-    server: FrameServer, double: ServerProcess, film: Path, spacing: float
+    server: FrameServer, double: ServerProcess, film: Path, roots: list[Path], spacing: float
 ) -> None:
     double.faults(spacing=spacing)
     if spacing == 1.0:  # twice as many frames as asked for: every second one is right
         served = await extracted(server, film, Interval(2.0))
-        assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+        assert await numbers(server, served, roots) == [0, 50, 100, 150, 200]
         return
     with pytest.raises(NotHonoured, match=r"no frame at|end at"):
         await extracted(server, film, Interval(2.0))
@@ -120,7 +127,7 @@ async def test_its_error_at_the_start_is_worth_another_try(
 
 
 async def test_a_restart_in_the_middle_is_survived(
-    server: FrameServer, double: ServerProcess, film: Path
+    server: FrameServer, double: ServerProcess, film: Path, roots: list[Path]
 ) -> None:
     double.faults(stalled=1_000_000)
     task = asyncio.create_task(extracted(server, film, Interval(2.0)))
@@ -129,7 +136,53 @@ async def test_a_restart_in_the_middle_is_survived(
     double.kill()
     double.start()
     served = await task
-    assert await numbers(server, served, []) == [0, 50, 100, 150, 200]
+    assert await numbers(server, served, roots) == [0, 50, 100, 150, 200]
+
+
+async def test_answers_that_do_not_come_are_waited_out_while_a_job_is_under_way(
+    server: FrameServer, double: ServerProcess, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> int:
+        return sum("status" in request[1] for request in double.requests())
+
+    double.faults(stalled=3)
+    task = asyncio.create_task(extracted(server, film, Interval(2.0)))
+    while not asked():
+        await asyncio.sleep(0.01)
+    double.faults(hangs="status")
+    with monkeypatch.context() as patch:
+        patch.setattr(frame_server, "ANSWER_TIMEOUT", 0.2)
+        while asked() < 2:
+            await asyncio.sleep(0.01)
+    double.faults()
+    assert len((await task).frames) == 5
+
+
+async def test_a_server_that_does_not_answer_is_worth_another_try(
+    server: FrameServer, double: ServerProcess, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await extracted(server, film, Interval(2.0))
+    for timeout in ("ANSWER_TIMEOUT", "FRAME_TIMEOUT", "HEALTH_TIMEOUT"):
+        monkeypatch.setattr(frame_server, timeout, 0.2)
+    double.faults(hangs="/frames/")
+    with pytest.raises(NotAvailable, match="did not answer within"):
+        await extracted(server, film, Interval(2.0))
+    with pytest.raises(NotAvailable, match="did not answer within"):
+        await fetch(server, served.job_id, served.frames[0], [])
+    assert not await server.healthy()
+
+
+async def test_frames_that_are_fewer_than_the_film_has(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(first=3)
+    with pytest.raises(NotHonoured, match=r"frames end at 4\.00 s of 10\.00 s"):
+        await extracted(server, film, Interval(2.0))
+    double.faults(first=3, untold=True)  # only who knows the film can tell
+    served = await extracted(server, film, Interval(2.0))
+    assert (served.duration, served.last) == (None, 4.0)
+    with pytest.raises(NotHonoured, match=r"frames end at 4\.00 s of 10\.00 s"):
+        check_end(Interval(2.0), 10.0, served.last)
 
 
 async def test_it_is_not_waited_for_beyond_the_deadline(
