@@ -28,6 +28,7 @@ from schemas.envelope import open_entry
 from schemas.messages import FRAMES, FrameTask, StoredFrame
 from schemas.names import Names
 from tests.bench.decoding import everything
+from tests.bench.measure import machine, report
 from tests.runtime.servers import Server, binary
 from tests.video.films import loop_film
 
@@ -111,6 +112,7 @@ def main() -> int:
     parser.add_argument("--interval", type=float, default=2.0)
     parser.add_argument("--part", type=float, default=120.0, help="seconds of a part")
     given = parser.parse_args()
+    where = machine()
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder).resolve() / f"film{given.video.suffix}"
         loop_film(given.video, film, seconds=60 * given.minutes)
@@ -132,7 +134,7 @@ def main() -> int:
                     "frames": len(frames), "same": frames == truth,
                 }
             )  # fmt: skip
-    print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+    report({"film": given.video.name, "minutes": given.minutes, "ways": rows}, where)
     return not same
 
 
