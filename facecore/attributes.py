@@ -1,8 +1,10 @@
 """Age, gender and emotion.
 
-What the open pack's networks are worth, on 58 photographs of 16 people: age is off by 5 years in the mean (always
-saying the median: 6), so it is told as it is. Gender is right in 83 %, but in all of the third where the value is
-beyond 0.8 or 0.2: in between nothing should be told. Emotion is told where it has more than half of the probability.
+What the open pack's networks are worth on 58 photographs of 16 people (tests.eval.faces), and what is told therefore:
+age is off by 5.3 years in the mean, always saying the median by 6.1: it is told. Gender is right in 83 % (always
+saying the more frequent one: 69 %), and in all of the third where the value is beyond 0.8 or 0.2: in between nothing
+is told. Emotion is right in 81 % where it has more than half of the probability and in 89 % from 0.7 on (always
+saying happy: 63 %): below that nothing is told. Smiles are found; neutral faces are at times called sad or angry.
 """
 
 from collections.abc import Callable

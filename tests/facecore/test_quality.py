@@ -5,10 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecore.align import FaceInImage, Image
+from facecore.enhancement import at_source_scale
 from facecore.quality import composite, occlusion_score, pose_score, size_score
 from facecore.sharpness import sobel
 from schemas.observations import Angles, ObservedFace, QualityScore
@@ -17,6 +18,7 @@ from tests.facecore.conftest import Look, read
 sides = st.floats(0, 5000)
 angles = st.floats(-180, 180)
 fractions = st.floats(0, 1)
+NO_POINTS = np.zeros((5, 2), np.float32)
 
 
 def test_the_specifications_example() -> None:
@@ -27,7 +29,7 @@ def test_the_specifications_example() -> None:
     ("side", "score"), [(80, 0.25), (250, 1.0), (165, 0.625), (0, 0.0), (23, 0.0), (4000, 1.0)]
 )
 def test_size_anchors(side: float, score: float) -> None:
-    assert size_score((10.0, 10.0, 10.0 + side, 5000.0)) == pytest.approx(score, abs=2e-3)
+    assert size_score((10.0, 10.0, 10.0 + side, 5000.0)) == pytest.approx(score, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def portraits(look: Look, shared_data: Path) -> list[tuple[Image, ObservedFace]]
 
 def sharpness(image: Image, face: ObservedFace, scale: float = 1.0) -> float:
     x_min, y_min, x_max, y_max = (value * scale for value in face.box)
-    return sobel(FaceInImage(image, (x_min, y_min, x_max, y_max), np.zeros((5, 2), np.float32)))
+    return sobel(FaceInImage(image, (x_min, y_min, x_max, y_max), NO_POINTS))
 
 
 def test_sobel_falls_with_every_step_of_blur(portraits: list[tuple[Image, ObservedFace]]) -> None:
@@ -111,7 +113,39 @@ def test_sobel_does_not_take_darkness_for_blur(portraits: list[tuple[Image, Obse
 
 def test_nothing_to_be_sharp_in() -> None:
     flat = np.full((100, 100, 3), 90, np.uint8)
-    assert sobel(FaceInImage(flat, (10, 10, 90, 90), np.zeros((5, 2), np.float32))) == 0.0
+    assert sobel(FaceInImage(flat, (10, 10, 90, 90), NO_POINTS)) == 0.0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 3.0), st.floats(0.3, 6.0), st.floats(1.05, 3.0))
+@settings(deadline=None, max_examples=60)
+def test_sobel_is_in_range_and_falls_with_blur_whatever_the_picture(
+    seed: int, slope: float, blur: float, more: float
+) -> None:
+    """Textures of any roughness: amplitudes fall with frequency to the power of ``slope``."""
+    noise = np.random.default_rng(seed).normal(size=(64, 64))
+    frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None]) + 1 / 64
+    texture = np.fft.ifft2(np.fft.fft2(noise) / frequency**slope).real
+    grey = np.clip(128 + 40 * (texture - texture.mean()) / texture.std(), 0, 255).astype(np.float32)
+    pictures = (grey, *(cv2.GaussianBlur(grey, (0, 0), blur * factor) for factor in (1.0, more)))
+    scores = [
+        sobel(
+            FaceInImage(np.repeat(np.rint(p).astype(np.uint8)[:, :, None], 3, 2), (0, 0, 64, 64), NO_POINTS)
+        )
+        for p in pictures
+    ]
+    assert 0 <= scores[2] <= scores[1] + 0.01 <= scores[0] + 0.02 <= 1.02
+
+
+def test_upscaling_a_photograph_does_not_raise_its_size_score(look: Look, shared_data: Path) -> None:
+    """Twice the pixels, measured at the scale of the source, are not a larger face."""
+    for file in sorted((shared_data / "images").glob("*/*"))[::12]:
+        image = read(file)
+        larger = np.asarray(cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), np.uint8)
+        height, width = image.shape[:2]
+        face = look(image).faces[0]
+        same = at_source_scale(look(larger), width, height).faces[0]
+        side = min(face.box[2] - face.box[0], face.box[3] - face.box[1])
+        assert same.quality.size <= face.quality.size + 0.08 * side * 0.75 / 170  # the detector's own scatter
 
 
 def test_upscaling_does_not_raise_sharpness(portraits: list[tuple[Image, ObservedFace]]) -> None:
