@@ -32,7 +32,7 @@ from tests.browser.conftest import Tab, serious
 from tests.integration.client import Service, eventually
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SOURCE_ID = "</script><script>alert(2)</script>"
@@ -165,6 +165,7 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
     worker = _worker(service, "analyze")
     eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
     os.kill(worker, signal.SIGSTOP)
+    wide_tab.page.route("**/events", _cut, times=1)  # it follows the job all the same
     try:
         state = service.get(f"/faces/jobs/{job_id}/status").json
         page = wide_tab.open(f"{service.url}/faces/watch?jobs={job_id}")
@@ -180,6 +181,9 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
     with page.expect_download() as saved:
         page.locator("#save").click()
     assert saved.value.path().read_bytes() == service.get(f"/faces/report?jobs={job_id}").body
+    (cut,) = wide_tab.complaints
+    assert "ERR_FAILED" in cut
+    wide_tab.complaints.clear()
     wide_tab.check(service.url)
 
 
@@ -334,6 +338,11 @@ def until(page: "Page", expression: str, within: float = 60) -> None:
     while not page.evaluate(expression):
         assert time.monotonic() < end, f"not within {within} s: {expression}"
         page.wait_for_timeout(50)
+
+
+def _cut(route: "Route") -> None:
+    """The connection breaks."""
+    route.abort()
 
 
 def _type_key(page: "Page", key: str) -> None:
