@@ -210,7 +210,8 @@ def test_the_jobs_page_tells_of_jobs_stages_and_dead_letters(
         assert (
             HOSTILE in page.locator("#jobs").inner_text() and SOURCE_ID in page.locator("#jobs").inner_text()
         )
-        assert page.locator(".stage").count() == 4
+        workers = service.get("/faces/queues").json["workers"]
+        assert page.locator(".stage").count() == len(workers) > 4 and workers["analyze"] > 0
         assert page.locator("#health").inner_text() == "healthy"
         page.get_by_role("button", name="failed").click()
         until(page, "!document.querySelector('#jobs .completed')")
