@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api import collections, events, health, jobs, metrics, operating, pages, results, searches
 from api.access import check_access, require_keys
-from api.cors import allow_origin, answer_preflights
+from api.cors import allow_origin, answer_preflights, refuse_foreign
 from api.errors import answer_errors
 from api.keys import (
     ACCESS,
@@ -44,6 +44,7 @@ def create_app(settings: Settings) -> web.Application:
             identify,
             answer_errors,
             answer_preflights,
+            refuse_foreign,
             limit_crowd,
             check_access,
         ],

@@ -9,6 +9,7 @@ METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-ID, traceparent"
 )
+SAFE = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
 REMEMBERED = "600"
 """Seconds for which a browser need not ask again."""
@@ -28,6 +29,18 @@ async def answer_preflights(request: web.Request, handler: Handler) -> web.Strea
             hdrs.ACCESS_CONTROL_MAX_AGE: REMEMBERED,
         },
     )
+
+
+@web.middleware
+async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A page of another site can have a browser post to an API that asks for no key, and only not read the answer:
+    what changes something is refused. Browsers say where a request comes from, nobody else does."""
+    foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    if foreign and request.method not in SAFE and not _allowed(request):
+        raise web.HTTPForbidden(
+            text="A page of another site may do this only where FACES_CORS_ORIGINS lists it."
+        )
+    return await handler(request)
 
 
 async def allow_origin(request: web.Request, response: web.StreamResponse) -> None:

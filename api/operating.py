@@ -25,9 +25,10 @@ async def stand(request: web.Request) -> web.Response:
     """How long every stage's queue is, how old, and who works on it."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     alive = Counter(worker.stage for worker in await workers.alive(redis, partitions.home))
+    measured = await queues.measure(redis, partitions)
     body = Queues(
-        queues=await queues.measure(redis, partitions),
-        workers={stage: alive[stage] for stage in STAGES},
+        queues=measured,
+        workers={stage: alive[stage] for stage in (*STAGES, *(queue.stage for queue in measured))},
         dead_letters=await queues.dead_letters(redis, partitions),
         active_jobs=await queues.active_jobs(redis, partitions),
     )

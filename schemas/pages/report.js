@@ -49,7 +49,16 @@ const brief = person => {
 };
 const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
 
-function card(person) {
+// What a person looks like is made once, whatever is filtered and sorted afterwards.
+const once = build => {
+  const made = new WeakMap();
+  return person => {
+    if (!made.has(person)) made.set(person, build(person));
+    return made.get(person);
+  };
+};
+
+const card = once(person => {
   const best = person.best;
   return make("button", {className: "card", type: "button", onclick: () => show(person)},
     make("span", {className: "shot"}, picture(person), score(best), head(best)),
@@ -59,7 +68,7 @@ function card(person) {
       make("span", {className: "soft", title: told(person)}, brief(person) || best[6]),
       jobs.length > 1 ? make("span", {className: "soft", title: film(person)}, film(person)) : null,
       make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
-}
+});
 
 // When a person is there, how good every detection is, and where the scenes change: a few paths, whatever their number.
 function track(person) {
@@ -74,11 +83,11 @@ function track(person) {
   return box;
 }
 
-function row(person) {
+const row = once(person => {
   return make("button", {className: "row", type: "button", onclick: () => show(person), "aria-label":
     `${person.id}: ${person.appearances.map(([s, e]) => clock(s) + " to " + clock(e)).join(", ")}`},
     make("span", {className: "name"}, picture(person), make("span", {}, person.id)), track(person));
-}
+});
 
 // Round times, a few of them, and the end.
 const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
@@ -95,7 +104,7 @@ function axis(length) {
 }
 
 function timeline(job, mine) {
-  const items = [jobs.length > 1 ? make("h3", {}, file(job.metadata.video_path)) : null, ...mine.map(row), axis(job.length)];
+  const items = [jobs.length > 1 ? make("h3", {}, file(job.metadata.video_path)) : null, ...mine.map(person => row(person)), axis(job.length)];
   return items.filter(Boolean);
 }
 
@@ -116,7 +125,7 @@ function draw() {
   else if (jobs.length > 1) shown.sort((a, b) => b.detections.length - a.detections.length);
   $("shown").textContent = shown.length === people.length ? count(people.length, "person", "people") : `${shown.length} of ${people.length} people`;
   const held = document.activeElement, place = held && held.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(held) : -1;
-  $("gallery").replaceChildren(...shown.map(card));
+  $("gallery").replaceChildren(...shown.map(person => card(person)));
   const parts = jobs.map(job => [job, shown.filter(p => p.job === job)]).filter(([, mine]) => mine.length);
   $("timeline").replaceChildren(...parts.flatMap(([job, mine]) => timeline(job, mine)), legend());
   if (number >= 0) { const again = place.querySelectorAll("button")[number]; if (again) again.focus(); }

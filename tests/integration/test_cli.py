@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import onnxruntime
+import pyarrow.parquet
 import pytest
 
 from tests.schemas.test_report import Page
@@ -89,12 +90,22 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
 ) -> None:  # type: ignore[no-untyped-def]
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
-    done = faces("analyze", str(broken), str(six_people), "--csv", str(tmp_path / "d.csv"), "--json")
+    done = faces(
+        "analyze", str(broken), str(six_people), "--csv", str(tmp_path / "d.csv"), "--json",
+        "--parquet", str(tmp_path / "d.parquet"), "--report", str(tmp_path / "page.html"),
+    )  # fmt: skip
     assert done.returncode == 1 and "broken.mp4" in done.stderr and "analysed" in done.stderr
     failed, result = (msgspec.json.decode(line) for line in done.stdout.splitlines())
     assert failed["status"] == "failed" and failed["video_path"] == str(broken) and failed["error"]
     with (tmp_path / "d.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
+    columns = pyarrow.parquet.read_table(tmp_path / "d.parquet")
+    typed = columns.to_pylist()
+    assert columns.column_names == list(rows[0]) and len(typed) == len(rows)
+    for text, row in zip(rows, typed, strict=True):
+        assert text == {
+            k: "" if v is None else str(int(v) if isinstance(v, bool) else v) for k, v in row.items()
+        }
     told = [(row["face_id"], float(row["timestamp"]), float(row["quality"])) for row in rows]
     assert told == [
         (face["face_id"], detection["timestamp"], detection["quality"]["composite"])
@@ -105,16 +116,15 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         mine = [row for row in rows if row["face_id"] == face["face_id"]]
         assert {int(row["appearance"]) for row in mine} == set(range(1, len(face["appearances"]) + 1))
         assert sum(row["representative"] == "1" for row in mine) == 1
-    page = faces("analyze", str(six_people), "--report", str(tmp_path / "page.html"))
-    assert page.returncode == 0, page.stderr
-    people = Page((tmp_path / "page.html").read_bytes()).data[0]["people"]
-    assert len(people) == 6 and all(person["picture"] for person in people)
+    (shown,) = Page((tmp_path / "page.html").read_bytes()).data
+    assert len(shown["people"]) == 6
+    assert all(person["picture"] and person["strip"] for person in shown["people"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["a.mp4", "b.mp4", "--report", "page.html"], "--report"),
+        (["a.mp4", "b.mp4", "--report", "page.html", "--out", "out/", "--resume"], "--report"),
         (["a.mp4", "b.mp4", "--resume"], "--resume"),
         (["x/a.mp4", "y/a.mp4", "--out", "out/"], "a.mp4"),
         (["nothing*.mp4"], "nothing*.mp4"),
@@ -152,3 +162,45 @@ def test_a_pack_that_cannot_be_had_is_named(faces, tmp_path: Path, six_people: P
 def test_a_setting_that_makes_no_sense_is_named(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", str(six_people), FACES_MIN_QUALITY="seven")
     assert done.returncode == 2 and "FACES_MIN_QUALITY" in done.stderr
+
+
+def test_an_error_is_a_sentence_and_a_trace_where_one_is_asked_for(faces) -> None:  # type: ignore[no-untyped-def]
+    away = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    told = faces("jobs", "list", **away)
+    assert told.returncode == 1 and told.stderr.startswith("faces jobs: ") and told.stderr.count("\n") == 1
+    assert "Traceback" in faces("jobs", "list", "--verbose", **away).stderr
+    wrong = faces("models", "verify", INSIGHTFACE_MODEL="no_such_pack")
+    assert wrong.returncode == 1 and "no_such_pack" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_models_answer_in_json(faces) -> None:  # type: ignore[no-untyped-def]
+    listed = msgspec.json.decode(faces("models", "list", "--json").stdout)
+    assert {"centerface.onnx"} <= {row["file"] for row in listed}
+    assert msgspec.json.decode(faces("models", "verify", "open", "--json").stdout) == {
+        "pack": "open",
+        "problems": [],
+    }
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_the_command(faces, shell: str) -> None:  # type: ignore[no-untyped-def]
+    script = faces("completion", shell).stdout
+    assert "_ARGCOMPLETE" in script and "faces" in script
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_a_bash_completes_actions(faces, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    command = Path(sys.executable).with_name("faces")
+    script = tmp_path / "complete.bash"
+    script.write_text(
+        faces("completion", "bash").stdout
+        + f"""
+COMP_WORDS=(faces dead re) COMP_CWORD=2 COMP_LINE='faces dead re' COMP_POINT=13 COMP_TYPE=9
+_python_argcomplete {command} re dead
+echo "${{COMPREPLY[@]}}"
+"""
+    )
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["replay"], done.stderr

@@ -30,9 +30,10 @@ def test_the_report_shows_every_person_and_appearance(service: Service, job: str
     assert answer.status == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     page = Page(answer.body)
-    assert page.data["source_id"] == "</script><b>"
-    assert page.data["length"] >= max(f["appearances"][-1]["end"] for f in result["faces"])
-    for face, person in zip(result["faces"], page.data["people"], strict=True):
+    (shown,) = page.data
+    assert shown["source_id"] == "</script><b>"
+    assert shown["length"] >= max(f["appearances"][-1]["end"] for f in result["faces"])
+    for face, person in zip(result["faces"], shown["people"], strict=True):
         assert person["id"] == face["face_id"]
         assert person["appearances"] == [[a["start"], a["end"]] for a in face["appearances"]]
         times_and_quality = [[d["timestamp"], d["quality"]["composite"]] for d in face["detections"]]
