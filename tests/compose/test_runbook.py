@@ -109,7 +109,8 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     assert stack.stop("analyze-old") == 0
     service.submit(request(six_people, "half-done", 0.5))
     with Redis.from_url(stack.url) as redis:
-        eventually(lambda: redis.xlen("faces:frames") > 10, 30)
+        waiting = ("faces:frames", "faces:frames:express")
+        eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10, 30)
     shell(back_up, stack, tmp_path / "backup")
     _lose_everything(stack, service)
     shell(restore, stack, tmp_path / "backup")
