@@ -106,8 +106,7 @@ class Processes:
         self.pids = {}
         for pid in _children(service.process.pid):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            name = "server" if "valkey" in command[0] or "redis" in command[0] else command[-2]
-            self.pids.setdefault(name, []).append(pid)
+            self.pids.setdefault(_type(command), []).append(pid)
         return self.pids.keys() >= TYPES
 
     def cpu(self, name: str) -> float:
@@ -136,6 +135,14 @@ class Processes:
 
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
     return {name: round(after[name] - before[name], 2) for name in after}
+
+
+def _type(command: list[str]) -> str:
+    """`python -m api`, `python -m consumers STAGE…`, or the server."""
+    program, *arguments = command
+    if "python" not in program:
+        return "server"
+    return arguments[2] if arguments[1] == "consumers" else arguments[1]
 
 
 def _children(parent: int) -> list[int]:
