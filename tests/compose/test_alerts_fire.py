@@ -1,5 +1,6 @@
 """Alerts fire when what they are about happens: a real Prometheus scrapes a running stack."""
 
+import itertools
 import os
 import re
 import shutil
@@ -38,12 +39,14 @@ def lonely(models_path: Path, tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
-    """The alerts that fire now, with the project's rules, evaluated every second and without their patience."""
+    """The alerts that fire now, with the project's rules, evaluated every second and with little patience."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("prometheus is not installed (Debian: prometheus)")
     port = free_port()
-    (tmp_path / "alerts.yml").write_text(re.sub(r"for: \d+m", "for: 1s", ALERTS.read_text()))
+    rules = re.sub(r"for: \d+m", "for: 1s", ALERTS.read_text())
+    rules = rules.replace("> 600", "> 2").replace("[15m]", "[10s]")  # how old, and growing for how long
+    (tmp_path / "alerts.yml").write_text(rules)
     target = lonely.url.removeprefix("http://")
     (tmp_path / "prometheus.yml").write_text(
         "global: { scrape_interval: 1s, evaluation_interval: 1s }\nrule_files: [alerts.yml]\n"
@@ -71,11 +74,22 @@ def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
     process.wait(30)
 
 
-def test_a_stage_without_workers_a_dead_letter_and_a_full_server(
+def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
     lonely: Service, firing: Callable[[], set[str]], six_people: Path
 ) -> None:
-    lonely.submit({"video_path": str(six_people)})
+    waiting, intervals = [0], itertools.count(5)
     with Redis.from_url(lonely.redis_url) as redis:
+
+        def growing_and_firing() -> bool:
+            """Whenever no more frames come, another job does."""
+            waiting.append(sum(redis.xlen(stream) for stream in ("faces:frames", "faces:frames:express")))
+            if waiting[-1] == waiting[-2]:
+                interval = next(intervals) / 10
+                lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})
+                eventually(lambda: not redis.xlen("faces:requests"), 20)
+            return {"FacesStageWithoutWorkers", "FacesLagGrowing"} <= firing()
+
+        eventually(growing_and_firing, 60)
         redis.xadd("faces:requests", {"json": "not a request"})
         eventually(lambda: redis.xlen("faces:dead") and not redis.xlen("faces:requests"), 20)
 

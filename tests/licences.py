@@ -1,0 +1,92 @@
+"""The licences of what runs: dependencies from their own metadata, model weights from the catalogue.
+
+    python -m tests.licences > compose/LICENCES.md
+
+A test compares the file with what this says, so that it is current.
+"""
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from models import catalog
+
+REQUIREMENTS = Path(__file__).parents[1] / "requirements"
+LINUX = {
+    "python_full_version": "3.12.0", "python_version": "3.12", "sys_platform": "linux", "platform_system": "Linux"
+}  # fmt: skip
+UNTOLD = {
+    "insightface": "MIT",  # in its README; https://github.com/deepinsight/insightface
+    "onnxruntime-gpu": "MIT License",  # as onnxruntime, which is built from the same source
+    "scikit-image": "BSD-3-Clause",  # the field holds the text of several licences
+    "scipy": "BSD-3-Clause",
+}
+"""Where the metadata say nothing, or too much for a table."""
+
+
+def main() -> int:
+    sys.stdout.write(page())
+    return 0
+
+
+def page() -> str:
+    lines = [
+        "# Licences",
+        "",
+        "Written by `python -m tests.licences > compose/LICENCES.md`. Faces itself: MIT.",
+        "",
+        "## Dependencies",
+        "",
+        "Of `requirements/cpu.txt` and `requirements/gpu.txt`, where they are installed on Linux.",
+        "",
+        "| Distribution | Licence |",
+        "|---|---|",
+        *(f"| {name} | {licence_of(name)} |" for name in sorted({*locked("cpu"), *locked("gpu")})),
+        "",
+        "## Model weights",
+        "",
+        "| Pack | File | Source | Licence |",
+        "|---|---|---|---|",
+        "| all | occlusion_resnet18.onnx | this repository, `models/occlusion/` | MIT |",
+        *(
+            f"| {model.pack} | {model.file} | {model.source} | {model.licence} |"
+            for pack in catalog.PACKS
+            for model in catalog.files_of(pack)
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def locked(extra: str) -> Iterator[str]:
+    """Names of the distributions that the locked requirements of an extra install on this system."""
+    for line in (REQUIREMENTS / f"{extra}.txt").read_text().splitlines():
+        if line and not line.startswith((" ", "#")):
+            requirement = Requirement(line.rstrip("\\ "))
+            if requirement.marker is None or requirement.marker.evaluate(LINUX):
+                yield requirement.name
+
+
+def licence_of(name: str) -> str:
+    """As the distribution's metadata say it, the newest way first."""
+    if name in UNTOLD:
+        return UNTOLD[name]
+    told = metadata(name)
+    classifiers = [
+        text.rpartition(" :: ")[2]
+        for text in told.get_all("Classifier") or []
+        if text.startswith("License ::")
+    ]
+    text = told.get("License-Expression") or told.get("License") or ", ".join(classifiers)
+    if not text or "\n" in text:
+        text = ", ".join(classifiers)
+    if not text:
+        raise LookupError(f"{name} does not tell its licence: look it up and add it to UNTOLD")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
