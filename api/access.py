@@ -5,14 +5,21 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api.errors import Handler
-from api.keys import ACCESS, CALLER, SETTINGS
+from api.keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.limits import RATES
 from schemas.api_keys import Scope
 
 log = structlog.get_logger(__name__)
 
 OPEN = frozenset(
-    ("/faces/health", "/faces/live", "/faces/ready", "/faces/openapi.json", "/faces/asyncapi.json")
+    (
+        "/faces/health",
+        "/faces/live",
+        "/faces/ready",
+        "/faces/docs",
+        "/faces/openapi.json",
+        "/faces/asyncapi.json",
+    )
 )
 """What anybody may read: it tells of no job."""
 PAGES = frozenset(("/", "/faces", "/faces/", "/faces/watch"))
@@ -30,7 +37,7 @@ class NoKeys(Exception):
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    if not request.app[SETTINGS].keys_required or path in OPEN | PAGES:
+    if not request.app[GUARDED] or path in OPEN | PAGES:
         request.app[RATES].take(request.remote or "")
         return await handler(request)
     kind, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -2,7 +2,8 @@
 can work with, for Redis 7 and later and Valkey. The addresses to give to the processes go to standard error.
 
 A server that starts with ``--aclfile users.acl`` knows nobody else: the default user is off. With a prefix of your
-own say so (``--prefix``); Redis 6.2 has ``~`` alone, for ``%RW~``, ``%R~`` and ``%W~``.
+own say so (``--prefix``; with several partitions ``--prefix '{faces:*}'``); Redis 6.2 has ``~`` alone, for ``%RW~``,
+``%R~`` and ``%W~``.
 """
 
 import argparse
@@ -38,47 +39,60 @@ class Role(msgspec.Struct, frozen=True):
     keys: Mapping[str, Sequence[str]]
 
 
+COLLECTION = (
+    "sismember",
+    "smembers",
+    "sadd",
+    "srem",
+    "hincrby",
+    "zscore",
+    "zscan",
+    "zlexcount",
+    "zrangebylex",
+)
 ENDS = ("job:*", "active", "jobs", "cache:*")
 """Keys that the end of a job changes; it is told on the two streams of TELLS."""
 TELLS = ("events", "webhooks")
+REPLAYS = ("dead", "segments*", "frames*", "enhance*", "finalize*", "webhooks*")
+"""A dead letter goes back to the stream that it came from; a preview is asked for on one of them."""
+KNOWN = ("collections*", "collection:*", "search:*", "answer:*", "photographs*")
+"""Known people, and what is asked of them."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
-            *CONNECTION, *SCRIPTS, *RECORD, "multi", "exec", "xadd", "xlen", "xrange", "xpending", "zadd", "zrem",
-            "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen", "hdel", "hexists", "pttl", "expire",
-            "pexpire",
+            *CONNECTION, *SCRIPTS, *RECORD, *COLLECTION, "multi", "exec", "xadd", "xdel", "xlen", "xrange",
+            "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen",
+            "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
         ),
         {
-            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "active", "jobs", "cache:*",
-                   "idempotency:*", "workers", *TELLS),
-            READ: ("keys", "segments*", "frames", "enhance", "finalize", "dead"),
-            WRITE: ("job:*:faces", "job:*:portraits"),
+            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces", "job:*:portraits",
+                   "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers", "events", *KNOWN,
+                   *REPLAYS),
+            READ: ("keys",),
         },
     ),
     "frames": Role(
         (*STAGE, *RECORD),
-        {
-            BOTH: ("requests*", "segments*", "frames", "finalize", "dead", "workers", *ENDS, *TELLS),
-        },
+        {BOTH: ("requests*", "segments*", "frames*", "finalize", "dead", "workers", *ENDS, *TELLS)},
     ),
     "analyze": Role(
-        (*STAGE, "get", "mget", "unlink", "del"),
+        (*STAGE, "get", "set", "unlink", "del", "rpush"),
         {
-            BOTH: ("frames*", "enhance", "finalize", "dead", "workers", "job:*:metadata", "job:*:outcomes",
-                   "job:*:faces", "job:*:portraits", "job:*:frame:*"),
+            BOTH: ("frames*", "photographs*", "enhance", "finalize", "collections", "dead", "workers", "search:*",
+                   "answer:*", "job:*:metadata", "job:*:outcomes", "job:*:faces", "job:*:portraits", "job:*:frame:*"),
         },
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
         {
-            BOTH: ("enhance*", "webhooks*", "frames", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
+            BOTH: ("enhance*", "webhooks*", "frames*", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
                    "job:*:outcomes"),
             WRITE: ("job:*:frame:*",),
         },
     ),
     "finalize": Role(
-        (*STAGE, *RECORD, "multi", "exec"),
-        {BOTH: ("finalize*", "frames", "dead", "workers", "active:sweeper", *ENDS, *TELLS)},
+        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "rpush"),
+        {BOTH: ("finalize*", "frames*", "dead", "workers", "active:sweeper", *ENDS, *TELLS, *KNOWN)},
     ),
     "publisher": Role(
         (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd"),
@@ -88,11 +102,12 @@ ROLES: dict[str, Role] = {
         },
     ),
     "operator": Role(
-        (*STAGE, *RECORD, "multi", "exec", "xrevrange"),
+        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "xrevrange"),
         {BOTH: ("*",)},
     ),
 }  # fmt: skip
-"""By process type; ``publisher``: services that submit to the stream themselves, ``operator``: the command line."""
+"""By process type; ``publisher``: services that submit to the stream themselves; ``operator``: the command line. To
+run a script takes both uses of each of its keys, whatever it does with them."""
 
 
 def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:

@@ -36,10 +36,12 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
          "--aclfile", str(folder / "users.acl"), "--loglevel", "warning"],
     )  # fmt: skip
-    eventually(lambda: _answers(port), 20)
-    yield port
-    process.terminate()
-    process.wait(10)
+    try:
+        eventually(lambda: _answers(port), 20)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 def _answers(port: int) -> bool:
@@ -88,12 +90,14 @@ def guarded(port: int, models_path: Path, tmp_path_factory: pytest.TempPathFacto
         except OSError:
             return False
 
-    eventually(healthy, 120)
-    yield service
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait(60)
+    try:
+        eventually(healthy, 240)
+        yield service
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(60)
 
 
 def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: Path) -> None:
@@ -109,10 +113,37 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     assert guarded.delete(f"/faces/jobs/{failed}").status == 204
     for path in ("/metrics", "/faces/jobs?status=completed", f"/faces/jobs/{cancelled}/events"):
         assert guarded.get(path).status == 200, path
+    shown = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.61}})
+    eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"], 60)
+    known_people(guarded, shown, six_people)
     with as_user(port, "root") as server:
+        for stream in ("faces:requests", "faces:frames"):
+            server.xadd(stream, {"json": '{"no": '})
+        eventually(lambda: server.xlen("faces:dead") == 2, 30)
+        for letter in guarded.get("/faces/dead").json["letters"]:
+            replayed = guarded.post(f"/faces/dead/{letter['letter_id']}/replay", b"{}")
+            assert replayed.json["outcome"] == "sent"
+        assert guarded.get("/faces/queues").status == 200
         eventually(lambda: server.exists("faces:webhooks:delayed"), 20)  # nobody listens on port 9
         refused = [(entry["username"], entry["object"], entry["context"]) for entry in server.acl_log()]
         assert refused == []
+
+
+def known_people(service: Service, job_id: str, video: Path) -> None:
+    """Enrolled, looked for in every way, renamed and erased."""
+    service.ended(job_id)
+    face = {"job_id": job_id, "face_id": "face_0"}
+    enrolled = service.post("/faces/collections/cast/faces", {**face, "label": "Ann"})
+    assert enrolled.status == 201, enrolled
+    found = service.post("/faces/collections/cast/search", face)
+    assert found.status == 200 and found.json["matches"][0]["label"] == "Ann", found
+    picture = service.get(f"/faces/jobs/{job_id}/faces/face_0/thumbnail").body
+    jpeg = {"Content-Type": "image/jpeg"}
+    assert service.post("/faces/collections/cast/search", picture, jpeg).status in (200, 422)
+    matched = service.analyze({"video_path": str(video), "parameters": {"match_collections": ["cast"]}})
+    assert any(person.get("matches") for person in matched["faces"])
+    assert service.get("/faces/collections/cast/people").json["people"][0]["label"] == "Ann"
+    assert service.delete("/faces/collections/cast").status in (202, 204)
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -137,10 +168,10 @@ def test_nobody_can_do_what_is_not_his_work(port: int, name: str) -> None:
         ("HGET", "faces:keys", "player"): {"api", "operator"},
         ("HSET", "faces:keys", "player", "{}"): {"operator"},
         ("HSET", "faces:job:a:result", "part:0", "{}"): {"api", "frames", "finalize", "operator"},
-        ("HGET", "faces:job:a:faces", "0"): {"frames", "analyze", "finalize", "operator"},
+        ("HGET", "faces:job:a:faces", "0"): {"api", "frames", "analyze", "finalize", "operator"},
         ("GET", "faces:job:a:frame:0"): {"frames", "analyze", "finalize", "operator"},
         ("XREAD", "STREAMS", "faces:events", "0"): {"publisher"},
-        ("XDEL", "faces:dead", "1-0"): {"frames", "analyze", "enhance", "finalize", "operator"},
+        ("XDEL", "faces:dead", "1-0"): {"api", "frames", "analyze", "enhance", "finalize", "operator"},
     }  # fmt: skip
     for command, who in mine.items():
         assert allowed(*command) == (name in who), command
