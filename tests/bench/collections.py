@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -48,7 +49,7 @@ def person(number: int) -> bytes:
 
 
 def in_memory(faces: int, threads: int) -> dict[str, Any]:
-    gallery, before = Gallery(DIMENSIONS, threads), resident()
+    gallery, before = Gallery(DIMENSIONS, ThreadPoolExecutor(threads)), resident()
     for start in range(0, faces, BLOCK):
         numbers = range(start, min(faces, start + BLOCK))
         gallery.add([*map(face, numbers)], [*map(person, numbers)], [*numbers], some(start, len(numbers)))
