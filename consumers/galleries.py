@@ -1,4 +1,9 @@
-"""The collections of a process in memory, brought up to date from the server before each use."""
+"""The collections of a process in memory, brought up to date from the server before each use.
+
+So every server gives the same answers. The vector sets of Redis 8 are left aside: among 12,000 faces, VSIM of 8.2.3
+finds 99.5 % of the ten most similar with nine times the CPU time of comparing all here, and its exact way (TRUTH)
+takes three and a half times as much, in the server that everybody waits for.
+"""
 
 import asyncio
 from collections.abc import Sequence
