@@ -20,7 +20,7 @@ from facecore.people import People, gather
 from schemas import previews
 from schemas.collections import Collections
 from schemas.envelope import Envelope, open_entry, seal
-from schemas.jobs import KEPT_AT_LEAST
+from schemas.jobs import KEPT_AT_LEAST, MARGIN
 from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
@@ -162,7 +162,7 @@ class FinalizeStage:
         if not job.request.parameters.match_collections:
             return None
         like = [resemblance for person in task.matches or () for resemblance in person]
-        until = time.time() + max(keep, KEPT_AT_LEAST)
+        until = time.time() + max(keep, KEPT_AT_LEAST) + MARGIN
         labels: dict[tuple[str, str], str | None] = {}
         for name in sorted({resemblance.collection for resemblance in like}):
             known = sorted({resemblance.person for resemblance in like if resemblance.collection == name})

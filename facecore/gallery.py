@@ -1,7 +1,7 @@
 """Known faces in memory, searched exactly: every vector is compared, in blocks, by all threads."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -40,16 +40,17 @@ class _Block:
 
 
 class Gallery:
-    """Not for use by several threads at once; it uses several itself.
+    """Not for use by several threads at once.
 
     Args:
         dimensions: of the vectors.
+        pool: whose threads it searches with.
     """
 
-    def __init__(self, dimensions: int = 512, threads: int = 1) -> None:
+    def __init__(self, dimensions: int, pool: Executor) -> None:
         self._dimensions = dimensions
         self._blocks: list[_Block] = []
-        self._pool = ThreadPoolExecutor(max(1, threads), "gallery")
+        self._pool = pool
 
     def __len__(self) -> int:
         return sum(block.count for block in self._blocks)
@@ -103,9 +104,6 @@ class Gallery:
                 for query, row in zip(some, self._similarities(some), strict=True)
             ]
         return found
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
     def _similarities(self, queries: Vectors) -> Vectors:
         """(q, n) in single precision."""

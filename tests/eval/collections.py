@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from facecore.analyzer import Analyzer, FrameInput
 from facecore.gallery import Gallery
 from schemas.collections import SAME_PERSON
 
+POOL = ThreadPoolExecutor(1)
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 
 
@@ -47,7 +49,7 @@ def best(
     known: Sequence[int], people: list[str], vectors: NDArray[np.float32], probe: int
 ) -> tuple[str, float]:
     """Who in a collection of these photographs is most like that one."""
-    gallery = Gallery(vectors.shape[1])
+    gallery = Gallery(vectors.shape[1], POOL)
     gallery.add(
         [f"{i}".encode() for i in known],
         [people[i][:31].encode() for i in known],
@@ -55,7 +57,6 @@ def best(
         vectors[list(known)],
     )
     ((hit,),) = gallery.search(vectors[probe][None], 1, -1.0)
-    gallery.close()
     return hit.person.decode(), hit.similarity
 
 

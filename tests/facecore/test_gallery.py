@@ -1,6 +1,7 @@
 """A gallery answers as sorting everything would, however its faces came and went."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from facecore.gallery import Gallery, Hit
 
 any_time = settings(deadline=None, max_examples=100)
 DIMENSIONS = 16
+POOL = ThreadPoolExecutor(2)
 
 
 def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -21,7 +23,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def filled(rows: Sequence[int], people: Sequence[int], known: NDArray[np.float32]) -> Gallery:
-    found = Gallery(DIMENSIONS, threads=2)
+    found = Gallery(DIMENSIONS, POOL)
     for row in rows:
         found.add([b"face-%d" % row], [b"person-%d" % people[row]], [row], known[row : row + 1])
     return found
@@ -69,7 +71,6 @@ def test_the_answer_is_that_of_sorting_everything(
     expected = [sorted_all(query, left, people, known, limit, least) for query in queries]
     assert found.search(queries, limit, least) == expected
     assert [found.search(query[None], limit, least)[0] for query in queries] == expected
-    found.close()
 
 
 def test_a_face_that_is_erased_and_enrolled_again_is_there_once() -> None:
@@ -79,7 +80,6 @@ def test_a_face_that_is_erased_and_enrolled_again_is_there_once() -> None:
     found.add([b"face-0"], [b"person-7"], [5], known[:1])
     ((hit, _),) = found.search(known[:1], 2, -1.0)
     assert (hit.person, len(found)) == (b"person-7", 2)
-    found.close()
 
 
 def test_many_faces_of_one_person_hide_nobody() -> None:
@@ -91,4 +91,3 @@ def test_many_faces_of_one_person_hide_nobody() -> None:
     found = filled(range(45), [0] * 40 + [1, 2, 3, 4, 5], known)
     (hits,) = found.search(query, 3, -1.0)
     assert hits[0].person == b"person-0" and len({hit.person for hit in hits}) == 3
-    found.close()
