@@ -27,8 +27,9 @@ MIRROR = 0.75
 """Cosine from which two faces in one frame are taken for one person when strangers are looked at."""
 
 OPPOSITE = 0.2
-"""By how much two views of a person are less alike than if they differed from him independently: who looks left strays
-the other way from who looks right. With 0 the people of footage sampled every 2 s, or blurred, are split more often."""
+"""By how much two views of a person are less alike than if they differed from him independently: who looks left
+strays the other way from who looks right. With 0, people are split more often in footage that is blurred or sampled
+every 2 s."""
 
 STRANGERS = 4
 """Pairs of strangers with a cosine of 0 that are taken for granted before any are seen."""
