@@ -78,12 +78,13 @@ def sampled(server: Server, film: Path, interval: float) -> tuple[float, list[tu
 
 
 def published(redis: "Redis") -> Iterator[tuple[int, float, str]]:
-    for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(NAMES.frames)):
-        envelope = open_entry(fields, FRAMES)
-        task = cast("FrameTask", envelope.body)
-        assert isinstance(task.frame, StoredFrame)
-        picture = cast("bytes", redis.get(NAMES.job(envelope.job).frame(task.frame.name)))
-        yield task.index, task.timestamp, hashlib.sha256(picture).hexdigest()
+    for stream in (NAMES.frames, NAMES.express):
+        for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(stream)):
+            envelope = open_entry(fields, FRAMES)
+            task = cast("FrameTask", envelope.body)
+            assert isinstance(task.frame, StoredFrame)
+            picture = cast("bytes", redis.get(NAMES.job(envelope.job).frame(task.frame.name)))
+            yield task.index, task.timestamp, hashlib.sha256(picture).hexdigest()
 
 
 def decoded(film: Path, interval: float) -> tuple[float, list[tuple[int, float, str]]]:
