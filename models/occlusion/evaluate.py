@@ -27,7 +27,10 @@ class Classifier:
     """The ONNX file in one session on the CPU."""
 
     def __init__(self, file: Path = SHIPPED) -> None:
-        self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # Threads that wait by spinning take the cores from those that work, when others use the machine too.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def logits(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

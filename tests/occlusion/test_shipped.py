@@ -10,13 +10,15 @@ import pytest
 
 from models.occlusion.evaluate import SHIPPED, Classifier
 
+pytestmark = pytest.mark.timeout(900)  # seconds on an idle machine, minutes on a busy one
+
 
 @pytest.fixture(scope="module")
 def found(shared_data: Path) -> dict[str, object]:
     folder = shared_data / "occlusion" / "val"
     done = subprocess.run(
         [sys.executable, "-m", "models.occlusion.evaluate", "--data", str(folder), "--json"],
-        capture_output=True, timeout=280, check=True,
+        capture_output=True, timeout=880, check=True,
     )  # fmt: skip
     told: dict[str, object] = msgspec.json.decode(done.stdout)
     return told
