@@ -14,7 +14,16 @@ from facecore.detection.detector import Detections
 from facecore.packs import Demographics, Pack, load_open
 from facecore.pose import from_landmarks
 from facecore.quality import occlusion_score, pose_score, size_score
-from facecore.sessions import Device, Model, Workers, check_owners, choose_device, on_gpu, open_session
+from facecore.sessions import (
+    Device,
+    Model,
+    Workers,
+    check_owners,
+    choose_device,
+    give_back_memory,
+    on_gpu,
+    open_session,
+)
 from models.archives import sha256_of
 from models.catalog import OPEN
 from models.fetch import ensure, find_extra
@@ -130,6 +139,7 @@ class Analyzer:
         analyzer = cls(opened, models_path, chosen, threads)
         if on_gpu(opened.detector.model.session):
             analyzer._warm_up()
+        give_back_memory()
         log.info("models loaded", pack=pack, providers=analyzer.describe().providers, threads=threads)
         return analyzer
 

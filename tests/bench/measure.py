@@ -140,7 +140,7 @@ def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[
 def _type(command: list[str]) -> str:
     """`python -m api`, `python -m consumers STAGE…`, or the server."""
     program, *arguments = command
-    if "python" not in program:
+    if not Path(program).name.startswith("python"):
         return "server"
     return arguments[2] if arguments[1] == "consumers" else arguments[1]
 
