@@ -77,6 +77,14 @@ def test_a_report_shows_everybody_and_asks_nobody(service: Service, hostile: str
     assert [url for url in tab.asked if not url.startswith("data:")] == [page.url]
 
 
+def test_a_saved_page_needs_no_server(service: Service, hostile: str, wide_tab: Tab, tmp_path: Path) -> None:
+    saved = tmp_path / "people.html"
+    saved.write_bytes(service.get(f"/faces/jobs/{hostile}/report").body)
+    page = wide_tab.open(saved.as_uri())
+    assert page.locator(".card").count() == 6
+    wide_tab.check(saved.as_uri())
+
+
 def test_a_person_is_found_by_keyboard_and_looked_at(service: Service, hostile: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
     page.locator(".card").first.focus()
