@@ -329,6 +329,9 @@ def test_nobody_is_kept_out(
     assert serious(page, axe) == []
     page.locator(".card").first.click()
     assert serious(page, axe) == []
+    page = tab.open(f"{service.url}/faces/watch?jobs={hostile},{nobody}")
+    until(page, "document.title === '6 people in 2 videos'")
+    assert page.locator(".card").first.get_by_text(HOSTILE).count() == 1, "which video a person is in"
     for address, there in (
         (f"/faces/report?jobs={hostile},{nobody}", ".card"),
         (f"/faces/watch?jobs={hostile}", ".card"),
