@@ -230,7 +230,7 @@ def test_the_jobs_page_tells_of_jobs_stages_and_dead_letters(
         until(page, "document.getElementById('told').textContent.includes('sent again')")
         until(page, "document.getElementById('dead').textContent.includes('1×')")
         redis.delete("faces:dead")
-    page.locator("#source").fill("onerror")
+    page.locator("#source").fill("page-six")
     page.locator("#jobs a").first.click()
     page.wait_for_selector(".card")
     tab.check(service.url)
