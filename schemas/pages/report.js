@@ -35,17 +35,18 @@ function bars(shot) {
   return box;
 }
 
+const SEXES = {M: "man", F: "woman"};
 const words = person => {
   const d = person.demographics || {};
-  return [{M: "man", F: "woman"}[d.gender], d.emotion].filter(Boolean);
+  return [SEXES[d.gender], d.emotion].filter(Boolean);
 };
 function told(person) {
   const age = (person.demographics || {}).age;
   return [age === undefined || age === null ? null : "about " + age, ...words(person)].filter(Boolean).join(", ");
 }
 const brief = person => {
-  const age = (person.demographics || {}).age, [first, ...rest] = [...words(person)];
-  return [first, age === undefined || age === null ? null : "≈" + age, ...rest].filter(Boolean).join(" · ");
+  const {age, gender, emotion} = person.demographics || {};
+  return [SEXES[gender], age === undefined || age === null ? null : "≈" + age, emotion].filter(Boolean).join(" · ");
 };
 const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
 
@@ -235,7 +236,7 @@ function about(job) {
 // Shows these jobs, in place of what was shown before.
 function update(data) {
   jobs = data;
-  people = jobs.flatMap(job => job.people.map(person => Object.assign(person, {job})));
+  people = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new ones, which are drawn anew
   const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0);
   const where = jobs.length === 1 ? file(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
   const title = `${count(number, "person", "people")}${jobs.every(job => job.complete) ? "" : " so far"} in ${where}`;

@@ -77,6 +77,14 @@ def test_a_report_shows_everybody_and_asks_nobody(service: Service, hostile: str
     assert [url for url in tab.asked if not url.startswith("data:")] == [page.url]
 
 
+def test_a_saved_page_needs_no_server(service: Service, hostile: str, wide_tab: Tab, tmp_path: Path) -> None:
+    saved = tmp_path / "people.html"
+    saved.write_bytes(service.get(f"/faces/jobs/{hostile}/report").body)
+    page = wide_tab.open(saved.as_uri())
+    assert page.locator(".card").count() == 6
+    wide_tab.check(saved.as_uri())
+
+
 def test_a_person_is_found_by_keyboard_and_looked_at(service: Service, hostile: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
     page.locator(".card").first.focus()
@@ -222,7 +230,7 @@ def test_the_jobs_page_tells_of_jobs_stages_and_dead_letters(
         until(page, "document.getElementById('told').textContent.includes('sent again')")
         until(page, "document.getElementById('dead').textContent.includes('1×')")
         redis.delete("faces:dead")
-    page.locator("#source").fill("onerror")
+    page.locator("#source").fill("page-six")
     page.locator("#jobs a").first.click()
     page.wait_for_selector(".card")
     tab.check(service.url)
@@ -321,6 +329,9 @@ def test_nobody_is_kept_out(
     assert serious(page, axe) == []
     page.locator(".card").first.click()
     assert serious(page, axe) == []
+    page = tab.open(f"{service.url}/faces/watch?jobs={hostile},{nobody}")
+    until(page, "document.title === '6 people in 2 videos'")
+    assert page.locator(".card").first.get_by_text(HOSTILE).count() == 1, "which video a person is in"
     for address, there in (
         (f"/faces/report?jobs={hostile},{nobody}", ".card"),
         (f"/faces/watch?jobs={hostile}", ".card"),
