@@ -12,7 +12,14 @@ from schemas.api_keys import Scope
 log = structlog.get_logger(__name__)
 
 OPEN = frozenset(
-    ("/faces/health", "/faces/live", "/faces/ready", "/faces/openapi.json", "/faces/asyncapi.json")
+    (
+        "/faces/health",
+        "/faces/live",
+        "/faces/ready",
+        "/faces/docs",
+        "/faces/openapi.json",
+        "/faces/asyncapi.json",
+    )
 )
 """What anybody may read: it tells of no job."""
 PAGES = frozenset(("/", "/faces", "/faces/", "/faces/watch"))

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api.keys import PARTITIONS, REDIS, SETTINGS
 from api.metrics import JOBS_NEED, STAGES
-from schemas import workers
+from schemas import docs, workers
 from schemas.connection import memory
 from schemas.documents import asyncapi, openapi
 from schemas.queues import active_jobs
@@ -57,6 +57,13 @@ async def ready(request: web.Request) -> web.Response:
 @routes.get("/faces/openapi.json")
 async def describe_rest(_: web.Request) -> web.Response:
     return _json(msgspec.json.encode(openapi()))
+
+
+@routes.get("/faces/docs")
+async def describe_for_people(request: web.Request) -> web.Response:
+    body = docs.page(str(request.url.origin()), request.app[PARTITIONS].home.prefix)
+    headers = {"Content-Security-Policy": docs.POLICY, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
 
 @routes.get("/faces/asyncapi.json")

@@ -49,10 +49,9 @@ ROLES: dict[str, Role] = {
             "pexpire",
         ),
         {
-            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "active", "jobs", "cache:*",
-                   "idempotency:*", "workers", *TELLS),
+            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces", "job:*:portraits",
+                   "active", "jobs", "cache:*", "idempotency:*", "workers", *TELLS),
             READ: ("keys", "segments*", "frames", "enhance", "finalize", "dead"),
-            WRITE: ("job:*:faces", "job:*:portraits"),
         },
     ),
     "frames": Role(
@@ -92,7 +91,7 @@ ROLES: dict[str, Role] = {
         {BOTH: ("*",)},
     ),
 }  # fmt: skip
-"""By process type; ``publisher``: services that submit to the stream themselves, ``operator``: the command line."""
+"""A script asks for both uses of each of its keys, whatever it does with it. By process type; ``publisher``: services that submit to the stream themselves, ``operator``: the command line."""
 
 
 def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:

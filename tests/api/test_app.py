@@ -1,7 +1,10 @@
 """The API alone, with a server and no worker: back-pressure, an absent server, the documents it serves."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +105,7 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(api: Clien
             "/metrics",
             "/faces/live",
             "/faces/ready",
+            "/faces/docs",
             "/faces/openapi.json",
             "/faces/asyncapi.json",
         )
@@ -114,3 +118,44 @@ async def test_both_spellings_are_documented(api: Client) -> None:
     assert {"video_path", "source"} <= schemas["AnalyzeRequest"]["properties"].keys()
     assert {"min_confidence", "face_min_confidence"} <= schemas["Parameters"]["properties"].keys()
     assert schemas["Parameters"]["properties"]["sampling_interval"]["anyOf"][0]["minimum"] == 0.5
+
+
+class Links(HTMLParser):
+    """What a page refers to, and what it could run."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.to: set[str] = set()
+        self.ids: set[str] = set()
+        self.tags: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        told = dict(attrs)
+        self.to |= {str(told[name]) for name in ("href", "src") if told.get(name)}
+        self.ids |= {str(told["id"])} if "id" in told else set()
+
+
+async def test_the_documentation_needs_nothing_else(api: Client) -> None:
+    answer = await api.get("/faces/docs")
+    assert answer.status == 200 and "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    text = await answer.text()
+    links = Links(text)
+    assert not links.tags & {"script", "link", "img", "iframe"}
+    assert {link for link in links.to if not link.startswith("#")} == {"openapi.json", "asyncapi.json"}
+    assert {link[1:] for link in links.to if link.startswith("#")} <= links.ids
+    document = await (await api.get("/faces/openapi.json")).json()
+    for path, item in document["paths"].items():
+        assert all(f"<b>{method.upper()}</b> <code>{path}</code>" in text for method in item)
+    assert "faces:events" in text and "callback_url" in text and "min_confidence" in text
+
+
+SNAPSHOTS = Path(__file__).parent / "documents"
+
+
+@pytest.mark.parametrize("name", ["openapi", "asyncapi"])
+async def test_the_documents_change_only_when_somebody_means_it(api: Client, name: str) -> None:
+    """After a change that is meant: python -m tests.api.documents"""
+    served = await (await api.get(f"/faces/{name}.json")).json()
+    assert served == json.loads((SNAPSHOTS / f"{name}.json").read_text())

@@ -137,7 +137,7 @@ def test_nobody_can_do_what_is_not_his_work(port: int, name: str) -> None:
         ("HGET", "faces:keys", "player"): {"api", "operator"},
         ("HSET", "faces:keys", "player", "{}"): {"operator"},
         ("HSET", "faces:job:a:result", "part:0", "{}"): {"api", "frames", "finalize", "operator"},
-        ("HGET", "faces:job:a:faces", "0"): {"frames", "analyze", "finalize", "operator"},
+        ("HGET", "faces:job:a:faces", "0"): {"api", "frames", "analyze", "finalize", "operator"},
         ("GET", "faces:job:a:frame:0"): {"frames", "analyze", "finalize", "operator"},
         ("XREAD", "STREAMS", "faces:events", "0"): {"publisher"},
         ("XDEL", "faces:dead", "1-0"): {"frames", "analyze", "enhance", "finalize", "operator"},

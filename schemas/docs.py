@@ -1,0 +1,153 @@
+"""The documentation page: both documents as one page for people, without scripts and without further requests."""
+
+from html import escape
+from typing import Any
+
+from schemas.documents import asyncapi, openapi
+
+STYLE = """
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{margin:0 auto;max-width:60rem;padding:1rem}
+h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #8888}
+code,pre{font:.9em/1.4 ui-monospace,monospace}pre{overflow:auto;padding:.75rem;background:#8882;border-radius:.5rem}
+details{border:1px solid #8886;border-radius:.5rem;margin:.5rem 0;padding:.25rem .75rem}
+summary{cursor:pointer;overflow-wrap:anywhere}summary b{display:inline-block;min-width:4rem}
+table{border-collapse:collapse;width:100%;display:block;overflow:auto}
+th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-top:1px solid #8884}
+small{opacity:.8}
+"""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""Content-Security-Policy of the page."""
+START = """curl {url}/faces/analyze -H 'Content-Type: application/json' -d '{{"video_path": "/media/film.mp4"}}'
+curl -N {url}/faces/jobs/JOB_ID/events
+curl '{url}/faces/jobs/JOB_ID/results?embeddings=none'"""
+PROBLEMS = {"401", "403", "429", "500", "503"}
+"""Answers that every operation may give; they are told once."""
+LIMITS = (
+    ("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"),
+    ("minLength", "length at least"), ("maxLength", "length at most"), ("minItems", "items at least"),
+    ("maxItems", "items at most"), ("pattern", "pattern"), ("format", "format"),
+)  # fmt: skip
+
+
+def page(url: str, prefix: str) -> bytes:
+    """The page as UTF-8.
+
+    Args:
+        url: where the API is, as its caller sees it.
+        prefix: first part of the streams' names.
+    """
+    rest, streams = openapi(), asyncapi(prefix)
+    operations = [
+        _operation(path, method, told)
+        for path, item in rest["paths"].items()
+        for method, told in item.items()
+    ]
+    schemas = rest["components"]["schemas"] | streams["components"]["schemas"]
+    parts = (
+        f"<h1>{escape(rest['info']['title'])} <small>{escape(rest['info']['version'])}</small></h1>",
+        f"<p>{escape(rest['info']['description'])} Submit a video, follow the job, read its people:</p>",
+        f"<pre>{escape(START.format(url=url))}</pre>",
+        "<p>For machines: <a href='openapi.json'>openapi.json</a>, <a href='asyncapi.json'>asyncapi.json</a>.</p>",
+        "<h2>Operations</h2>",
+        f"<p>Where keys are asked for: <code>Authorization: Bearer KEY</code>. {_problems(rest)}</p>",
+        *operations,
+        "<h2>Streams</h2><p>One entry, one message. Who publishes needs no more than the bare request in the field "
+        f"<code>json</code>:</p><pre>{escape(_publish(prefix))}</pre>",
+        *(_channel(name, channel) for name, channel in streams["channels"].items()),
+        "<h2>Schemas</h2>",
+        *(_schema(name, schema) for name, schema in sorted(schemas.items())),
+    )
+    head = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Faces: documentation</title>"
+        "<meta name=viewport content='width=device-width,initial-scale=1'>"
+    )
+    return f"{head}<style>{STYLE}</style><main>{''.join(parts)}</main></html>".encode()
+
+
+def _publish(prefix: str) -> str:
+    return f"""redis-cli XADD {prefix}:requests '*' json '{{"video_path": "/media/film.mp4"}}'"""
+
+
+def _problems(rest: dict[str, Any]) -> str:
+    codes = ", ".join(sorted(PROBLEMS))
+    return (
+        f"Every operation may answer {codes}; each answer from 400 on is a {_link('Problem')} that says which field "
+        "is at fault and what is allowed there. <code>X-Request-ID</code> is in every answer, and in the log."
+    )
+
+
+def _operation(path: str, method: str, told: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(p['name'])}</code><td>{p['in']}<td>{_type(p['schema'])}<td>"
+        f"{escape(p.get('description', ''))}"
+        for p in told.get("parameters", ())
+    )
+    body = "".join(
+        f"<p>Body: {_type(content.get('schema', {}))} <small>{escape(kind)}</small></p>"
+        for kind, content in told.get("requestBody", {}).get("content", {}).items()
+    )
+    answers = "".join(
+        f"<tr><td>{status}<td>{_content(answer)}<td>{escape(answer['description'])}"
+        for status, answer in told["responses"].items()
+        if status not in PROBLEMS
+    )
+    return (
+        f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {escape(told['summary'])}</summary>"
+        + (f"<p>{escape(told['description'])}</p>" if "description" in told else "")
+        + (f"<table>{rows}</table>" if rows else "")
+        + body
+        + f"<table><tr><th>Answer<th><th>{answers}</table></details>"
+    )
+
+
+def _content(answer: dict[str, Any]) -> str:
+    return ", ".join(
+        _type(content["schema"]) if "schema" in content else f"<code>{escape(kind)}</code>"
+        for kind, content in answer.get("content", {}).items()
+    )
+
+
+def _channel(name: str, channel: dict[str, Any]) -> str:
+    messages = ", ".join(f"<code>{escape(message)}</code>" for message in channel["messages"])
+    address = channel["address"] or "the callback_url of the request"
+    return (
+        f"<details><summary><code>{escape(address)}</code></summary>"
+        f"<p>{escape(channel['description'])}</p><p>Messages: {messages}</p></details>"
+    )
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = "".join(
+        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}<td>{_type(told)}<td>"
+        f"{escape(told.get('description', ''))}"
+        for field, told in schema.get("properties", {}).items()
+    )
+    return (
+        f"<details id='{escape(name)}'><summary>{escape(name)}</summary>"
+        f"<p>{escape(schema.get('description', ''))}</p><table>{rows}</table></details>"
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """What a value may be, in words."""
+    if "$ref" in schema:
+        return _link(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        told = " or ".join(_type(option) for option in schema["anyOf"])
+    elif "enum" in schema:
+        told = " | ".join(f"<code>{escape(str(choice))}</code>" for choice in schema["enum"])
+    elif schema.get("type") == "array" and isinstance(schema.get("items"), dict):
+        told = f"list of {_type(schema['items'])}"
+    else:
+        told = escape(str(schema.get("type", schema.get("const", "anything"))))
+    limits = [f"{word} <code>{escape(str(schema[key]))}</code>" for key, word in LIMITS if key in schema]
+    default = schema.get("default")
+    if default is not None and not isinstance(default, dict):
+        limits.append(f"default <code>{escape(str(default))}</code>")
+    return told + (f" <small>({', '.join(limits)})</small>" if limits else "")
+
+
+def _link(name: str) -> str:
+    return f"<a href='#{escape(name)}'>{escape(name)}</a>"
