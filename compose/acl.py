@@ -91,7 +91,8 @@ ROLES: dict[str, Role] = {
         {BOTH: ("*",)},
     ),
 }  # fmt: skip
-"""A script asks for both uses of each of its keys, whatever it does with it. By process type; ``publisher``: services that submit to the stream themselves, ``operator``: the command line."""
+"""By process type; ``publisher``: services that submit to the stream themselves; ``operator``: the command line. To
+run a script takes both uses of each of its keys, whatever it does with them."""
 
 
 def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:

@@ -9,7 +9,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 
 TIMEOUT = 8.0
 """Seconds for an answer, and for a free connection."""
-MOST = 64
+MOST = 256
 """Connections of a client: who comes when all are busy waits, where the library's own pool would fail."""
 
 
@@ -29,7 +29,7 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
     }
     if scheme.endswith("+cluster"):
-        options["max_connections"] = MOST * 16  # the cluster's client cannot wait for a free one
+        options["max_connections"] = MOST * 4  # the cluster's client cannot wait for a free one
         cluster = RedisCluster.from_url(f"{scheme.removesuffix('+cluster')}://{address}", **options)
         return cast("Redis", cluster)  # the same commands, all that is used here
     return Redis.from_pool(

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -43,6 +44,19 @@ end
 """
 
 
+class Served(NamedTuple):
+    url: str
+    pid: int
+
+
+class Load(NamedTuple):
+    """Attributes: rate: requests a second; p99: of the latency, milliseconds; cpu: milliseconds a request."""
+
+    rate: float
+    p99: float
+    cpu: float
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", type=Path)
@@ -64,56 +78,71 @@ def main() -> None:
 def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
     script = folder / "submit.lua"
     script.write_text(SUBMIT)
-    ours, theirs = (
-        [sys.executable, "-m", "api"],
-        [str(arguments.peer), str(Path(__file__).with_name("api_peer.py"))],
-    )
+    ours = [sys.executable, "-m", "api"]
+    theirs = [str(arguments.peer), str(Path(__file__).with_name("api_peer.py"))]
     with _service(ours, url) as a, _service(theirs, url) as b:
+        pair = {"faces": a, "fastapi": b}
         for name, path in (
             ("status", "running/status"),
             ("status", "done/status"),
             ("result", "done/results"),
         ):
-            rounds: dict[str, list[tuple[float, float]]] = {"faces": [], "fastapi": []}
+            rounds: dict[str, list[Load]] = {who: [] for who in pair}
             for _ in range(arguments.rounds):
-                for who, place in (("faces", a), ("fastapi", b)):
-                    rounds[who].append(_wrk(f"{place}/faces/jobs/{path}", arguments))
-            rates = {who: median(rate for rate, _ in told) for who, told in rounds.items()}
-            late = {who: median(p99 for _, p99 in told) for who, told in rounds.items()}
-            ratio = rates["faces"] / rates["fastapi"]
-            print(
-                f"{name} of {path}: {ratio:.1f}x; faces {rates['faces']:.0f}/s p99 {late['faces']:.1f} ms, "
-                f"fastapi {rates['fastapi']:.0f}/s p99 {late['fastapi']:.1f} ms"
-            )
-        for who, place in (("faces", a), ("fastapi", b)):
+                for who, served in pair.items():
+                    rounds[who].append(_wrk(served, f"/faces/jobs/{path}", arguments))
+            _tell(f"{name} of {path}", rounds)
+        for who, served in pair.items():
             before = asyncio.run(_waiting(url))
-            rate, p99 = _wrk(place, arguments, "-s", str(script))
-            print(
-                f"submit to {who}: {rate:.0f}/s, p99 {p99:.1f} ms, {asyncio.run(_waiting(url)) - before} published"
-            )
+            load = _wrk(served, "", arguments, "-s", str(script))
+            published = asyncio.run(_waiting(url)) - before
+            print(f"submit to {who}: {load.rate:.0f}/s, p99 {load.p99:.1f} ms, {published} published")
     asyncio.run(_in_order(url))
     with _service(ours, url, FACES_MAX_QUEUED_JOBS="1") as full:
-        refused = urllib.request.Request(f"{full}/faces/analyze", b'{"video_path": "/late.mp4"}')
+        refused = urllib.request.Request(f"{full.url}/faces/analyze", b'{"video_path": "/late.mp4"}')
         try:
             urllib.request.urlopen(refused)
         except urllib.error.HTTPError as error:
             print(f"over the limit: {error.code}, Retry-After {error.headers['Retry-After']}")
 
 
-def _wrk(url: str, arguments: argparse.Namespace, *more: str) -> tuple[float, float]:
-    """Requests per second and the 99th percentile of the latency in milliseconds."""
+def _tell(what: str, rounds: dict[str, list[Load]]) -> None:
+    """Medians of the rounds. CPU time a request is told as well: what else runs on the machine changes it less."""
+    rate, p99, cpu = (
+        {who: median(getattr(load, name) for load in loads) for who, loads in rounds.items()}
+        for name in ("rate", "p99", "cpu")
+    )
+    print(
+        f"{what}: {rate['faces'] / rate['fastapi']:.1f}x the requests, {cpu['fastapi'] / cpu['faces']:.1f}x by CPU; "
+        + "; ".join(
+            f"{who} {rate[who]:.0f}/s, p99 {p99[who]:.1f} ms, {cpu[who]:.2f} ms CPU" for who in rounds
+        )
+    )
+
+
+def _wrk(served: Served, path: str, arguments: argparse.Namespace, *more: str) -> Load:
     size = ("-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s")
-    command = ["wrk", *size, "--latency", "--timeout", "20s", *more, url]
+    command = ["wrk", *size, "--latency", "--timeout", "20s", *more, served.url + path]
+    before = _cpu(served.pid)
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used = _cpu(served.pid) - before
     if "Non-2xx" in told or "Socket errors" in told:
         raise SystemExit(told)
     rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", told), re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
-    assert rate and p99, told
-    return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+    count = re.search(r"(\d+) requests in", told)
+    assert rate and p99 and count, told
+    late = float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
+    return Load(float(rate[1]), late, 1000 * used / max(1, int(count[1])))
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def _service(command: list[str], redis_url: str, **environment: str) -> Iterator[str]:
+def _service(command: list[str], redis_url: str, **environment: str) -> Iterator[Served]:
     port = free_port()
     given = {
         "REDIS_URL": redis_url,
@@ -132,7 +161,7 @@ def _service(command: list[str], redis_url: str, **environment: str) -> Iterator
             except OSError:
                 assert process.poll() is None and time.monotonic() < until, command
                 time.sleep(0.05)
-        yield place
+        yield Served(place, process.pid)
     finally:
         process.terminate()
         process.wait(20)
