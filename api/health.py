@@ -9,9 +9,10 @@ from api.keys import PARTITIONS, REDIS, SETTINGS
 from api.metrics import JOBS_NEED, STAGES
 from schemas import docs, workers
 from schemas.connection import memory
-from schemas.documents import asyncapi, openapi
+from schemas.documents import openapi
 from schemas.queues import active_jobs
 from schemas.results import Health
+from schemas.stream_document import asyncapi
 
 routes = web.RouteTableDef()
 

@@ -38,46 +38,58 @@ class Role(msgspec.Struct, frozen=True):
     keys: Mapping[str, Sequence[str]]
 
 
+COLLECTION = (
+    "sismember",
+    "smembers",
+    "sadd",
+    "srem",
+    "hincrby",
+    "zscore",
+    "zscan",
+    "zlexcount",
+    "zrangebylex",
+)
 ENDS = ("job:*", "active", "jobs", "cache:*")
 """Keys that the end of a job changes; it is told on the two streams of TELLS."""
 TELLS = ("events", "webhooks")
+KNOWN = ("collections*", "collection:*", "search:*", "answer:*", "photographs*")
+"""Known people, and what is asked of them."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
-            *CONNECTION, *SCRIPTS, *RECORD, "multi", "exec", "xadd", "xlen", "xrange", "xpending", "zadd", "zrem",
-            "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen", "hdel", "hexists", "pttl", "expire",
-            "pexpire",
+            *CONNECTION, *SCRIPTS, *RECORD, *COLLECTION, "multi", "exec", "xadd", "xdel", "xlen", "xrange",
+            "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen",
+            "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
         ),
         {
             BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces", "job:*:portraits",
-                   "active", "jobs", "cache:*", "idempotency:*", "workers", *TELLS),
-            READ: ("keys", "segments*", "frames", "enhance", "finalize", "dead"),
+                   "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers", "finalize", "dead",
+                   *KNOWN, *TELLS),
+            READ: ("keys", "segments*", "frames*", "enhance*"),
         },
     ),
     "frames": Role(
         (*STAGE, *RECORD),
-        {
-            BOTH: ("requests*", "segments*", "frames", "finalize", "dead", "workers", *ENDS, *TELLS),
-        },
+        {BOTH: ("requests*", "segments*", "frames*", "finalize", "dead", "workers", *ENDS, *TELLS)},
     ),
     "analyze": Role(
-        (*STAGE, "get", "mget", "unlink", "del"),
+        (*STAGE, "get", "unlink", "del", "rpush"),
         {
-            BOTH: ("frames*", "enhance", "finalize", "dead", "workers", "job:*:metadata", "job:*:outcomes",
-                   "job:*:faces", "job:*:portraits", "job:*:frame:*"),
+            BOTH: ("frames*", "photographs*", "enhance", "finalize", "collections", "dead", "workers", "search:*",
+                   "answer:*", "job:*:metadata", "job:*:outcomes", "job:*:faces", "job:*:portraits", "job:*:frame:*"),
         },
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
         {
-            BOTH: ("enhance*", "webhooks*", "frames", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
+            BOTH: ("enhance*", "webhooks*", "frames*", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
                    "job:*:outcomes"),
             WRITE: ("job:*:frame:*",),
         },
     ),
     "finalize": Role(
-        (*STAGE, *RECORD, "multi", "exec"),
-        {BOTH: ("finalize*", "frames", "dead", "workers", "active:sweeper", *ENDS, *TELLS)},
+        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "rpush"),
+        {BOTH: ("finalize*", "frames*", "dead", "workers", "active:sweeper", *ENDS, *TELLS, *KNOWN)},
     ),
     "publisher": Role(
         (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd"),
@@ -87,7 +99,7 @@ ROLES: dict[str, Role] = {
         },
     ),
     "operator": Role(
-        (*STAGE, *RECORD, "multi", "exec", "xrevrange"),
+        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "xrevrange"),
         {BOTH: ("*",)},
     ),
 }  # fmt: skip

@@ -1,31 +1,23 @@
-"""The documents that describe the service to others, derived from the structs: OpenAPI 3.1 and AsyncAPI 3.0."""
+"""The document that describes the REST interface, derived from the structs: OpenAPI 3.1."""
 
-import inspect
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
-from schemas.envelope import Envelope
+from schemas.described import HEADERS, VERSION, add_spellings, components_of
 from schemas.idempotency import PATTERN
-from schemas.messages import COLLECTIONS, ENHANCE, FINALIZE, FRAMES, PHOTOGRAPHS, SEGMENTS, WEBHOOKS
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
-from schemas.requests import PARAMETER_SPELLINGS, REQUEST_SPELLINGS, AnalyzeRequest
+from schemas.requests import AnalyzeRequest
 from schemas.results import Health, JobList, JobResult, JobStatus, Problem, Submitted
-from schemas.webhooks import ID, SIGNATURE, TIMESTAMP, JobEnded
-
-VERSION = "1.0.0"
-_ATTRIBUTE = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.+(?:\n[ \t]+.+)*)", re.MULTILINE)
-"""Names, and what is said of them, on one line or several that are indented."""
+from schemas.webhooks import JobEnded
 
 
 def openapi() -> dict[str, Any]:
     """The REST interface."""
-    _, components = _components("#/components/schemas/{name}", REST)
-    _add_spellings(components)
+    components = components_of(REST)
+    add_spellings(components)
     _add_parts(components)
     job = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
     face = job | {"name": "face_id"}
@@ -150,164 +142,10 @@ def _operating() -> dict[str, Any]:
     }
 
 
-def asyncapi(prefix: str = "faces") -> dict[str, Any]:
-    """The streams, their messages and the consumer group that reads each.
-
-    Args:
-        prefix: first part of the streams' names.
-    """
-    streams: dict[str, tuple[str, str, Mapping[str, type[Any]]]] = {
-        **{
-            name: ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest})
-            for name in ("requests:high", "requests", "requests:low")
-        },
-        **dict.fromkeys(
-            ("segments:high", "segments", "segments:low"),
-            ("frames", "Parts of long films to sample", SEGMENTS),
-        ),
-        "frames": ("analyze", "Frames to find the faces of", FRAMES),
-        "frames:express": ("analyze", "The same, of what is urgent, short or almost done", FRAMES),
-        "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
-        "finalize": (
-            "finalize",
-            "Jobs whose frames are complete, or whose people so far are asked for",
-            FINALIZE,
-        ),
-        "webhooks": ("webhooks", "Ends of jobs to tell to their callback_url", WEBHOOKS),
-        "collections": ("collections", "Faces to enrol, to look for and to erase", COLLECTIONS),
-        "photographs": ("photographs", "Uploaded photographs to look for the face of", PHOTOGRAPHS),
-    }
-    bodies = [body for _, _, types in streams.values() for body in types.values()]
-    _, components = _components("#/components/schemas/{name}", [Envelope[msgspec.Raw], JobEnded, *bodies])
-    _add_spellings(components)
-    channels, operations, messages = dict[str, Any](), dict[str, Any](), dict[str, Any]()
-    for stream, (group, told, types) in streams.items():
-        channels[stream] = {
-            "address": f"{prefix}:{stream}",
-            "description": f"{told}. One entry has one field, msgpack or json; read by consumer group {group}.",
-            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in types},
-        }
-        operations[f"{group}-reads-{stream.replace(':', '-')}"] = {
-            "action": "receive",
-            "channel": {"$ref": f"#/channels/{stream}"},
-        }
-        for name, body in types.items():
-            messages[name] = {
-                "contentType": "application/msgpack",
-                "payload": _enveloped(components, name, body),
-            }
-    channels["events"] = {
-        "address": f"{prefix}:events",
-        "description": "Ends of jobs, each once; the latest 100,000 or so are kept. For whoever wants to follow: "
-        "read it from the id that was seen last (XREAD), or with a consumer group of your own, and delete nothing. "
-        "The fields of an entry are the fields of the message.",
-        "messages": {"ended": {"$ref": "#/components/messages/ended"}},
-    }
-    operations["ends-are-published"] = {"action": "send", "channel": {"$ref": "#/channels/events"}}
-    ended = {"job_id": {"type": "string"}, "status": {"enum": ["completed", "failed", "cancelled"]}}
-    messages["ended"] = {"payload": {"type": "object", "properties": ended, "required": list(ended)}}
-    channels["callback"] = {
-        "address": None,
-        "description": "The callback_url of a request, when its job has ended: a POST, signed as Standard Webhooks "
-        "says. Any answer but 2xx, and none within 10 s, is tried again for about four hours; a redirect is not "
-        "followed, and 410 ends it. A delivery may come twice, with the same webhook-id.",
-        "messages": {"job-ended": {"$ref": "#/components/messages/job-ended"}},
-    }
-    operations["ends-are-told"] = {
-        "action": "send",
-        "channel": {"$ref": "#/channels/callback"},
-        "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
-    }
-    messages["job-ended"] = {
-        "contentType": "application/json",
-        "headers": {"type": "object", "properties": HEADERS, "required": list(HEADERS)},
-        "payload": {"$ref": "#/components/schemas/JobEnded"},
-    }
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "Faces", "version": VERSION, "description": "The streams between the stages."},
-        "channels": channels,
-        "operations": operations,
-        "components": {"messages": messages, "schemas": components},
-    }
-
-
 REST: list[Any] = [
     AnalyzeRequest, Submitted, JobStatus, JobList, JobResult, Health, Problem, JobEnded, Queues, DeadLetters,
     LetterReplayed, *COLLECTION_STRUCTS,
 ]  # fmt: skip
-HEADERS: dict[str, Any] = {
-    ID: {"type": "string", "description": "The same in every attempt of a delivery"},
-    TIMESTAMP: {"type": "string", "description": "Unix seconds of this attempt"},
-    SIGNATURE: {
-        "type": "string",
-        "description": "v1, and the base64 of HMAC-SHA256 over id.timestamp.body; several with spaces between",
-    },
-}
-
-
-def _components(template: str, types: list[Any]) -> tuple[Any, dict[str, Any]]:
-    references, components = msgspec.json.schema_components(types, ref_template=template)
-    for schema in components.values():
-        _tell_attributes(schema)
-    return references, dict(sorted(components.items()))
-
-
-def _tell_attributes(schema: dict[str, Any]) -> None:
-    """What a struct's docstring says under Attributes goes to the properties it speaks of."""
-    told, _, attributes = str(schema.get("description", "")).partition("Attributes:")
-    if told := inspect.cleandoc(told).strip():
-        schema["description"] = told
-    else:
-        schema.pop("description", None)
-    for names, text in _ATTRIBUTE.findall(inspect.cleandoc(attributes)):
-        for name in names.split(", "):
-            if name in schema.get("properties", {}):
-                described = " ".join(text.split())
-                schema["properties"][name] = schema["properties"][name] | {"description": described}
-
-
-def _add_spellings(components: dict[str, Any]) -> None:
-    """What schemas.requests accepts beside the specification's names."""
-    for struct, spellings in (("AnalyzeRequest", REQUEST_SPELLINGS), ("Parameters", PARAMETER_SPELLINGS)):
-        schema = components[struct]
-        for other, name in spellings.items():
-            schema["properties"][other] = schema["properties"][name] | {
-                "description": f"Another spelling of {name}."
-            }
-    for struct in ("AnalyzeRequest", "Parameters", "Enhancement"):  # a null counts as not given
-        properties = components[struct]["properties"]
-        for name, schema in properties.items():
-            options = schema.get("anyOf", [])
-            if {"type": "null"} not in options:
-                told = {key: schema[key] for key in ("default", "description") if key in schema}
-                rest = {key: value for key, value in schema.items() if key not in told}
-                properties[name] = {"anyOf": [rest, {"type": "null"}]} | told
-    request = components["AnalyzeRequest"]
-    request["anyOf"] = [
-        {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
-        for name in ("video_path", "source", "images")
-    ]
-    request["required"] = []
-    sprites = {"properties": {"use_sprites": {"const": True}}, "required": ["use_sprites"]}
-    given = {"not": {"type": "null"}}
-    two_sources = {
-        "required": ["images", "parameters"],
-        "properties": {"images": given, "parameters": sprites},
-    }
-    request["not"] = {"anyOf": [two_sources, *(_both(*pair) for pair in REQUEST_SPELLINGS.items())]}
-    parameters = components["Parameters"]
-    parameters["not"] = {"anyOf": [_both(*pair) for pair in PARAMETER_SPELLINGS.items()]}
-    parameters["if"] = sprites
-    parameters["then"] = {
-        "properties": {"sprite_vtt_url": {"type": "string", "minLength": 1}}, "required": ["sprite_vtt_url"]
-    }  # fmt: skip
-
-
-def _both(one: str, other: str) -> dict[str, Any]:
-    """Both spellings of a parameter are given; that they may then be equal is more than a schema can say."""
-    given = {"not": {"type": "null"}}
-    return {"required": [one, other], "properties": {one: given, other: given}}
 
 
 def _add_parts(components: dict[str, Any]) -> None:
@@ -327,15 +165,6 @@ def _add_parts(components: dict[str, Any]) -> None:
         "properties": result["properties"] | {"faces": faces},
         "required": ["job_id", "source_id", "status"],
     }
-
-
-def _enveloped(components: dict[str, Any], name: str, body: type[Any]) -> dict[str, Any]:
-    envelope = next(schema for title, schema in components.items() if title.startswith("Envelope"))
-    properties = envelope["properties"] | {
-        "type": {"const": name},
-        "body": {"$ref": f"#/components/schemas/{body.__name__}"},
-    }
-    return {"type": "object", "properties": properties, "required": envelope["required"]}
 
 
 def _operation(

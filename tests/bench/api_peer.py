@@ -98,6 +98,8 @@ class Face(BaseModel):
     share: float
     cohesion: float
     nearest: dict[str, Any] | None
+    weak_detections: int
+    thumbnail: str
 
 
 class Result(BaseModel):

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from schemas.documents import asyncapi, openapi
+from schemas.documents import openapi
+from schemas.stream_document import asyncapi
 
 
 def main() -> None:
