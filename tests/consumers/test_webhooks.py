@@ -12,10 +12,10 @@ from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 
-from consumers.runtime import dead_letters
 from consumers.runtime.worker import Worker
 from consumers.service import Service
 from consumers.webhooks import ATTEMPTS, WebhooksStage
+from schemas import dead_letters
 from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
