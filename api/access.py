@@ -5,7 +5,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api.errors import Handler
-from api.keys import ACCESS, CALLER, SETTINGS
+from api.keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.limits import RATES
 from schemas.api_keys import Scope
 
@@ -37,7 +37,7 @@ class NoKeys(Exception):
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
-    if not request.app[SETTINGS].keys_required or path in OPEN | PAGES:
+    if not request.app[GUARDED] or path in OPEN | PAGES:
         request.app[RATES].take(request.remote or "")
         return await handler(request)
     kind, _, token = request.headers.get("Authorization", "").partition(" ")

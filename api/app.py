@@ -13,6 +13,7 @@ from api.keys import (
     ACCESS,
     CALLBACKS,
     COLLECTIONS,
+    GUARDED,
     JOBS,
     PARTITIONS,
     PREVIEWS,
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> web.Application:
         client_max_size=settings.max_body_bytes,
     )
     app[SETTINGS] = settings
+    app[GUARDED] = settings.keys_required
     app[RATES] = Rates(settings.rate)
     app[CROWD] = Crowd(settings.max_requests)
     app[events.OPEN] = set()

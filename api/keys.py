@@ -26,6 +26,8 @@ CALLBACKS = web.AppKey("callbacks", AllowList)
 """Hosts that may be told of the ends of jobs."""
 COLLECTIONS = web.AppKey("collections", Collections)
 QUESTIONS = web.AppKey("questions", Questions)
+GUARDED = web.AppKey("guarded", bool)
+"""Whether callers must show a key."""
 CALLER = web.RequestKey("caller", str)
 """The name of the key that a caller showed."""
 STOPPING = web.AppKey("stopping", asyncio.Event)

@@ -5,7 +5,7 @@ import secrets
 
 import structlog
 from aiohttp import web
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from api.errors import Handler
 
@@ -20,9 +20,11 @@ log = structlog.get_logger(__name__)
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(HEADER, "")
     request[REQUEST_ID] = request_id = given if _TAKEN.fullmatch(given) else secrets.token_hex(12)
-    with bound_contextvars(request_id=request_id):
-        response = await handler(request)
-        log.debug("answered", method=request.method, path=request.path, status=response.status)
+    bind_contextvars(
+        request_id=request_id
+    )  # until the next request of this connection, which has its own context
+    response = await handler(request)
+    log.debug("answered", method=request.method, path=request.path, status=response.status)
     return response
 
 
