@@ -2,7 +2,8 @@
 can work with, for Redis 7 and later and Valkey. The addresses to give to the processes go to standard error.
 
 A server that starts with ``--aclfile users.acl`` knows nobody else: the default user is off. With a prefix of your
-own say so (``--prefix``); Redis 6.2 has ``~`` alone, for ``%RW~``, ``%R~`` and ``%W~``.
+own say so (``--prefix``; with several partitions ``--prefix '{faces:*}'``); Redis 6.2 has ``~`` alone, for ``%RW~``,
+``%R~`` and ``%W~``.
 """
 
 import argparse
