@@ -76,7 +76,7 @@ ROLES: dict[str, Role] = {
         {BOTH: ("requests*", "segments*", "frames*", "finalize", "dead", "workers", *ENDS, *TELLS)},
     ),
     "analyze": Role(
-        (*STAGE, "get", "unlink", "del", "rpush"),
+        (*STAGE, "get", "set", "unlink", "del", "rpush"),
         {
             BOTH: ("frames*", "photographs*", "enhance", "finalize", "collections", "dead", "workers", "search:*",
                    "answer:*", "job:*:metadata", "job:*:outcomes", "job:*:faces", "job:*:portraits", "job:*:frame:*"),

@@ -24,7 +24,16 @@ from schemas.envelope import MSGPACK, seal
 from schemas.messages import EnrolTask, EraseTask
 from schemas.names import CollectionKeys, Names
 
-Label = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^\S(.*\S)?(?!\n)$")]
+_NOT_LAST, _NOT_WITHIN = r"\s\x00-\x1f\x7f-\x9f\ufeff", r"\x00-\x1f\x7f-\x9f"
+"""White space of Python and of JavaScript, which do not mean the same by \\s, and control characters."""
+Label = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=rf"^[^{_NOT_LAST}]([^{_NOT_WITHIN}]*[^{_NOT_LAST}])?(?!\n)$",
+    ),
+]
 MOST_WAITING = 1000
 """Entries of the stream from which nothing more is accepted."""
 DIMENSIONS = 512

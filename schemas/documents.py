@@ -7,6 +7,7 @@ import msgspec
 from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
 from schemas.described import HEADERS, VERSION, add_spellings, components_of
 from schemas.idempotency import PATTERN
+from schemas.names import JOB_ID
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import AnalyzeRequest
@@ -108,7 +109,10 @@ def _pages(job: dict[str, Any]) -> dict[str, Any]:
         "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
     )
     people["responses"]["200"] = {"description": "What a page shows", "content": {"application/json": {}}}
-    together = several | {"required": True, "schema": {"type": "string", "pattern": "^[^,]+(,[^,]+){0,49}$"}}
+    together = several | {
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,49}}$"},
+    }
     return {
         "/faces/": {"get": _page("Jobs, queues and dead letters")},
         "/faces/watch": {"get": _page("The people of jobs, while they run too", several)},
