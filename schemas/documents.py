@@ -109,10 +109,8 @@ def _pages(job: dict[str, Any]) -> dict[str, Any]:
         "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
     )
     people["responses"]["200"] = {"description": "What a page shows", "content": {"application/json": {}}}
-    together = several | {
-        "required": True,
-        "schema": {"type": "string", "pattern": f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,49}}$"},
-    }
+    pattern = f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,49}}$"
+    together = several | {"required": True, "schema": {"type": "string", "pattern": pattern}}
     return {
         "/faces/": {"get": _page("Jobs, queues and dead letters")},
         "/faces/watch": {"get": _page("The people of jobs, while they run too", several)},

@@ -8,6 +8,7 @@ minutes are over. Ends with 1 when anything was found.
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=50, help="requests for each operation and round")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server would be left behind
     with tempfile.TemporaryDirectory() as folder:
         server = ValkeyServer(port=free_port(), host="127.0.0.1", data_dir=folder, persist=False)
         server.start()
