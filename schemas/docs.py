@@ -12,14 +12,15 @@ body{margin:0 auto;max-width:60rem;padding:1rem}
 h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #8888}
 code,pre{font:.9em/1.4 ui-monospace,monospace}pre{overflow:auto;padding:.75rem;background:#8882;border-radius:.5rem}
 details{border:1px solid #8886;border-radius:.5rem;margin:.5rem 0;padding:.25rem .75rem}
-summary{cursor:pointer;overflow-wrap:anywhere}summary b{display:inline-block;min-width:4rem}
+summary{cursor:pointer;overflow-wrap:anywhere}summary b{display:inline-block;min-width:4.75rem}
 table{border-collapse:collapse;width:100%;display:block;overflow:auto}
 th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-top:1px solid #8884}
 small{opacity:.8}
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """Content-Security-Policy of the page."""
-START = """curl {url}/faces/analyze -H 'Content-Type: application/json' -d '{{"video_path": "/media/film.mp4"}}'
+START = """curl {url}/faces/analyze -H 'Content-Type: application/json' \\
+     -d '{{"video_path": "/media/film.mp4"}}'
 curl -N {url}/faces/jobs/JOB_ID/events
 curl '{url}/faces/jobs/JOB_ID/results?embeddings=none'"""
 PROBLEMS = {"401", "403", "429", "500", "503"}
@@ -126,8 +127,8 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
         for field, told in schema.get("properties", {}).items()
     )
     return (
-        f"<details id='{escape(name)}'><summary>{escape(name)}</summary>"
-        f"<p>{escape(schema.get('description', ''))}</p><table>{rows}</table></details>"
+        f"<details><summary>{escape(name)}</summary>"  # a link to what is within opens it
+        f"<p id='{escape(name)}'>{escape(schema.get('description', ''))}</p><table>{rows}</table></details>"
     )
 
 
