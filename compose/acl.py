@@ -40,17 +40,9 @@ class Role(msgspec.Struct, frozen=True):
 
 
 COLLECTION = (
-    "sismember",
-    "smembers",
-    "sadd",
-    "srem",
-    "hincrby",
-    "zscore",
-    "zscan",
-    "zlexcount",
-    "zrangebylex",
+    "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
     "zremrangebyscore",
-)
+)  # fmt: skip
 ENDS = ("job:*", "active", "jobs", "cache:*")
 """Keys that the end of a job changes; it is told on the two streams of TELLS."""
 TELLS = ("events", "webhooks")

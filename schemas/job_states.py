@@ -1,6 +1,5 @@
 """What the job record says: state, progress and result of a job. schemas.jobs has its fields."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
@@ -12,6 +11,7 @@ from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.pictures import Pictures, read_pictures
 from schemas.requests import AnalyzeRequest
 from schemas.stored_results import ResultHead, head, parts_of
+from schemas.together import Together
 
 READ_AT_ONCE = 256
 """Jobs of one answer of the server."""
@@ -75,36 +75,11 @@ class JobReader:
     def __init__(self, redis: Redis, partitions: Partitions) -> None:
         self._redis = redis
         self._partitions = partitions
-        self._asked: list[tuple[str, asyncio.Future[JobState | None]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._read = Together(self.read_all)
 
     async def read(self, job_id: str) -> JobState | None:
-        """The state of a job; None when there is no such job (any more).
-
-        What is asked for while an answer is on its way is asked together, over one connection.
-        """
-        answer: asyncio.Future[JobState | None] = asyncio.get_running_loop().create_future()
-        self._asked.append((job_id, answer))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-        return await answer
-
-    async def _ask(self) -> None:
-        try:
-            while asked := self._asked:
-                self._asked = []
-                try:
-                    states = await self.read_all([job_id for job_id, _ in asked])
-                except Exception as error:  # noqa: BLE001 - every asker's error, and raised by each
-                    for _, answer in asked:
-                        if not answer.done():
-                            answer.set_exception(error)
-                    continue
-                for (_, answer), state in zip(asked, states, strict=True):
-                    if not answer.done():  # its asker has gone
-                        answer.set_result(state)
-        finally:
-            self._asking = None
+        """The state of a job; None when there is no such job (any more)."""
+        return await self._read(job_id)
 
     async def read_all(self, job_ids: Sequence[str]) -> list[JobState | None]:
         """The states of many jobs, each as `read` tells it."""

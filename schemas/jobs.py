@@ -24,12 +24,14 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
@@ -39,6 +41,7 @@ from schemas.pictures import NO_PICTURES, Pictures, as_fields
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.stored_results import stored_fields
+from schemas.together import Together
 from schemas.webhooks import Callback
 
 if TYPE_CHECKING:
@@ -83,6 +86,7 @@ class Jobs:
         self._settings = settings
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
+        self._submissions = Together(self._submit_all)
         scripts = files("schemas") / "scripts"
         shared = (scripts / "lib.lua").read_text()
         self._submit, self._begin, self._note, self._join, self._finish, self._reopen, self._rewrite = (
@@ -101,14 +105,13 @@ class Jobs:
         record = _new_record(request, now)
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
         names = self._partitions.of(job_id)
-        answer = await self._submit(
-            keys=[names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs],
-            args=[
-                self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
-                _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),
-            ],
+        keys = (names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs)
+        args = (
+            self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
+            _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),
         )  # fmt: skip
-        match cast("list[bytes]", answer):
+        answer = await self._submissions((keys, args))
+        match answer:
             case [b"full", length]:
                 raise QueueFull(int(length))
             case [b"taken"]:
@@ -117,6 +120,19 @@ class Jobs:
                 return results.Submitted(job_id=job_id, status="queued", created_at=created_at.decode())
             case _:
                 return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
+
+    async def _submit_all(
+        self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    ) -> list[list[bytes] | Exception]:
+        """In the order in which they came; a server that does not know the script is told it."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for keys, args in calls:
+                pipe.execute_command("EVALSHA", self._submit.sha, len(keys), *keys, *args)
+            answers = await pipe.execute(raise_on_error=False)
+        for number, (keys, args) in enumerate(calls):
+            if isinstance(answers[number], NoScriptError):
+                answers[number] = await self._submit(keys=keys, args=args)
+        return cast("list[list[bytes] | Exception]", answers)
 
     async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
         """Marks a job as begun, creating its record when it was published directly; False: nothing to do,
