@@ -168,16 +168,16 @@ def run(
 
 def _print(found: Plan, load: Load) -> None:
     film, console = load.film, Console()
-    table = Table(
-        title=f"{load.jobs_per_hour:g} jobs an hour of {film.minutes:g} min, {film.frames} frames each",
-        box=None,
-        header_style="underline",
-    )
+    table = Table(box=None, header_style="underline")
     for name in ("stage", "workers", "cores", "busy"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for stage in STAGES:
         busy = f"{100 * found.busy[stage]:.0f} %"
         table.add_row(stage, str(found.workers[stage]), f"{found.cores[stage]:g}", busy)
+    console.print(
+        f"{load.jobs_per_hour:g} jobs an hour of {film.minutes:g} min, {film.frames} frames each",
+        highlight=False,
+    )
     console.print(table)
     console.print(
         f"A job takes {found.turnaround_p50:g} s in the middle, {found.turnaround_p95:g} s at the 95th percentile"

@@ -2,7 +2,8 @@
 
 Work is counted in processor seconds. On a host, the tasks at work share the cores evenly, none getting more than it
 can use (a fluid model of a fair scheduler); a worker holds as many tasks as its stage works on at once. What the
-model leaves out: the network, the time that a message travels, and crashes.
+model leaves out: the network, the time that a message travels, crashes, and that a long film is sampled in parts by
+several frames workers, so that it is pessimistic about a single such film.
 """
 
 import heapq

@@ -199,7 +199,10 @@ def main() -> None:
     given = parser.parse_args()
     quiet()
     where = machine()
-    source = f"tests.bench.service_times, open pack, {where['processor']}, {where['taken']} UTC"
+    source = (
+        f"tests.bench.service_times, open pack, {where['processor']}, {where['taken']} UTC,"
+        f" load {where['load'][0]:g} of {CORES} cores"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         times = service_times(folder, source)
