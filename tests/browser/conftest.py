@@ -53,7 +53,11 @@ class Tab:
         assert [url for url in self.asked if not url.startswith((origin, "data:"))] == []
         widths = "[document.documentElement.scrollWidth, innerWidth]"
         inner, outer = self.page.evaluate(widths)
-        assert inner <= outer, f"{inner} pixels are wider than the window's {outer}"
+        sticks_out = (
+            "[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > innerWidth)"
+        )
+        told = f"{sticks_out}.map(e => e.outerHTML.slice(0, 120))"
+        assert inner <= outer, f"{self.page.url} is {inner} pixels wide: {self.page.evaluate(told)[:8]}"
 
 
 @pytest.fixture(params=[(1600, "light"), (390, "dark")], ids=["1600 light", "390 dark"])
