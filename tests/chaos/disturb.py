@@ -147,7 +147,7 @@ def nothing_left(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
         for stream, group in GROUPS.items():
             eventually(lambda: redis.xlen(stream) == 0, 60)  # noqa: B023
-            eventually(lambda: _gone(redis, stream, group, service) == [], 60)  # noqa: B023
+            eventually(lambda: _gone(redis, stream, group) == [], 60)  # noqa: B023
             pending: Any = redis.xpending(stream, group)
             assert pending["pending"] == 0, (stream, pending)
         assert redis.xlen("faces:dead") == 0, redis.xrange("faces:dead")
@@ -163,15 +163,14 @@ def each_ended_once(service: Service, jobs: Sequence[str]) -> None:
     assert {job: told[job] for job in jobs} == dict.fromkeys(jobs, 1)
 
 
-def _gone(redis: "Redis", stream: str, group: str, service: Service) -> list[str]:
-    """Consumers whose process is no more; the names end with its number."""
+def _gone(redis: "Redis", stream: str, group: str) -> list[str]:
+    """Consumers of workers that have not been heard of."""
     try:
         consumers: Any = redis.xinfo_consumers(stream, group)
     except ResponseError:  # the group was destroyed, and its workers have not noticed yet
         return ["?"]
-    alive = {str(pid) for pid in pids_of("-m consumers", service)}
-    names = [consumer["name"].decode() for consumer in consumers]
-    return [name for name in names if name.rpartition("-")[2] not in alive]
+    alive: Any = redis.hkeys(Names().workers)
+    return [consumer["name"] for consumer in consumers if consumer["name"] not in alive]
 
 
 def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
