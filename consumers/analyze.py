@@ -137,6 +137,10 @@ class AnalyzeStage:
             seen = dict(zip(todo, found, strict=True))
         looks = [_Look(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in todo]
         kept = dict(zip(todo, await self._keep(looks), strict=True))
+        if dropped := [
+            (d.envelope.job, d.envelope.body.frame) for d, over in zip(batch, ended, strict=True) if over
+        ]:
+            await self._store.delete(dropped)
         completions: list[Completion | Exception] = []
         for i, delivery in enumerate(batch):
             if ended[i]:

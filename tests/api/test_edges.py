@@ -1,17 +1,28 @@
 """What surrounds every answer: request ids, limits, other origins, problems that say what is allowed."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.api.conftest import Start
 
 REQUEST = {"video_path": "/1.mp4"}
 
 
+@pytest.fixture
+def talkative() -> Iterator[None]:
+    """Logs as by default, whatever other tests want to hear of them."""
+    told = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**told)
+
+
 async def test_a_request_keeps_its_id_and_the_log_has_it(
-    start: Start, capsys: pytest.CaptureFixture[str]
+    start: Start, talkative: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = await start()
     answer = await api.post("/faces/analyze", json=REQUEST, headers={"X-Request-ID": "from-upstream:7"})
