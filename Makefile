@@ -55,13 +55,13 @@ types: $(VENV)/.dev
 conformance: $(VENV)/.dev
 	FACES_TEST_SERVERS=all $(BIN)/python -m pytest tests/runtime
 
-# Half an hour: every figure of the README, as JSON and as plots; BENCH="sprites starts" runs only those.
 # The served OpenAPI document against the API, by schemathesis in an environment of its own.
 contract: $(VENV)/.dev
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)/contract
 	$(UV) pip install --quiet --python $(VENV)/contract/bin/python "schemathesis>=4.32,<5"
 	$(BIN)/python -m tests.contract $(VENV)/contract/bin/schemathesis
 
+# Half an hour: every figure of the README, as JSON and as plots; BENCH="sprites starts" runs only those.
 bench: $(VENV)/.dev
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/bench.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .

@@ -38,7 +38,7 @@ async def test_a_duplicate_has_no_second_effect(world: World) -> None:
         await world.add_unit("job", n)
     async with world.worker("units") as units:
         await world.until(lambda: empty(world.redis, world.keys.units))
-        assert count(units.metrics.duplicates) == 4
+    assert count(units.metrics.duplicates) == 4
     assert list(await world.outcomes("job")) == [0, 1]
     assert await world.redis.xlen(world.keys.ends) == 1
     await world.redis.delete(world.keys.ends)
@@ -101,7 +101,7 @@ async def test_work_of_an_ended_job_is_dropped(world: World) -> None:
     await world.add_unit("forgotten", 0)
     async with world.worker("units") as units:
         await world.until(lambda: empty(world.redis, world.keys.units))
-        assert count(units.metrics.dropped) == 2
+    assert count(units.metrics.dropped) == 2
     assert not await world.outcomes("cancelled")
     assert not await world.redis.exists(world.keys.outcomes("forgotten"), world.keys.record("forgotten"))
     assert await world.redis.xlen(world.keys.ends) == 0
