@@ -14,8 +14,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.jobs import find_job, job_status
-from api.keys import READER, STOPPING
+from api.keys import PREVIEWS, READER, STOPPING
 from schemas.job_states import JobState
+from schemas.results import JobEvent
 
 routes = web.RouteTableDef()
 log = structlog.get_logger(__name__)
@@ -80,8 +81,9 @@ async def _tell(request: web.Request, stream: web.StreamResponse, state: JobStat
         if state is None:
             await stream.write(b"event: gone\ndata: {}\n\n")
             return
-        if (mark := _mark(state)) != seen:
-            await stream.write(_event(state, mark, seen))
+        people = await _people(request, state)
+        if (mark := _mark(state, people)) != seen:
+            await stream.write(_event(state, people, mark, seen))
             seen, spoke = mark, clock()
         elif clock() - spoke > HEARTBEAT:
             await stream.write(b": still here\n\n")
@@ -93,13 +95,23 @@ async def _tell(request: web.Request, stream: web.StreamResponse, state: JobStat
         state = await request.app[READER].read(state.job_id)
 
 
-def _event(state: JobState, mark: str, seen: str) -> bytes:
+async def _people(request: web.Request, state: JobState) -> int | None:
+    """How many people there are so far; asks for a newer count, which a later look finds."""
+    if state.ended or not state.done:
+        return None
+    previews = request.app[PREVIEWS]
+    await previews.ask(state)
+    return await previews.count(state)
+
+
+def _event(state: JobState, people: int | None, mark: str, seen: str) -> bytes:
     same_stage = seen.partition("/")[0] == state.stage
     name = "end" if state.ended else "progress" if same_stage else "stage"
-    data = msgspec.json.encode(job_status(state)).decode()
+    status = msgspec.structs.asdict(job_status(state))
+    data = msgspec.json.encode(JobEvent(**status, people=people)).decode()
     return f"id: {mark}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
-def _mark(state: JobState) -> str:
+def _mark(state: JobState, people: int | None = None) -> str:
     """The id of the event that tells this state."""
-    return f"{state.stage}/{state.done}/{state.expected}"
+    return f"{state.stage}/{state.done}/{state.expected}/{'' if people is None else people}"

@@ -11,7 +11,7 @@ from schemas.names import JOB_ID
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobList, JobResult, JobStatus, Problem, Submitted
+from schemas.results import Health, JobEvent, JobList, JobResult, JobStatus, Problem, Submitted
 from schemas.webhooks import JobEnded
 
 
@@ -57,7 +57,7 @@ def openapi() -> dict[str, Any]:
     }
     events = _operation("What happens to a job, as it happens", {200: None, 204: None}, [job, last], 404)
     events["responses"]["200"] = {
-        "description": "Events stage, progress, end (data: JobStatus) and gone; 204 for who knows of the end",
+        "description": "Events stage, progress, end (data: JobEvent) and gone; 204 for who knows of the end",
         "content": {"text/event-stream": {}},
     }
     results = _operation(
@@ -145,8 +145,8 @@ def _operating() -> dict[str, Any]:
 
 
 REST: list[Any] = [
-    AnalyzeRequest, Submitted, JobStatus, JobList, JobResult, Health, Problem, JobEnded, Queues, DeadLetters,
-    LetterReplayed, *COLLECTION_STRUCTS,
+    AnalyzeRequest, Submitted, JobStatus, JobEvent, JobList, JobResult, Health, Problem, JobEnded, Queues,
+    DeadLetters, LetterReplayed, *COLLECTION_STRUCTS,
 ]  # fmt: skip
 
 

@@ -49,6 +49,11 @@ class Previews:
         told = msgspec.json.decode(cast("bytes", body), type=ResultBody)
         return told, await read_pictures(self._redis, key, [face.face_id for face in told.faces])
 
+    async def count(self, state: JobState) -> int | None:
+        """How many people the latest preview has; None when there is none."""
+        people = await self._redis.hget(self._key(state.alias or state.job_id), "people")
+        return None if people is None else int(cast("bytes", people))
+
     async def ask(self, state: JobState) -> None:
         """Asks for a preview of a running job, unless one is under way or was made just now."""
         job_id = state.alias or state.job_id
@@ -65,10 +70,11 @@ class Previews:
         """
         faces = [msgspec.structs.replace(face, embedding=[]) for face in body.faces]
         told = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
+        fields = {"body": told, "people": body.metadata.unique_faces, **as_fields(pictures)}
         key, pause = self._key(job_id), max(PAUSE, SHARE * seconds)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.unlink(key)
-            pipe.hset(key, mapping=cast("Any", {"body": told, **as_fields(pictures)}))
+            pipe.hset(key, mapping=cast("Any", fields))
             pipe.expire(key, KEPT)
             pipe.set(_asked(key), 1, px=int(pause * 1000))
             await pipe.execute()

@@ -210,6 +210,16 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached: bool = False  # an addition: answered by another job with the same content and parameters
 
 
+class JobEvent(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event tells (an addition): the status, and of a running job how many people it has so far.
+
+    Attributes:
+        people: as of some seconds ago; None before the first frames are put together, and when the job has ended.
+    """
+
+    people: int | None = None
+
+
 class ListedJob(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
     """A job in a list: its status, and what it was asked."""
 

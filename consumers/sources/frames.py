@@ -1,6 +1,7 @@
 """Frames as the frames stage takes them, wherever they come from: a few at a time, encoded."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,8 +18,9 @@ from facecore.video.images import encode
 from schemas.messages import FileFrame
 from schemas.settings import Settings
 
-CHUNK = 4
-"""Frames got, stored and published together: few round trips, and a stop within a moment."""
+CHUNK, CHUNK_SECONDS = 4, 0.05
+"""Frames got, stored and published together: few round trips where frames come fast; where they do not, the models
+begin with the first one while the next is decoded."""
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -83,9 +85,12 @@ class Local:
 
     def _encoded(self) -> list[Frame]:
         quality, form = self._settings.frame_quality, self._settings.frame_format
-        return [
-            Frame(f.index, f.timestamp, encode(f.image, quality, form)) for f in islice(self._frames, CHUNK)
-        ]
+        frames, until = [], time.monotonic() + CHUNK_SECONDS
+        for frame in islice(self._frames, CHUNK):
+            frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, form)))
+            if time.monotonic() > until:
+                break
+        return frames
 
 
 class Served:

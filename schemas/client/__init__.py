@@ -9,7 +9,7 @@ from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient, FacesError
 from schemas.jobs import JobExists, QueueFull
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
-from schemas.results import Health, JobResult, JobStatus, Problem, Submitted
+from schemas.results import Health, JobEvent, JobResult, JobStatus, Problem, Submitted
 from schemas.webhooks import JobEnded, NotGenuine, received
 
 __all__ = (
@@ -21,6 +21,7 @@ __all__ = (
     "FacesError",
     "Health",
     "JobEnded",
+    "JobEvent",
     "JobExists",
     "JobResult",
     "JobStatus",

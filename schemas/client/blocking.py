@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
 from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobResult, JobState, JobStatus, Submitted
+from schemas.results import Health, JobEvent, JobResult, JobState, JobStatus, Submitted
 from schemas.selection import Embeddings
 
 Answer = TypeVar("Answer")
@@ -82,7 +82,7 @@ class Client:
     def report(self, job_id: str) -> bytes:
         return self._loop.run(self._client.report(job_id))
 
-    def events(self, job_id: str) -> Iterator[JobStatus]:
+    def events(self, job_id: str) -> Iterator[JobEvent]:
         return self._loop.iterate(self._client.events(job_id))
 
     def ended(self, job_id: str) -> JobStatus:

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobList, JobResult, JobState, JobStatus, Problem, Submitted
+from schemas.results import Health, JobEvent, JobList, JobResult, JobState, JobStatus, Problem, Submitted
 from schemas.selection import Embeddings
 
 BUSY = frozenset({429, 503})
@@ -102,7 +102,7 @@ class AsyncClient:
         """The people as one page of HTML."""
         return await self._bytes("GET", _job(job_id, "report"))
 
-    async def events(self, job_id: str) -> AsyncIterator[JobStatus]:
+    async def events(self, job_id: str) -> AsyncIterator[JobEvent]:
         """The status of a job whenever it changes, until it has ended. A connection that breaks is made again, and
         goes on where it was."""
         last, until, loop = "", None, asyncio.get_running_loop()
@@ -118,7 +118,7 @@ class AsyncClient:
                         if name == "gone":
                             return
                         if name in ("stage", "progress", "end"):
-                            yield msgspec.json.decode(data, type=JobStatus)
+                            yield msgspec.json.decode(data, type=JobEvent)
                         if name == "end":
                             return
             except (aiohttp.ClientError, TimeoutError, FacesError) as error:

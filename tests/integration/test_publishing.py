@@ -69,7 +69,7 @@ def test_every_end_is_an_event(service: Service, six_people: Path, tmp_path: Pat
 def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Path, tmp_path: Path) -> None:
     """Four films fill every place that a worker has for normal jobs; the urgent clip has a place of its own."""
     films = []
-    for number in range(6):
+    for number in range(4):
         film = tmp_path / f"film{number}.mp4"
         loop_film(six_people, film, seconds=140)
         films.append(service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}}))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.client import Service
 from tests.schemas.test_report import Page
+from tests.video.films import loop_film
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,27 @@ async def test_events_lead_to_the_end_and_can_be_resumed(service: Service, six_p
             assert stream.status == 204
         async with session.get(f"{service.url}/faces/jobs/nobody/events") as stream:
             assert stream.status == 404 and (await stream.json(content_type=None))["status"] == 404
+
+
+async def test_events_tell_how_many_people_there_are_so_far(
+    service: Service, six_people: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    loop_film(six_people, film, seconds=300)
+    job_id = service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}})
+    people: list[int | None] = []
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"{service.url}/faces/jobs/{job_id}/events", timeout=aiohttp.ClientTimeout(120)
+        ) as stream,
+    ):
+        async for line in stream.content:
+            if line.startswith(b"data: "):
+                people.append(msgspec.json.decode(line[6:]).get("people"))
+            if people and people[-1] == 6:
+                service.post(f"/faces/jobs/{job_id}/cancel", b"")
+    assert people[0] is None and 6 in people and people[-1] is None, people
 
 
 async def test_a_stream_of_a_job_that_is_deleted_ends(service: Service, six_people: Path) -> None:
