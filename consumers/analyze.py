@@ -58,7 +58,7 @@ class _Look(NamedTuple):
 
 class AnalyzeStage:
     """Consumer group ``analyze`` on ``faces:frames``, or on the stream beside it for what is urgent or soon done.
-    Both hand their batches to the one thread of the models, which takes them in turn.
+    Both hand their batches to the one thread of the models, where they take turns.
 
     Args:
         express: read the other stream.
@@ -133,7 +133,7 @@ class AnalyzeStage:
         inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in todo]
         seen: dict[int, FrameFaces] = {}
         if inputs:
-            found = await self._models.run(lambda: self.analyzer.analyze(inputs))
+            found = await self._models.run(self.name, lambda: self.analyzer.analyze(inputs))
             seen = dict(zip(todo, found, strict=True))
         looks = [_Look(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in todo]
         kept = dict(zip(todo, await self._keep(looks), strict=True))
@@ -250,7 +250,7 @@ class AnalyzeStage:
         key = self._service.names.job(envelope.job).portraits
         wanted = envelope.body.portraits
         pictures = cast("list[bytes | None]", await self._service.redis.hmget(key, list(wanted)))
-        emotions = await self._models.run(lambda: self._tell_emotions(pictures))
+        emotions = await self._models.run(self.name, lambda: self._tell_emotions(pictures))
         answer = FinalizeTask(emotions=tuple(emotions))
         return Completion(publish=(self._service.finalize(envelope.job, answer, envelope.traceparent),))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from consumers.turns import Turns
 from facecore.analyzer import Analyzer
 from schemas.settings import Settings
 
@@ -15,6 +16,7 @@ class Models:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, "models")
+        self._turns = Turns()
         self._loading = asyncio.Lock()
         self._analyzer: Analyzer | None = None
 
@@ -29,12 +31,13 @@ class Models:
         async with self._loading:
             if self._analyzer is None:
                 self._analyzer = await self.run(
+                    "loading",
                     lambda: Analyzer.load(
                         settings.pack,
                         settings.models_path,
                         device=settings.device,
                         threads=settings.worker_threads,
-                    )
+                    ),
                 )
 
     @property
@@ -42,9 +45,10 @@ class Models:
         assert self._analyzer is not None, "load() comes first"
         return self._analyzer
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Runs in the thread of the models, one call after another."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def run(self, stage: str, work: Callable[[], T]) -> T:
+        """Runs in the thread of the models, one call after another; stages that wait take turns."""
+        async with self._turns.turn(stage):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -70,7 +70,7 @@ class PhotographsStage:
                 await self._questions.reply(task.question, Answer(status=422, detail=str(error)))
                 return Completion()
             frame = FrameInput(0, 0.0, image, self._service.settings.min_confidence, False)
-            seen, *_ = await self._models.run(lambda: self._models.analyzer.analyze([frame]))
+            seen, *_ = await self._models.run(self.name, lambda: self._models.analyzer.analyze([frame]))
             if not seen.faces:
                 await self._questions.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
