@@ -119,7 +119,7 @@ class Training:
         for samples, labels in self._batches(crops, images):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * self._rate()
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self._narrow():
                 logits = self.network(samples)
             loss = criterion(logits.float(), self._targets(samples, labels))
             self.optimizer.zero_grad()
@@ -128,7 +128,7 @@ class Training:
             self.optimizer.step()
             self.step += 1
             self._follow()
-            losses.append(float(loss))
+            losses.append(loss.item())
         self.epoch += 1
         return float(np.mean(losses))
 
@@ -140,10 +140,15 @@ class Training:
         for start in range(0, len(images), 64):
             pictures = np.stack([resized(image, side) for image in images[start : start + 64]])
             samples = torch.from_numpy(normalised(pictures)).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self._narrow():
                 logits = self.average(samples.to(memory_format=torch.channels_last))
             parts.append(logits.float().softmax(dim=1)[:, 1].cpu().numpy())
         return np.concatenate(parts).astype(np.float64)
+
+    def _narrow(self) -> torch.autocast:
+        """bfloat16 where that is faster: a CPU without AVX-512 imitates it, 15 times slower than float32."""
+        fast = self.device.type == "cuda" or "AVX512" in torch.backends.cpu.get_cpu_capability()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
 
     def save(self, file: Path) -> None:
         """Whole or not at all: an interrupted write leaves the last checkpoint."""
@@ -189,7 +194,7 @@ class Training:
             return told
         size = (self.teacher_side, self.teacher_side)
         pictures = nn.functional.interpolate(samples, size=size, mode="bilinear", antialias=True)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self._narrow():
             logits = self.teacher(pictures) + self.teacher(pictures.flip(3))
         return (told + (logits.float() / 2).softmax(dim=1)) / 2
 

@@ -1,0 +1,105 @@
+"""What is deployed fits the program: files that parse, commands and settings that exist, all stages, all streams."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from consumers.__main__ import STAGES
+from schemas.names import Names
+from schemas.settings import Settings
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+KUBERNETES = COMPOSE / "kubernetes"
+IN_ONE_PROCESS = {"webhooks": "enhance", "photographs": "analyze", "collections": "finalize"}
+"""Groups that are read by the workers of another stage."""
+
+
+def documents(file: Path) -> list[Any]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+def services(*names: str) -> dict[str, Any]:
+    """The services of several compose files."""
+    found: dict[str, Any] = {}
+    for name in names:
+        (document,) = documents(COMPOSE / name)
+        for service, told in document["services"].items():
+            found.setdefault(service, {}).update(told)
+    return found
+
+
+def deployments() -> dict[str, Any]:
+    """The containers of all deployments and jobs, by the name of what runs them."""
+    return {
+        document["metadata"]["name"]: document["spec"]["template"]["spec"]
+        for document in documents(KUBERNETES / "faces.yml")
+        if document["kind"] in ("Deployment", "Job")
+    }
+
+
+def check_command(command: list[str]) -> None:
+    match command:
+        case ["faces", "models", "fetch"]:
+            pass
+        case ["python", "-m", "consumers", *stages]:
+            assert stages and set(stages) <= STAGES.keys()
+        case ["python", "-m", module]:
+            assert importlib.util.find_spec(f"{module}.__main__")
+        case _:
+            pytest.fail(f"nobody knows {command}")
+
+
+@pytest.mark.parametrize("file", sorted(COMPOSE.rglob("*.yml")), ids=lambda file: file.name)
+def test_every_file_can_be_read(file: Path) -> None:
+    assert all(isinstance(document, dict) for document in documents(file))
+
+
+def test_compose_runs_commands_that_there_are_with_settings_that_there_are() -> None:
+    known = {field.encode_name for field in msgspec.structs.fields(Settings)} | {"LOG_LEVEL"}
+    ours = {
+        name: told
+        for name, told in services("docker-compose.yml", "docker-compose.cuda.yml").items()
+        if str(told["image"]).startswith("faces:")
+    }
+    for told in ours.values():
+        check_command(told["command"].split())
+        assert told["environment"].keys() <= known
+    for told in services("docker-compose.frame-server.yml").values():
+        assert told["environment"].keys() <= known
+    assert {name for told in ours.values() for name in told["command"].split()} >= STAGES.keys()
+    assert all(ours[name]["read_only"] for name in ours.keys() - {"models"})
+
+
+def test_kubernetes_runs_every_stage_without_rights() -> None:
+    known = {field.encode_name for field in msgspec.structs.fields(Settings)}
+    (shared,) = (d["data"] for d in documents(KUBERNETES / "faces.yml") if d["kind"] == "ConfigMap")
+    assert shared.keys() <= known
+    commands: set[str] = set()
+    for pod in deployments().values():
+        (container,) = pod["containers"]
+        check_command(container["command"])
+        commands |= set(container["command"])
+        assert {variable["name"] for variable in container.get("env", ())} <= known
+        assert pod["securityContext"]["runAsNonRoot"]
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+    assert commands >= STAGES.keys()
+
+
+def test_keda_looks_at_every_stream_that_a_stage_reads() -> None:
+    scaled = {
+        document["spec"]["scaleTargetRef"]["name"]: {
+            trigger["metadata"]["stream"] for trigger in document["spec"]["triggers"]
+        }
+        for document in documents(KUBERNETES / "keda.yml")
+        if document["kind"] == "ScaledObject"
+    }
+    assert scaled.keys() <= deployments().keys()
+    wanted: dict[str, set[str]] = {}
+    for stream, group in Names().groups.items():
+        wanted.setdefault(f"faces-{IN_ONE_PROCESS.get(group, group)}", set()).add(stream)
+    assert scaled == wanted
