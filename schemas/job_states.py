@@ -89,7 +89,8 @@ class JobReader:
         records |= await self._records(sorted(aliases - records.keys()))
         parts = {job: int(r["parts"]) for job, (r, _) in records.items() if r["parts"] and not r["units"]}
         counts = await self._counts(parts)
-        return [_state(job_id, records, counts) if job_id in records else None for job_id in job_ids]
+        states = {job_id: _state(job_id, records, counts) for job_id in asked if job_id in records}
+        return [states.get(job_id) for job_id in job_ids]
 
     async def result(self, state: JobState) -> StoredResult | None:
         """The encoded result of a completed job, without the ids that `result_json` puts in front."""
