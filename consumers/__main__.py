@@ -7,59 +7,39 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import structlog
 import uvloop
 from redis.exceptions import RedisError
 
-from consumers.analyze import AnalyzeStage
-from consumers.collections import CollectionsStage
 from consumers.deadlines import sweep
-from consumers.enhance import EnhanceStage
-from consumers.finalize import FinalizeStage
-from consumers.frames import FramesStage
-from consumers.galleries import Galleries
-from consumers.models import Models
-from consumers.photographs import PhotographsStage
 from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
-from consumers.segments import SegmentsStage
 from consumers.service import Service
-from consumers.webhooks import WebhooksStage
-from facecore.sessions import DeviceUnavailable
+from consumers.stages import STAGES
+from facecore.errors import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas import workers
 from schemas.connection import connect
 from schemas.job_metrics import JobMetrics
 from schemas.jobs import Jobs
 from schemas.logs import configure_logs
-from schemas.names import Partitions, Priority
+from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from facecore.analyzer import Analyzer
 
 log = structlog.get_logger(__name__)
 
-STAGES: dict[str, Callable[[Service, Models, Galleries], Sequence[Stage]]] = {
-    "frames": lambda service, _, __: [
-        *(FramesStage(service, priority) for priority in get_args(Priority)),
-        *(SegmentsStage(service, priority) for priority in get_args(Priority)),
-    ],
-    "analyze": lambda service, models, _: [
-        AnalyzeStage(service, models),
-        AnalyzeStage(service, models, express=True),
-        *([PhotographsStage(service, models)] if service.names is service.partitions.home else []),
-    ],
-    "enhance": lambda service, _, __: [EnhanceStage(service)],
-    "finalize": lambda service, _, galleries: [FinalizeStage(service), CollectionsStage(service, galleries)],
-    "webhooks": lambda service, _, __: [WebhooksStage(service)],
-}
 CANNOT_START = 2
 """Exit status that tells a supervisor that starting again will not help."""
 TRY_AGAIN = 1
@@ -98,27 +78,26 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
     partitions = Partitions(settings.prefix, settings.partitions)
-    metrics, tracing, models = Metrics(), Tracing.from_env(), Models(settings)
+    metrics, tracing = Metrics(), Tracing.from_env()
     jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
-    galleries = Galleries(redis, partitions.home, settings.worker_threads)
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
     if settings.metrics_port:
         metrics.serve(settings.metrics_port)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    held = ExitStack()
     try:
         async with asyncio.TaskGroup() as group:
-            for service in services:
-                for name in stages:
-                    for stage in STAGES[name](service, models, galleries):
-                        group.create_task(_work(service, stage, metrics, tracing, stop))
-                if "finalize" in stages:
+            for name in stages:
+                for stage in STAGES[name](services, held):
+                    group.create_task(_work(services[0], stage, metrics, tracing, stop))
+            if "finalize" in stages:
+                for service in services:
                     sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
                     group.create_task(sweeper.run(stop))
     finally:
-        models.close()
-        galleries.close()
+        held.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()
@@ -127,6 +106,7 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
 async def _work(
     service: Service, stage: Stage, metrics: Metrics, tracing: Tracing | None, stop: asyncio.Event
 ) -> None:
+    """Args: service: of any partition, for what they all share."""
     settings = service.settings
     consumer = f"{settings.worker}.{stage.name}" if settings.worker else _own_name(stage.name)
     worker = Worker(
@@ -147,9 +127,15 @@ async def _work(
         await worker.run(stop)
 
 
+@runtime_checkable
+class _WithModels(Protocol):
+    @property
+    def analyzer(self) -> "Analyzer": ...
+
+
 async def _announce(service: Service, stage: Stage, consumer: str) -> None:
     """Tells health which stages have workers, and what models they have loaded."""
-    described = stage.analyzer.describe() if isinstance(stage, AnalyzeStage) else None
+    described = stage.analyzer.describe() if isinstance(stage, _WithModels) else None
     while True:
         info = workers.WorkerInfo(
             stage=stage.name,

@@ -18,11 +18,11 @@ from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
-from facecore.people import portrait_field
 from facecore.video import SourceError
 from facecore.video.images import decode, encode
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import FRAMES, EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
+from schemas.names import portrait_field
 from schemas.observations import FrameFaces
 
 log = structlog.get_logger(__name__)

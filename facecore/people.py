@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facecore.clustering import WEAK, Detections, cluster, representative, weakness
 from facecore.quality import composite
+from schemas.names import portrait_field
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.results import Rejected
 
@@ -49,11 +50,6 @@ class People:
     @property
     def detections(self) -> int:
         return sum(len(person.sightings) for person in self.persons)
-
-
-def portrait_field(index: int, position: int, enhanced: bool) -> str:
-    """Where the crop of a face lies: those of an enhanced picture apart from those of the original."""
-    return f"{index}{'+' if enhanced else ''}/{position}"
 
 
 def gather(

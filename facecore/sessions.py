@@ -14,6 +14,7 @@ import onnxruntime
 import structlog
 from numpy.typing import NDArray
 
+from facecore.errors import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 
 log = structlog.get_logger(__name__)
@@ -36,10 +37,6 @@ OWNERS = {
     ),
 }
 """Distributions that install the same import over each other."""
-
-
-class DeviceUnavailable(Exception):
-    """The device, or the library for it, cannot be used as asked; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)

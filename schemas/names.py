@@ -29,6 +29,11 @@ class JobKeys(NamedTuple):
         return f"{self.metadata.removesuffix(':metadata')}:frame:{name}"
 
 
+def portrait_field(index: int, position: int, enhanced: bool) -> str:
+    """Where in a job's portraits the crop of a face lies: those of an enhanced picture apart from the original's."""
+    return f"{index}{'+' if enhanced else ''}/{position}"
+
+
 COLLECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A collection's name becomes part of keys."""
 PERSON_ID = re.compile(r"person-[0-9a-f]{24}")

@@ -28,7 +28,7 @@ import onnxruntime
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
-from facecore.sessions import DeviceUnavailable
+from facecore.errors import DeviceUnavailable
 from facecore.video import Interval, open_source
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace

@@ -89,7 +89,7 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
             config = folder / "schemathesis.toml"
             config.write_text(CONFIG + (ONE_JOB.format(job_id=job_id) if job_id else ""))
             command = [
-                str(arguments.program), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/faces/openapi.json",
+                str(arguments.program.absolute()), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/faces/openapi.json",
                 "--checks", "all", "--mode", "all", "--max-examples", str(arguments.examples), "--seed", str(seed),
                 "--request-timeout", "15", "--continue-on-failure", "--no-color",
             ]  # fmt: skip

@@ -8,10 +8,10 @@ import pytest
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer
+from facecore.errors import DeviceUnavailable
 from facecore.packs import Demographics, Pack, load_open
 from facecore.sessions import (
     Device,
-    DeviceUnavailable,
     Model,
     Workers,
     check_session,
