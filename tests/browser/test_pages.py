@@ -185,7 +185,8 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
         os.kill(worker, signal.SIGCONT)
     until(page, "!document.title.includes('so far')")
     assert page.title() == f"6 people in {six_people.name}"
-    assert page.locator(".card").count() == 6 and not page.locator("#bar").is_visible()
+    page.wait_for_selector("#bar", state="hidden")  # when the stream of events has told of the end, too
+    assert page.locator(".card").count() == 6
     with page.expect_download() as saved:
         page.locator("#save").click()
     assert saved.value.path().read_bytes() == service.get(f"/faces/report?jobs={job_id}").body
