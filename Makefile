@@ -61,7 +61,7 @@ contract: $(VENV)/.dev
 	$(UV) pip install --quiet --python $(VENV)/contract/bin/python "schemathesis>=4.32,<5"
 	$(BIN)/python -m tests.contract $(VENV)/contract/bin/schemathesis
 
-# Half an hour: every figure of the README, as JSON and as plots; BENCH="sprites starts" runs only those.
+# The benches one after another, as JSON and as plots; BENCH="sprites starts" runs only those.
 bench: $(VENV)/.dev
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/bench.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .

@@ -97,7 +97,7 @@ async def _tell(request: web.Request, stream: web.StreamResponse, state: JobStat
 
 async def _people(request: web.Request, state: JobState) -> int | None:
     """How many people there are so far; asks for a newer count, which a later look finds."""
-    if state.ended or not state.done:
+    if state.ended:
         return None
     previews = request.app[PREVIEWS]
     await previews.ask(state)

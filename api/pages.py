@@ -52,8 +52,7 @@ async def people(request: web.Request) -> web.Response:
     else:
         previews = request.app[PREVIEWS]
         told = await previews.read(state)
-        if state.done:
-            await previews.ask(state)
+        await previews.ask(state)
         body, pictures = told or (_nobody(state), NO_PICTURES)
         source = state.request.source_id
         frames = max(1, state.expected)

@@ -55,7 +55,9 @@ class Previews:
         return None if people is None else int(cast("bytes", people))
 
     async def ask(self, state: JobState) -> None:
-        """Asks for a preview of a running job, unless one is under way or was made just now."""
+        """Asks for a preview while frames are analysed, unless one is under way or was made just now."""
+        if state.stage == "finalize" or not state.done:
+            return
         job_id = state.alias or state.job_id
         if await self._redis.set(_asked(self._key(job_id)), 1, nx=True, px=int(UNDER_WAY * 1000)):
             message = seal("preview", job_id, "", PreviewTask())

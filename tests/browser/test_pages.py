@@ -29,10 +29,11 @@ from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
 from tests.browser.conftest import Tab, serious
+from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, eventually
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SOURCE_ID = "</script><script>alert(2)</script>"
@@ -165,15 +166,12 @@ def test_several_jobs_are_one_page(service: Service, hostile: str, nobody: str, 
 
 def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path, wide_tab: Tab) -> None:
     """The analyze worker is stopped in the middle of the job: what is on the page then came before its end."""
-    request = {
-        "video_path": str(six_people),
-        "parameters": {"sampling_interval": 1.0},
-    }
+    request = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}}
     job_id = service.submit(request)
-    worker = _worker(service, "analyze")
+    (worker,) = pids_of("consumers analyze", service)
     eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
     os.kill(worker, signal.SIGSTOP)
-    wide_tab.page.route("**/events", _cut, times=1)  # it follows the job all the same
+    wide_tab.page.route("**/events", lambda route: route.abort(), times=1)  # it follows the job all the same
     try:
         state = service.get(f"/faces/jobs/{job_id}/status").json
         page = wide_tab.open(f"{service.url}/faces/watch?jobs={job_id}")
@@ -353,32 +351,10 @@ def until(page: "Page", expression: str, within: float = 60) -> None:
         page.wait_for_timeout(50)
 
 
-def _cut(route: "Route") -> None:
-    """The connection breaks."""
-    route.abort()
-
-
 def _type_key(page: "Page", key: str) -> None:
     page.wait_for_selector("#key")
     page.locator("#key").fill(key)
     page.keyboard.press("Enter")
-
-
-def _worker(service: Service, stage: str) -> int:
-    """The process that runs a stage of the service."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent(entry) == service.process.pid:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"consumers" in words and stage.encode() in words:
-                return int(entry.name)
-    raise AssertionError(f"no process runs {stage}")
-
-
-def _parent(entry: Path) -> int:
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0  # it has ended meanwhile
 
 
 def _answers(address: str) -> bool:
