@@ -3,6 +3,8 @@
 The graph is written out by hand, as the network is: no exporter decides what it looks like. Batch normalisation goes
 into the convolutions; weights are stored as 8-bit integers with a scale for each channel (11 MB for 45), and the
 graph begins by multiplying them out, which ONNX Runtime does once, when it loads the file: it computes in float32.
+A face and its mirror image are answered alike: the graph looks at both and takes the mean, at the side of the last
+training stage, whose smaller pictures pay for it. About a quarter of the mistakes on the validation crops go.
 """
 
 import argparse
@@ -53,6 +55,21 @@ class Graph:
         scale = self.weights("shrunk.scale", np.array([1, 1, side / SIDE, side / SIDE], np.float32))
         return self.node("Resize", [x, "", scale], "shrunk", mode="linear", antialias=1)
 
+    def with_mirror_images(self, x: str) -> str:
+        """(N, …) → (2 N, …): the pictures, then each from left to right."""
+        numbers = {"starts": -1, "ends": np.iinfo(np.int64).min, "axes": 3, "steps": -1}
+        names = [self.whole(f"mirror.{name}", [number]) for name, number in numbers.items()]
+        return self.node("Concat", [x, self.node("Slice", [x, *names], "mirror")], "both", axis=0)
+
+    def mean_of_both(self, x: str) -> str:
+        """(2 N, 2) → (N, 2): the mean of a picture's logits and its mirror image's."""
+        pairs = self.node("Reshape", [x, self.whole("pairs.shape", [2, -1, 2])], "pairs")
+        return self.node("ReduceMean", [pairs, self.whole("pairs.axes", [0])], "logits", keepdims=0)
+
+    def whole(self, name: str, values: list[int]) -> str:
+        self._weights.append(numpy_helper.from_array(np.array(values, np.int64), name))
+        return name
+
     def conv(self, x: str, name: str, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> str:
         """A convolution that does the work of the normalisation after it."""
         gain = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
@@ -86,13 +103,14 @@ class Graph:
 
 
 def exported(network: ResNet18, quantised: bool, side: int = SIDE) -> onnx.ModelProto:
-    """(N, 3, 224, 224) float32 → (N, 2) logits.
+    """(N, 3, 224, 224) float32 → (N, 2) logits, the same for a picture and for its mirror image.
 
     Args:
         side: that the network was trained at last; pictures are shrunk to it first.
     """
     graph, stem, head = Graph(quantised), network.stem, network.head
     x = "input" if side == SIDE else graph.shrunk("input", side)
+    x = graph.with_mirror_images(x)
     x = graph.node("Relu", [graph.conv(x, "stem", stem[0], stem[1])], "stem.relu")
     x = graph.node("MaxPool", [x], "stem.pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     for number, block in enumerate(network.stages):
@@ -103,7 +121,7 @@ def exported(network: ResNet18, quantised: bool, side: int = SIDE) -> onnx.Model
         graph.weights("head.weight", _array(linear.weight)),
         graph.weights("head.bias", _array(linear.bias)),
     )
-    return graph.model(graph.node("Gemm", [x, *weights], "logits", transB=1))
+    return graph.model(graph.mean_of_both(graph.node("Gemm", [x, *weights], "head", transB=1)))
 
 
 def _block(graph: Graph, x: str, name: str, block: Block) -> str:
@@ -123,7 +141,7 @@ def difference(network: ResNet18, file: Path, side: int = SIDE, batch: int = 8) 
     pictures = torch.randn(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         small = nn.functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
-        wanted = network.eval()(small).softmax(dim=1)[:, 1].numpy()
+        wanted = ((network.eval()(small) + network(small.flip(3))) / 2).softmax(dim=1)[:, 1].numpy()
     return float(np.abs(Classifier(file).probabilities(pictures.numpy()) - wanted).max())
 
 

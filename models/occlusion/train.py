@@ -61,8 +61,6 @@ def main() -> None:
     training = Training(args.size, args.batch, args.lr, args.seed, stages_of(args.stages), args.workers)
     if args.init is not None:
         training.begin_with(args.init)
-    if args.teacher is not None:
-        training.learn_from(args.teacher, args.teacher_side)
     args.out.mkdir(parents=True, exist_ok=True)
     if (args.out / CHECKPOINT).is_file():
         training.resume(args.out / CHECKPOINT)
@@ -108,8 +106,6 @@ class Training:
             workers,
         )
         self.epoch = self.step = 0
-        self.teacher: ResNet18 | None = None
-        self.teacher_side = SIDE
 
     def run_epoch(self, crops: list[Crop], images: list[Image]) -> float:
         """One pass over a freshly drawn epoch; its mean loss."""
@@ -121,7 +117,7 @@ class Training:
                 group["lr"] = self.lr * self._rate()
             with self._narrow():
                 logits = self.network(samples)
-            loss = criterion(logits.float(), self._targets(samples, labels))
+            loss = criterion(logits.float(), labels)
             self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -170,13 +166,6 @@ class Training:
         self.network.load_state_dict(state)
         self.average.load_state_dict(state)
 
-    def learn_from(self, weights: Path, side: int) -> None:
-        """Half of what is learned from now on is what an earlier training's network tells (Hinton et al. 2015)."""
-        self.teacher = ResNet18().to(self.device, memory_format=torch.channels_last)
-        self.teacher.load_state_dict(torch.load(weights, map_location=self.device, weights_only=True))
-        self.teacher.eval()
-        self.teacher_side = side
-
     def resume(self, file: Path) -> None:
         state = torch.load(file, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
@@ -184,19 +173,6 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
         self.epoch, self.step = state["epoch"], state["step"]
-
-    @torch.no_grad()
-    def _targets(self, samples: Tensor, labels: Tensor) -> Tensor:
-        """(N, 2) probabilities: the label's, or the mean of it and of what the teacher says of a picture and of its
-        mirror image together, which is right more often than of either."""
-        told = nn.functional.one_hot(labels, 2).float()
-        if self.teacher is None:
-            return told
-        size = (self.teacher_side, self.teacher_side)
-        pictures = nn.functional.interpolate(samples, size=size, mode="bilinear", antialias=True)
-        with self._narrow():
-            logits = self.teacher(pictures) + self.teacher(pictures.flip(3))
-        return (told + (logits.float() / 2).softmax(dim=1)) / 2
 
     def _batches(self, crops: list[Crop], images: list[Image]) -> Iterator[tuple[Tensor, Tensor]]:
         samples: Any = Epoch(crops, images, self.sides[self.epoch], self.size, self.seed, self.epoch)
@@ -258,10 +234,6 @@ def _arguments() -> argparse.Namespace:
         "--out", type=Path, required=True, help="checkpoint, weights and history; resumed when there"
     )
     parser.add_argument("--init", type=Path, help="weights.pt of an earlier training to begin with")
-    parser.add_argument(
-        "--teacher", type=Path, help="weights.pt of an earlier training to learn from beside the labels"
-    )
-    parser.add_argument("--teacher-side", type=int, default=SIDE, help=f"of its last stage (default {SIDE})")
     parser.add_argument("--stages", default=STAGES, help=f"side:epochs, in order (default {STAGES})")
     parser.add_argument("--size", type=int, default=3584, help="samples in an epoch")
     parser.add_argument("--batch", type=int, default=64)
