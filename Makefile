@@ -1,16 +1,17 @@
-# make demo | test | setup | lint | types | lock; see README.md
+# make demo | test | setup | lint | types | lock; see README.md. DEVICE=gpu: with CUDA.
 
 PYTHON ?= python3
 DEVICE ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(DEVICE)
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 DEMO := demo/six-people.mp4
 
 .DELETE_ON_ERROR:
 .PHONY: setup demo test lint types lock conformance contract bench audit clean
 
-setup: $(VENV)/.ready
+setup: $(READY)
 
 # Without uv on the machine, it comes from the package index into .uv.
 .uv/bin/uv:
@@ -19,26 +20,29 @@ setup: $(VENV)/.ready
 $(VENV)/bin/python: | $(filter .uv/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 
-$(VENV)/.ready: requirements/$(DEVICE).txt pyproject.toml | $(VENV)/bin/python
+# One environment: a mark says what it holds now.
+$(READY): requirements/$(DEVICE).txt pyproject.toml | $(VENV)/bin/python
+	@rm -f $(VENV)/.ready-* $(VENV)/.dev
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/$(DEVICE).txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@rm -f $(VENV)/.ready-*
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@touch $(VENV)/.ready $@
+	@touch $(VENV)/.ready-cpu $@
 
 # make demo VIDEO=path analyses that video, else one made from a group photograph.
 ifdef VIDEO
-demo: $(VENV)/.ready
+demo: $(READY)
 	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json
 else
-demo: $(VENV)/.ready $(DEMO)
+demo: $(READY) $(DEMO)
 	$(BIN)/faces analyze $(DEMO) --out demo/result.json
 endif
 
-$(DEMO): compose/demo.py | $(VENV)/.ready
+$(DEMO): compose/demo.py | $(READY)
 	$(BIN)/python -m compose.demo $@
 
 test: $(VENV)/.dev lint types
