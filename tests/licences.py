@@ -74,6 +74,8 @@ def licence_of(name: str) -> str:
     """As the distribution's metadata say it, the newest way first."""
     if name in UNTOLD:
         return UNTOLD[name]
+    if name.startswith("nvidia-"):  # CUDA and cuDNN, which the gpu extra alone installs
+        return "LicenseRef-NVIDIA-Proprietary"
     told = metadata(name)
     classifiers = [
         text.rpartition(" :: ")[2]
