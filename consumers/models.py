@@ -36,6 +36,8 @@ class Models:
                         settings.pack,
                         settings.models_path,
                         device=settings.device,
+                        tensorrt=settings.tensorrt,
+                        engines=settings.engines_path,
                         threads=settings.worker_threads,
                     ),
                 )

@@ -17,6 +17,7 @@ from facecore.quality import occlusion_score, pose_score, size_score
 from facecore.sessions import (
     Device,
     Model,
+    TensorRT,
     Workers,
     check_owners,
     choose_device,
@@ -115,20 +116,23 @@ class Analyzer:
         models_path: Path,
         *,
         device: Literal["auto", "cpu", "cuda"] = "auto",
+        tensorrt: TensorRT = "off",
+        engines: Path = Path("engines"),
         threads: int = 1,
     ) -> "Analyzer":
         """Opens a pack, fetching it first when it is not there; blocks for seconds.
 
         Args:
             models_path: the directory of models (INSIGHTFACE_MODELS_CACHE).
+            tensorrt: on a GPU; `engines` is where what it builds is kept.
             threads: how many models run side by side.
 
         Raises:
             ModelsUnavailable: the pack cannot be had or opened.
-            DeviceUnavailable: CUDA was asked for and cannot be used, or the environment is not clean.
+            DeviceUnavailable: CUDA or TensorRT was asked for and cannot be used, or the environment is not clean.
         """
         check_owners()
-        chosen = choose_device(device)
+        chosen = choose_device(device, tensorrt, engines)
         directory = ensure(pack, models_path)
         if pack == OPEN:
             opened = load_open(pack, directory, chosen)

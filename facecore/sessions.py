@@ -15,6 +15,7 @@ import structlog
 from numpy.typing import NDArray
 
 from facecore.errors import DeviceUnavailable
+from models.archives import sha256_of
 from models.fetch import ModelsUnavailable
 
 log = structlog.get_logger(__name__)
@@ -23,8 +24,9 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 Array = NDArray[np.float32]
 Outputs = Sequence[Array]
+TensorRT = Literal["off", "fp32", "fp16"]
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 GPU_MEMORY_LIMIT = 4 << 30
 """Bytes a session's arena may grow to."""
 OWNERS = {
@@ -46,14 +48,17 @@ class Device:
     Attributes:
         wanted: as the operator said; "auto" may end on either, "cuda" never on the CPU.
         gpu: whether CUDA is tried.
+        tensorrt: whether TensorRT runs what it can of each graph, and how it calculates.
+        engines: directory that TensorRT's engines are kept in: building one takes minutes.
     """
 
     wanted: Literal["auto", "cpu", "cuda"]
     gpu: bool
+    tensorrt: TensorRT = "off"
+    engines: Path = Path("engines")
 
-    @property
-    def providers(self) -> list[Any]:
-        """In order of preference, with options.
+    def providers(self, file: Path) -> list[Any]:
+        """For a model's file, in order of preference, with options.
 
         HEURISTIC picks a convolution without trials, and TF32 is off: the same picture gives the same numbers
         whenever it comes. The arena grows by what is asked for, not by doubling.
@@ -66,7 +71,22 @@ class Device:
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": 0,
         }
-        return [(CUDA, options), CPU]
+        if self.tensorrt == "off":
+            return [(CUDA, options), CPU]
+        return [(TENSORRT, self._engine_options(file)), (CUDA, options), CPU]
+
+    def _engine_options(self, file: Path) -> dict[str, Any]:
+        """ONNX Runtime names an engine by the graph's names and the card, not by its weights, and asks for an empty
+        directory after a new release of itself: the directory's name holds both."""
+        folder = self.engines / f"{file.stem}-{sha256_of(file)[:8]}-{onnxruntime.__version__}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {
+            "trt_engine_cache_enable": 1,
+            "trt_engine_cache_path": str(folder),
+            "trt_timing_cache_enable": 1,
+            "trt_timing_cache_path": str(self.engines),
+            "trt_fp16_enable": int(self.tensorrt == "fp16"),
+        }
 
 
 def check_owners() -> None:
@@ -85,11 +105,13 @@ def check_owners() -> None:
             )
 
 
-def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+def choose_device(
+    wanted: Literal["auto", "cpu", "cuda"], tensorrt: TensorRT = "off", engines: Path = Path("engines")
+) -> Device:
     """The device to open sessions on.
 
     Raises:
-        DeviceUnavailable: CUDA was asked for and this ONNX Runtime has none.
+        DeviceUnavailable: CUDA or TensorRT was asked for and this ONNX Runtime has none.
     """
     has_cuda = CUDA in onnxruntime.get_available_providers()
     if wanted == "cuda" and not has_cuda:
@@ -97,9 +119,15 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
             "INSIGHTFACE_DEVICE is cuda, but the installed onnxruntime has no CUDA: install the gpu extra "
             "(onnxruntime-gpu), or set INSIGHTFACE_DEVICE to auto or cpu"
         )
-    if gpu := has_cuda and wanted != "cpu":
+    gpu = has_cuda and wanted != "cpu"
+    if tensorrt != "off" and not gpu:
+        raise DeviceUnavailable(
+            f"INSIGHTFACE_TENSORRT is {tensorrt}, which needs CUDA: install the gpu extra (onnxruntime-gpu) and "
+            "leave INSIGHTFACE_DEVICE at auto or cuda, or set INSIGHTFACE_TENSORRT to off"
+        )
+    if gpu:
         onnxruntime.preload_dlls()  # CUDA and cuDNN from wheels, where they are installed so
-    return Device(wanted, gpu)
+    return Device(wanted, gpu, tensorrt, engines)
 
 
 def session_options() -> Any:
@@ -115,11 +143,11 @@ def open_session(file: Path, device: Device) -> Any:
     """A session for a file, on the device asked for.
 
     Raises:
-        DeviceUnavailable: CUDA was asked for and ONNX Runtime silently took the CPU.
+        DeviceUnavailable: CUDA or TensorRT was asked for and ONNX Runtime silently took less.
         ModelsUnavailable: the file is no graph that this ONNX Runtime can run.
     """
     try:
-        session = onnxruntime.InferenceSession(file, session_options(), providers=device.providers)
+        session = onnxruntime.InferenceSession(file, session_options(), providers=device.providers(file))
     except Exception as error:  # ONNX Runtime's own classes, a dozen of them without a common base
         raise ModelsUnavailable(
             f"{file} cannot be opened ({error}); `faces models verify {file.parent.name}` tells if it is damaged"
@@ -130,7 +158,13 @@ def open_session(file: Path, device: Device) -> Any:
 
 def check_session(session: Any, device: Device) -> None:
     """Asks the session where it really runs; see `open_session`."""
-    if device.gpu and CUDA not in session.get_providers():
+    present = session.get_providers()
+    if device.tensorrt != "off" and TENSORRT not in present:
+        raise DeviceUnavailable(
+            f"INSIGHTFACE_TENSORRT is {device.tensorrt}, but ONNX Runtime could not start TensorRT: its libraries "
+            "(libnvinfer, libnvonnxparser) must lie where the loader finds them, of the version it was built for"
+        )
+    if device.gpu and CUDA not in present:
         if device.wanted == "cuda":
             raise DeviceUnavailable(
                 "INSIGHTFACE_DEVICE is cuda, but ONNX Runtime could not start CUDA (driver, CUDA or cuDNN "

@@ -48,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         default="open", name="INSIGHTFACE_MODEL"
     )
     device: Literal["auto", "cpu", "cuda"] = field(default="auto", name="INSIGHTFACE_DEVICE")
+    tensorrt: Literal["off", "fp32", "fp16"] = field(default="off", name="INSIGHTFACE_TENSORRT")
     models_cache: str = field(default="~/.insightface", name="INSIGHTFACE_MODELS_CACHE")
+    engines_cache: str = field(default="~/.insightface/engines", name="INSIGHTFACE_ENGINES_CACHE")
     threads: Annotated[int, Meta(ge=0)] = field(default=0, name="FACES_THREADS")
     batch: Positive = field(default=8, name="FACES_BATCH")
 
@@ -147,6 +149,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def models_path(self) -> Path:
         return Path(self.models_cache).expanduser()
+
+    @property
+    def engines_path(self) -> Path:
+        """Where TensorRT's engines are kept."""
+        return Path(self.engines_cache).expanduser()
 
     @property
     def worker_threads(self) -> int:

@@ -1,16 +1,15 @@
 """The GPU, on a machine that has one: does it answer as the CPU does, how fast, with how much memory.
 
-    python -m tests.bench.gpu VIDEO [--frames 128] [--pack open] [--batches 1,2,4,8,16,32]
+    python -m tests.bench.gpu VIDEO [--frames 128] [--pack open] [--batches 1,2,4,8,16,32] [--tensorrt fp16]
 
 Prints JSON: the providers that the sessions really have; per batch size the frames a second, and their ratio to the
 CPU's in the same run; the memory of the card after each; the largest differences over all faces between the two
 devices, and on the device between frames in the largest batch and one by one. Ends with status 1 when other faces are
 found, or an embedding differs by more than `EMBEDDINGS_AGREE` allows; with 2 where there is no CUDA. ``--device cpu``
-goes through the same steps without a GPU.
+goes through the same steps without a GPU. ``--tensorrt fp16`` verifies half precision: the CPU calculates in float32.
 """
 
 import argparse
-import os
 import platform
 import shutil
 import statistics
@@ -29,12 +28,14 @@ import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.errors import DeviceUnavailable
+from facecore.sessions import TensorRT
 from facecore.video import Interval, open_source
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
+from schemas.settings import Settings
 
 EMBEDDINGS_AGREE = 0.999
-"""Least cosine similarity of the same face's embeddings on the two devices, in float32."""
+"""Least cosine similarity of the same face's embeddings: float32 on the CPU, whatever the device calculates in."""
 SAME_FACE = 0.9
 """Least intersection over union."""
 MAX_PIXELS = 100_000_000
@@ -108,15 +109,18 @@ def overlap(one: ObservedFace, other: ObservedFace) -> float:
 
 
 def measure(
-    device: Literal["cpu", "cuda"], pack: str, video: Path, count: int, batches: list[int]
+    device: Literal["cpu", "cuda"], tensorrt: TensorRT, pack: str, video: Path, count: int, batches: list[int]
 ) -> dict[str, Any]:
-    models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+    settings = Settings.from_env()
+    models = settings.models_path
     frames = frames_of(video, count)
     cores = usable_cores()
     cpu = Analyzer.load(pack, models, device="cpu", threads=cores)
     expected, cpu_rate = run(cpu, frames, 8)
     began = time.perf_counter()
-    analyzer = Analyzer.load(pack, models, device=device, threads=4)
+    analyzer = Analyzer.load(
+        pack, models, device=device, tensorrt=tensorrt, engines=settings.engines_path, threads=4
+    )
     loaded = time.perf_counter() - began
     rows = []
     for batch in batches:
@@ -132,6 +136,7 @@ def measure(
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": cores},
         "onnxruntime": onnxruntime.__version__,
         "providers": analyzer.describe().providers,
+        "tensorrt": tensorrt,
         "models": analyzer.describe().models,
         "load_s": round(loaded, 2),
         "cpu_frames_per_s": round(cpu_rate, 1),
@@ -150,11 +155,12 @@ def main() -> int:
     parser.add_argument("--pack", default="open")
     parser.add_argument("--batches", default="1,2,4,8,16,32")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--tensorrt", choices=["off", "fp32", "fp16"], default="off")
     told = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     batches = [int(size) for size in told.batches.split(",")]
     try:
-        found = measure(told.device, told.pack, told.video, told.frames, batches)
+        found = measure(told.device, told.tensorrt, told.pack, told.video, told.frames, batches)
     except DeviceUnavailable as error:
         parser.error(str(error))
     print(msgspec.json.format(msgspec.json.encode(found)).decode())

@@ -1,9 +1,11 @@
 """Every network of the open pack: a batch, full or padded, answers what single faces get."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from facecore.align import FaceInImage, Image
@@ -11,6 +13,9 @@ from facecore.analyzer import Analyzer
 from facecore.errors import DeviceUnavailable
 from facecore.packs import Demographics, Pack, load_open
 from facecore.sessions import (
+    CPU,
+    CUDA,
+    TENSORRT,
     Device,
     Model,
     Workers,
@@ -141,6 +146,8 @@ def test_the_detectors_canvas_follows_the_shorter_side(pack: Pack) -> None:
 def test_cuda_is_refused_where_there_is_none() -> None:
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_DEVICE"):
         choose_device("cuda")
+    with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_TENSORRT is fp16"):
+        choose_device("auto", "fp16")
     assert not choose_device("auto").gpu
 
 
@@ -157,3 +164,27 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(models_path: Any) -> None:
     check_session(session, Device("auto", True))
     with pytest.raises(DeviceUnavailable, match="could not start CUDA"):
         check_session(session, Device("cuda", True))
+
+
+def test_engines_of_tensorrt_are_of_one_model_file_and_of_one_release(tmp_path: Path) -> None:
+    """ONNX Runtime would load an engine built from other weights."""
+    first, second = tmp_path / "model.onnx", tmp_path / "other" / "model.onnx"
+    second.parent.mkdir()
+    first.write_bytes(b"weights")
+    second.write_bytes(b"other weights")
+    half, single = (Device("cuda", True, precision, tmp_path / "engines") for precision in ("fp16", "fp32"))  # type: ignore[arg-type]
+
+    (tensorrt, options), (cuda, _), cpu = half.providers(first)
+    assert [tensorrt, cuda, cpu] == [TENSORRT, CUDA, CPU]
+    assert options["trt_fp16_enable"] == 1 and single.providers(first)[0][1]["trt_fp16_enable"] == 0
+    folder = Path(options["trt_engine_cache_path"])
+    assert folder.is_dir() and folder.is_relative_to(tmp_path / "engines")
+    assert onnxruntime.__version__ in folder.name
+    assert half.providers(second)[0][1]["trt_engine_cache_path"] != str(folder)
+    assert half.providers(first)[0][1] == options
+
+
+def test_tensorrt_that_is_silently_left_out_is_an_error(models_path: Any) -> None:
+    session = open_session(ensure("open", models_path) / "fr_age.onnx", Device("cpu", False))
+    with pytest.raises(DeviceUnavailable, match="could not start TensorRT"):
+        check_session(session, Device("auto", True, "fp32"))
