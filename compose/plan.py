@@ -42,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         workers, cores: of each stage.
         busy: share of those cores in use.
         wait_p95, turnaround_p50, turnaround_p95: seconds.
-        alone: seconds that one such job takes on this fleet when there is no other.
+        alone: seconds that one such job takes, without another, on workers that keep up with the load on average.
         frames_megabytes: of frames in the server, at their most.
         times: where the service times come from.
     """
@@ -104,8 +104,8 @@ def demand(times: ServiceTimes, film: Film) -> dict[Stage, float]:
 
 def plan(load: Load, times: ServiceTimes, cores: dict[Stage, float], within: float) -> Plan:
     """The smallest fleet found that uses at most `BUSIEST` of any stage's cores, and on which 95 % of the jobs take
-    at most ``within`` times as long as one alone. Begins with what the demand needs on average, then gives one
-    more worker to the stage whose queue is worst, until it is enough.
+    at most ``within`` times as long as one alone. Begins with what the demand needs on average, on which that time is
+    taken, then gives one more worker to the stage that is busiest, until it is enough.
 
     Raises:
         PlanError: no fleet of reasonable size is enough.
@@ -117,10 +117,10 @@ def plan(load: Load, times: ServiceTimes, cores: dict[Stage, float], within: flo
     }
     if max(workers.values()) > MOST_WORKERS:
         raise PlanError(f"this load needs {max(workers.values())} workers of one stage")
+    fleet = Fleet(workers=workers, cores=cores, threads=max(1, math.floor(cores["analyze"])))
+    alone = simulate(times, fleet, [(0.0, load.film)]).turnaround[0]
     for _ in range(MOST_STEPS):
-        fleet = Fleet(workers=workers, cores=cores, threads=max(1, math.floor(cores["analyze"])))
-        alone = simulate(times, fleet, [(0.0, load.film)]).turnaround[0]
-        outcome = simulate(times, fleet, arrivals_of(load, JOBS))
+        outcome = simulate(times, msgspec.structs.replace(fleet, workers=workers), arrivals_of(load, JOBS))
         if quantile(outcome.turnaround, 0.95) <= within * alone:
             return _told(workers, cores, outcome, alone, times)
         busiest = max(STAGES, key=lambda stage: outcome.busy[stage])

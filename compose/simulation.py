@@ -1,13 +1,14 @@
 """A model of the stages as queues in front of workers that share cores: how long jobs take, and who is busy.
 
 Work is counted in processor seconds. On a host, the tasks at work share the cores evenly, none getting more than it
-can use (a fluid model of a fair scheduler); a worker holds as many tasks as its stage works on at once. What the
-model leaves out: the network, the time that a message travels, crashes, and that a long film is sampled in parts by
-several frames workers, so that it is pessimistic about a single such film.
+can use (a fluid model of a fair scheduler); a worker holds as many tasks as its stage works on at once. A long film
+is sampled in parts of equal length, wherever its keyframes lie. What the model leaves out: the network, the time that
+a message travels, and crashes.
 """
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,8 +72,8 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
         cores: of each worker, by stage, where each has its own; ignored with `shared`.
         shared: cores that all workers, the server and the API share; None: every worker has its own.
         threads: that an analyze worker uses at most.
-        jobs_per_worker, batch, window, high_water: as FACES_JOBS_PER_WORKER, FACES_BATCH, FACES_JOB_WINDOW and
-            FACES_FRAMES_HIGH_WATER.
+        jobs_per_worker, batch, window, high_water, part: as FACES_JOBS_PER_WORKER, FACES_BATCH, FACES_JOB_WINDOW,
+            FACES_FRAMES_HIGH_WATER and FACES_SEGMENT_SECONDS.
     """
 
     workers: Mapping[Stage, int]
@@ -83,6 +84,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 8
     window: int = 64
     high_water: int = 512
+    part: float = 300.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +158,15 @@ class _Job:
     ended: float = 0.0
     published: int = 0
     done: int = 0
-    resume: Callable[[], None] | None = None
+    parts: deque["_Part"] = field(default_factory=deque)  # that do not wait yet
+
+
+@dataclass(eq=False)
+class _Part:
+    """Of a job's frames, what one worker samples in a row; of a short film all."""
+
+    job: _Job
+    left: int
 
 
 class _Simulation:
@@ -171,14 +181,16 @@ class _Simulation:
             ]
             for stage in STAGES
         }
+        self.samplers = [_Worker(worker.host, fleet.jobs_per_worker) for worker in self.workers["frames"]]
         self.rest = shared or _Host(1e9)  # the server and the API have cores of their own
         self.used: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         self.now = 0.0
         self.requests: deque[_Job] = deque()
+        self.parts: deque[_Part] = deque()
         self.frames: deque[tuple[_Job, int]] = deque()
         self.portraits: deque[_Job] = deque()
         self.ends: deque[tuple[_Job, bool]] = deque()
-        self.stalled: deque[_Job] = deque()
+        self.stalled: deque[Callable[[], None]] = deque()
         self.under_way = self.most = 0
         self.events: list[tuple[float, int, int, _Host | _Job]] = []
         self.counter = itertools.count()
@@ -216,11 +228,13 @@ class _Simulation:
     def _dispatch(self) -> None:
         """Gives what waits to who is free."""
         times = self.times
-        while self.requests and (worker := self._free("frames")):
+        while self.requests and (worker := _free(self.workers["frames"])):
             job = self.requests.popleft()
             job.begun = self.now
-            self._work("frames", worker, times.frames_job, 1.0, lambda w=worker, j=job: self._sample(w, j))  # type: ignore[misc]
-        while (self.frames or self.portraits) and (worker := self._free("analyze")):
+            self._work("frames", worker, times.frames_job, 1.0, self._opened(worker, job))
+        while self.parts and (worker := _free(self.samplers)):
+            self._sample(worker, self.parts.popleft())
+        while (self.frames or self.portraits) and (worker := _free(self.workers["analyze"])):
             if self.portraits:
                 job = self.portraits.popleft()
                 then = self._asked(worker, job)
@@ -232,13 +246,10 @@ class _Simulation:
             )
             parallel = float(min(self.fleet.threads, sum(count for _, count in batch)))
             self._work("analyze", worker, work, parallel, self._analysed(worker, batch))
-        while self.ends and (worker := self._free("finalize")):
+        while self.ends and (worker := _free(self.workers["finalize"])):
             job, last = self.ends.popleft()
             work = (times.finalize_job + times.finalize_frame * job.film.frames) / 2
             self._work("finalize", worker, work, 1.0, self._finalized(worker, job, last))
-
-    def _free(self, stage: Stage) -> _Worker | None:
-        return next((worker for worker in self.workers[stage] if worker.free), None)
 
     def _work(
         self, stage: Stage, worker: _Worker, work: float, parallel: float, then: Callable[[], None]
@@ -252,31 +263,47 @@ class _Simulation:
 
         self._start(worker.host, work, parallel, ended)
 
-    def _sample(self, worker: _Worker, job: _Job) -> None:
+    def _opened(self, worker: _Worker, job: _Job) -> Callable[[], None]:
+        """The worker goes on with a short film; of a long one some parts wait for any worker."""
+        frames, many = job.film.frames, max(1, math.ceil(60 * job.film.minutes / self.fleet.part))
+        if many == 1 or frames < many:
+            return lambda: self._sample(worker, _Part(job, frames))
+
+        def divided() -> None:
+            sizes = [frames * (n + 1) // many - frames * n // many for n in range(many)]
+            job.parts.extend(_Part(job, size) for size in sizes)
+            for _ in range(min(many, max(1, self.fleet.window // CHUNK))):
+                self.parts.append(job.parts.popleft())
+
+        return divided
+
+    def _sample(self, worker: _Worker, part: _Part) -> None:
         """Gets and publishes the next frames, when there is room for them; the worker's place stays taken."""
-        fleet, film, times = self.fleet, job.film, self.times
-        if job.published >= film.frames:
+        fleet, job, film, times = self.fleet, part.job, part.job.film, self.times
+        if not part.left:
+            if job.parts:
+                self.parts.append(job.parts.popleft())
             return
         if job.published - job.done >= fleet.window or self.under_way >= fleet.high_water:
             worker.free -= 1
 
             def resume() -> None:
                 worker.free += 1
-                self._sample(worker, job)
+                self._sample(worker, part)
 
-            job.resume = resume
-            self.stalled.append(job)
+            self.stalled.append(resume)
             return
-        count = min(max(CHUNK, film.frames // MOST_CHUNKS), film.frames - job.published)
+        count = min(max(CHUNK, film.frames // MOST_CHUNKS), part.left)
         work = count * (times.frames_frame + times.frames_minute * film.minutes / film.frames)
-        self._work("frames", worker, work, 1.0, lambda: self._published(worker, job, count))
+        self._work("frames", worker, work, 1.0, lambda: self._published(worker, part, count))
 
-    def _published(self, worker: _Worker, job: _Job, count: int) -> None:
-        job.published += count
+    def _published(self, worker: _Worker, part: _Part, count: int) -> None:
+        part.left -= count
+        part.job.published += count
         self.under_way += count
         self.most = max(self.most, self.under_way)
-        self.frames.append((job, count))
-        self._sample(worker, job)
+        self.frames.append((part.job, count))
+        self._sample(worker, part)
 
     def _batch(self) -> list[tuple[_Job, int]]:
         """As many frames as a batch takes, across jobs."""
@@ -295,9 +322,8 @@ class _Simulation:
                 if job.done >= job.film.frames:
                     self.ends.append((job, False))
             stalled, self.stalled = self.stalled, deque()
-            for job in stalled:
-                assert job.resume is not None
-                job.resume()
+            for resume in stalled:
+                resume()
 
         return ended
 
@@ -318,6 +344,12 @@ class _Simulation:
         """The server and the API work beside everybody else."""
         if self.fleet.shared is not None and work > 0:
             self._start(self.rest, work, 1.0, lambda: None)
+
+
+def _free(workers: Sequence[_Worker]) -> _Worker | None:
+    """The one that does least, as it asks for more first."""
+    most = max(workers, key=lambda worker: worker.free)
+    return most if most.free else None
 
 
 def simulate(times: ServiceTimes, fleet: Fleet, arrivals: Iterable[tuple[float, Film]]) -> Outcome:

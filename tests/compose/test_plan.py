@@ -51,7 +51,11 @@ def test_every_job_ends_and_no_stage_does_more_than_its_cores_can(fleet: Fleet, 
         assert sum(outcome.busy.values()) * outcome.makespan * fleet.shared == pytest.approx(total)
     for (_, film), whole in zip(arrivals, outcome.turnaround, strict=True):
         needs = demand(ONE_SECOND, film)
-        assert whole >= max(needs["frames"], needs["analyze"] / 2 / fleet.workers["analyze"]) - 1e-6
+        assert (
+            whole
+            >= max(needs["frames"] / fleet.workers["frames"], needs["analyze"] / 2 / fleet.workers["analyze"])
+            - 1e-6
+        )
 
 
 @given(fleet=fleets, arrivals=crowds, factor=st.floats(0.2, 5))
@@ -99,6 +103,18 @@ def test_more_cores_share_a_crowd_until_something_else_is_full() -> None:
     assert two == pytest.approx(one / 2, rel=0.1)
     least = 40 * demand(ONE_SECOND, crowd[0][1])["frames"]
     assert least <= many <= 1.2 * least
+
+
+def test_a_long_film_is_sampled_by_as_many_workers_as_there_are() -> None:
+    """Decoding is all the work; a film of one part is one worker's, whatever their number."""
+    decoding = msgspec.structs.replace(ONE_SECOND, frames_minute=60.0, analyze_frame=0.0, analyze_face=0.0)
+
+    def seconds(workers: int, minutes: float) -> float:
+        fleet = Fleet(workers={"frames": workers, "analyze": 1, "finalize": 1}, cores=OWN_CORES)
+        return simulate(decoding, fleet, [(0.0, Film(minutes=minutes))]).makespan
+
+    assert seconds(4, 60) == pytest.approx(seconds(1, 60) / 4, rel=0.1)
+    assert seconds(4, 5) == pytest.approx(seconds(1, 5))
 
 
 def test_jobs_that_come_all_at_once_wait_longest() -> None:
