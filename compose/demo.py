@@ -49,7 +49,7 @@ def make_video(photograph: Path, out: Path) -> None:
 def _stream(container: av.container.OutputContainer) -> VideoStream:
     if "libx264" in av.codecs_available:
         stream = container.add_stream(
-            "libx264", rate=FPS, options={"crf": "18", "preset": "fast", "threads": "1"}
+            "libx264", rate=FPS, options={"crf": "18", "preset": "veryfast", "threads": "1"}
         )
     else:
         stream = container.add_stream("mpeg4", rate=FPS, bit_rate=8_000_000)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 import structlog
@@ -57,12 +57,8 @@ class _Look(NamedTuple):
 
 
 class AnalyzeStage:
-    """Consumer group ``analyze`` on ``faces:frames``, or on the stream beside it for what is urgent or soon done.
-    Both hand their batches to the one thread of the models, where they take turns.
-
-    Args:
-        express: read the other stream.
-    """
+    """Consumer group ``analyze`` on ``faces:frames``, or on one of the streams beside it for what is urgent or soon
+    done. All hand their batches to the one thread of the models, where they take turns."""
 
     group = "analyze"
     linger = 0.005
@@ -70,7 +66,7 @@ class AnalyzeStage:
     max_run = 600.0
     downstream: Sequence[tuple[str, int]] = ()
 
-    def __init__(self, service: Service, models: Models, *, express: bool = False) -> None:
+    def __init__(self, service: Service, models: Models, lane: Literal["", "express", "urgent"] = "") -> None:
         settings = service.settings
         self._service = service
         self._store = FrameStore(
@@ -82,8 +78,9 @@ class AnalyzeStage:
         )
         self._models = models
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
-        self.name = "analyze:express" if express else "analyze"
-        self.stream = service.names.express if express else service.names.frames
+        names = service.names
+        self.name = f"analyze:{lane}" if lane else "analyze"
+        self.stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
         self.dead_stream = service.names.dead
         self.batch_size = settings.batch
         self.max_attempts = settings.max_attempts

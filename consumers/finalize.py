@@ -141,7 +141,7 @@ class FinalizeStage:
     def _ask_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
         message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
-        return Completion(publish=(Outgoing(self._service.names.express, message),))
+        return Completion(publish=(Outgoing(self._service.names.urgent, message),))
 
     def _ask_matches(self, envelope: Envelope[FinalizeTask], job: Job, people: People) -> Completion:
         best = [person.best for person in people.persons]

@@ -69,7 +69,7 @@ class Publisher:
         while chunk := await frames.chunk():
             if not await self._has_room(delivery.envelope.job, counter, _largest(chunk)):
                 return None
-            number = await self._publish(delivery, request, chunk, counter)
+            number = await self._publish(delivery, request, chunk, frames.expected, counter)
             self.check_number(request, number)
         return number
 
@@ -93,19 +93,24 @@ class Publisher:
             async with service.redis.pipeline(transaction=False) as pipe:
                 pipe.hmget(keys.metadata, ["request", "ended", *counter.all])
                 pipe.hlen(keys.outcomes)
-                pipe.xlen(service.names.frames)
-                pipe.xlen(service.names.express)
-                (known, ended, *counts), done, waiting, first = await pipe.execute()
+                for stream in (service.names.frames, service.names.express, service.names.urgent):
+                    pipe.xlen(stream)
+                (known, ended, *counts), done, *waiting = await pipe.execute()
             if ended or not known:
                 return False
             sampled = sum(int(count or 0) for count in counts)
-            if sampled - done < window and waiting + first < service.settings.frames_high_water:
+            if sampled - done < window and sum(waiting) < service.settings.frames_high_water:
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PAUSE * 10)
 
     async def _publish(
-        self, delivery: Delivery[Any], request: AnalyzeRequest, chunk: Sequence[Frame], counter: Counter
+        self,
+        delivery: Delivery[Any],
+        request: AnalyzeRequest,
+        chunk: Sequence[Frame],
+        expected: int,
+        counter: Counter,
     ) -> int:
         """Stores and publishes some frames; returns the number after the last one."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
@@ -126,7 +131,7 @@ class Publisher:
                 enhancement=wanted_enhancement(parameters, settings),
             )
             message = seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent)
-            messages.append(Outgoing(names.frames_of(request.priority, frame.index), message))
+            messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
         number = chunk[-1].index + 1
         counted = {counter.field: number - counter.start}
         await delivery.publish(messages, names.job(envelope.job).metadata, counted)

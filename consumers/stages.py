@@ -32,7 +32,8 @@ def _analyze(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
     held.callback(models.close)
     for service in services:
         yield AnalyzeStage(service, models)
-        yield AnalyzeStage(service, models, express=True)
+        yield AnalyzeStage(service, models, "express")
+        yield AnalyzeStage(service, models, "urgent")
         if service.names is service.partitions.home:
             yield PhotographsStage(service, models)
 

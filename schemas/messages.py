@@ -34,7 +34,8 @@ class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Find the faces of one frame. Type ``frame``, stream ``faces:frames`` or ``faces:frames:express``.
+    """Find the faces of one frame. Type ``frame``, stream ``faces:frames``, ``faces:frames:express`` or
+    ``faces:frames:urgent``.
 
     Attributes:
         index: number of the sample in the job, from 0; its decimal form is the unit of the fan-in.
@@ -59,7 +60,7 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
     """Look once more at the best shot of each person (emotion). Type ``portraits``, stream
-    ``faces:frames:express``.
+    ``faces:frames:urgent``.
 
     Attributes:
         portraits: fields of the job's portraits hash, one a person, in the order of the result's faces.

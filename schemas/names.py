@@ -8,7 +8,10 @@ from typing import Literal, NamedTuple, get_args
 Priority = Literal["high", "normal", "low"]
 
 EXPRESS_FRAMES = 32
-"""Frames at the beginning of a job that wait apart from those of long films: a minute at the default interval."""
+"""Most frames of a job that counts as short, all of which wait apart from those of long films: a minute at the
+default interval."""
+FIRST_FRAMES = 4
+"""Frames of every job that wait with those of short ones, for whoever watches it begin."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 """A job id becomes part of keys: no braces (hash tags), no slashes, nothing that a shell or a path minds."""
@@ -78,6 +81,7 @@ class Names:
         "prefix",
         "requests",
         "segments",
+        "urgent",
         "webhooks",
         "workers",
     )
@@ -86,8 +90,9 @@ class Names:
         self.prefix = prefix
         self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
         self.segments = f"{prefix}:segments"  # group "frames", as on the two streams of other priorities
-        self.frames = f"{prefix}:frames"  # group "analyze", as on the next
-        self.express = f"{prefix}:frames:express"  # what is urgent or soon done, see frames_of
+        self.frames = f"{prefix}:frames"  # group "analyze", as on the next two
+        self.express = f"{prefix}:frames:express"  # what is soon done, see frames_of
+        self.urgent = f"{prefix}:frames:urgent"  # the same of high priority, and the best shots of all jobs
         self.enhance = f"{prefix}:enhance"  # group "enhance"
         self.finalize = f"{prefix}:finalize"  # group "finalize"
         self.webhooks = f"{prefix}:webhooks"  # group "webhooks"
@@ -109,11 +114,13 @@ class Names:
         """The stream of the parts of films whose requests have a priority."""
         return self.segments if priority == "normal" else f"{self.segments}:{priority}"
 
-    def frames_of(self, priority: Priority, index: int) -> str:
-        """The stream of a frame. Analyze workers take from both in turn, so that neither many frames of long films
-        hold up a short one, nor many short ones a long one."""
-        first = priority == "normal" and index < EXPRESS_FRAMES
-        return self.express if priority == "high" or first else self.frames
+    def frames_of(self, priority: Priority, index: int, expected: int) -> str:
+        """The stream of a frame of a job that has about so many. Analyze workers take from all in turn, so that
+        neither many frames of long films hold up a short one, nor many short ones a long or an urgent one."""
+        if priority == "high":
+            return self.urgent
+        soon = index < (EXPRESS_FRAMES if expected <= EXPRESS_FRAMES else FIRST_FRAMES)
+        return self.express if priority == "normal" and soon else self.frames
 
     @property
     def groups(self) -> dict[str, str]:
@@ -126,6 +133,7 @@ class Names:
         return sampling | {
             self.frames: "analyze",
             self.express: "analyze",
+            self.urgent: "analyze",
             self.enhance: "enhance",
             self.finalize: "finalize",
             self.webhooks: "webhooks",

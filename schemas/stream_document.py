@@ -28,7 +28,8 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
             ("frames", "Parts of long films to sample", SEGMENTS),
         ),
         "frames": ("analyze", "Frames to find the faces of", FRAMES),
-        "frames:express": ("analyze", "The same, of what is urgent, short or almost done", FRAMES),
+        "frames:express": ("analyze", "The same, of short jobs, beginnings and enhanced frames", FRAMES),
+        "frames:urgent": ("analyze", "The same, of high priority; the best shots of all jobs", FRAMES),
         "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
         "finalize": (
             "finalize",

@@ -88,8 +88,42 @@ def service_times(axes: Axes, told: Figures) -> None:
     axes.legend(frameon=False)
 
 
+def sprites(axes: Axes, told: Figures) -> None:
+    films = told["films"]
+    faces = [f"{film['faces']['service'] / film['tiles']:.1f} faces a tile" for film in films]
+    places = range(len(films))
+    for name, by, shift, colour in (
+        ("service", "at_processor", -0.2, INK),
+        ("plain loop", "plain_at_processor", 0.2, OTHER),
+    ):
+        rates = [film["tiles_per_second"][by] for film in films]
+        axes.barh([place + shift for place in places], rates, 0.36, color=colour, label=name)
+    axes.set_yticks(list(places), faces)
+    axes.invert_yaxis()
+    axes.axvline(100.0, color=LIMIT, lw=1)
+    axes.set_xlabel(f"tiles a second of {told['machine']['cores']} cores' time (target: 100)")
+    axes.legend(frameon=False)
+
+
+def streams(axes: Axes, told: Figures) -> None:
+    rows = told["rows"]
+    colours = [INK if name.startswith("runtime") else OTHER for name in rows]
+    axes.barh(list(rows), [row["drained/s"] for row in rows.values()], color=colours)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("messages drained a second")
+
+
+def memory(axes: Axes, told: Figures) -> None:
+    seen = told["resident_mb"]
+    axes.plot([told["frames"] * n / len(seen) for n in range(len(seen))], seen, "o-", color=INK)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"frames, with {told['faces']} faces in all")
+    axes.set_ylabel("megabytes of an analyze process")
+
+
 PLOTS: tuple[Callable[[Axes, Figures], None], ...] = (
-    whole_path, many_jobs, long_film, clustering, overhead, service_times,
+    whole_path, overhead, many_jobs, long_film, sprites, clustering, streams, memory, service_times,
 )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def sampled(server: Server, film: Path, interval: float) -> tuple[float, list[tu
 
 
 def published(redis: "Redis") -> Iterator[tuple[int, float, str]]:
-    for stream in (NAMES.frames, NAMES.express):
+    for stream in (NAMES.frames, NAMES.express, NAMES.urgent):
         for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(stream)):
             envelope = open_entry(fields, FRAMES)
             task = cast("FrameTask", envelope.body)

@@ -82,7 +82,7 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
 
         def growing_and_firing() -> bool:
             """Whenever no more frames come, another job does."""
-            waiting.append(sum(redis.xlen(stream) for stream in ("faces:frames", "faces:frames:express")))
+            waiting.append(sum(redis.xlen(f"faces:frames{lane}") for lane in ("", ":express", ":urgent")))
             if waiting[-1] == waiting[-2]:
                 interval = next(intervals) / 10
                 lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})

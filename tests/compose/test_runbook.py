@@ -74,7 +74,7 @@ def test_an_upgrade_while_jobs_run(stack: Stack, six_people: Path) -> None:
     calm = without_times(service.analyze(request(six_people, "calm")))
     jobs = []
     for stage, old, new in (*((stage, "old", "new") for stage in stages), ("analyze", "new", "old")):
-        jobs.append(service.submit(request(six_people, f"{stage}-{new}", 0.5)))
+        jobs.append(service.submit(request(six_people, f"{stage}-{new}", 1.0)))
         replace(stack, stage, old, new)
     assert all(service.ended(job)["status"] == "completed" for job in jobs)
     first, *others = (without_times(service.result(job))["faces"] for job in jobs)
@@ -105,9 +105,9 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     service = stack.start_api()
     start_workers(stack)
     ended = service.analyze(request(six_people, "ended") | {"parameters": {"cache_duration": 3600}})
-    expected = without_times(service.analyze(request(six_people, "expected", 0.5)))
+    expected = without_times(service.analyze(request(six_people, "expected", 1.0)))
     assert stack.stop("analyze-old") == 0
-    service.submit(request(six_people, "half-done", 0.5))
+    service.submit(request(six_people, "half-done", 1.0))
     with Redis.from_url(stack.url) as redis:
         waiting = ("faces:frames", "faces:frames:express")
         eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10, 30)

@@ -66,7 +66,7 @@ def test_a_frame_does_not_depend_on_its_batch_or_on_threads(models_path: Path, g
     small = np.asarray(cv2.resize(group, None, fx=0.5, fy=0.5), np.uint8)
     tall = np.ascontiguousarray(group[:, 400:900])
     empty = np.full((360, 640, 3), 127, np.uint8)
-    crowd = np.tile(small, (3, 3, 1))
+    crowd = np.tile(small, (2, 2, 1))
     pictures = [group, empty, flipped, small, tall, crowd, group]
     frames = [as_frame(image, index) for index, image in enumerate(pictures)]
 
@@ -83,7 +83,7 @@ def test_a_frame_does_not_depend_on_its_batch_or_on_threads(models_path: Path, g
         one.close()
         three.close()
     assert [len(result.faces) for result in alone][:2] == [6, 0]
-    assert len(alone[5].faces) > 40
+    assert len(alone[5].faces) > 16, "more than a batch"
 
 
 def test_low_confidence_is_counted_not_returned(analyzer: Analyzer, group: Image) -> None:

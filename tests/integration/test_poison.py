@@ -42,7 +42,7 @@ def faulty(models_path: Path, tmp_path: Path) -> Iterator[Service]:
 def test_a_frame_that_kills_its_worker_costs_nobody_else_anything(
     faulty: Service, six_people: Path, tmp_path: Path
 ) -> None:
-    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5, "cache_duration": 0}}
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 2.0, "cache_duration": 0}}
     whole = faulty.analyze(wanted)
     with Redis.from_url(faulty.redis_url) as redis:
         wanted["parameters"] |= {"cache_duration": 600}

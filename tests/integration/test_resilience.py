@@ -24,7 +24,7 @@ def three_analyzers(models_path: Path, tmp_path: Path) -> Iterator[Service]:
 def test_three_workers_and_shuffled_messages_change_nothing(
     service: Service, three_analyzers: Service, six_people: Path
 ) -> None:
-    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}}
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}}
     one = service.analyze(wanted)
     job_id = three_analyzers.submit(wanted)
     with Redis.from_url(three_analyzers.redis_url) as redis:
@@ -34,7 +34,7 @@ def test_three_workers_and_shuffled_messages_change_nothing(
 
 
 def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service, six_people: Path) -> None:
-    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}}
+    wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}}
     calm = service.analyze(wanted)
     job_id = three_analyzers.submit(wanted)
     eventually(lambda: three_analyzers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
@@ -45,7 +45,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
     assert "died (signal SIGKILL); starting it again" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
-        for stream in ("requests", "frames", "frames:express", "finalize"):
+        for stream in ("requests", "frames", "frames:express", "frames:urgent", "finalize"):
             eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
 
 
@@ -54,7 +54,7 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
     service = next(first)
     done = service.submit({"video_path": str(six_people)})
     service.ended(done)
-    running = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}})
+    running = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}})
     first.close()
     second = run_service(models_path, tmp_path)
     service = next(second)
