@@ -20,6 +20,8 @@ from schemas.settings import Settings, SettingsError, is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
 READY_WITHIN = 180.0
+ENGINES_WITHIN = 1800.0
+"""Seconds that all stages may take to be ready; the second where TensorRT builds its engines first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ def up(options: UpOptions) -> int:
     try:
         settings = Settings.from_env()
         ensure(settings.pack, settings.models_path)
-        asyncio.run(_up(options))
+        asyncio.run(_up(options, READY_WITHIN if settings.tensorrt == "off" else ENGINES_WITHIN))
     except (SettingsError, ModelsUnavailable, ProcessFailed) as error:
         sys.stderr.write(f"faces up: {error}\n")
         return 1
     return 0
 
 
-async def _up(options: UpOptions) -> None:
+async def _up(options: UpOptions, within: float) -> None:
     supervisor = Supervisor()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,7 +69,7 @@ async def _up(options: UpOptions) -> None:
         children = processes(options, url)
         for child in children:
             supervisor.start(child)
-        await _or_stopped(supervisor, stop, _ready(supervisor, options, url))
+        await _or_stopped(supervisor, stop, _ready(supervisor, options, url, within))
         await _or_stopped(supervisor, stop, stop.wait())
         supervisor.say("faces", "stopping")
     finally:
@@ -103,13 +105,13 @@ def processes(options: UpOptions, url: str) -> list[Child]:
     return children
 
 
-async def _ready(supervisor: Supervisor, options: UpOptions, url: str) -> None:
+async def _ready(supervisor: Supervisor, options: UpOptions, url: str, within: float) -> None:
     address = f"http://{options.host}:{options.port}"
-    until = time.monotonic() + READY_WITHIN
+    until = time.monotonic() + within
     async with aiohttp.ClientSession() as session:
         while not await _healthy(session, address):
             if time.monotonic() > until:
-                raise ProcessFailed(f"not every stage is ready after {READY_WITHIN:g} s")
+                raise ProcessFailed(f"not every stage is ready after {within:g} s")
             await asyncio.sleep(0.1)
     supervisor.say("faces", f"ready: {address}/faces/health, streams at {url}; Ctrl-C stops")
 

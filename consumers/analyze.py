@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -104,8 +105,8 @@ class AnalyzeStage:
         done: dict[str, Completion | Exception] = {}
         if frames:
             done.update(zip((d.entry_id for d in frames), await self._frames(frames), strict=True))
-        for delivery in portraits:
-            done[delivery.entry_id] = await self._emotions(delivery)
+        if portraits:
+            done.update(zip((d.entry_id for d in portraits), await self._emotions(portraits), strict=True))
         return [done[delivery.entry_id] for delivery in batch]
 
     def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
@@ -242,14 +243,21 @@ class AnalyzeStage:
             outcome=encode_outcome(outcome),
         )
 
-    async def _emotions(self, delivery: Delivery[PortraitsTask]) -> Completion:
-        envelope = delivery.envelope
-        key = self._service.names.job(envelope.job).portraits
-        wanted = envelope.body.portraits
-        pictures = cast("list[bytes | None]", await self._service.redis.hmget(key, list(wanted)))
-        emotions = await self._models.run(self.name, lambda: self._tell_emotions(pictures))
-        answer = FinalizeTask(emotions=tuple(emotions))
-        return Completion(publish=(self._service.finalize(envelope.job, answer, envelope.traceparent),))
+    async def _emotions(self, batch: Sequence[Delivery[PortraitsTask]]) -> list[Completion]:
+        """Of all people of all jobs at once, so that no core waits while a job has one person."""
+        service = self._service
+        async with service.redis.pipeline(transaction=False) as pipe:
+            for delivery in batch:
+                wanted = delivery.envelope.body.portraits
+                pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(wanted))
+            rows = cast("list[list[bytes | None]]", await pipe.execute())
+        pictures = [picture for row in rows for picture in row]
+        told = iter(await self._models.run(self.name, lambda: self._tell_emotions(pictures)))
+        answers = [FinalizeTask(emotions=tuple(islice(told, len(row)))) for row in rows]
+        return [
+            Completion(publish=(service.finalize(e.job, answer, e.traceparent),))
+            for e, answer in zip((delivery.envelope for delivery in batch), answers, strict=True)
+        ]
 
     def _tell_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:
         there = [i for i, picture in enumerate(pictures) if picture is not None]
