@@ -3,9 +3,9 @@
     python -m tests.bench.service_times [--jobs 60] [--workers 1,2,3,4] [--write compose/service_times.json]
 
 Costs are processor seconds of each process type over known work: jobs of one small picture (a job), a film without
-faces (a frame), one with them (a face). The check measures what a clip costs where a few of it are at work, then sends
-many of it at once to 1 to 4 analyze workers and compares with the simulation, which is told when each was sent and how
-many cores others left (`cores_left`, from /proc/stat).
+faces (a frame), one with them (a face). The check measures what a clip costs where a few of it are at work, then
+sends many of it at once to 1 to 4 analyze workers and compares with the simulation, which is told when each was sent
+and how many cores others left (`cores_left`, from /proc/stat).
 """
 
 import argparse
@@ -46,7 +46,7 @@ from tests.integration.client import Service
 INTERVAL = 2.0
 PICTURES = 20
 MINUTES = 2.0
-FEW = 12
+FEW = 24
 """Clips that are at work together while the cost of one is measured: by itself, with the processes falling asleep in
 between, one costs up to a quarter more than in a crowd."""
 REST = ("api", "server", "enhance")
