@@ -110,7 +110,6 @@ def streams(axes: Axes, told: Figures) -> None:
     colours = [INK if name.startswith("runtime") else OTHER for name in rows]
     axes.barh(list(rows), [row["drained/s"] for row in rows.values()], color=colours)
     axes.invert_yaxis()
-    axes.set_xscale("log")
     axes.set_xlabel("messages drained a second")
 
 
