@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any, Literal, NamedTuple, cast
 
@@ -29,6 +30,8 @@ from schemas.observations import FrameFaces
 log = structlog.get_logger(__name__)
 
 PORTRAIT_QUALITY = 90
+PORTRAITS_A_TURN = 32
+"""Best shots looked at before others get their turn: about as long as a batch of frames takes."""
 Image = NDArray[uint8]
 
 
@@ -252,7 +255,11 @@ class AnalyzeStage:
                 pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(wanted))
             rows = cast("list[list[bytes | None]]", await pipe.execute())
         pictures = [picture for row in rows for picture in row]
-        told = iter(await self._models.run(self.name, lambda: self._tell_emotions(pictures)))
+        emotions = list[str | None]()
+        for start in range(0, len(pictures), PORTRAITS_A_TURN):
+            part = pictures[start : start + PORTRAITS_A_TURN]
+            emotions += await self._models.run(self.name, partial(self._tell_emotions, part))
+        told = iter(emotions)
         answers = [FinalizeTask(emotions=tuple(islice(told, len(row)))) for row in rows]
         return [
             Completion(publish=(service.finalize(e.job, answer, e.traceparent),))

@@ -62,6 +62,9 @@ class Device:
 
         HEURISTIC picks a convolution without trials, and TF32 is off: the same picture gives the same numbers
         whenever it comes. The arena grows by what is asked for, not by doubling.
+
+        Raises:
+            DeviceUnavailable: TensorRT's engines cannot be kept.
         """
         if not self.gpu:
             return [CPU]
@@ -79,7 +82,10 @@ class Device:
         """ONNX Runtime names an engine by the graph's names and the card, not by its weights, and asks for an empty
         directory after a new release of itself: the directory's name holds both."""
         folder = self.engines / f"{file.stem}-{sha256_of(file)[:8]}-{onnxruntime.__version__}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DeviceUnavailable(f"INSIGHTFACE_ENGINES_CACHE cannot be written to: {error}") from error
         return {
             "trt_engine_cache_enable": 1,
             "trt_engine_cache_path": str(folder),
@@ -146,8 +152,9 @@ def open_session(file: Path, device: Device) -> Any:
         DeviceUnavailable: CUDA or TensorRT was asked for and ONNX Runtime silently took less.
         ModelsUnavailable: the file is no graph that this ONNX Runtime can run.
     """
+    providers = device.providers(file)
     try:
-        session = onnxruntime.InferenceSession(file, session_options(), providers=device.providers(file))
+        session = onnxruntime.InferenceSession(file, session_options(), providers=providers)
     except Exception as error:  # ONNX Runtime's own classes, a dozen of them without a common base
         raise ModelsUnavailable(
             f"{file} cannot be opened ({error}); `faces models verify {file.parent.name}` tells if it is damaged"

@@ -184,6 +184,13 @@ def test_engines_of_tensorrt_are_of_one_model_file_and_of_one_release(tmp_path: 
     assert half.providers(first)[0][1] == options
 
 
+def test_engines_that_cannot_be_kept_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+    (tmp_path / "engines").write_bytes(b"a file")
+    with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_ENGINES_CACHE"):
+        Device("cuda", True, "fp32", tmp_path / "engines").providers(tmp_path / "model.onnx")
+
+
 def test_tensorrt_that_is_silently_left_out_is_an_error(models_path: Any) -> None:
     session = open_session(ensure("open", models_path) / "fr_age.onnx", Device("cpu", False))
     with pytest.raises(DeviceUnavailable, match="could not start TensorRT"):
