@@ -81,8 +81,9 @@ def load_insightface(name: str, directory: Path, device: Device) -> Pack:
 
 
 def _open(file: Path, device: Device) -> Any:
+    providers = device.providers(file)
     try:
-        model = model_zoo.get_model(str(file), providers=device.providers, sess_options=session_options())
+        model = model_zoo.get_model(str(file), providers=providers, sess_options=session_options())
     except (
         Exception
     ) as error:  # whatever ONNX Runtime, onnx or the zoo find wrong with a file: told with its name

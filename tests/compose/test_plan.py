@@ -51,18 +51,17 @@ def test_every_job_ends_and_no_stage_does_more_than_its_cores_can(fleet: Fleet, 
         assert sum(outcome.busy.values()) * outcome.makespan * fleet.shared == pytest.approx(total)
     for (_, film), whole in zip(arrivals, outcome.turnaround, strict=True):
         needs = demand(ONE_SECOND, film)
-        assert (
-            whole
-            >= max(needs["frames"] / fleet.workers["frames"], needs["analyze"] / 2 / fleet.workers["analyze"])
-            - 1e-6
-        )
+        samplers = fleet.shared or fleet.workers["frames"]  # parts of a film may keep all shared cores busy
+        assert whole >= needs["frames"] / samplers - 1e-6
+        assert whole >= needs["analyze"] / 2 / fleet.workers["analyze"] - 1e-6
 
 
-@given(fleet=fleets, arrivals=crowds, factor=st.floats(0.2, 5))
+@given(fleet=fleets, arrivals=crowds, factor=st.sampled_from([0.25, 0.5, 2.0, 8.0]))
 @settings(deadline=None, max_examples=30)
 def test_work_that_takes_longer_by_a_factor_makes_all_times_longer_by_it(
     fleet: Fleet, arrivals: list, factor: float
 ) -> None:
+    """By powers of two, which floats multiply by exactly: what ends at the same time still does."""
     slower = msgspec.structs.replace(
         ONE_SECOND,
         **{name: factor * getattr(ONE_SECOND, name) for name in ONE_SECOND.__struct_fields__
