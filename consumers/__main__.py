@@ -17,7 +17,6 @@ import uvloop
 from redis.exceptions import RedisError
 
 from consumers.deadlines import sweep
-from consumers.memory import settle
 from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
@@ -125,7 +124,6 @@ async def _work(
         beat = asyncio.create_task(_announce(service, stage, consumer))
         leaving.callback(beat.cancel)
         log.info("ready", stage=stage.name, consumer=consumer)
-        settle()
         await worker.run(stop)
 
 

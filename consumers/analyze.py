@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 PORTRAIT_QUALITY = 90
 PORTRAITS_A_TURN = 32
-"""Best shots looked at before others get their turn: about as long as a batch of frames takes."""
+"""Best shots looked at before others get their turn: about a second of two cores."""
 Image = NDArray[uint8]
 
 

@@ -11,7 +11,6 @@ import structlog
 
 from consumers.acquisition import Acquisition, Content
 from consumers.division import Division, changed
-from consumers.memory import release_decoders
 from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.segments import at_once, messages
@@ -107,7 +106,6 @@ class FramesStage:
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as held:
-            held.callback(release_decoders)
             content = await self._acquisition.content(request, held)
             if await self._answered(job_id, request, content):
                 return Completion()

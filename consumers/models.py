@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from consumers.turns import Turns
 from facecore.analyzer import Analyzer
+from facecore.sessions import TensorRT
 from schemas.settings import Settings
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class Models:
             DeviceUnavailable: the device asked for is not there.
         """
         settings = self._settings
+        tensorrt = None if settings.tensorrt == "off" else TensorRT(settings.tensorrt, settings.engines_path)
         async with self._loading:
             if self._analyzer is None:
                 self._analyzer = await self.run(
@@ -36,8 +38,7 @@ class Models:
                         settings.pack,
                         settings.models_path,
                         device=settings.device,
-                        tensorrt=settings.tensorrt,
-                        engines=settings.engines_path,
+                        tensorrt=tensorrt,
                         threads=settings.worker_threads,
                     ),
                 )

@@ -16,7 +16,6 @@ import msgspec
 import structlog
 
 from consumers.division import Division, check_unchanged, open_part
-from consumers.memory import release_decoders
 from consumers.publishing import SHARE, Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
@@ -109,7 +108,6 @@ class SegmentsStage:
         parts = len(division.starts)
         counter = Counter(f"sampled:{part}", counters(parts), division.starts[part], division.window)
         async with AsyncExitStack() as held:
-            held.callback(release_decoders)
             path = await self._run(resolve, request.video_path, service.settings.roots)
             opened = await self._run(self._opened, path, request, version, division, part, first)
             held.push_async_callback(self._run, opened.close)

@@ -116,15 +116,14 @@ class Analyzer:
         models_path: Path,
         *,
         device: Literal["auto", "cpu", "cuda"] = "auto",
-        tensorrt: TensorRT = "off",
-        engines: Path = Path("engines"),
+        tensorrt: TensorRT | None = None,
         threads: int = 1,
     ) -> "Analyzer":
         """Opens a pack, fetching it first when it is not there; blocks for seconds.
 
         Args:
             models_path: the directory of models (INSIGHTFACE_MODELS_CACHE).
-            tensorrt: on a GPU; `engines` is where what it builds is kept.
+            tensorrt: to run on, where there is a GPU.
             threads: how many models run side by side.
 
         Raises:
@@ -132,7 +131,7 @@ class Analyzer:
             DeviceUnavailable: CUDA or TensorRT was asked for and cannot be used, or the environment is not clean.
         """
         check_owners()
-        chosen = choose_device(device, tensorrt, engines)
+        chosen = choose_device(device, tensorrt)
         directory = ensure(pack, models_path)
         if pack == OPEN:
             opened = load_open(pack, directory, chosen)

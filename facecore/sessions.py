@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -24,7 +24,6 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 Array = NDArray[np.float32]
 Outputs = Sequence[Array]
-TensorRT = Literal["off", "fp32", "fp16"]
 
 TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 GPU_MEMORY_LIMIT = 4 << 30
@@ -41,6 +40,16 @@ OWNERS = {
 """Distributions that install the same import over each other."""
 
 
+class TensorRT(NamedTuple):
+    """Attributes:
+    precision: what it calculates in.
+    engines: directory that its engines are kept in: building one takes minutes.
+    """
+
+    precision: Literal["fp32", "fp16"]
+    engines: Path
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where sessions are opened.
@@ -48,14 +57,12 @@ class Device:
     Attributes:
         wanted: as the operator said; "auto" may end on either, "cuda" never on the CPU.
         gpu: whether CUDA is tried.
-        tensorrt: whether TensorRT runs what it can of each graph, and how it calculates.
-        engines: directory that TensorRT's engines are kept in: building one takes minutes.
+        tensorrt: runs what it can of each graph, CUDA the rest; None: CUDA runs all.
     """
 
     wanted: Literal["auto", "cpu", "cuda"]
     gpu: bool
-    tensorrt: TensorRT = "off"
-    engines: Path = Path("engines")
+    tensorrt: TensorRT | None = None
 
     def providers(self, file: Path) -> list[Any]:
         """For a model's file, in order of preference, with options.
@@ -74,25 +81,26 @@ class Device:
             "cudnn_conv_algo_search": "HEURISTIC",
             "use_tf32": 0,
         }
-        if self.tensorrt == "off":
+        if self.tensorrt is None:
             return [(CUDA, options), CPU]
-        return [(TENSORRT, self._engine_options(file)), (CUDA, options), CPU]
+        return [(TENSORRT, _engine_options(self.tensorrt, file)), (CUDA, options), CPU]
 
-    def _engine_options(self, file: Path) -> dict[str, Any]:
-        """ONNX Runtime names an engine by the graph's names and the card, not by its weights, and asks for an empty
-        directory after a new release of itself: the directory's name holds both."""
-        folder = self.engines / f"{file.stem}-{sha256_of(file)[:8]}-{onnxruntime.__version__}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DeviceUnavailable(f"INSIGHTFACE_ENGINES_CACHE cannot be written to: {error}") from error
-        return {
-            "trt_engine_cache_enable": 1,
-            "trt_engine_cache_path": str(folder),
-            "trt_timing_cache_enable": 1,
-            "trt_timing_cache_path": str(self.engines),
-            "trt_fp16_enable": int(self.tensorrt == "fp16"),
-        }
+
+def _engine_options(tensorrt: TensorRT, file: Path) -> dict[str, Any]:
+    """ONNX Runtime names an engine by the graph's names and the card, not by its weights, and asks for an empty
+    directory after a new release of itself: the directory's name holds both."""
+    folder = tensorrt.engines / f"{file.stem}-{sha256_of(file)[:8]}-{onnxruntime.__version__}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceUnavailable(f"INSIGHTFACE_ENGINES_CACHE cannot be written to: {error}") from error
+    return {
+        "trt_engine_cache_enable": 1,
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": 1,
+        "trt_timing_cache_path": str(tensorrt.engines),
+        "trt_fp16_enable": int(tensorrt.precision == "fp16"),
+    }
 
 
 def check_owners() -> None:
@@ -111,9 +119,7 @@ def check_owners() -> None:
             )
 
 
-def choose_device(
-    wanted: Literal["auto", "cpu", "cuda"], tensorrt: TensorRT = "off", engines: Path = Path("engines")
-) -> Device:
+def choose_device(wanted: Literal["auto", "cpu", "cuda"], tensorrt: TensorRT | None = None) -> Device:
     """The device to open sessions on.
 
     Raises:
@@ -126,14 +132,14 @@ def choose_device(
             "(onnxruntime-gpu), or set INSIGHTFACE_DEVICE to auto or cpu"
         )
     gpu = has_cuda and wanted != "cpu"
-    if tensorrt != "off" and not gpu:
+    if tensorrt is not None and not gpu:
         raise DeviceUnavailable(
-            f"INSIGHTFACE_TENSORRT is {tensorrt}, which needs CUDA: install the gpu extra (onnxruntime-gpu) and "
-            "leave INSIGHTFACE_DEVICE at auto or cuda, or set INSIGHTFACE_TENSORRT to off"
+            f"INSIGHTFACE_TENSORRT is {tensorrt.precision}, which needs CUDA: install the gpu extra "
+            "(onnxruntime-gpu) and leave INSIGHTFACE_DEVICE at auto or cuda, or set INSIGHTFACE_TENSORRT to off"
         )
     if gpu:
         onnxruntime.preload_dlls()  # CUDA and cuDNN from wheels, where they are installed so
-    return Device(wanted, gpu, tensorrt, engines)
+    return Device(wanted, gpu, tensorrt)
 
 
 def session_options() -> Any:
@@ -166,10 +172,10 @@ def open_session(file: Path, device: Device) -> Any:
 def check_session(session: Any, device: Device) -> None:
     """Asks the session where it really runs; see `open_session`."""
     present = session.get_providers()
-    if device.tensorrt != "off" and TENSORRT not in present:
+    if device.tensorrt is not None and TENSORRT not in present:
         raise DeviceUnavailable(
-            f"INSIGHTFACE_TENSORRT is {device.tensorrt}, but ONNX Runtime could not start TensorRT: its libraries "
-            "(libnvinfer, libnvonnxparser) must lie where the loader finds them, of the version it was built for"
+            f"INSIGHTFACE_TENSORRT is {device.tensorrt.precision}, but ONNX Runtime could not start TensorRT: "
+            "its libraries (libnvinfer, libnvonnxparser) must lie where the loader finds them, of the version it was built for"
         )
     if device.gpu and CUDA not in present:
         if device.wanted == "cuda":

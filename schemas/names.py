@@ -115,8 +115,9 @@ class Names:
         return self.segments if priority == "normal" else f"{self.segments}:{priority}"
 
     def frames_of(self, priority: Priority, index: int, expected: int) -> str:
-        """The stream of a frame of a job that has about so many. Analyze workers take from all in turn, so that
-        neither many frames of long films hold up a short one, nor many short ones a long or an urgent one."""
+        """The stream of a frame of a job that has about so many; 0: nobody can tell. Analyze workers take from all in
+        turn, so that neither many frames of long films hold up a short one, nor many short ones a long or an urgent
+        one."""
         if priority == "high":
             return self.urgent
         soon = index < (EXPRESS_FRAMES if expected <= EXPRESS_FRAMES else FIRST_FRAMES)

@@ -7,7 +7,7 @@ from typing import cast
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # height x width x 3, blue green red
@@ -49,7 +49,9 @@ def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     The display matrix maps (x, y) to (a x + c y, b x + d y), in 16.16 fixed point, row by row
     (libavutil/display.h). Angles other than quarter turns go to the nearest one.
     """
-    side_data = cast("dict[Type, SideData]", frame.side_data).get(Type.DISPLAYMATRIX)
+    # Not `frame.side_data`: the frame would keep that, and that the frame, pixels and all, until the collector of
+    # cycles runs, which counts objects and not bytes.
+    side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]  # not in its stub
     if side_data is None:
         return False, False, False
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data))

@@ -109,7 +109,12 @@ def overlap(one: ObservedFace, other: ObservedFace) -> float:
 
 
 def measure(
-    device: Literal["cpu", "cuda"], tensorrt: TensorRT, pack: str, video: Path, count: int, batches: list[int]
+    device: Literal["cpu", "cuda"],
+    precision: Literal["off", "fp32", "fp16"],
+    pack: str,
+    video: Path,
+    count: int,
+    batches: list[int],
 ) -> dict[str, Any]:
     settings = Settings.from_env()
     models = settings.models_path
@@ -118,9 +123,8 @@ def measure(
     cpu = Analyzer.load(pack, models, device="cpu", threads=cores)
     expected, cpu_rate = run(cpu, frames, 8)
     began = time.perf_counter()
-    analyzer = Analyzer.load(
-        pack, models, device=device, tensorrt=tensorrt, engines=settings.engines_path, threads=4
-    )
+    tensorrt = None if precision == "off" else TensorRT(precision, settings.engines_path)
+    analyzer = Analyzer.load(pack, models, device=device, tensorrt=tensorrt, threads=4)
     loaded = time.perf_counter() - began
     rows = []
     for batch in batches:
@@ -136,7 +140,7 @@ def measure(
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": cores},
         "onnxruntime": onnxruntime.__version__,
         "providers": analyzer.describe().providers,
-        "tensorrt": tensorrt,
+        "tensorrt": precision,
         "models": analyzer.describe().models,
         "load_s": round(loaded, 2),
         "cpu_frames_per_s": round(cpu_rate, 1),

@@ -18,6 +18,7 @@ from facecore.sessions import (
     TENSORRT,
     Device,
     Model,
+    TensorRT,
     Workers,
     check_session,
     choose_device,
@@ -147,7 +148,7 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_DEVICE"):
         choose_device("cuda")
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_TENSORRT is fp16"):
-        choose_device("auto", "fp16")
+        choose_device("auto", TensorRT("fp16", Path("engines")))
     assert not choose_device("auto").gpu
 
 
@@ -172,7 +173,8 @@ def test_engines_of_tensorrt_are_of_one_model_file_and_of_one_release(tmp_path: 
     second.parent.mkdir()
     first.write_bytes(b"weights")
     second.write_bytes(b"other weights")
-    half, single = (Device("cuda", True, precision, tmp_path / "engines") for precision in ("fp16", "fp32"))  # type: ignore[arg-type]
+    half = Device("cuda", True, TensorRT("fp16", tmp_path / "engines"))
+    single = Device("cuda", True, TensorRT("fp32", tmp_path / "engines"))
 
     (tensorrt, options), (cuda, _), cpu = half.providers(first)
     assert [tensorrt, cuda, cpu] == [TENSORRT, CUDA, CPU]
@@ -188,10 +190,10 @@ def test_engines_that_cannot_be_kept_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
     (tmp_path / "engines").write_bytes(b"a file")
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_ENGINES_CACHE"):
-        Device("cuda", True, "fp32", tmp_path / "engines").providers(tmp_path / "model.onnx")
+        Device("cuda", True, TensorRT("fp32", tmp_path / "engines")).providers(tmp_path / "model.onnx")
 
 
 def test_tensorrt_that_is_silently_left_out_is_an_error(models_path: Any) -> None:
     session = open_session(ensure("open", models_path) / "fr_age.onnx", Device("cpu", False))
     with pytest.raises(DeviceUnavailable, match="could not start TensorRT"):
-        check_session(session, Device("auto", True, "fp32"))
+        check_session(session, Device("auto", True, TensorRT("fp32", Path("engines"))))

@@ -1,5 +1,6 @@
 """The sampled frame is the one shown at that time, whatever the file is like."""
 
+import gc
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -209,3 +210,16 @@ def test_brightness_survives(tmp_path: Path, full_range: bool) -> None:
     dark, bright = frame.image[:96, :].mean(), frame.image[100:, 150:].mean()  # frame 0 has no white bits
     assert abs(dark - 51.5) < 3
     assert abs(bright - 51.5) < 3
+
+
+def test_no_frame_is_left_to_the_collector_of_cycles(tmp_path: Path) -> None:
+    """It counts objects, not bytes: workers would grow by hundreds of megabytes before it runs."""
+    clip = tmp_path / "clip.mp4"
+    make_clip(clip)
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(open_source(clip, Interval(0.5), max_pixels=10**8))) > 4
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    finally:
+        gc.enable()
