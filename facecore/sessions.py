@@ -175,7 +175,8 @@ def check_session(session: Any, device: Device) -> None:
     if device.tensorrt is not None and TENSORRT not in present:
         raise DeviceUnavailable(
             f"INSIGHTFACE_TENSORRT is {device.tensorrt.precision}, but ONNX Runtime could not start TensorRT: "
-            "its libraries (libnvinfer, libnvonnxparser) must lie where the loader finds them, of the version it was built for"
+            "its libraries (libnvinfer, libnvonnxparser) must lie where the loader finds them, of the version it was "
+            "built for"
         )
     if device.gpu and CUDA not in present:
         if device.wanted == "cuda":
