@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from api.errors import Handler
 from api.keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.limits import RATES
-from schemas.api_keys import Scope
+from schemas.store.api_keys import Scope
 
 log = structlog.get_logger(__name__)
 

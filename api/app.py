@@ -26,15 +26,15 @@ from api.keys import (
 from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
 from api.tracking import identify, tell_id
 from schemas.addresses import AllowList
-from schemas.api_keys import ApiKeys
-from schemas.collections import Collections
-from schemas.connection import connect
-from schemas.job_states import JobReader
-from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.previews import Previews
-from schemas.questions import Questions
 from schemas.settings import Settings, SettingsError
+from schemas.store.api_keys import ApiKeys
+from schemas.store.collections import Collections
+from schemas.store.connection import connect
+from schemas.store.job_reader import JobReader
+from schemas.store.jobs import Jobs
+from schemas.store.previews import Previews
+from schemas.store.replies import Questions
 
 
 def create_app(settings: Settings) -> web.Application:

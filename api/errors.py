@@ -11,11 +11,11 @@ from aiohttp import web
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from schemas.collections import Busy, Refused
-from schemas.jobs import JobExists, QueueFull
 from schemas.queries import QueryError
 from schemas.requests import RequestError
 from schemas.results import Problem
+from schemas.store.collections import Busy, Refused
+from schemas.store.jobs import JobExists, QueueFull
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEPT = ("Allow", "Retry-After", "WWW-Authenticate")

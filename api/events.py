@@ -15,8 +15,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.jobs import find_job, job_status
 from api.keys import PREVIEWS, READER, STOPPING
-from schemas.job_states import JobState
 from schemas.results import JobEvent
+from schemas.store.job_reader import JobState
 
 routes = web.RouteTableDef()
 log = structlog.get_logger(__name__)

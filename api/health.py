@@ -7,11 +7,12 @@ from aiohttp import web
 
 from api.keys import PARTITIONS, REDIS, SETTINGS
 from api.metrics import JOBS_NEED, STAGES
-from schemas import docs, workers
-from schemas.connection import memory
+from schemas import docs
 from schemas.documents import openapi
-from schemas.queues import active_jobs
 from schemas.results import Health
+from schemas.store import workers
+from schemas.store.connection import memory
+from schemas.store.queues import active_jobs
 from schemas.stream_document import asyncapi
 
 routes = web.RouteTableDef()

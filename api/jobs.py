@@ -11,11 +11,11 @@ from yarl import URL
 from api.errors import problem
 from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from schemas.addresses import AllowList
-from schemas.idempotency import PATTERN, KeyReused, job_of, valid_key
-from schemas.job_states import JobState
 from schemas.queries import JobsQuery, QueryError, parse_query
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob
+from schemas.store.idempotency import PATTERN, KeyReused, job_of, valid_key
+from schemas.store.job_reader import JobState
 
 routes = web.RouteTableDef()
 log = structlog.get_logger(__name__)

@@ -6,14 +6,14 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from schemas.addresses import AllowList
-from schemas.api_keys import ApiKeys
-from schemas.collections import Collections
-from schemas.job_states import JobReader
-from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.previews import Previews
-from schemas.questions import Questions
 from schemas.settings import Settings
+from schemas.store.api_keys import ApiKeys
+from schemas.store.collections import Collections
+from schemas.store.job_reader import JobReader
+from schemas.store.jobs import Jobs
+from schemas.store.previews import Previews
+from schemas.store.replies import Questions
 
 SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)

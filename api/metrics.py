@@ -14,10 +14,10 @@ from prometheus_client import (
 
 from api.errors import Handler
 from api.keys import PARTITIONS, REDIS
-from schemas import workers
-from schemas.connection import memory
-from schemas.job_metrics import JobMetrics
-from schemas.queues import active_jobs, dead_letters, measure
+from schemas.store import workers
+from schemas.store.connection import memory
+from schemas.store.job_metrics import JobMetrics
+from schemas.store.queues import active_jobs, dead_letters, measure
 
 STAGES = ("frames", "analyze", "enhance", "finalize", "webhooks")
 JOBS_NEED = STAGES[:4]

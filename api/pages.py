@@ -9,13 +9,13 @@ from aiohttp import web
 from api.jobs import find_job
 from api.keys import PREVIEWS, READER
 from schemas import report
-from schemas.job_states import JobState, StoredResult
 from schemas.names import JOB_ID
 from schemas.page import Page
-from schemas.pictures import NO_PICTURES
 from schemas.queries import QueryError
 from schemas.report import Reported
 from schemas.results import Metadata, Rejected, ResultBody
+from schemas.store.job_reader import JobState, StoredResult
+from schemas.store.pictures import NO_PICTURES
 
 routes = web.RouteTableDef()
 

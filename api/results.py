@@ -14,10 +14,10 @@ from api.jobs import find_job
 from api.keys import READER
 from api.pages import completed_job, page_headers
 from schemas import report
-from schemas.job_states import JobState, StoredResult, result_json
 from schemas.queries import ResultsQuery, parse_query
 from schemas.selection import Selection
-from schemas.stored_results import ResultChanged, ResultHead, faces_in
+from schemas.store.job_reader import JobState, StoredResult, result_json
+from schemas.store.results import ResultChanged, ResultHead, faces_in
 
 routes = web.RouteTableDef()
 log = structlog.get_logger(__name__)

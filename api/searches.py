@@ -12,14 +12,14 @@ from aiohttp import web
 
 from api.errors import problem
 from api.keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
-from schemas import workers
-from schemas.collections import DIMENSIONS, packed
 from schemas.constraints import allowed, located
 from schemas.messages import SearchTask
 from schemas.names import COLLECTION
 from schemas.queries import SearchQuery, parse_query
-from schemas.questions import Answer, Probe, SearchRequest, new_question
 from schemas.requests import RequestError
+from schemas.store import workers
+from schemas.store.collections import DIMENSIONS, packed
+from schemas.store.replies import Answer, Probe, SearchRequest, new_question
 
 routes = web.RouteTableDef()
 T = TypeVar("T", bound=msgspec.Struct)

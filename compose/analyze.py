@@ -28,14 +28,14 @@ from consumers import outcomes
 from facecore.people import gather
 from models.fetch import ModelsUnavailable, ensure
 from schemas import report
-from schemas.job_states import JobReader, JobState, result_json
-from schemas.jobs import Jobs
 from schemas.names import Names, Partitions
 from schemas.observations import FrameFaces
-from schemas.pictures import NO_PICTURES
 from schemas.requests import AnalyzeRequest, RequestError, to_request
 from schemas.results import JobResult
 from schemas.settings import Settings, SettingsError
+from schemas.store.job_reader import JobReader, JobState, result_json
+from schemas.store.jobs import Jobs
+from schemas.store.pictures import NO_PICTURES
 
 POLL = 0.1
 COUNT_EVERY = 10

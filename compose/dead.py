@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.connection import connect
-from schemas.dead_letters import DeadLetter, drop, listed, replay, show
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.settings import Settings
+from schemas.store.connection import connect
+from schemas.store.dead_letters import DeadLetter, drop, listed, replay, show
+from schemas.store.jobs import Jobs
 
 Found = tuple[str, DeadLetter]
 """A letter and the stream of its partition."""

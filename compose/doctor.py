@@ -15,10 +15,10 @@ from rich.text import Text
 
 from consumers.runtime.connection import ServerError, check_server
 from models import fetch
-from schemas import workers
-from schemas.connection import connect, memory
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
+from schemas.store import workers
+from schemas.store.connection import connect, memory
 
 OLD = 600.0
 """Seconds after which an entry that still waits is worth a word."""

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.connection import connect
-from schemas.job_states import JobReader, JobState, result_json
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.settings import Settings
+from schemas.store.connection import connect
+from schemas.store.job_reader import JobReader, JobState, result_json
+from schemas.store.jobs import Jobs
 
 
 def run(action: str, job_ids: Sequence[str], limit: int, as_json: bool) -> int:

@@ -9,10 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from schemas.api_keys import NAME, ApiKey, ApiKeys, Scope
-from schemas.connection import connect
 from schemas.names import Partitions
 from schemas.settings import Settings
+from schemas.store.api_keys import NAME, ApiKey, ApiKeys, Scope
+from schemas.store.connection import connect
 
 DEFAULT: tuple[Scope, ...] = ("submit", "read")
 

@@ -12,10 +12,10 @@ import msgspec
 from compose.sources import Source
 from compose.tables import NoParquet, need_parquet, write_csv, write_parquet
 from schemas import report
-from schemas.pictures import Pictures
 from schemas.report import Reported
 from schemas.requests import Parameters
 from schemas.results import JobResult
+from schemas.store.pictures import Pictures
 
 
 class OutputError(ValueError):

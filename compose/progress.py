@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from compose.tables import counted
-from schemas.job_states import JobState
+from schemas.store.job_reader import JobState
 
 
 class Bars:

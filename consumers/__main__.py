@@ -27,13 +27,13 @@ from consumers.service import Service
 from consumers.stages import STAGES
 from facecore.errors import DeviceUnavailable
 from models.fetch import ModelsUnavailable
-from schemas import workers
-from schemas.connection import connect
-from schemas.job_metrics import JobMetrics
-from schemas.jobs import Jobs
 from schemas.logs import configure_logs
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
+from schemas.store import workers
+from schemas.store.connection import connect
+from schemas.store.job_metrics import JobMetrics
+from schemas.store.jobs import Jobs
 
 if TYPE_CHECKING:
     from facecore.analyzer import Analyzer

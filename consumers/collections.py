@@ -17,7 +17,6 @@ from consumers.galleries import Galleries, NoCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit
-from schemas.collections import DIMENSIONS, SAME_PERSON, Collections
 from schemas.envelope import Envelope, open_entry
 from schemas.messages import (
     COLLECTIONS,
@@ -29,7 +28,8 @@ from schemas.messages import (
     SearchTask,
 )
 from schemas.observations import FrameFaces
-from schemas.questions import Answer, Found, Questions, SearchResult
+from schemas.store.collections import DIMENSIONS, SAME_PERSON, Collections
+from schemas.store.replies import Answer, Found, Questions, SearchResult
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import msgspec
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.results import Face, Match, ResultBody
-from schemas.stored_results import ResultChanged, head, parts_of
+from schemas.store.results import ResultChanged, head, parts_of
 
 READ_AT_ONCE = 1000
 AGAIN = 2.0

@@ -17,14 +17,14 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.description import describe
 from facecore.people import People, gather
-from schemas import previews
-from schemas.collections import Collections
 from schemas.envelope import Envelope, open_entry, seal
-from schemas.jobs import KEPT_AT_LEAST, MARGIN
 from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
 from schemas.results import EnhancementReport, FailedFrame, Match, Metadata, ResultBody, ResultSummary
+from schemas.store import previews
+from schemas.store.collections import Collections
+from schemas.store.jobs import KEPT_AT_LEAST, MARGIN
 
 log = structlog.get_logger(__name__)
 

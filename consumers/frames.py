@@ -18,11 +18,11 @@ from consumers.service import Service
 from consumers.sources.safety import bound_memory
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
-from schemas.jobs import cache_key
 from schemas.messages import FinalizeTask, open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
+from schemas.store.jobs import cache_key
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from facecore.video.images import decode
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import PHOTOGRAPHS, SearchTask
 from schemas.observations import FrameFaces
-from schemas.questions import Answer, Probe, Questions, SeenFace
+from schemas.store.replies import Answer, Probe, Questions, SeenFace
 
 log = structlog.get_logger(__name__)
 

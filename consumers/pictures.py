@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from facecore.people import Person
 from facecore.strip import small, strip
-from schemas.pictures import STRIPS, TILE, Pictures, chosen
+from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
 
 READ_AT_ONCE = 256
 

@@ -6,10 +6,10 @@ from redis.asyncio import Redis
 
 from consumers.runtime.stage import FanIn, Outgoing
 from schemas.envelope import seal
-from schemas.jobs import Jobs
 from schemas.messages import FinalizeTask
 from schemas.names import Names, Partitions
 from schemas.settings import Settings
+from schemas.store.jobs import Jobs
 
 
 @dataclass(frozen=True, slots=True)

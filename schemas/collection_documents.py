@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from schemas.collections import (
+from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
+from schemas.queries import PeopleQuery, SearchQuery
+from schemas.store.collections import (
     CollectionList,
     EnrolledFace,
     EnrolRequest,
@@ -11,9 +13,7 @@ from schemas.collections import (
     PeopleList,
     RenameRequest,
 )
-from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
-from schemas.queries import PeopleQuery, SearchQuery
-from schemas.questions import SearchRequest, SearchResult
+from schemas.store.replies import SearchRequest, SearchResult
 
 COLLECTION_STRUCTS: list[Any] = [
     CollectionList, EnrolRequest, EnrolledFace, PeopleList, KnownPerson, RenameRequest, SearchRequest, SearchResult,

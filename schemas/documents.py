@@ -6,12 +6,12 @@ import msgspec
 
 from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
 from schemas.described import HEADERS, VERSION, add_spellings, components_of
-from schemas.idempotency import PATTERN
 from schemas.names import JOB_ID
 from schemas.operations import DeadLetters, LetterReplayed, Queues
 from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import AnalyzeRequest
 from schemas.results import Health, JobEvent, JobList, JobResult, JobStatus, Problem, Submitted
+from schemas.store.idempotency import PATTERN
 from schemas.webhooks import JobEnded
 
 

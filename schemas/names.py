@@ -20,12 +20,12 @@ JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 class JobKeys(NamedTuple):
     """The keys of one job."""
 
-    metadata: str  # hash: state of the job, see schemas.jobs
+    metadata: str  # hash: state of the job, see schemas.store.jobs
     result: str  # hash: encoded body, its type, its ETag
     outcomes: str  # hash: unit (frame) -> outcome; its length is the job's progress
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
     portraits: str  # hash: unit/number -> JPEG crop of a face, for what runs once a person
-    preview: str  # hash: the people so far of a running job that somebody looks at (schemas.previews)
+    preview: str  # hash: the people so far of a running job that somebody looks at (schemas.store.previews)
 
     def frame(self, name: str) -> str:
         """The encoded picture of one frame in the frame store."""
@@ -45,15 +45,15 @@ ENROLLED_ID = re.compile(r"face-[0-9a-f]{24}")
 
 class CollectionKeys(NamedTuple):
     """The keys of one collection of known people. None has a time to live: it stays until somebody deletes it.
-    A person is ``person-…``, an enrolled face ``face-…`` (schemas.collections)."""
+    A person is ``person-…``, an enrolled face ``face-…`` (schemas.store.collections)."""
 
     state: str  # hash: epoch, created_at, model; counters added, erased, numbered
     people: str  # hash: person -> label
     labels: str  # hash: label -> person
     roll: str  # sorted set: people, in the order in which they came
-    faces: str  # hash: face -> its person, a space, encoded schemas.collections.Origin
+    faces: str  # hash: face -> its person, a space, encoded schemas.store.collections.Origin
     members: str  # sorted set, all scores 0: "person/face"
-    pending: str  # hash: face -> encoded schemas.collections.Candidate, accepted and not enrolled yet
+    pending: str  # hash: face -> encoded schemas.store.collections.Candidate, accepted and not enrolled yet
     order: str  # sorted set: enrolled faces, in the order in which they were
     vectors: str  # hash: face -> 512 little-endian float32 of length 1
     thumbnails: str  # hash: face -> JPEG
@@ -103,8 +103,8 @@ class Names:
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
-        self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.api_keys.ApiKey
-        self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.workers)
+        self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
+        self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.store.workers)
 
     def requests_of(self, priority: Priority) -> str:
         """The stream of the requests of a priority; each has workers of its own, so none waits for another."""
@@ -158,7 +158,7 @@ class Names:
         return CollectionKeys(*(f"{base}:{part}" for part in CollectionKeys._fields))
 
     def search(self, question: str) -> str:
-        """What is searched for (schemas.questions), for a minute."""
+        """What is searched for (schemas.store.replies), for a minute."""
         return f"{self.prefix}:search:{question}"
 
     def answer(self, question: str) -> str:

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from schemas.dead_letters import DeadLetter, Replayed
-from schemas.queues import Queue
+from schemas.store.dead_letters import DeadLetter, Replayed
+from schemas.store.queues import Queue
 
 
 class Queues(msgspec.Struct, frozen=True, kw_only=True):

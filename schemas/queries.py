@@ -8,12 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from multidict import MultiMapping
 
-from schemas.collections import SAME_PERSON
 from schemas.constraints import allowed, located
-from schemas.questions import LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import JobState
 from schemas.selection import FIELDS, Embeddings, Thumbnails
+from schemas.store.collections import SAME_PERSON
+from schemas.store.replies import LIMIT, Limit, Threshold
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]

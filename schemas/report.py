@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.page import Page
-from schemas.pictures import Pictures, chosen
 from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
+from schemas.store.pictures import Pictures, chosen
 
 PEOPLE = 1000
 """The most people that a page shows of a job; without deduplication a result can hold one for every detection."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from schemas.results import Face, ResultBody
-from schemas.stored_results import faces_in
+from schemas.store.results import faces_in
 
 Embeddings = Literal["json", "base64", "none"]
 Thumbnails = Literal["url", "inline"]

@@ -77,7 +77,7 @@ def _judged(about: dict[str, Any]) -> str:
 async def _about(redis: Redis) -> list[dict[str, Any]]:
     """What each primary says of itself."""
     try:
-        client = cast("Any", redis)  # see schemas.connection
+        client = cast("Any", redis)  # see schemas.store.connection
         if isinstance(client, RedisCluster):
             return list((await client.info(target_nodes=RedisCluster.PRIMARIES)).values())
         return [await redis.info()]

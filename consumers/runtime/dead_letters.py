@@ -1,4 +1,4 @@
-"""How a message that is given up becomes a dead letter; schemas.dead_letters reads and replays them."""
+"""How a message that is given up becomes a dead letter; schemas.store.dead_letters reads and replays them."""
 
 import time
 import traceback
@@ -8,8 +8,8 @@ import msgspec
 
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Fields, Outgoing
-from schemas.dead_letters import REPLAYS
 from schemas.envelope import JSON, MSGPACK, Envelope
+from schemas.store.dead_letters import REPLAYS
 
 TRACE_BYTES = 8192
 

@@ -21,7 +21,7 @@ from consumers.runtime.scripts import Owner
 from consumers.runtime.settlement import Settler
 from consumers.runtime.stage import Outgoing, Stage
 from consumers.runtime.tracing import Record
-from schemas.connection import connect
+from schemas.store.connection import connect
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ the name `faces_client`.
 from schemas.client.blocking import Client, Publisher
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient, FacesError
-from schemas.jobs import JobExists, QueueFull
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.results import Health, JobEvent, JobResult, JobStatus, Problem, Submitted
+from schemas.store.jobs import JobExists, QueueFull
 from schemas.webhooks import JobEnded, NotGenuine, received
 
 __all__ = (

@@ -4,9 +4,9 @@ In the service's own packages the top level names are short (``schemas``), and w
 installs a client. So the modules that the client imports, and no others, go into one package under another name.
 """
 
+import ast
 import base64
 import hashlib
-import re
 import tomllib
 import zipfile
 from pathlib import Path
@@ -17,7 +17,6 @@ SCHEMAS = HERE.parent
 PACKAGE = "faces_client"
 BUILDS = ("backend",)
 """Modules of the client's folder that are not part of it."""
-_IMPORT = re.compile(r"^from schemas(\.[\w.]+)? import (.+)$", re.MULTILINE)
 
 
 def build_wheel(directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
@@ -39,24 +38,46 @@ def build_wheel(directory: str, config_settings: Any = None, metadata_directory:
 
 
 def _modules() -> dict[str, bytes]:
-    """The client's modules, those that they import, and so on; their scripts."""
-    waiting = [f"client/{path.stem}" for path in HERE.glob("*.py") if path.stem not in BUILDS]
+    """The client's modules and all that they import, by path in the wheel; the Lua scripts beside them."""
+    waiting = [HERE / "__init__.py", *(path for path in HERE.glob("*.py") if path.stem not in BUILDS)]
     found: dict[str, bytes] = {}
     while waiting:
-        module = waiting.pop()
-        if f"{PACKAGE}/{module}.py" in found:
+        path = waiting.pop()
+        name = f"{PACKAGE}/{path.relative_to(SCHEMAS).as_posix()}"
+        if name in found:
             continue
-        text = (SCHEMAS / f"{module}.py").read_text()
-        for where, names in _IMPORT.findall(text):
-            imported = [where.lstrip(".").replace(".", "/")] if where else names.split(", ")
-            waiting += [name for name in imported if (SCHEMAS / f"{name}.py").is_file()]
-        text = re.sub(r"\bfrom schemas\b", f"from {PACKAGE}", text)
-        text = text.replace('files("schemas")', f'files("{PACKAGE}")')
-        found[f"{PACKAGE}/{module}.py"] = text.encode()
-    for script in (SCHEMAS / "scripts").glob("*.lua"):
-        found[f"{PACKAGE}/scripts/{script.name}"] = script.read_bytes()
+        source = path.read_text()
+        imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom)]
+        ours = [node for node in imports if node.module and node.module.split(".")[0] == "schemas"]
+        found[name] = _renamed(source, ours).encode()
+        waiting += [module for node in ours for module in _imported(node)]
+    for script in (SCHEMAS / "store" / "scripts").glob("*.lua"):
+        found[f"{PACKAGE}/store/scripts/{script.name}"] = script.read_bytes()
     exports = f'"""Clients of the Faces service."""\n\nfrom {PACKAGE}.client import *  # noqa: F403\n'
     return found | {f"{PACKAGE}/__init__.py": exports.encode()}
+
+
+def _imported(node: ast.ImportFrom) -> list[Path]:
+    """The files that an import of ``schemas`` loads: the module, or the modules named of a package."""
+    place = SCHEMAS.parent.joinpath(*str(node.module).split("."))
+    if place.with_suffix(".py").is_file():
+        return [place.with_suffix(".py"), *_packages(place)]
+    modules = [place / f"{alias.name}.py" for alias in node.names]
+    return [module for module in modules if module.is_file()] + _packages(place / "x")
+
+
+def _packages(place: Path) -> list[Path]:
+    """The ``__init__.py`` of every package between ``schemas`` and a module; the outermost one is made here."""
+    return [parent / "__init__.py" for parent in place.parents if SCHEMAS in parent.parents]
+
+
+def _renamed(source: str, imports: list[ast.ImportFrom]) -> str:
+    """The source with the package's own name in these import statements."""
+    lines = source.splitlines(keepends=True)
+    for node in imports:
+        line = lines[node.lineno - 1]
+        lines[node.lineno - 1] = line.replace("from schemas", f"from {PACKAGE}", 1)
+    return "".join(lines)
 
 
 def _metadata(project: dict[str, Any]) -> bytes:

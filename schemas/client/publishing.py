@@ -5,12 +5,12 @@ from typing import Self
 
 import msgspec
 
-from schemas.connection import connect
-from schemas.jobs import Jobs, QueueFull
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Submitted
 from schemas.settings import Settings
+from schemas.store.connection import connect
+from schemas.store.jobs import Jobs, QueueFull
 
 
 class AsyncPublisher:

@@ -9,10 +9,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from redis.asyncio import Redis
 
 from api.app import create_app
-from schemas.connection import connect
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.settings import Settings
+from schemas.store.connection import connect
+from schemas.store.jobs import Jobs
 
 Client = TestClient[web.Request, web.Application]
 Start = Callable[..., Awaitable[Client]]

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from api.access import NoKeys
 from api.app import create_app
 from compose.server import free_port
-from schemas.api_keys import ApiKeys
 from schemas.names import Names
 from schemas.settings import Settings
+from schemas.store.api_keys import ApiKeys
 from tests.api.test_app import Client
 
 REQUEST = {"video_path": "/1.mp4"}

@@ -10,7 +10,7 @@ from redis import Redis
 
 from compose.server import free_port
 from schemas.client import AnalyzeRequest, AsyncClient, AsyncPublisher, Client, FacesError, QueueFull
-from schemas.jobs import Jobs
+from schemas.store.jobs import Jobs
 from tests.api.conftest import Start
 
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from schemas.jobs import Jobs
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
+from schemas.store.jobs import Jobs
 from tests.api.conftest import Start
 from tests.bench.results import result_of
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from schemas.jobs import Jobs
 from schemas.requests import AnalyzeRequest
+from schemas.store.jobs import Jobs
 from tests.api.conftest import Client, Start
 
 

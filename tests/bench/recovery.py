@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
-from schemas.connection import connect
+from schemas.store.connection import connect
 from tests.bench.measure import report
 from tests.runtime.chain import quiet
 from tests.runtime.servers import Server, binary

@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.stage import Completion, Delivery, FanIn, Outgoing
 from consumers.runtime.worker import Worker
-from schemas.connection import connect
 from schemas.envelope import Envelope, open_entry, seal
+from schemas.store.connection import connect
 from tests.bench.measure import machine, report
 from tests.bench.peers import Peer, available
 from tests.runtime.chain import Unit

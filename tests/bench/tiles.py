@@ -18,8 +18,8 @@ from consumers.sources.frame_store import FrameStore
 from facecore.video import Interval, SampledFrame, open_source
 from facecore.video.images import encode
 from facecore.video.sprites import Sprites, parse_sprite_map
-from schemas.connection import connect
 from schemas.names import Names
+from schemas.store.connection import connect
 from tests.bench.measure import clip, machine, quiet, report
 from tests.bench.sprites import make_sprites
 from tests.runtime.servers import Server, binary

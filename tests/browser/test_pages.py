@@ -21,13 +21,13 @@ import pytest
 from redis import Redis
 
 from compose.server import free_port
-from schemas.connection import connect
-from schemas.job_states import JobReader
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.connection import connect
+from schemas.store.job_reader import JobReader
+from schemas.store.jobs import Jobs
 from tests.browser.conftest import Tab, serious
 from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, eventually

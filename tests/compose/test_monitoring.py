@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from api import metrics
 from consumers.runtime.metrics import Metrics
-from schemas.job_metrics import JobMetrics
 from schemas.names import Names
 from schemas.settings import Settings
+from schemas.store.job_metrics import JobMetrics
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 ALERTS = COMPOSE / "prometheus" / "alerts.yml"

@@ -11,13 +11,13 @@ from consumers.erasure import forget
 from consumers.galleries import Galleries, NoCollection
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
-from schemas.collections import Busy, Candidate, Collections, Refused, packed
-from schemas.job_states import JobReader
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Match, ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.collections import Busy, Candidate, Collections, Refused, packed
+from schemas.store.job_reader import JobReader
+from schemas.store.jobs import Jobs
 from tests.schemas.test_report import result
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
@@ -146,7 +146,7 @@ async def test_people_are_listed_page_by_page(collections: Collections) -> None:
 async def test_nothing_is_accepted_beyond_what_may_wait(
     collections: Collections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schemas.collections.MOST_WAITING", 2)
+    monkeypatch.setattr("schemas.store.collections.MOST_WAITING", 2)
     for number in range(2):
         await collections.admit("c", "Ann", Candidate(embedding(number), b""), "open", "j", "f", "")
     with pytest.raises(Busy):

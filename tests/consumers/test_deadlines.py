@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from consumers.deadlines import sweep
 from consumers.service import Service
 from schemas.envelope import open_entry
-from schemas.job_states import JobReader
-from schemas.jobs import Jobs
 from schemas.messages import FINALIZE
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.store.job_reader import JobReader
+from schemas.store.jobs import Jobs
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
 

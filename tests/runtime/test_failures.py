@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from schemas import dead_letters
+from schemas.store import dead_letters
 from tests.runtime.chain import Unit, Units
 from tests.runtime.helpers import Quick, at_least, empty
 from tests.runtime.world import World

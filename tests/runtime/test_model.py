@@ -14,8 +14,8 @@ from consumers.runtime.dead_letters import letter
 from consumers.runtime.scripts import Call, Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.worker import NOBODY
-from schemas.dead_letters import REPLAY
 from schemas.envelope import MSGPACK, Envelope
+from schemas.store.dead_letters import REPLAY
 from tests.runtime.chain import Keys, Unit
 from tests.runtime.servers import Server
 

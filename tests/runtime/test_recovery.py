@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from consumers.runtime.connection import ensure_group
-from schemas import dead_letters
-from schemas.connection import connect
+from schemas.store import dead_letters
+from schemas.store.connection import connect
 from tests.runtime.chain import Units
 from tests.runtime.servers import Server, binary
 from tests.runtime.world import World, count

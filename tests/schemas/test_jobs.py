@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from schemas.job_states import JobReader, result_json
-from schemas.jobs import JobExists, Jobs, QueueFull
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.job_reader import JobReader, result_json
+from schemas.store.jobs import JobExists, Jobs, QueueFull
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4", source_id="s")
 SUMMARY = ResultSummary(unique_faces=0, total_detections=0, frames_processed=1, processing_time_seconds=0.5)

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from schemas import report
-from schemas.pictures import NO_PICTURES, TILES, chosen
 from schemas.report import Reported
 from schemas.requests import Parameters, Scene
 from schemas.results import (
@@ -25,6 +24,7 @@ from schemas.results import (
     QualityComponents,
     Rejected,
 )
+from schemas.store.pictures import NO_PICTURES, TILES, chosen
 
 
 class Page(HTMLParser):

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Meta, Raw
 from redis.asyncio import Redis
 
-from schemas.collections import MOST_WAITING, SAME_PERSON, Busy
 from schemas.envelope import seal
 from schemas.messages import SearchTask
 from schemas.names import Names
+from schemas.store.collections import MOST_WAITING, SAME_PERSON, Busy
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]

@@ -35,17 +35,17 @@ from redis.exceptions import NoScriptError
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
-from schemas.job_states import JobReader
 from schemas.names import Partitions
-from schemas.pictures import NO_PICTURES, Pictures, as_fields
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
-from schemas.stored_results import stored_fields
-from schemas.together import Together
+from schemas.store.coalescing import Together
+from schemas.store.job_reader import JobReader
+from schemas.store.pictures import NO_PICTURES, Pictures, as_fields
+from schemas.store.results import stored_fields
 from schemas.webhooks import Callback
 
 if TYPE_CHECKING:
-    from schemas.job_metrics import JobMetrics  # the client does without
+    from schemas.store.job_metrics import JobMetrics  # the client does without
 
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
@@ -87,7 +87,7 @@ class Jobs:
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
         self._submissions = Together(self._submit_all)
-        scripts = files("schemas") / "scripts"
+        scripts = files(__package__) / "scripts"
         shared = (scripts / "lib.lua").read_text()
         self._submit, self._begin, self._note, self._join, self._finish, self._reopen, self._rewrite = (
             redis.register_script(shared + (scripts / f"{name}.lua").read_text())

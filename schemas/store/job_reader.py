@@ -1,4 +1,4 @@
-"""What the job record says: state, progress and result of a job. schemas.jobs has its fields."""
+"""What the job record says: state, progress and result of a job. schemas.store.jobs has its fields."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 
 from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
-from schemas.pictures import Pictures, read_pictures
 from schemas.requests import AnalyzeRequest
-from schemas.stored_results import ResultHead, head, parts_of
-from schemas.together import Together
+from schemas.store.coalescing import Together
+from schemas.store.pictures import Pictures, read_pictures
+from schemas.store.results import ResultHead, head, parts_of
 
 READ_AT_ONCE = 256
 """Jobs of one answer of the server."""
@@ -106,7 +106,7 @@ class JobReader:
         return await head(self._redis, self._keys(state.alias or state.job_id).result)
 
     def result_parts(self, state: JobState, known: ResultHead) -> AsyncIterator[bytes]:
-        """See schemas.stored_results.parts_of."""
+        """See schemas.store.results.parts_of."""
         return parts_of(self._redis, self._keys(state.alias or state.job_id).result, known)
 
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:

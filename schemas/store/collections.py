@@ -145,7 +145,7 @@ class Collections:
         self._redis = redis
         self._names = names
         self._admit, self._enrol, self._rename, self._erase, self._drop, self._recall = (
-            redis.register_script((files("schemas") / "scripts" / f"collection_{name}.lua").read_text())
+            redis.register_script((files(__package__) / "scripts" / f"collection_{name}.lua").read_text())
             for name in ("admit", "enrol", "rename", "erase", "drop", "recall")
         )
 

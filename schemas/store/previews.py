@@ -12,11 +12,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from schemas.envelope import seal
-from schemas.job_states import JobState
 from schemas.messages import PreviewTask
 from schemas.names import Partitions
-from schemas.pictures import Pictures, as_fields, read_pictures
 from schemas.results import ResultBody
+from schemas.store.job_reader import JobState
+from schemas.store.pictures import Pictures, as_fields, read_pictures
 
 PEOPLE = 100
 """The most people of a preview, the most present ones."""

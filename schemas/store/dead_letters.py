@@ -12,12 +12,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from schemas.envelope import JSON, MSGPACK
-from schemas.jobs import Jobs
+from schemas.store.jobs import Jobs
 
 READ_AT_ONCE = 200
 REPLAYS = b"replays"
 """Field of a stream entry that counts how often it was replayed."""
-REPLAY = (files("schemas") / "scripts" / "replay.lua").read_text()
+REPLAY = (files(__package__) / "scripts" / "replay.lua").read_text()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What lies in the Redis server (jobs, results, collections, keys) and the scripts that change it."""
