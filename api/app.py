@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import collections, events, health, jobs, metrics, operating, pages, results, searches
+from api import collections, events, health, jobs, metrics, operating, results, searches
 from api.access import check_access, require_keys
 from api.cors import allow_origin, answer_preflights, refuse_foreign
 from api.errors import answer_errors
@@ -24,6 +24,7 @@ from api.keys import (
     STOPPING,
 )
 from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
+from api.pages import routes as pages
 from api.tracking import identify, tell_id
 from schemas.addresses import AllowList
 from schemas.names import Partitions

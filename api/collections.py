@@ -5,12 +5,14 @@ from aiohttp import web
 
 from api.errors import problem
 from api.keys import COLLECTIONS, READER
+from api.queries import PeopleQuery, parse_query
 from api.searches import find_collection, job_face, parse, respond, somebody_works, wait
+from schemas.collections import CollectionList, EnrolRequest, RenameRequest
 from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
-from schemas.queries import PeopleQuery, parse_query
+from schemas.questions import Answer
 from schemas.requests import RequestError
-from schemas.store.collections import Candidate, CollectionList, EnrolRequest, RenameRequest, packed
-from schemas.store.replies import Answer, new_question
+from schemas.store.collections import Candidate, packed
+from schemas.store.replies import new_question
 
 routes = web.RouteTableDef()
 

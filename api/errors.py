@@ -11,7 +11,7 @@ from aiohttp import web
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from schemas.queries import QueryError
+from api.queries import QueryError
 from schemas.requests import RequestError
 from schemas.results import Problem
 from schemas.store.collections import Busy, Refused

@@ -7,13 +7,13 @@ from aiohttp import web
 
 from api.keys import PARTITIONS, REDIS, SETTINGS
 from api.metrics import JOBS_NEED, STAGES
-from schemas import docs
-from schemas.documents import openapi
+from api.openapi import html as docs
+from api.openapi.asyncapi import asyncapi
+from api.openapi.rest import openapi
 from schemas.results import Health
 from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.queues import active_jobs
-from schemas.stream_document import asyncapi
 
 routes = web.RouteTableDef()
 

@@ -10,8 +10,8 @@ from yarl import URL
 
 from api.errors import problem
 from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.queries import JobsQuery, QueryError, parse_query
 from schemas.addresses import AllowList
-from schemas.queries import JobsQuery, QueryError, parse_query
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob
 from schemas.store.idempotency import PATTERN, KeyReused, job_of, valid_key

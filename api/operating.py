@@ -8,8 +8,8 @@ from aiohttp import web
 
 from api.keys import JOBS, PARTITIONS, REDIS
 from api.metrics import STAGES
-from schemas.operations import DeadLetters, LetterReplayed, Queues, listed_letter
-from schemas.queries import QueryError
+from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
+from api.queries import QueryError
 from schemas.store import queues, workers
 from schemas.store.dead_letters import listed, replay, show
 

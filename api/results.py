@@ -12,10 +12,10 @@ from api.encoding import PACKERS, Coding, Packer, negotiated
 from api.errors import problem
 from api.jobs import find_job
 from api.keys import READER
-from api.pages import completed_job, page_headers
-from schemas import report
-from schemas.queries import ResultsQuery, parse_query
-from schemas.selection import Selection
+from api.pages import report
+from api.pages.routes import completed_job, page_headers
+from api.queries import ResultsQuery, parse_query
+from api.selection import Selection
 from schemas.store.job_reader import JobState, StoredResult, result_json
 from schemas.store.results import ResultChanged, ResultHead, faces_in
 

@@ -12,14 +12,16 @@ from aiohttp import web
 
 from api.errors import problem
 from api.keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
-from schemas.constraints import allowed, located
+from api.queries import SearchQuery, parse_query
+from schemas.collections import DIMENSIONS
 from schemas.messages import SearchTask
 from schemas.names import COLLECTION
-from schemas.queries import SearchQuery, parse_query
+from schemas.questions import Answer, Probe, SearchRequest
 from schemas.requests import RequestError
+from schemas.schema_errors import allowed, located
 from schemas.store import workers
-from schemas.store.collections import DIMENSIONS, packed
-from schemas.store.replies import Answer, Probe, SearchRequest, new_question
+from schemas.store.collections import packed
+from schemas.store.replies import new_question
 
 routes = web.RouteTableDef()
 T = TypeVar("T", bound=msgspec.Struct)

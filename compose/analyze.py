@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.text import Text
 
+from api.pages import report
 from compose.outputs import OutputError, Outputs, Wanted
 from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
@@ -27,7 +28,6 @@ from compose.tables import people_table
 from consumers import outcomes
 from facecore.people import gather
 from models.fetch import ModelsUnavailable, ensure
-from schemas import report
 from schemas.names import Names, Partitions
 from schemas.observations import FrameFaces
 from schemas.requests import AnalyzeRequest, RequestError, to_request

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from api.pages import report
+from api.pages.report import Reported
 from compose.sources import Source
 from compose.tables import NoParquet, need_parquet, write_csv, write_parquet
-from schemas import report
-from schemas.report import Reported
 from schemas.requests import Parameters
 from schemas.results import JobResult
 from schemas.store.pictures import Pictures

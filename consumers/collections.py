@@ -17,6 +17,7 @@ from consumers.galleries import Galleries, NoCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit
+from schemas.collections import DIMENSIONS, SAME_PERSON
 from schemas.envelope import Envelope, open_entry
 from schemas.messages import (
     COLLECTIONS,
@@ -28,8 +29,9 @@ from schemas.messages import (
     SearchTask,
 )
 from schemas.observations import FrameFaces
-from schemas.store.collections import DIMENSIONS, SAME_PERSON, Collections
-from schemas.store.replies import Answer, Found, Questions, SearchResult
+from schemas.questions import Answer, Found, SearchResult
+from schemas.store.collections import Collections
+from schemas.store.replies import Questions
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 
 from facecore.gallery import Gallery, Hit
+from schemas.collections import DIMENSIONS
 from schemas.names import Names
-from schemas.store.collections import DIMENSIONS
 
 log = structlog.get_logger(__name__)
 

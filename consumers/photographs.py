@@ -14,7 +14,8 @@ from facecore.video.images import decode
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import PHOTOGRAPHS, SearchTask
 from schemas.observations import FrameFaces
-from schemas.store.replies import Answer, Probe, Questions, SeenFace
+from schemas.questions import Answer, Probe, SeenFace
+from schemas.store.replies import Questions
 
 log = structlog.get_logger(__name__)
 

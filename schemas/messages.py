@@ -124,7 +124,7 @@ class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Make an accepted face searchable. Type ``enrol``, stream ``faces:collections``.
 
     Attributes:
-        question: who waits for an answer, and under which name (schemas.store.replies).
+        question: who waits for an answer, and under which name (schemas.questions).
     """
 
     collection: str
@@ -137,7 +137,7 @@ class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     while its embedding is not known.
 
     Attributes:
-        question: names what is searched for, and the place of the answer (schemas.store.replies).
+        question: names what is searched for, and the place of the answer (schemas.questions).
         limit: the most people to answer with.
         threshold: least cosine similarity of those.
         until: Unix time in seconds after which nobody waits any more.

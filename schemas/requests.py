@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.constraints import allowed, located
 from schemas.names import COLLECTION, Priority
+from schemas.schema_errors import allowed, located
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]

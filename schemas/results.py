@@ -6,6 +6,10 @@ import msgspec
 
 PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
 JobState = Literal["queued", "processing", "completed", "failed", "cancelled"]
+Embeddings = Literal["json", "base64", "none"]
+"""Forms of the embeddings in an answer: numbers, base64 of little-endian 32-bit floats, or left out."""
+Thumbnails = Literal["url", "inline"]
+"""Forms of the thumbnails in an answer: their addresses, or the pictures as ``data:`` addresses."""
 
 
 class BoundingBox(msgspec.Struct, frozen=True):

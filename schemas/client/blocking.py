@@ -10,8 +10,7 @@ from typing import Any, Self, TypeVar
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
 from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobEvent, JobResult, JobState, JobStatus, Submitted
-from schemas.selection import Embeddings
+from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, Submitted
 
 Answer = TypeVar("Answer")
 

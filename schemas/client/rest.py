@@ -11,8 +11,17 @@ import aiohttp
 import msgspec
 
 from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobEvent, JobList, JobResult, JobState, JobStatus, Problem, Submitted
-from schemas.selection import Embeddings
+from schemas.results import (
+    Embeddings,
+    Health,
+    JobEvent,
+    JobList,
+    JobResult,
+    JobState,
+    JobStatus,
+    Problem,
+    Submitted,
+)
 
 BUSY = frozenset({429, 503})
 """Answers that ask to come back."""

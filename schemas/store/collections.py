@@ -14,32 +14,18 @@ from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
-from msgspec import Meta
 from redis.asyncio import Redis
 
+from schemas.collections import CollectionInfo, EnrolledFace, KnownPerson, PeopleList, PersonSummary
 from schemas.envelope import MSGPACK, seal
 from schemas.messages import EnrolTask, EraseTask
 from schemas.names import CollectionKeys, Names
 
-_NOT_LAST, _NOT_WITHIN = r"\s\x00-\x1f\x7f-\x9f\ufeff", r"\x00-\x1f\x7f-\x9f"
-"""White space of Python and of JavaScript, which do not mean the same by \\s, and control characters."""
-Label = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=200,
-        pattern=rf"^[^{_NOT_LAST}]([^{_NOT_WITHIN}]*[^{_NOT_LAST}])?(?!\n)$",
-    ),
-]
 MOST_WAITING = 1000
 """Entries of the stream from which nothing more is accepted."""
-DIMENSIONS = 512
-SAME_PERSON = 0.45
-"""Default least cosine of a match. tests/eval/collections.py measures who is accepted with it: of photographs, more
-than nine in ten with one photograph enrolled and all with several, and no stranger."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,70 +41,6 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
 
     embedding: bytes
     thumbnail: bytes
-
-
-class CollectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes:
-    faces: that can be found.
-    model: the pack whose embeddings these are; others cannot be compared with them.
-    """
-
-    name: str
-    created_at: str
-    model: str
-    people: int
-    faces: int
-
-
-class CollectionList(msgspec.Struct, frozen=True, kw_only=True):
-    collections: list[CollectionInfo]
-
-
-class EnrolledFace(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: job_id, job_face_id: where it came from; the job may be forgotten by now."""
-
-    collection: str
-    person_id: str
-    label: str
-    face_id: str
-    job_id: str
-    job_face_id: str
-    added_at: str
-
-
-class PersonSummary(msgspec.Struct, frozen=True, kw_only=True):
-    person_id: str
-    label: str
-    faces: int
-
-
-class PeopleList(msgspec.Struct, frozen=True, kw_only=True):
-    """In the order in which they came.
-
-    Attributes:
-        after: where the list goes on; None at its end.
-    """
-
-    people: list[PersonSummary]
-    after: int | None
-
-
-class KnownPerson(msgspec.Struct, frozen=True, kw_only=True):
-    person_id: str
-    label: str
-    faces: list[EnrolledFace]
-
-
-class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A face of a completed job, and whose it is. A label that is there already adds the face to that person."""
-
-    job_id: str
-    face_id: str
-    label: Label
-
-
-class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
-    label: Label
 
 
 class Busy(Exception):

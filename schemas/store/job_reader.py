@@ -158,7 +158,7 @@ class JobReader:
 
         Args:
             limit: the most jobs to return.
-            cursor: `next` of the page before (schemas.queries.Cursor).
+            cursor: `next` of the page before (api.queries.Cursor).
             wanted: which jobs to return; after `LOOKED_AT` jobs the page ends, however few were.
             since, until: Unix seconds; only jobs submitted at or after the one, before the other.
         """

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.gallery import Gallery
-from schemas.store.collections import SAME_PERSON
+from schemas.collections import SAME_PERSON
 
 POOL = ThreadPoolExecutor(1)
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas import report
-from schemas.report import Reported
+from api.pages import report
+from api.pages.report import Reported
 from schemas.requests import Parameters, Scene
 from schemas.results import (
     Appearance,

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from schemas.documents import openapi
-from schemas.stream_document import asyncapi
+from api.openapi.asyncapi import asyncapi
+from api.openapi.rest import openapi
 
 
 def main() -> None:

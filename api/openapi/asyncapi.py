@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.described import HEADERS, VERSION, add_spellings, components_of
+from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
 from schemas.envelope import Envelope
 from schemas.messages import COLLECTIONS, ENHANCE, FINALIZE, FRAMES, PHOTOGRAPHS, SEGMENTS, WEBHOOKS
 from schemas.requests import AnalyzeRequest

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from api.jobs import find_job
 from api.keys import PREVIEWS, READER
-from schemas import report
+from api.pages import report
+from api.pages.page import Page
+from api.pages.report import Reported
+from api.queries import QueryError
 from schemas.names import JOB_ID
-from schemas.page import Page
-from schemas.queries import QueryError
-from schemas.report import Reported
 from schemas.results import Metadata, Rejected, ResultBody
 from schemas.store.job_reader import JobState, StoredResult
 from schemas.store.pictures import NO_PICTURES

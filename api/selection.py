@@ -6,16 +6,13 @@ from array import array
 from base64 import b64encode
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 
-from schemas.results import Face, ResultBody
+from schemas.results import Embeddings, Face, ResultBody, Thumbnails
 from schemas.store.results import faces_in
 
-Embeddings = Literal["json", "base64", "none"]
-Thumbnails = Literal["url", "inline"]
-EMBEDDINGS: tuple[Embeddings, ...] = get_args(Embeddings)
 FIELDS = (
     *(name for name in ResultBody.__struct_fields__ if name != "status"),
     *(f"faces.{name}" for name in Face.__struct_fields__),

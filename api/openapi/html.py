@@ -3,8 +3,8 @@
 from html import escape
 from typing import Any
 
-from schemas.documents import openapi
-from schemas.stream_document import asyncapi
+from api.openapi.asyncapi import asyncapi
+from api.openapi.rest import openapi
 
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}

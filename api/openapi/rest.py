@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from schemas.collection_documents import COLLECTION_STRUCTS, collection_paths
-from schemas.described import HEADERS, VERSION, add_spellings, components_of
+from api.openapi.collections import COLLECTION_STRUCTS, collection_paths
+from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
+from api.operations import DeadLetters, LetterReplayed, Queues
+from api.queries import JobsQuery, ResultsQuery
 from schemas.names import JOB_ID
-from schemas.operations import DeadLetters, LetterReplayed, Queues
-from schemas.queries import JobsQuery, ResultsQuery
 from schemas.requests import AnalyzeRequest
 from schemas.results import Health, JobEvent, JobList, JobResult, JobStatus, Problem, Submitted
 from schemas.store.idempotency import PATTERN
@@ -151,7 +151,7 @@ REST: list[Any] = [
 
 
 def _add_parts(components: dict[str, Any]) -> None:
-    """A result with less in it: schemas.selection."""
+    """A result with less in it: api.selection."""
     face, result = components["Face"], components["JobResult"]
     embedding = {"anyOf": [face["properties"]["embedding"], {"type": "string", "contentEncoding": "base64"}]}
     components["PartOfFace"] = face | {

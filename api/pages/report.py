@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.page import Page
+from api.pages.page import Page
 from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
 from schemas.store.pictures import Pictures, chosen

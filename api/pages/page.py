@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-_PARTS = files("schemas") / "pages"
+_PARTS = files(__package__) / "assets"
 _FRAME = (_PARTS / "frame.html").read_text(encoding="utf-8")
 _MARKUP = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 

@@ -8,12 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from multidict import MultiMapping
 
-from schemas.constraints import allowed, located
+from api.selection import FIELDS
+from schemas.collections import SAME_PERSON
+from schemas.questions import LIMIT, Limit, Threshold
 from schemas.requests import RequestError
-from schemas.results import JobState
-from schemas.selection import FIELDS, Embeddings, Thumbnails
-from schemas.store.collections import SAME_PERSON
-from schemas.store.replies import LIMIT, Limit, Threshold
+from schemas.results import Embeddings, JobState, Thumbnails
+from schemas.schema_errors import allowed, located
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
-from schemas.queries import PeopleQuery, SearchQuery
-from schemas.store.collections import (
+from api.queries import PeopleQuery, SearchQuery
+from schemas.collections import (
     CollectionList,
     EnrolledFace,
     EnrolRequest,
@@ -13,7 +12,8 @@ from schemas.store.collections import (
     PeopleList,
     RenameRequest,
 )
-from schemas.store.replies import SearchRequest, SearchResult
+from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
+from schemas.questions import SearchRequest, SearchResult
 
 COLLECTION_STRUCTS: list[Any] = [
     CollectionList, EnrolRequest, EnrolledFace, PeopleList, KnownPerson, RenameRequest, SearchRequest, SearchResult,

@@ -1,0 +1,1 @@
+"""The web pages: their routes, how a page is put together, and the parts in ``assets``."""

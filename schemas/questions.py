@@ -1,0 +1,90 @@
+"""Questions that a caller waits for an answer to: what is asked, and what is answered."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw
+
+from schemas.collections import SAME_PERSON
+
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]
+LIMIT = 10
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is searched for: a photograph until its embedding is known.
+
+    Attributes:
+        embedding: 512 little-endian float32, of any length.
+        model: the pack it comes from; None: the caller alone knows.
+        seen: of a photograph: which face it is, a `SeenFace`.
+    """
+
+    photograph: bytes = b""
+    embedding: bytes = b""
+    model: str | None = None
+    seen: "SeenFace | None" = None
+
+
+class SeenFace(msgspec.Struct, frozen=True, kw_only=True):
+    """The face of a photograph that was searched for, the largest one.
+
+    Attributes:
+        bbox: x_min, y_min, x_max, y_max in pixels of the photograph.
+        faces: how many there are in it.
+    """
+
+    bbox: tuple[int, int, int, int]
+    confidence: float
+    faces: int
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Attributes: label is the person's, face_id his most similar enrolled face, similarity the cosine."""
+
+    person_id: str
+    label: str
+    face_id: str
+    similarity: float
+
+
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a search.
+
+    Attributes:
+        threshold: people who are less similar are left out.
+        matches: the most similar person first.
+        searched: how many faces were compared.
+        face: of the photograph, when it was one.
+    """
+
+    collection: str
+    threshold: float
+    matches: list[Found]
+    searched: int
+    face: SeenFace | None = None
+
+
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to look for: an embedding, or a face of a completed job.
+
+    Attributes:
+        embedding: 512 numbers, or base64 of as many little-endian 32-bit floats; of any length but 0.
+        limit: the most people to answer with.
+        threshold: cosine similarity below which nobody is a match.
+    """
+
+    embedding: Annotated[list[float], Meta(min_length=512, max_length=512)] | str | None = None
+    job_id: str | None = None
+    face_id: str | None = None
+    limit: Limit = LIMIT
+    threshold: Threshold = SAME_PERSON
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Attributes: status as HTTP has it; detail for a problem, body (JSON) for anything else."""
+
+    status: int = 200
+    detail: str = ""
+    body: Raw = Raw(b"null")
