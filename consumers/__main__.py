@@ -17,6 +17,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 from consumers.deadlines import sweep
+from consumers.processes import STAGES
 from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
@@ -24,7 +25,6 @@ from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
 from consumers.service import Service
-from consumers.stages import STAGES
 from facecore.errors import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas.logs import configure_logs

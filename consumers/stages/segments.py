@@ -15,12 +15,12 @@ from typing import TypeVar, cast
 import msgspec
 import structlog
 
-from consumers.division import Division, check_unchanged, open_part
 from consumers.publishing import SHARE, Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frames import CHUNK, Local
 from consumers.sources.safety import resolve
+from consumers.sources.segmentation import Division, check_unchanged, open_part
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask

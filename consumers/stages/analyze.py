@@ -12,7 +12,7 @@ import structlog
 from numpy import uint8
 from numpy.typing import NDArray
 
-from consumers.models import Models
+from consumers.inference import Models
 from consumers.outcomes import FrameOutcome
 from consumers.outcomes import encode as encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing

@@ -13,7 +13,6 @@ from urllib.parse import urljoin
 import aiohttp
 import structlog
 
-from consumers.division import SAME_TIME, Division, changed, check_unchanged, divide, plan_of
 from consumers.runtime.stage import Retry
 from consumers.sources.album import Album, pictures_in, resolve_all, version_of
 from consumers.sources.extraction import NotHonoured, ServedFrames, check_end, extract_frames
@@ -21,6 +20,7 @@ from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frames import Frames, Local, Served
 from consumers.sources.http import Unreachable, Web
 from consumers.sources.safety import NoFile, resolve
+from consumers.sources.segmentation import SAME_TIME, Division, changed, check_unchanged, divide, plan_of
 from facecore.video import Plan, Samples, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map

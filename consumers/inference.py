@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from consumers.turns import Turns
+from consumers.fair_lock import Turns
 from facecore.analyzer import Analyzer
 from facecore.sessions import TensorRT
 from schemas.settings import Settings

@@ -12,8 +12,8 @@ from msgspec import Raw
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
-from consumers.erasure import forget
-from consumers.galleries import Galleries, NoCollection
+from consumers.galleries.erasure import forget
+from consumers.galleries.replicas import Galleries, NoCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from consumers.turns import Turns
+from consumers.fair_lock import Turns
 
 
 async def test_lanes_take_turns_however_long_one_is() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from consumers.models import Models
+from consumers.inference import Models
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.analyzer import FrameInput
