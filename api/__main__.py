@@ -7,8 +7,8 @@ import uvloop
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from api.access import NoKeys
 from api.app import create_app
+from api.auth import NoKeys
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
 

@@ -5,11 +5,8 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import collections, events, health, jobs, metrics, operating, results, searches
-from api.access import check_access, require_keys
-from api.cors import allow_origin, answer_preflights, refuse_foreign
-from api.errors import answer_errors
-from api.keys import (
+from api import admin, collections, events, health, jobs, metrics, results, searches
+from api.app_keys import (
     ACCESS,
     CALLBACKS,
     COLLECTIONS,
@@ -23,9 +20,12 @@ from api.keys import (
     SETTINGS,
     STOPPING,
 )
+from api.auth import check_access, require_keys
+from api.cors import allow_origin, answer_preflights, refuse_foreign
+from api.errors import answer_errors
 from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
 from api.pages import routes as pages
-from api.tracking import identify, tell_id
+from api.request_id import identify, tell_id
 from schemas.addresses import AllowList
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> web.Application:
     app.add_routes(results.routes)
     app.add_routes(events.routes)
     app.add_routes(pages.routes)
-    app.add_routes(operating.routes)
+    app.add_routes(admin.routes)
     app.add_routes(collections.routes)
     app.add_routes(searches.routes)
     app.add_routes(health.routes)

@@ -3,8 +3,8 @@
 import msgspec
 from aiohttp import web
 
+from api.app_keys import COLLECTIONS, READER
 from api.errors import problem
-from api.keys import COLLECTIONS, READER
 from api.queries import PeopleQuery, parse_query
 from api.searches import find_collection, job_face, parse, respond, somebody_works, wait
 from schemas.collections import CollectionList, EnrolRequest, RenameRequest

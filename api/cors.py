@@ -2,8 +2,8 @@
 
 from aiohttp import hdrs, web
 
+from api.app_keys import SETTINGS
 from api.errors import Handler
-from api.keys import SETTINGS
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = (

@@ -13,8 +13,8 @@ from aiohttp import web
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from api.app_keys import PREVIEWS, READER, STOPPING
 from api.jobs import find_job, job_status
-from api.keys import PREVIEWS, READER, STOPPING
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import msgspec
 from aiohttp import web
 
-from api.keys import PARTITIONS, REDIS, SETTINGS
+from api.app_keys import PARTITIONS, REDIS, SETTINGS
 from api.metrics import JOBS_NEED, STAGES
 from api.openapi import html as docs
 from api.openapi.asyncapi import asyncapi

@@ -8,8 +8,8 @@ from aiohttp import web
 from msgspec import UNSET
 from yarl import URL
 
+from api.app_keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from api.errors import problem
-from api.keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from api.queries import JobsQuery, QueryError, parse_query
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request

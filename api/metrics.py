@@ -12,8 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from api.app_keys import PARTITIONS, REDIS
 from api.errors import Handler
-from api.keys import PARTITIONS, REDIS
 from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.job_metrics import JobMetrics

@@ -8,10 +8,10 @@ from aiohttp import web
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api.encoding import PACKERS, Coding, Packer, negotiated
+from api.app_keys import READER
+from api.compression import PACKERS, Coding, Packer, negotiated
 from api.errors import problem
 from api.jobs import find_job
-from api.keys import READER
 from api.pages import report
 from api.pages.routes import completed_job, page_headers
 from api.queries import ResultsQuery, parse_query

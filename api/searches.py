@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from api.app_keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
 from api.errors import problem
-from api.keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
 from api.queries import SearchQuery, parse_query
 from schemas.collections import DIMENSIONS
 from schemas.messages import SearchTask

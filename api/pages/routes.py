@@ -6,8 +6,8 @@ import asyncio
 import msgspec
 from aiohttp import web
 
+from api.app_keys import PREVIEWS, READER
 from api.jobs import find_job
-from api.keys import PREVIEWS, READER
 from api.pages import report
 from api.pages.page import Page
 from api.pages.report import Reported

@@ -4,8 +4,8 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from api.app_keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.errors import Handler
-from api.keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.limits import RATES
 from schemas.store.api_keys import Scope
 

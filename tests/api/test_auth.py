@@ -10,8 +10,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from redis.asyncio import Redis
 
-from api.access import NoKeys
 from api.app import create_app
+from api.auth import NoKeys
 from compose.server import free_port
 from schemas.names import Names
 from schemas.settings import Settings

@@ -6,7 +6,7 @@ from collections import Counter
 import msgspec
 from aiohttp import web
 
-from api.keys import JOBS, PARTITIONS, REDIS
+from api.app_keys import JOBS, PARTITIONS, REDIS
 from api.metrics import STAGES
 from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
 from api.queries import QueryError
