@@ -6,8 +6,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from facecore.contact_sheet import small, strip
 from facecore.people import Person
-from facecore.strip import small, strip
 from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
 
 READ_AT_ONCE = 256

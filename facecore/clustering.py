@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from facecore.linkage import Groups, agglomerate, highest
+from facecore.agglomeration import Groups, agglomerate, highest
 
 MIRROR = 0.75
 """Cosine from which two faces in one frame are taken for one person when strangers are looked at."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from models.archives import FetchError
-from models.bring import fetcher
 from models.catalog import EXTRAS, INSIGHTFACE_PACKS, NON_COMMERCIAL, OPEN, PACKS, PREPARED_BY, files_of
 from models.installed import complete, directory_of, locked, problem, read_manifest
+from models.installers import fetcher
 
 SHIPPED_OCCLUSION = Path(__file__).parent / "occlusion" / "occlusion_resnet18.onnx"
 

@@ -15,8 +15,8 @@ from consumers.outcomes import FrameOutcome
 from consumers.pictures import glimpses, pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
-from facecore.description import describe
 from facecore.people import People, gather
+from facecore.result_builder import describe
 from schemas.envelope import Envelope, open_entry, seal
 from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance

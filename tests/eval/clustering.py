@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import structlog
 
-from facecore import clustering, linkage
+from facecore import agglomeration as linkage
+from facecore import clustering
 from facecore.analyzer import Analyzer
 from tests.eval.footage import Clip, clips
 from tests.eval.measures import Score, score

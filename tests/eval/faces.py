@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer, FrameInput
-from facecore.description import GENDER_SURE
 from facecore.quality import pose_class
+from facecore.result_builder import GENDER_SURE
 from schemas.cores import usable_cores
 from schemas.observations import ObservedFace
 from tests.eval.labels import EMOTIONS, PEOPLE, POSES

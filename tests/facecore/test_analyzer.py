@@ -152,7 +152,7 @@ def test_same_people_are_alike_and_others_are_not(look: Look, shared_data: Path)
 
 
 def test_the_right_gender_or_none(look: Look, shared_data: Path) -> None:
-    """Told from 0.8 on, as facecore.description does; the open pack's network decides on about a third."""
+    """Told from 0.8 on, as facecore.result_builder does; the open pack's network decides on about a third."""
     women = {"bbt_amy", "bbt_bernadette", "bbt_penny", "eileen_collins", "rose_leslie"}
     told, right = 0, 0
     for file in sorted((shared_data / "images").glob("*/*")):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facecore import linkage
+from facecore import agglomeration as linkage
 from facecore.analyzer import Analyzer
 from facecore.clustering import Detections, cluster, representative
 from tests.eval.footage import columns

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from facecore.description import describe as describe_people
 from facecore.people import People, gather
+from facecore.result_builder import describe as describe_people
 from schemas.observations import FrameFaces
 from schemas.results import Face, Match
 from tests.facecore.faces import face, frame, person
