@@ -202,7 +202,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _analyze(arguments: argparse.Namespace) -> int:
-    from compose.analyze import analyze
+    from compose.commands.analyze import analyze
     from compose.outputs import Wanted
 
     parameters: dict[str, Any] = {}
@@ -224,7 +224,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
 
 
 def _jobs(arguments: argparse.Namespace) -> int:
-    from compose.jobs import run
+    from compose.commands.jobs import run
 
     if arguments.action == "list":
         return run("list", (), arguments.limit, arguments.json)
@@ -232,7 +232,7 @@ def _jobs(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from compose import plan
+    from compose.commands import plan
     from compose.simulation import Film
 
     film = Film(minutes=arguments.minutes, interval=arguments.interval, faces=arguments.faces)
@@ -248,7 +248,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _dead(arguments: argparse.Namespace) -> int:
-    from compose.dead import run
+    from compose.commands.dead import run
 
     if arguments.action == "list":
         return run("list", (), arguments.reason, False, arguments.json)
@@ -256,20 +256,20 @@ def _dead(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from compose.keys import run
+    from compose.commands.keys import run
 
     scopes = getattr(arguments, "scopes", None)
     return run(arguments.action, getattr(arguments, "name", ""), scopes, arguments.json)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from compose.doctor import run
+    from compose.commands.doctor import run
 
     return run(arguments.json)
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    from compose.models import run
+    from compose.commands.models import run
 
     return run(arguments.action, getattr(arguments, "pack", None), arguments.json)
 

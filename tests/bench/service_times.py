@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from compose.plan import TIMES
+from compose.commands.plan import TIMES
 from compose.simulation import Film, Fleet, ServiceTimes, simulate
 from facecore.analyzer import Analyzer
 from facecore.video import Interval, open_source

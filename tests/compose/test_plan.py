@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose.plan import TIMES, Load, PlanError, arrivals_of, demand, plan, read_times
+from compose.commands.plan import TIMES, Load, PlanError, arrivals_of, demand, plan, read_times
 from compose.simulation import STAGES, Film, Fleet, ServiceTimes, simulate
 
 ONE_SECOND = ServiceTimes(

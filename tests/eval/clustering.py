@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from facecore import agglomeration as linkage
-from facecore import clustering
+from facecore import agglomeration, clustering
 from facecore.analyzer import Analyzer
 from tests.eval.footage import Clip, clips
 from tests.eval.measures import Score, score
@@ -31,9 +30,9 @@ REACH = {"f1": 0.95, "precision": 0.98, "people_error": 0.5}
 GRID: dict[str, tuple[float, ...]] = {
     "threshold": (DEFAULT, 0.5, 0.55, 0.65, 0.7),
     "OPPOSITE": (clustering.OPPOSITE, 0.0),
-    "SAME_FRAME_MARGIN": (linkage.SAME_FRAME_MARGIN, 0.05, 0.25),
-    "SAME_FRAME_WEAK": (linkage.SAME_FRAME_WEAK, 0.0, 1.0),
-    "WEAK_DISCOUNT": (linkage.WEAK_DISCOUNT, 0.0, 0.5),
+    "SAME_FRAME_MARGIN": (agglomeration.SAME_FRAME_MARGIN, 0.05, 0.25),
+    "SAME_FRAME_WEAK": (agglomeration.SAME_FRAME_WEAK, 0.0, 1.0),
+    "WEAK_DISCOUNT": (agglomeration.WEAK_DISCOUNT, 0.0, 0.5),
     "SAME_PLACE": (clustering.SAME_PLACE, 0.5, 2.0),  # 2.0: no face is ever followed
 }
 """What could be chosen otherwise; the values that are in force come first."""

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from compose.simulation import STAGES, Film, Fleet, Outcome, ServiceTimes, Stage, simulate
 
-TIMES = Path(__file__).with_name("service_times.json")
+TIMES = Path(__file__).parents[1] / "service_times.json"
 """Written by ``python -m tests.bench.service_times``."""
 Arrivals = Literal["steady", "poisson", "burst"]
 BUSIEST = 0.8
