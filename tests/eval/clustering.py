@@ -164,7 +164,7 @@ def _in_force(values: dict[str, float]) -> Iterator[None]:
     """Puts other constants in force for a while."""
     before = []
     for name, value in values.items():
-        for module in (clustering, linkage):
+        for module in (clustering, agglomeration):
             if hasattr(module, name):
                 before.append((module, name, getattr(module, name)))
                 setattr(module, name, value)
