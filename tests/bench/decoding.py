@@ -23,7 +23,7 @@ from facecore.video import Interval, open_source, probe
 from facecore.video.keyframes import Segment, at_keyframes, keyframe_times, segments
 from facecore.video.picture import Image, to_image
 from facecore.video.sequential import Clock
-from tests.video.films import loop_film
+from tests.facecore.video.films import loop_film
 
 PIXELS = 10**8
 Sampler = Callable[[Path, float, int], Iterator[Image]]

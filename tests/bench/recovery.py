@@ -21,9 +21,9 @@ from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
 from schemas.store.connection import connect
 from tests.bench.measure import report
-from tests.runtime.chain import quiet
-from tests.runtime.servers import Server, binary
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import quiet
+from tests.consumers.runtime.servers import Server, binary
+from tests.consumers.runtime.world import World
 
 HELD = 100
 AT_ONCE = 5000

@@ -29,8 +29,8 @@ from schemas.messages import FRAMES, FrameTask, StoredFrame
 from schemas.names import Names
 from tests.bench.decoding import everything
 from tests.bench.measure import machine, report
-from tests.runtime.servers import Server, binary
-from tests.video.films import loop_film
+from tests.consumers.runtime.servers import Server, binary
+from tests.facecore.video.films import loop_film
 
 NAMES = Names("faces")
 WITHIN = 3600.0

@@ -27,8 +27,8 @@ from schemas.envelope import Envelope, open_entry, seal
 from schemas.store.connection import connect
 from tests.bench.measure import machine, report
 from tests.bench.peers import Peer, available
-from tests.runtime.chain import Unit
-from tests.runtime.servers import Server, binary
+from tests.consumers.runtime.chain import Unit
+from tests.consumers.runtime.servers import Server, binary
 
 BATCH = 100
 STREAM, GROUP = "{b}:in", "g"

@@ -22,7 +22,7 @@ from schemas.names import Names
 from schemas.store.connection import connect
 from tests.bench.measure import clip, machine, quiet, report
 from tests.bench.sprites import make_sprites
-from tests.runtime.servers import Server, binary
+from tests.consumers.runtime.servers import Server, binary
 
 PIXELS = 10**8
 QUALITY = 95

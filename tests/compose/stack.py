@@ -10,8 +10,8 @@ from pathlib import Path
 from redis import Redis
 
 from compose.server import free_port
+from tests.consumers.runtime.servers import Server, binary
 from tests.integration.client import Service, eventually
-from tests.runtime.servers import Server, binary
 
 STARTED_WITHIN = 120.0
 

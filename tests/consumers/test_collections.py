@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from schemas.store.collections import Busy, Candidate, Collections, Refused, packed
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
-from tests.schemas.test_report import result
+from tests.api.test_report import result
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
 

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.chaos.disturb import pids_of
+from tests.facecore.video import bombs
 from tests.integration.client import Service
 from tests.integration.conftest import run_service
-from tests.video import bombs
 
 LISTED = "127.0.0.2"  # no other address inside the network is
 MOST_MEMORY = 1 << 30

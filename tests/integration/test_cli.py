@@ -12,7 +12,7 @@ import onnxruntime
 import pyarrow.parquet
 import pytest
 
-from tests.schemas.test_report import Page
+from tests.api.test_report import Page
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from redis.cluster import RedisCluster
 
 from compose.server import free_port
 from schemas.names import Partitions
+from tests.consumers.runtime.servers import running
 from tests.integration.client import Service, eventually, without_times
-from tests.runtime.servers import running
 
 PARTITIONS = 3
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from redis import Redis
 
 from schemas.names import Names
+from tests.facecore.video.films import loop_film
 from tests.integration.client import Service, eventually
-from tests.video.films import loop_film
 
 
 def test_a_clip_does_not_wait_for_a_film_submitted_before_it(

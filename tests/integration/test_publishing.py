@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from schemas.names import EXPRESS_FRAMES
+from tests.facecore.video.films import loop_film
 from tests.integration.client import Service, eventually
-from tests.video.films import loop_film
 
 FRAMES = 280
 

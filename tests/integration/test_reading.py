@@ -11,9 +11,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from tests.api.test_report import Page
+from tests.facecore.video.films import loop_film
 from tests.integration.client import Service
-from tests.schemas.test_report import Page
-from tests.video.films import loop_film
 
 
 @pytest.fixture(scope="module")

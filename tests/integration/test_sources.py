@@ -13,9 +13,9 @@ import pytest
 
 from facecore.video import Interval, open_source
 from facecore.video.picture import Image
+from tests.consumers.sources.frame_server_double import ServerProcess
 from tests.integration.client import Service
 from tests.integration.conftest import run_service
-from tests.sources.frame_server_double import ServerProcess
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from schemas.store.connection import connect
-from tests.runtime.chain import quiet
-from tests.runtime.servers import Cluster, Server, chosen, running
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import quiet
+from tests.consumers.runtime.servers import Cluster, Server, chosen, running
+from tests.consumers.runtime.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from facecore.video import Interval, Plan, Scenes, Timestamps, open_source, probe
 from facecore.video.keyframes import Segment, at_keyframes, keyframe_times, segments
-from tests.video.clips import make_clip, number_in
+from tests.facecore.video.clips import make_clip, number_in
 
 FILMS: dict[str, dict[str, Any]] = {
     "film.mp4": {"b_frames": 3},

@@ -12,7 +12,7 @@ import pytest
 
 from facecore.video import Interval, SampledFrame, Scenes, Timestamps, open_source
 from facecore.video.decoder import Samples
-from tests.video.clips import edit, make_clip, number_in, shown_at
+from tests.facecore.video.clips import edit, make_clip, number_in, shown_at
 
 MILLISECONDS = Fraction(1, 1000)
 _random = random.Random(1)

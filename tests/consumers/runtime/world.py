@@ -14,14 +14,14 @@ from consumers.runtime.retries import delayed
 from consumers.runtime.tracing import Record
 from consumers.runtime.worker import Worker
 from schemas.envelope import seal
-from tests.runtime import chain
-from tests.runtime.chain import STAGES, TTL, Job, Keys, Stage
+from tests.consumers.runtime import chain
+from tests.consumers.runtime.chain import STAGES, TTL, Job, Keys, Stage
 
 LEASE = 0.5
 DEADLINE = 20.0
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.runtime.chain"])
+_processes.set_forkserver_preload(["tests.consumers.runtime.chain"])
 
 
 class World:

@@ -9,7 +9,7 @@ from consumers.runtime import scripts
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Outgoing
 from consumers.runtime.worker import NOBODY
-from tests.runtime.helpers import (
+from tests.consumers.runtime.helpers import (
     Quick,
     empty,
     idle,
@@ -17,7 +17,7 @@ from tests.runtime.helpers import (
     taken,
     true,
 )
-from tests.runtime.world import World, count
+from tests.consumers.runtime.world import World, count
 
 
 async def test_every_unit_has_its_outcome_and_the_end_comes_once(world: World) -> None:

@@ -1,7 +1,7 @@
 """Mutated files and sprite maps thrown at what opens them: no crash, no hang, no error but SourceError, and no more
 memory than a file of the largest size takes.
 
-    python -m tests.video.fuzz DIRECTORY_WITH_FILMS_AND_PICTURES [--minutes 10] [--seed 1]
+    python -m tests.facecore.video.fuzz DIRECTORY_WITH_FILMS_AND_PICTURES [--minutes 10] [--seed 1]
 
 Every file is opened in a process of its own kind: one worker goes through many, a new one takes over from one that
 died or was stopped, and the file that did it is kept. A shorter run is among the tests (test_fuzz.py).

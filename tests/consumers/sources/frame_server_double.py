@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class ServerProcess:
@@ -30,7 +30,7 @@ class ServerProcess:
         command = [
             sys.executable,
             "-m",
-            "tests.sources.frame_server_process",
+            "tests.consumers.sources.frame_server_process",
             str(self.port),
             str(self.volume),
         ]

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from schemas.store import dead_letters
-from tests.runtime.chain import Unit, Units
-from tests.runtime.helpers import Quick, at_least, empty
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import Unit, Units
+from tests.consumers.runtime.helpers import Quick, at_least, empty
+from tests.consumers.runtime.world import World
 
 
 async def test_errors_are_told_apart(world: World) -> None:

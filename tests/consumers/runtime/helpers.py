@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery
-from tests.runtime.chain import Keys, Unit, Units
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import Keys, Unit, Units
+from tests.consumers.runtime.world import World
 
 
 class Quick(Units):

@@ -1,4 +1,4 @@
-"""A few seconds of what tests/video/fuzz.py does for as long as one likes."""
+"""A few seconds of what tests/facecore/video/fuzz.py does for as long as one likes."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from facecore.video import SourceError
 from facecore.video.images import decode
 from facecore.video.sprites import parse_sprite_map
-from tests.video.clips import make_clip
-from tests.video.fuzz import fuzz
+from tests.facecore.video.clips import make_clip
+from tests.facecore.video.fuzz import fuzz
 
 
 def test_mutated_films_crash_nothing(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
 from facecore.video.images import decode, encode, image_kind
 from facecore.video.picture import Image
-from tests.video import bombs
-from tests.video.clips import number_in, numbered
+from tests.facecore.video import bombs
+from tests.facecore.video.clips import number_in, numbered
 
 KINDS = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
 

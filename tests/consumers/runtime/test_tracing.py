@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from consumers.runtime.tracing import Tracing
 from schemas.envelope import seal
-from tests.runtime.chain import Job
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import Job
+from tests.consumers.runtime.world import World
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

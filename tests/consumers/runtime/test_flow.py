@@ -7,7 +7,7 @@ from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.worker import NOBODY
-from tests.runtime.helpers import (
+from tests.consumers.runtime.helpers import (
     Quick,
     Sized,
     empty,
@@ -16,7 +16,7 @@ from tests.runtime.helpers import (
     taken,
     true,
 )
-from tests.runtime.world import World, count
+from tests.consumers.runtime.world import World, count
 
 
 async def test_reading_pauses_while_the_next_stream_is_long(world: World) -> None:

@@ -1,8 +1,8 @@
-"""Everything that can go wrong, in the order of a fixed seed; `tests.runtime.chaos` runs longer."""
+"""Everything that can go wrong, in the order of a fixed seed; `tests.consumers.runtime.chaos` runs longer."""
 
 from pathlib import Path
 
-from tests.runtime.chaos import UNITS, chaos
+from tests.consumers.runtime.chaos import UNITS, chaos
 
 
 async def test_every_job_ends_once_with_every_outcome(tmp_path: Path) -> None:

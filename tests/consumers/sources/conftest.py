@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 
 from consumers.sources.frame_server import FrameServer
-from tests.sources.frame_server_double import ServerProcess
-from tests.video.clips import make_clip
+from tests.consumers.sources.frame_server_double import ServerProcess
+from tests.facecore.video.clips import make_clip
 
 
 @pytest.fixture(scope="module")

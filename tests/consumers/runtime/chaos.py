@@ -1,4 +1,4 @@
-"""Jobs under way while everything that can go wrong does. ``python -m tests.runtime.chaos --kills 200``"""
+"""Jobs under way while everything that can go wrong does. ``python -m tests.consumers.runtime.chaos --kills 200``"""
 
 import argparse
 import asyncio
@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from consumers.runtime.retries import delayed
 from schemas.store.connection import connect
-from tests.runtime.chain import STAGES
-from tests.runtime.servers import Server, binary
-from tests.runtime.world import World
+from tests.consumers.runtime.chain import STAGES
+from tests.consumers.runtime.servers import Server, binary
+from tests.consumers.runtime.world import World
 
 LEASE = 0.6
 WORKERS = 2  # for each stage

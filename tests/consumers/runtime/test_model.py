@@ -16,8 +16,8 @@ from consumers.runtime.stage import Completion
 from consumers.runtime.worker import NOBODY
 from schemas.envelope import MSGPACK, Envelope
 from schemas.store.dead_letters import REPLAY
-from tests.runtime.chain import Keys, Unit
-from tests.runtime.servers import Server
+from tests.consumers.runtime.chain import Keys, Unit
+from tests.consumers.runtime.servers import Server
 
 UNITS = 3
 SEAL = -1

@@ -11,9 +11,9 @@ import pytest
 from consumers.runtime.connection import ensure_group
 from schemas.store import dead_letters
 from schemas.store.connection import connect
-from tests.runtime.chain import Units
-from tests.runtime.servers import Server, binary
-from tests.runtime.world import World, count
+from tests.consumers.runtime.chain import Units
+from tests.consumers.runtime.servers import Server, binary
+from tests.consumers.runtime.world import World, count
 
 
 async def test_a_killed_worker_loses_nothing(world: World) -> None:

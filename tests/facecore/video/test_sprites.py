@@ -7,7 +7,7 @@ import pytest
 from facecore.video import SourceError
 from facecore.video.images import encode
 from facecore.video.sprites import MAX_TILES, MAX_VTT_BYTES, Sprites, Tile, parse_sprite_map
-from tests.video.clips import number_in, numbered
+from tests.facecore.video.clips import number_in, numbered
 
 WIDTH, HEIGHT, ACROSS = 160, 96, 5
 

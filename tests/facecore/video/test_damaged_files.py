@@ -12,7 +12,7 @@ import pytest
 
 from facecore.video import Interval, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
-from tests.video.clips import make_clip, number_in
+from tests.facecore.video.clips import make_clip, number_in
 
 FAST_START = {"movflags": "faststart"}
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from consumers.runtime.connection import ServerError, check_server
-from tests.runtime.helpers import (
+from tests.consumers.runtime.helpers import (
     empty,
     quiet,
     refused,
 )
-from tests.runtime.world import World, count
+from tests.consumers.runtime.world import World, count
 
 
 async def test_a_flushed_server_gets_its_group_back(world: World) -> None:

@@ -1,6 +1,6 @@
 """A process that speaks the Frame Server's protocol, with the faults that a test asks for.
 
-    python -m tests.sources.frame_server_process PORT VOLUME
+    python -m tests.consumers.sources.frame_server_process PORT VOLUME
 
 Samples by counting frames, as the real one does, and knows no timestamps mode: it takes an interval all the same.
 ``PUT /faults`` sets what goes wrong:

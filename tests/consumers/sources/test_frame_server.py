@@ -12,8 +12,8 @@ from consumers.sources.frame_server import FrameServer, Gone, NotAvailable, Refu
 from facecore.video import Interval, Plan, Scenes, Timestamps
 from facecore.video.images import decode
 from schemas.messages import FileFrame
-from tests.sources.conftest import ServerProcess
-from tests.video.clips import number_in
+from tests.consumers.sources.conftest import ServerProcess
+from tests.facecore.video.clips import number_in
 
 
 async def extracted(server: FrameServer, film: Path, plan: Plan, deadline: float = 60.0) -> ServedFrames:

@@ -4,7 +4,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from tests.video.clips import make_clip
+from tests.facecore.video.clips import make_clip
 
 HUGE = 170_000_000
 """Entries: FFmpeg takes 36 bytes for each."""
