@@ -22,7 +22,7 @@ from schemas.settings import Settings, SettingsError
 from schemas.store import dead_letters
 from schemas.store.jobs import Jobs
 from schemas.webhooks import NotGenuine, received
-from tests.schemas.test_jobs import BODY, SUMMARY
+from tests.schemas.store.test_jobs import BODY, SUMMARY
 
 HOME = "127.0.0.2"  # allowed; every other address inside the network is not
 OLD, SECRET = ("whsec_" + word * 8 for word in ("b2xk", "bmV3"))
