@@ -22,9 +22,11 @@ than nine in ten with one photograph enrolled and all with several, and no stran
 
 
 class CollectionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes:
-    faces: that can be found.
-    model: the pack whose embeddings these are; others cannot be compared with them.
+    """A collection and how much is in it.
+
+    Attributes:
+        faces: that can be found.
+        model: the pack whose embeddings these are; others cannot be compared with them.
     """
 
     name: str
@@ -35,11 +37,17 @@ class CollectionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectionList(msgspec.Struct, frozen=True, kw_only=True):
+    """Response with every collection."""
+
     collections: list[CollectionInfo]
 
 
 class EnrolledFace(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: job_id, job_face_id: where it came from; the job may be forgotten by now."""
+    """A face of a collection, and the person it belongs to.
+
+    Attributes:
+        job_id, job_face_id: where it came from; the job may be forgotten by now.
+    """
 
     collection: str
     person_id: str
@@ -51,6 +59,8 @@ class EnrolledFace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PersonSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of a collection, with the number of enrolled faces."""
+
     person_id: str
     label: str
     faces: int
@@ -68,6 +78,8 @@ class PeopleList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of a collection, with every enrolled face."""
+
     person_id: str
     label: str
     faces: list[EnrolledFace]
@@ -82,4 +94,6 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Request to give a person another label."""
+
     label: Label

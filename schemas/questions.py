@@ -41,7 +41,11 @@ class SeenFace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes: label is the person's, face_id his most similar enrolled face, similarity the cosine."""
+    """A person of a collection who matches a search.
+
+    `label` is the person's, `face_id` the most similar of the person's enrolled faces, `similarity` the cosine of
+    that face and the one searched for.
+    """
 
     person_id: str
     label: str

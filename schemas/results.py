@@ -32,6 +32,8 @@ class Landmarks(msgspec.Struct, frozen=True):
 
 
 class QualityComponents(msgspec.Struct, frozen=True):
+    """The four parts of a quality score, each 0 to 1."""
+
     size: float
     pose: float
     occlusion: float
@@ -39,6 +41,8 @@ class QualityComponents(msgspec.Struct, frozen=True):
 
 
 class Quality(msgspec.Struct, frozen=True):
+    """How well a detection shows the face, 0 to 1, and the parts of that score."""
+
     composite: float
     components: QualityComponents
 
@@ -52,11 +56,15 @@ class PoseAngles(msgspec.Struct, frozen=True):
 
 
 class Occlusion(msgspec.Struct, frozen=True):
+    """Whether something covers the face, and the classifier's probability of it, 0 to 1."""
+
     occluded: bool
     probability: float
 
 
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
+    """One face in one sampled frame."""
+
     frame_index: int  # number of the sample in the job, from 0
     timestamp: float  # seconds
     bbox: BoundingBox
@@ -107,6 +115,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Face(msgspec.Struct, frozen=True, kw_only=True):
+    """One person of a job: every detection, their joint embedding, and what is known of the person."""
+
     face_id: str
     embedding: list[float]  # 512, length 1
     demographics: Demographics | None
@@ -156,6 +166,8 @@ class EnhancementReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
+    """How a result came about: frames, models and settings, what was left out, warnings."""
+
     video_path: str
     total_frames: int  # samples taken from the source
     frames_processed: int  # samples that were analysed
@@ -187,6 +199,8 @@ class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and duration of a completed job."""
+
     unique_faces: int
     total_detections: int
     frames_processed: int

@@ -52,7 +52,11 @@ class WebhookTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class EndedJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Attributes: source_id: as the request gave it."""
+    """A job that has ended, as a webhook reports it.
+
+    Attributes:
+        source_id: as the request gave it.
+    """
 
     job_id: str
     status: EndState

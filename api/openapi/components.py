@@ -12,6 +12,11 @@ from schemas.webhooks import ID, SIGNATURE, TIMESTAMP
 VERSION = "1.0.0"
 _ATTRIBUTE = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.+(?:\n[ \t]+.+)*)", re.MULTILINE)
 """Names, and what is said of them, on one line or several that are indented."""
+_PUBLISHED_WITHOUT_DESCRIPTION = frozenset((
+    "CollectionInfo", "CollectionList", "Detection", "EndedJob", "EnrolledFace", "Face", "Found", "KnownPerson",
+    "Metadata", "Occlusion", "PersonSummary", "Quality", "QualityComponents", "RenameRequest", "ResultSummary",
+))  # fmt: skip
+"""Structs that were published without a description; adding one changes the document."""
 HEADERS: dict[str, Any] = {
     ID: {"type": "string", "description": "The same in every attempt of a delivery"},
     TIMESTAMP: {"type": "string", "description": "Unix seconds of this attempt"},
@@ -26,16 +31,18 @@ HEADERS: dict[str, Any] = {
 def components_of(types: list[Any]) -> dict[str, Any]:
     """The schemas of structs and of all they hold, by name."""
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    for schema in components.values():
-        _tell_attributes(schema)
+    for name, schema in components.items():
+        _split_docstring(schema)
+        if name in _PUBLISHED_WITHOUT_DESCRIPTION:
+            schema.pop("description", None)
     return dict(sorted(components.items()))
 
 
-def _tell_attributes(schema: dict[str, Any]) -> None:
-    """What a struct's docstring says under Attributes goes to the properties it speaks of."""
-    told, _, attributes = str(schema.get("description", "")).partition("Attributes:")
-    if told := inspect.cleandoc(told).strip():
-        schema["description"] = told
+def _split_docstring(schema: dict[str, Any]) -> None:
+    """Moves what a struct's docstring says under Attributes to the properties it describes."""
+    description, _, attributes = str(schema.get("description", "")).partition("Attributes:")
+    if description := inspect.cleandoc(description).strip():
+        schema["description"] = description
     else:
         schema.pop("description", None)
     for names, text in _ATTRIBUTE.findall(inspect.cleandoc(attributes)):
