@@ -56,9 +56,9 @@ class Settler:
     ) -> Settlement:
         self._log(delivery, "dead", reason=reason, error=error)
         try:
-            completion = self._stage.bury(delivery.envelope, reason)
+            completion = self._stage.on_dead_letter(delivery.envelope, reason)
         except Exception:  # the letter goes out all the same, and the job's deadline ends it
-            log.exception("cannot bury", stage=self._stage.name, entry=delivery.entry_id)
+            log.exception("on_dead_letter failed", stage=self._stage.name, entry=delivery.entry_id)
             completion = Completion()
         return self._dead(delivery, batch, completion, reason, error)
 

@@ -164,6 +164,6 @@ class Stage(Protocol):
         """One completion or error a message, in order. An exception raised is every message's error."""
         ...
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
-        """What follows from a message that is given up; happens together with its dead letter."""
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
+        """Returns the completion to apply, atomically, with the dead letter of a message that is given up."""
         ...

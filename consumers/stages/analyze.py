@@ -112,7 +112,7 @@ class AnalyzeStage:
             done.update(zip((d.entry_id for d in portraits), await self._emotions(portraits), strict=True))
         return [done[delivery.entry_id] for delivery in batch]
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         if isinstance(envelope.body, PortraitsTask):  # the job does without emotions
             unknown = FinalizeTask(emotions=(None,) * len(envelope.body.portraits))
             return Completion(publish=(self._service.finalize(envelope.job, unknown, envelope.traceparent),))

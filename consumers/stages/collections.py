@@ -83,7 +83,7 @@ class CollectionsStage:
         }
         return [await does[type(delivery.envelope.body)](delivery.envelope) for delivery in batch]
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         """A job does without matches, and says so; whoever asked a question waits in vain."""
         task = envelope.body
         if not isinstance(task, MatchTask):

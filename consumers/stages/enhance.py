@@ -65,7 +65,7 @@ class EnhanceStage:
     async def handle(self, batch: Sequence[Delivery[EnhanceTask]]) -> Sequence[Completion | Exception]:
         return [await self._enhance(delivery.envelope) for delivery in batch]
 
-    def bury(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
         """The original faces stand, and the job's metadata says why."""
         return Completion(
             fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
@@ -80,11 +80,11 @@ class EnhanceStage:
         if ended or not known:
             return Completion()
         if self._server is None:
-            return self.bury(envelope, NO_SERVER)
+            return self.on_dead_letter(envelope, NO_SERVER)
         try:
             picture = await self._picture(envelope)
         except Refused as error:
-            return self.bury(envelope, str(error))
+            return self.on_dead_letter(envelope, str(error))
         except NotAvailable as error:
             raise Retry(str(error)) from error
         stored = await self._store.put(envelope.job, f"{task.index}-enhanced", picture)

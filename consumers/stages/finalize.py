@@ -81,7 +81,7 @@ class FinalizeStage:
             for delivery in batch
         ]
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         """The job fails; should even that fail, the sweeper ends it at its deadline. A preview changes nothing."""
         if isinstance(envelope.body, PreviewTask) or envelope.body.error is not None:
             return Completion()

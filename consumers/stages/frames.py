@@ -70,7 +70,7 @@ class FramesStage:
     async def handle(self, batch: Sequence[Delivery[dict[str, Any]]]) -> Sequence[Completion | Exception]:
         return [await self._take(delivery) for delivery in batch]
 
-    def bury(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
         """The job of a request that cannot be worked on ends: no more frames of it will come."""
         failure = FinalizeTask(error=f"The frames could not be sampled: {reason}")
         return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))

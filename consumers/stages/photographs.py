@@ -54,7 +54,7 @@ class PhotographsStage:
     async def handle(self, batch: Sequence[Delivery[SearchTask]]) -> Sequence[Completion | Exception]:
         return [await self._look(delivery.envelope) for delivery in batch]
 
-    def bury(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
         """Whoever asked waits in vain."""
         return Completion()
 

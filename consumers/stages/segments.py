@@ -68,7 +68,7 @@ class SegmentsStage:
     async def handle(self, batch: Sequence[Delivery[SegmentTask]]) -> Sequence[Completion | Exception]:
         return [await self._take(delivery) for delivery in batch]
 
-    def bury(self, envelope: Envelope[SegmentTask], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[SegmentTask], reason: str) -> Completion:
         """Without one of its parts the job cannot be completed."""
         failure = FinalizeTask(error=f"A part of the frames could not be sampled: {reason}")
         return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))

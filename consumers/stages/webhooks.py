@@ -84,7 +84,7 @@ class WebhooksStage:
     async def handle(self, batch: Sequence[Delivery[WebhookTask]]) -> Sequence[Completion | Exception]:
         return [await self._deliver(delivery) for delivery in batch]
 
-    def bury(self, envelope: Envelope[WebhookTask], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[WebhookTask], reason: str) -> Completion:
         """The dead letter is all that is left; it can be replayed."""
         return Completion()
 

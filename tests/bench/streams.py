@@ -68,7 +68,7 @@ class Idle:
             return [Completion() for _ in batch]
         return [Completion(self._fan_in, str(d.envelope.body.n), b"done") for d in batch]
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         return Completion()
 
 

@@ -80,7 +80,7 @@ class Stage:
 
     async def stop(self) -> None: ...
 
-    def bury(self, envelope: Envelope[Any], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         return Completion()
 
 
@@ -108,7 +108,7 @@ class Jobs(Stage):
 
 
 class Units(Stage):
-    def bury(self, envelope: Envelope[Unit], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Unit], reason: str) -> Completion:
         return Completion(self.keys.fan_in(envelope.job), str(envelope.body.n), b"dead")
 
     async def handle(self, batch: Sequence[Delivery[Unit]]) -> Sequence[Completion | Exception]:
