@@ -26,7 +26,7 @@ class Service:
         return FanIn(
             record=keys.metadata,
             outcomes=keys.outcomes,
-            then=self.finalize(job_id, FinalizeTask(), traceparent),
+            final_message=self.finalize(job_id, FinalizeTask(), traceparent),
         )
 
     def finalize(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:

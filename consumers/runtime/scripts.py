@@ -91,7 +91,7 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
     keys = [owner.stream]
     fan_in = completion.fan_in
     if fan_in is not None:
-        keys += (fan_in.record, fan_in.outcomes, fan_in.then.stream)
+        keys += (fan_in.record, fan_in.outcomes, fan_in.final_message.stream)
     args: list[Value] = [
         owner.group,
         owner.consumer,
@@ -108,15 +108,15 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
         keys.append(message.stream)
         _add(args, message.fields)
     if fan_in is not None:
-        _add(args, fan_in.then.fields)
+        _add(args, fan_in.final_message.fields)
     return Call(COMPLETE, keys, args)
 
 
 def close(fan_in: FanIn) -> Call:
     """The tail of a fan-in alone; answers 1 when its message was published now."""
     args: list[Value] = []
-    _add(args, fan_in.then.fields)
-    return Call(CLOSE, (fan_in.record, fan_in.outcomes, fan_in.then.stream), args)
+    _add(args, fan_in.final_message.fields)
+    return Call(CLOSE, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
 
 
 def publish(

@@ -54,12 +54,12 @@ class FanIn:
     Attributes:
         record: key of a hash. Where it is missing, or has the field ``ended``, work is dropped without effect.
         outcomes: key of a hash: unit -> outcome. Its length is the progress.
-        then: published once, when the number of units is known and as many have an outcome.
+        final_message: published once, when the number of units is known and as many have an outcome.
     """
 
     record: str
     outcomes: str
-    then: Outgoing
+    final_message: Outgoing
 
 
 @dataclass(frozen=True, slots=True)
