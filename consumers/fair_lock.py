@@ -1,4 +1,4 @@
-"""Turns: one piece of work at a time; among lanes that wait, the one that was served longest ago comes next."""
+"""Fair lock: mutual exclusion with round-robin between lanes and first in, first out within a lane."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -6,44 +6,49 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
-    """Within a lane, who came first is served first."""
+class FairLock:
+    """Lock for one holder at a time that serves the least recently served lane first.
+
+    Among lanes with waiters, the lock goes to the lane whose last turn is the longest ago (round-robin scheduling;
+    https://en.wikipedia.org/wiki/Round-robin_scheduling). Within a lane it goes to the waiter that came first, so a
+    lane with many waiters delays another lane by one holder at most.
+    """
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
-        self._served: defaultdict[str, int] = defaultdict(int)  # lane → number of its last turn
+        self._waiters: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._last_turn: defaultdict[str, int] = defaultdict(int)  # lane → number of its last acquisition
         self._turns = 0
-        self._taken = False
+        self._locked = False
 
     @asynccontextmanager
-    async def turn(self, lane: str) -> AsyncIterator[None]:
-        """Waits for a turn, and gives it back."""
-        if self._taken:
+    async def hold(self, lane: str) -> AsyncIterator[None]:
+        """Acquires the lock for a lane, and releases it at the end of the block."""
+        if self._locked:
             await self._wait(lane)
-        self._taken = True
+        self._locked = True
         self._turns += 1
-        self._served[lane] = self._turns
+        self._last_turn[lane] = self._turns
         try:
             yield
         finally:
-            self._pass_on()
+            self._release()
 
     async def _wait(self, lane: str) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[lane].append(turn)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[lane].append(waiter)
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given the turn, and does not take it
-                self._pass_on()
+            if not waiter.cancelled():  # the lock had been handed to this waiter already
+                self._release()
             raise
 
-    def _pass_on(self) -> None:
-        """To the next who has not gone meanwhile."""
-        for lane in sorted(self._waiting, key=lambda lane: self._served[lane]):
-            while self._waiting[lane]:
-                turn = self._waiting[lane].popleft()
-                if not turn.done():
-                    turn.set_result(None)
+    def _release(self) -> None:
+        """Hands the lock to the next waiter that has not been cancelled."""
+        for lane in sorted(self._waiters, key=lambda lane: self._last_turn[lane]):
+            while self._waiters[lane]:
+                waiter = self._waiters[lane].popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
                     return
-        self._taken = False
+        self._locked = False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from consumers.fair_lock import Turns
+from consumers.fair_lock import FairLock
 from facecore.analyzer import Analyzer
 from facecore.sessions import TensorRT
 from schemas.settings import Settings
@@ -17,7 +17,7 @@ class Models:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, "models")
-        self._turns = Turns()
+        self._lock = FairLock()
         self._loading = asyncio.Lock()
         self._analyzer: Analyzer | None = None
 
@@ -50,7 +50,7 @@ class Models:
 
     async def run(self, stage: str, work: Callable[[], T]) -> T:
         """Runs in the thread of the models, one call after another; stages that wait take turns."""
-        async with self._turns.turn(stage):
+        async with self._lock.hold(stage):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:

@@ -1,20 +1,20 @@
-"""Who waits for whom at the models."""
+"""The fair lock: round-robin between lanes, first in, first out within a lane."""
 
 import asyncio
 
-from consumers.fair_lock import Turns
+from consumers.fair_lock import FairLock
 
 
-async def test_lanes_take_turns_however_long_one_is() -> None:
-    turns, served, all_wait = Turns(), list[str](), asyncio.Event()
+async def test_lanes_alternate_however_long_one_is() -> None:
+    lock, served, all_wait = FairLock(), list[str](), asyncio.Event()
 
     async def work(lane: str, name: str) -> None:
-        async with turns.turn(lane):
+        async with lock.hold(lane):
             served.append(name)
             await all_wait.wait()
 
     film = [asyncio.create_task(work("film", f"film {n}")) for n in range(4)]
-    await asyncio.sleep(0)  # the first is at work
+    await asyncio.sleep(0)  # the first holds the lock
     clip = [asyncio.create_task(work("clip", f"clip {n}")) for n in range(2)]
     await asyncio.sleep(0)
     all_wait.set()
@@ -22,25 +22,25 @@ async def test_lanes_take_turns_however_long_one_is() -> None:
     assert served == ["film 0", "clip 0", "film 1", "clip 1", "film 2", "film 3"]
 
 
-async def test_a_turn_is_passed_on_by_whoever_is_cancelled_or_fails() -> None:
-    turns, served = Turns(), list[str]()
+async def test_a_cancelled_or_failed_holder_releases_the_lock() -> None:
+    lock, served = FairLock(), list[str]()
     leave = asyncio.Event()
 
     async def work(name: str) -> None:
         try:
-            async with turns.turn("lane"):
+            async with lock.hold("lane"):
                 served.append(name)
                 await leave.wait()
                 raise RuntimeError(name)
         finally:
             if name == "first":
-                tasks[2].cancel()  # which has been given the turn, and has not run yet
+                tasks[2].cancel()  # the lock was handed to it, and it has not run yet
 
-    tasks = [asyncio.create_task(work(name)) for name in ("first", "waits", "given", "last")]
+    tasks = [asyncio.create_task(work(name)) for name in ("first", "waits", "handed", "last")]
     await asyncio.sleep(0)
     tasks[1].cancel()  # while it waits
     leave.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert served == ["first", "last"]
-    async with asyncio.timeout(1), turns.turn("lane"):
+    async with asyncio.timeout(1), lock.hold("lane"):
         pass
