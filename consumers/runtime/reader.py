@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime.connection import ensure_group, group_missing, insist
-from consumers.runtime.handling import Handling
+from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Stage
@@ -35,7 +35,7 @@ class Reader:
         control: Redis,
         stage: Stage,
         owner: Owner,
-        handling: Handling,
+        executor: BatchExecutor,
         block: float,
         metrics: StageMetrics,
     ) -> None:
@@ -43,14 +43,14 @@ class Reader:
         self._control = control
         self._stage = stage
         self._owner = owner
-        self._handling = handling
+        self._executor = executor
         self._block = block
         self._metrics = metrics
         self._missing = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await self._handling.wait_free()
+            await self._executor.wait_free()
             if stop.is_set() or not await self._room_downstream():
                 continue
             try:
@@ -62,12 +62,12 @@ class Reader:
                 await self._create_group()
                 continue
             if entries:
-                self._handling.accept([(entry_id.decode(), fields, 1) for entry_id, fields in entries])
+                self._executor.accept([(entry_id.decode(), fields, 1) for entry_id, fields in entries])
 
     async def _read(self) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
         """What there is for the free handlers; waits a moment for a first batch to fill."""
         size = self._stage.batch_size
-        entries = await self._next(size * self._handling.free, self._block)
+        entries = await self._next(size * self._executor.free, self._block)
         if not self._stage.linger:
             return entries
         until = time.monotonic() + self._stage.linger

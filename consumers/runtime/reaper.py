@@ -10,8 +10,8 @@ from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import group_missing, insist
+from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
-from consumers.runtime.retries import delayed
 from consumers.runtime.scripts import Owner
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Reaper:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xlen(stream)
             pipe.xpending(stream, group)
-            pipe.zcard(delayed(stream))
+            pipe.zcard(delay_set_key(stream))
             pipe.xrange(stream, "-", "+", 1)
             length, pending, waiting, first = await pipe.execute()
         self._metrics.lag.set(length - pending["pending"])

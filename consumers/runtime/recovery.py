@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import group_missing, insist
-from consumers.runtime.handling import SUSPICIOUS, Entry, Handling
+from consumers.runtime.executor import SUSPICIOUS, BatchExecutor, Entry
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Fields, Stage
@@ -23,7 +23,7 @@ LOOK_AT = 200
 START = b"-"
 
 
-class Recovery:
+class Recoverer:
     """Claims at most half of what could start, so that poison does not keep fresh work waiting."""
 
     def __init__(
@@ -32,14 +32,14 @@ class Recovery:
         stage: Stage,
         owner: Owner,
         lease: float,
-        handling: Handling,
+        executor: BatchExecutor,
         metrics: StageMetrics,
     ) -> None:
         self._redis = redis
         self._stage = stage
         self._owner = owner
         self._lease = lease
-        self._handling = handling
+        self._executor = executor
         self._metrics = metrics
         self._suspicious = max(2, min(SUSPICIOUS, stage.max_attempts))
 
@@ -48,14 +48,14 @@ class Recovery:
             suspects = await self._sweep(stop)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._lease / 3 * random.uniform(0.8, 1.2)):
-                    await (self._handling.wait_unsuspicious() if suspects else stop.wait())
+                    await (self._executor.wait_unsuspicious() if suspects else stop.wait())
 
     async def _sweep(self, stop: asyncio.Event) -> int:
         """Once through all pending entries, as fast as handlers get free; returns how many suspects have to wait
         for the one that is running."""
         cursor, suspects = START, 0
         while not stop.is_set():
-            await self._handling.wait_free()
+            await self._executor.wait_free()
             if stop.is_set():
                 break
             try:
@@ -71,7 +71,7 @@ class Recovery:
             if entries:
                 self._metrics.recovered.inc(len(entries))
                 log.warning("recovered", stage=self._stage.name, messages=len(entries))
-                self._handling.accept(entries)
+                self._executor.accept(entries)
             if cursor == START:
                 break
         return suspects
@@ -81,9 +81,9 @@ class Recovery:
             self._owner,
             self._lease,
             cursor,
-            max(1, self._handling.free * self._stage.batch_size // 2),
+            max(1, self._executor.free * self._stage.batch_size // 2),
             suspicious=self._suspicious,
-            suspects=0 if self._handling.suspects else 1,
+            suspects=0 if self._executor.suspects else 1,
             look_at=LOOK_AT,
         )
         cursor, claimed, gone, waiting = await scripts.run(self._redis, call)

@@ -8,17 +8,17 @@ import structlog
 from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
-from consumers.runtime.completion import Completer
+from consumers.runtime.acknowledgement import Acknowledger
 from consumers.runtime.connection import LONGEST_BLOCK, check_server, ensure_group, insist
-from consumers.runtime.handling import Handling
+from consumers.runtime.delay_set import Forwarder
+from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.leases import Leases
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.reader import Reader
 from consumers.runtime.reaper import Reaper
-from consumers.runtime.recovery import Recovery
-from consumers.runtime.retries import Mover
+from consumers.runtime.recovery import Recoverer
+from consumers.runtime.retry_policy import RetryPolicy
 from consumers.runtime.scripts import Owner
-from consumers.runtime.settlement import Settler
 from consumers.runtime.stage import Outgoing, Stage
 from consumers.runtime.tracing import Record
 from schemas.store.connection import connect
@@ -85,24 +85,24 @@ class Worker:
         await insist("creating the group", ensure_group, self._work, owner.stream, owner.group)
         log.info("works", stage=stage.name, consumer=owner.consumer, server=server)
         async with asyncio.TaskGroup() as roles:
-            mover = Mover(self._work, stage.stream)
-            settler = Settler(stage, owner, mover, self._backoff, metrics)
+            forwarder = Forwarder(self._work, stage.stream)
+            policy = RetryPolicy(stage, owner, forwarder, self._backoff, metrics)
             leases = Leases(self._renew, owner, self._lease, stage.max_run, metrics)
-            completer = Completer(self._work, leases, metrics, settler.failed)
-            handling = Handling(
-                stage, leases, completer, settler, self._publish, metrics, self._trace, roles.create_task
+            acknowledger = Acknowledger(self._work, leases, metrics, policy.failed)
+            executor = BatchExecutor(
+                stage, leases, acknowledger, policy, self._publish, metrics, self._trace, roles.create_task
             )
             block = min(LONGEST_BLOCK, self._lease / 3)
-            reader = Reader(self._read, self._work, stage, owner, handling, block, metrics)
-            recovery = Recovery(self._work, stage, owner, self._lease, handling, metrics)
+            reader = Reader(self._read, self._work, stage, owner, executor, block, metrics)
+            recoverer = Recoverer(self._work, stage, owner, self._lease, executor, metrics)
             reaper = Reaper(self._work, owner, self._lease, metrics)
-            intake = [roles.create_task(role.run(stop)) for role in (reader, recovery)]
-            others = [roles.create_task(role.run()) for role in (leases, completer, mover, reaper)]
+            intake = [roles.create_task(role.run(stop)) for role in (reader, recoverer)]
+            others = [roles.create_task(role.run()) for role in (leases, acknowledger, forwarder, reaper)]
             await stop.wait()
-            handling.close()
+            executor.close()
             await asyncio.wait(intake, timeout=LONGEST_BLOCK + 1)
-            unfinished = await handling.drain(self._drain)
-            await self._last_words("flush", completer.flushed())
+            unfinished = await executor.drain(self._drain)
+            await self._last_words("flush", acknowledger.flushed())
             await self._last_words("hand back", self._leave(unfinished))
             for task in (*intake, *others):
                 task.cancel()

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from consumers.runtime.retries import delayed
+from consumers.runtime.delay_set import delay_set_key
 from schemas.store.connection import connect
 from tests.consumers.runtime.chain import STAGES
 from tests.consumers.runtime.servers import Server, binary
@@ -96,7 +96,7 @@ class Chaos:
         return not any(
             [
                 await self.world.redis.xlen(getattr(keys, name))
-                + await self.world.redis.zcard(delayed(getattr(keys, name)))
+                + await self.world.redis.zcard(delay_set_key(getattr(keys, name)))
                 for name in STAGES
             ]
         )

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
+from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import Metrics, StageMetrics
-from consumers.runtime.retries import delayed
 from consumers.runtime.tracing import Record
 from consumers.runtime.worker import Worker
 from schemas.envelope import seal
@@ -116,7 +116,7 @@ class World:
         for name in STAGES:
             stream = getattr(self.keys, name)
             assert await self.redis.xlen(stream) == 0, f"{stream} is not empty"
-            assert await self.redis.zcard(delayed(stream)) == 0
+            assert await self.redis.zcard(delay_set_key(stream)) == 0
             for group in await self.redis.xinfo_groups(stream) if await self.redis.exists(stream) else ():
                 assert group["pending"] == 0
         streams = {getattr(self.keys, name).encode() for name in STAGES} | {self.keys.dead.encode()}

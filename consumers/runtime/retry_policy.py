@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from consumers.runtime import retries, scripts
-from consumers.runtime.completion import Settlement
+from consumers.runtime import delay_set, scripts
+from consumers.runtime.acknowledgement import Acknowledgement
 from consumers.runtime.dead_letters import letter, replays_of
 from consumers.runtime.leases import Batch
 from consumers.runtime.metrics import StageMetrics
@@ -17,30 +17,35 @@ from consumers.runtime.stage import Completion, Delivery, LeaseLost, NotReady, R
 log = structlog.get_logger(__name__)
 
 
-class Settler:
+class RetryPolicy:
     """Args: backoff: seconds before the second attempt."""
 
     def __init__(
-        self, stage: Stage, owner: Owner, mover: retries.Mover, backoff: float, metrics: StageMetrics
+        self,
+        stage: Stage,
+        owner: Owner,
+        forwarder: delay_set.Forwarder,
+        backoff: float,
+        metrics: StageMetrics,
     ) -> None:
         self._stage = stage
         self._owner = owner
-        self._mover = mover
+        self._forwarder = forwarder
         self._backoff = backoff
         self._metrics = metrics
 
     def outcome(
         self, delivery: Delivery[Any], batch: Batch, outcome: Completion | Exception
-    ) -> Settlement | None:
+    ) -> Acknowledgement | None:
         """None: another worker owns the message, so there is nothing to tell."""
         if isinstance(outcome, Completion):
             call = scripts.complete(self._owner, delivery.entry_id, outcome)
-            return Settlement(delivery, batch, call, final=True)
+            return Acknowledgement(delivery, batch, call, final=True)
         if isinstance(outcome, LeaseLost):
             return None
         return self.failed(delivery, batch, outcome)
 
-    def failed(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Settlement:
+    def failed(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Acknowledgement:
         if isinstance(error, NotReady):
             return self._later(delivery, batch, error.after, delivery.attempt - 1, error)
         self._metrics.failed.inc()
@@ -48,12 +53,12 @@ class Settler:
             return self.given_up(delivery, batch, str(error) or type(error).__name__, error)
         after = error.after if isinstance(error, Retry) else None
         if after is None:
-            after = retries.backoff(delivery.attempt, self._backoff)
+            after = delay_set.backoff(delivery.attempt, self._backoff)
         return self._later(delivery, batch, after, delivery.attempt, error)
 
     def given_up(
         self, delivery: Delivery[Any], batch: Batch, reason: str, error: Exception | None = None
-    ) -> Settlement:
+    ) -> Acknowledgement:
         self._log(delivery, "dead", reason=reason, error=error)
         try:
             completion = self._stage.on_dead_letter(delivery.envelope, reason)
@@ -62,7 +67,7 @@ class Settler:
             completion = Completion()
         return self._dead(delivery, batch, completion, reason, error)
 
-    def undecodable(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Settlement:
+    def undecodable(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Acknowledgement:
         """`delivery.envelope` is empty: nobody knows whose message this is."""
         log.error("dead", stage=self._stage.name, entry=delivery.entry_id, reason=str(error))
         return self._dead(delivery, batch, Completion(), f"cannot be decoded: {error}", error)
@@ -74,7 +79,7 @@ class Settler:
         completion: Completion,
         reason: str,
         error: Exception | None,
-    ) -> Settlement:
+    ) -> Acknowledgement:
         self._metrics.dead.inc()
         dead = letter(
             self._stage.dead_stream,
@@ -90,24 +95,24 @@ class Settler:
         )
         call = scripts.complete(self._owner, delivery.entry_id, completion, dead)
         alone = scripts.complete(self._owner, delivery.entry_id, Completion(), dead)
-        return Settlement(delivery, batch, call, final=False, fallback=alone)
+        return Acknowledgement(delivery, batch, call, final=False, fallback=alone)
 
     def _later(
         self, delivery: Delivery[Any], batch: Batch, after: float, attempt: int, error: Exception
-    ) -> Settlement:
+    ) -> Acknowledgement:
         self._metrics.retried.inc()
         self._log(delivery, "retry", after=round(after, 2), attempt=attempt, error=error)
         message = msgspec.msgpack.encode(msgspec.structs.replace(delivery.envelope, attempt=attempt))
-        asyncio.get_running_loop().call_later(after, self._mover.look)
+        asyncio.get_running_loop().call_later(after, self._forwarder.look)
         call = scripts.retry(
             self._owner,
-            retries.delayed(self._owner.stream),
+            delay_set.delay_set_key(self._owner.stream),
             delivery.entry_id,
             after,
             replays_of(delivery.fields),
             message,
         )
-        return Settlement(delivery, batch, call, final=False)
+        return Acknowledgement(delivery, batch, call, final=False)
 
     def _log(self, delivery: Delivery[Any], event: str, *, error: Exception | None, **more: Any) -> None:
         """Errors that a stage classified are told in a line; what nobody expected comes with its trace."""

@@ -1,4 +1,4 @@
-"""Handling: forms batches of what was delivered, runs the stage's handler on them, a bounded number at once."""
+"""Batch executor: runs the handler of a stage on batches of deliveries, a bounded number at a time."""
 
 import asyncio
 import time
@@ -9,10 +9,10 @@ from typing import Any
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from consumers.runtime.completion import Completer
+from consumers.runtime.acknowledgement import Acknowledger
 from consumers.runtime.leases import Batch, Leases
 from consumers.runtime.metrics import StageMetrics
-from consumers.runtime.settlement import Settler
+from consumers.runtime.retry_policy import RetryPolicy
 from consumers.runtime.stage import Completion, Delivery, Fields, Publish, Stage
 from consumers.runtime.tracing import Record
 from schemas.envelope import Envelope
@@ -28,15 +28,15 @@ Start = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 _UNREADABLE: Envelope[Any] = Envelope(id="", job="", type="", body=None)
 
 
-class Handling:
+class BatchExecutor:
     """Args: start: makes a task whose errors end the worker."""
 
     def __init__(
         self,
         stage: Stage,
         leases: Leases,
-        completer: Completer,
-        settler: Settler,
+        acknowledger: Acknowledger,
+        policy: RetryPolicy,
         publish: Publish,
         metrics: StageMetrics,
         trace: Record | None,
@@ -44,8 +44,8 @@ class Handling:
     ) -> None:
         self._stage = stage
         self._leases = leases
-        self._completer = completer
-        self._settler = settler
+        self._acknowledger = acknowledger
+        self._policy = policy
         self._publish = publish
         self._metrics = metrics
         self._trace = trace
@@ -85,12 +85,12 @@ class Handling:
                 delivery.envelope = self._stage.decode(entry_id, fields)
             except Exception as error:  # noqa: BLE001 - becomes a dead letter, whatever it is
                 batch = self._hold([delivery])
-                self._completer.put([self._settler.undecodable(delivery, batch, error)])
+                self._acknowledger.put([self._policy.undecodable(delivery, batch, error)])
                 continue
             if delivery.attempt > self._stage.max_attempts:
                 reason = f"delivered {deliveries} times, and each time its worker died or was stuck with it"
                 batch = self._hold([delivery])
-                self._completer.put([self._settler.given_up(delivery, batch, reason)])
+                self._acknowledger.put([self._policy.given_up(delivery, batch, reason)])
             elif deliveries >= SUSPICIOUS or 1 < delivery.attempt == self._stage.max_attempts:
                 self._ready.append(self._hold([delivery], suspect=deliveries > 1))
             else:
@@ -140,7 +140,7 @@ class Handling:
             held = [d for d in batch.deliveries if self._leases.holds(d.entry_id, batch)]
             if held:
                 await self._handle(batch, held)
-                await self._completer.room()
+                await self._acknowledger.room()
         finally:
             self._running.discard(batch)
             self._fill()
@@ -161,18 +161,18 @@ class Handling:
         self._metrics.seconds.observe(elapsed)
         self._metrics.batch.observe(len(deliveries))
         log.debug("done", messages=len(deliveries), elapsed=round(elapsed, 3))
-        settlements = []
+        acknowledgements = []
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             if self._trace is not None:
                 failure = outcome if isinstance(outcome, Exception) else None
                 self._trace(self._stage.name, delivery, elapsed, failure)
             if self._leases.holds(delivery.entry_id, batch):
-                settlement = self._settler.outcome(delivery, batch, outcome)
-                if settlement is None:
+                acknowledgement = self._policy.outcome(delivery, batch, outcome)
+                if acknowledgement is None:
                     self._leases.release(delivery.entry_id, batch)
                 else:
-                    settlements.append(settlement)
-        self._completer.put(settlements)
+                    acknowledgements.append(acknowledgement)
+        self._acknowledger.put(acknowledgements)
 
 
 def _checked(outcomes: Sequence[Completion | Exception], wanted: int) -> Sequence[Completion | Exception]:

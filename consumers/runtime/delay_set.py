@@ -19,7 +19,7 @@ LOOK_EVERY = 1.0
 AT_ONCE = 100
 
 
-def delayed(stream: str) -> str:
+def delay_set_key(stream: str) -> str:
     """The sorted set in which messages wait for their retry."""
     return f"{stream}:delayed"
 
@@ -30,7 +30,7 @@ def backoff(attempt: int, first: float) -> float:
     return min(LONGEST, first * 2.0 ** min(attempt - 1, 16)) * random.uniform(0.5, 1.0)
 
 
-class Mover:
+class Forwarder:
     """Puts messages that are due back on their stream."""
 
     def __init__(self, redis: Redis, stream: str) -> None:
@@ -43,7 +43,7 @@ class Mover:
         self._look.set()
 
     async def run(self) -> None:
-        call = scripts.move(delayed(self._stream), self._stream, MSGPACK, AT_ONCE)
+        call = scripts.move(delay_set_key(self._stream), self._stream, MSGPACK, AT_ONCE)
         while True:
             self._look.clear()
             moved, wait_ms = await insist("moving retries", scripts.run, self._redis, call)

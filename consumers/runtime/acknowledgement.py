@@ -25,7 +25,7 @@ WAITING = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
+class Acknowledgement:
     """What the server is to be told about one message.
 
     Attributes:
@@ -40,7 +40,7 @@ class Settlement:
     fallback: Call | None = None
 
 
-class Completer:
+class Acknowledger:
     """Args: failed: makes a retry or a dead letter of a message whose completion the server refuses."""
 
     def __init__(
@@ -48,23 +48,23 @@ class Completer:
         redis: Redis,
         leases: Leases,
         metrics: StageMetrics,
-        failed: Callable[[Delivery[Any], Batch, Exception], Settlement],
+        failed: Callable[[Delivery[Any], Batch, Exception], Acknowledgement],
     ) -> None:
         self._redis = redis
         self._leases = leases
         self._metrics = metrics
         self._failed = failed
-        self._waiting: list[Settlement] = []
+        self._waiting: list[Acknowledgement] = []
         self._some = asyncio.Event()
         self._room = asyncio.Event()
         self._empty = asyncio.Event()
         self._room.set()
         self._empty.set()
 
-    def put(self, settlements: list[Settlement]) -> None:
-        for settlement in settlements:
-            self._leases.settle(settlement.delivery.entry_id)
-        self._waiting += settlements
+    def put(self, acknowledgements: list[Acknowledgement]) -> None:
+        for acknowledgement in acknowledgements:
+            self._leases.settle(acknowledgement.delivery.entry_id)
+        self._waiting += acknowledgements
         if self._waiting:
             self._some.set()
             self._empty.clear()
@@ -91,44 +91,46 @@ class Completer:
                 self._some.clear()
                 self._empty.set()
 
-    async def _flush(self, settlements: list[Settlement]) -> list[Settlement]:
+    async def _flush(self, acknowledgements: list[Acknowledgement]) -> list[Acknowledgement]:
         """Returns what is still to be told. Telling twice is harmless: the second time nobody owns the entry.
 
         Raises:
             ResponseError: the server takes nothing at all for now, or its refusal is a bug.
         """
-        answers = await scripts.run_all(self._redis, [settlement.call for settlement in settlements])
-        left: list[Settlement] = []
+        answers = await scripts.run_all(
+            self._redis, [acknowledgement.call for acknowledgement in acknowledgements]
+        )
+        left: list[Acknowledgement] = []
         away: ResponseError | None = None
-        for settlement, answer in zip(settlements, answers, strict=True):
+        for acknowledgement, answer in zip(acknowledgements, answers, strict=True):
             if isinstance(answer, int):
-                self._settled(settlement, answer)
+                self._settled(acknowledgement, answer)
             elif group_missing(answer):
-                self._settled(settlement, scripts.LOST)
+                self._settled(acknowledgement, scripts.LOST)
             elif passes(answer):
                 away = answer
-                left.append(settlement)
-            elif settlement.final:
-                log.error("completion refused", entry=settlement.delivery.entry_id, error=str(answer))
-                left.append(self._failed(settlement.delivery, settlement.batch, answer))
-            elif settlement.fallback is not None:
-                log.error("burial refused", entry=settlement.delivery.entry_id, error=str(answer))
-                left.append(replace(settlement, call=settlement.fallback, fallback=None))
+                left.append(acknowledgement)
+            elif acknowledgement.final:
+                log.error("completion refused", entry=acknowledgement.delivery.entry_id, error=str(answer))
+                left.append(self._failed(acknowledgement.delivery, acknowledgement.batch, answer))
+            elif acknowledgement.fallback is not None:
+                log.error("burial refused", entry=acknowledgement.delivery.entry_id, error=str(answer))
+                left.append(replace(acknowledgement, call=acknowledgement.fallback, fallback=None))
             else:
                 raise answer
-        if away is not None and left == settlements:
+        if away is not None and left == acknowledgements:
             raise away
         return left
 
-    def _settled(self, settlement: Settlement, answer: int) -> None:
+    def _settled(self, acknowledgement: Acknowledgement, answer: int) -> None:
         metrics = self._metrics
         if answer == scripts.LOST:
             metrics.leases_lost.inc()
-            log.warning("lease lost", entry=settlement.delivery.entry_id, doing="completing")
-        elif settlement.final:
+            log.warning("lease lost", entry=acknowledgement.delivery.entry_id, doing="completing")
+        elif acknowledgement.final:
             metrics.processed.inc()
             if answer == scripts.DUPLICATE:
                 metrics.duplicates.inc()
             elif answer == scripts.DROPPED:
                 metrics.dropped.inc()
-        self._leases.release(settlement.delivery.entry_id, settlement.batch)
+        self._leases.release(acknowledgement.delivery.entry_id, acknowledgement.batch)
