@@ -93,7 +93,7 @@ def _with_npm(archive: Archive, directory: Path) -> Path:
 
 
 def _npm(directory: Path) -> list[str]:
-    """npm of this machine, else one that comes from the Python index."""
+    """Command line of npm: of this machine, else of one that comes from the Python index."""
     if npm := shutil.which("npm"):
         return [npm]
     home = directory / "node"

@@ -1,4 +1,7 @@
-"""Many videos straight to the stream, no more at once than the service wants: python many.py REDIS_URL VIDEO…"""
+"""Publishes many videos straight to the stream, at most 100 queued at a time.
+
+python many.py REDIS_URL VIDEO…
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,7 @@
-"""Who is in a video: python people.py VIDEO [URL]"""
+"""Prints who is in a video.
+
+python people.py VIDEO [URL]
+"""
 
 import sys
 
