@@ -1,7 +1,7 @@
 """The analyze stage: finds the faces of frames, in batches across jobs. The only one that loads face models."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -12,6 +12,7 @@ import structlog
 from numpy import uint8
 from numpy.typing import NDArray
 
+from consumers.base_stage import BaseStage
 from consumers.inference import Models
 from consumers.outcomes import FrameOutcome
 from consumers.outcomes import encode as encode_outcome
@@ -22,7 +23,7 @@ from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.video import SourceError
 from facecore.video.images import decode, encode
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, seal
 from schemas.messages import FRAMES, EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces
@@ -60,19 +61,19 @@ class _Look(NamedTuple):
         return improve(self.first, restored, task.enhancement)
 
 
-class AnalyzeStage:
+class AnalyzeStage(BaseStage[Any]):
     """Consumer group ``analyze`` on ``faces:frames``, or on one of the streams beside it for what is urgent or soon
     done. All hand their batches to the one thread of the models, where they take turns."""
 
     group = "analyze"
+    messages = FRAMES
     linger = 0.005
     concurrency = 2  # one batch is fetched and decoded while the other is in the models
-    max_run = 600.0
-    downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, service: Service, models: Models, lane: Literal["", "express", "urgent"] = "") -> None:
-        settings = service.settings
-        self._service = service
+        settings, names = service.settings, service.names
+        stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
+        super().__init__(service, stream, name=f"analyze:{lane}" if lane else "analyze")
         self._store = FrameStore(
             service.redis,
             service.names,
@@ -82,15 +83,7 @@ class AnalyzeStage:
         )
         self._models = models
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
-        names = service.names
-        self.name = f"analyze:{lane}" if lane else "analyze"
-        self.stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
-        self.dead_stream = service.names.dead
         self.batch_size = settings.batch
-        self.max_attempts = settings.max_attempts
-
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
-        return open_entry(fields, FRAMES)
 
     async def start(self) -> None:
         await self._models.load()
@@ -115,7 +108,7 @@ class AnalyzeStage:
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         if isinstance(envelope.body, PortraitsTask):  # the job does without emotions
             unknown = FinalizeTask(emotions=(None,) * len(envelope.body.portraits))
-            return Completion(publish=(self._service.finalize(envelope.job, unknown, envelope.traceparent),))
+            return self._finalize(envelope, unknown)
         task: FrameTask = envelope.body
         return self._end(envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
 
@@ -262,8 +255,7 @@ class AnalyzeStage:
         told = iter(emotions)
         answers = [FinalizeTask(emotions=tuple(islice(told, len(row)))) for row in rows]
         return [
-            Completion(publish=(service.finalize(e.job, answer, e.traceparent),))
-            for e, answer in zip((delivery.envelope for delivery in batch), answers, strict=True)
+            self._finalize(delivery.envelope, answer) for delivery, answer in zip(batch, answers, strict=True)
         ]
 
     def _tell_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:

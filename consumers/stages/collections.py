@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,13 +12,14 @@ from msgspec import Raw
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
+from consumers.base_stage import OneByOneStage
 from consumers.galleries.erasure import forget
 from consumers.galleries.replicas import Galleries, NoCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit
 from schemas.collections import DIMENSIONS, SAME_PERSON
-from schemas.envelope import Envelope, open_entry
+from schemas.envelope import Envelope
 from schemas.messages import (
     COLLECTIONS,
     EnrolTask,
@@ -41,30 +42,20 @@ LOOK_EVERY = 30.0
 """Seconds after which what was erased is out of the memory of a worker that nobody asks anything."""
 
 
-class CollectionsStage:
+class CollectionsStage(OneByOneStage[Any]):
     """Consumer group ``collections`` on ``faces:collections``."""
 
-    name = "collections"
     group = "collections"
-    batch_size = 1
-    linger = 0.0
+    messages = COLLECTIONS
     concurrency = 4
-    max_run = 600.0
-    downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, service: Service, galleries: Galleries) -> None:
+        super().__init__(service, service.names.collections)
         home = service.partitions.home
-        self._service = service
         self._galleries = galleries
         self._collections = Collections(service.redis, home)
         self._questions = Questions(service.redis, home)
         self._watching: asyncio.Task[None] | None = None
-        self.stream = service.names.collections
-        self.dead_stream = service.names.dead
-        self.max_attempts = service.settings.max_attempts
-
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
-        return open_entry(fields, COLLECTIONS)
 
     async def start(self) -> None:
         await self._galleries.refresh()
@@ -74,21 +65,21 @@ class CollectionsStage:
         if self._watching is not None:
             self._watching.cancel()
 
-    async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
-        does: dict[type, Callable[[Envelope[Any]], Awaitable[Completion]]] = {
+    async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
+        handlers: dict[type, Callable[[Envelope[Any]], Awaitable[Completion]]] = {
             EnrolTask: self._enrol,
             SearchTask: self._search,
             MatchTask: self._match,
             EraseTask: self._erase,
         }
-        return [await does[type(delivery.envelope.body)](delivery.envelope) for delivery in batch]
+        return await handlers[type(delivery.envelope.body)](delivery.envelope)
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         """A job does without matches, and says so; whoever asked a question waits in vain."""
         task = envelope.body
         if not isinstance(task, MatchTask):
             return Completion()
-        return self._finalize(envelope, [()] * len(task.faces), (f"The faces were not matched: {reason}",))
+        return self._matched(envelope, [()] * len(task.faces), (f"The faces were not matched: {reason}",))
 
     async def _enrol(self, envelope: Envelope[EnrolTask]) -> Completion:
         task = envelope.body
@@ -164,16 +155,16 @@ class CollectionsStage:
                     Resemblance(name, hit.person.decode(), hit.face.decode(), hit.similarity) for hit in hits
                 ]
         best = [tuple(sorted(one, key=lambda r: -r.similarity)[:MATCHES]) for one in like]
-        return self._finalize(envelope, best, tuple(problems))
+        return self._matched(envelope, best, tuple(problems))
 
-    def _finalize(
+    def _matched(
         self,
         envelope: Envelope[MatchTask],
         matches: Sequence[tuple[Resemblance, ...]],
         problems: tuple[str, ...],
     ) -> Completion:
         task = FinalizeTask(emotions=envelope.body.emotions, matches=tuple(matches), unmatched=problems)
-        return Completion(publish=(self._service.finalize(envelope.job, task, envelope.traceparent),))
+        return self._finalize(envelope, task)
 
     async def _erase(self, envelope: Envelope[EraseTask]) -> Completion:
         await self._galleries.refresh()

@@ -1,20 +1,20 @@
 """The enhance stage: fetches enhanced pictures of frames with poor faces and sends them through analyze again."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from typing import cast
 
 import aiohttp
 import msgspec
 import structlog
 
+from consumers.base_stage import OneByOneStage
 from consumers.outcomes import FrameOutcome
 from consumers.outcomes import encode as encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
 from consumers.service import Service
 from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
 from consumers.sources.frame_store import FrameStore
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, seal
 from schemas.messages import ENHANCE, EnhanceTask
 
 log = structlog.get_logger(__name__)
@@ -24,18 +24,15 @@ STORING = 60.0
 NO_SERVER = "no Frame Server is configured (FRAME_SERVER_URL)"
 
 
-class EnhanceStage:
+class EnhanceStage(OneByOneStage[EnhanceTask]):
     """Consumer group ``enhance`` on ``faces:enhance``. The Frame Server enhances one picture at a time, for tens
     of seconds on a CPU: one request in flight a worker."""
 
-    name = "enhance"
     group = "enhance"
-    batch_size = 1
-    linger = 0.0
-    concurrency = 1
+    messages = ENHANCE
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        super().__init__(service, service.names.enhance)
         self._store = FrameStore(
             service.redis,
             service.names,
@@ -44,14 +41,8 @@ class EnhanceStage:
         )
         self._server: FrameServer | None = None
         self._session: aiohttp.ClientSession | None = None
-        self.stream = service.names.enhance
-        self.dead_stream = service.names.dead
-        self.max_attempts = service.settings.max_attempts
         self.max_run = service.settings.enhance_timeout + STORING
         self.downstream = ((service.names.express, service.settings.frames_high_water),)
-
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[EnhanceTask]:
-        return open_entry(fields, ENHANCE)
 
     async def start(self) -> None:
         if url := self._service.settings.frame_server_url:
@@ -62,9 +53,6 @@ class EnhanceStage:
         if self._session is not None:
             await self._session.close()
 
-    async def handle(self, batch: Sequence[Delivery[EnhanceTask]]) -> Sequence[Completion | Exception]:
-        return [await self._enhance(delivery.envelope) for delivery in batch]
-
     def on_dead_letter(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
         """The original faces stand, and the job's metadata says why."""
         return Completion(
@@ -73,8 +61,8 @@ class EnhanceStage:
             outcome=encode_outcome(FrameOutcome("kept", reason)),
         )
 
-    async def _enhance(self, envelope: Envelope[EnhanceTask]) -> Completion:
-        task = envelope.body.task
+    async def _handle_one(self, delivery: Delivery[EnhanceTask]) -> Completion:
+        envelope, task = delivery.envelope, delivery.envelope.body.task
         record = self._service.names.job(envelope.job).metadata
         ended, known = await self._service.redis.hmget(record, ["ended", "created"])
         if ended or not known:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,13 +11,14 @@ import msgspec
 import structlog
 
 from consumers import outcomes
+from consumers.base_stage import OneByOneStage
 from consumers.outcomes import FrameOutcome
 from consumers.pictures import glimpses, pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.people import People, gather
 from facecore.result_builder import describe
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, seal
 from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
@@ -42,53 +43,32 @@ class Job(msgspec.Struct, frozen=True):
     frames: list[FrameFaces]
 
 
-class FinalizeStage:
+class FinalizeStage(OneByOneStage[Any]):
     """Consumer group ``finalize`` on ``faces:finalize``. Runs once more for a job whose people
     are to be asked for their emotion, and once more when they are to be looked for in collections; the last time it
     writes the result."""
 
-    name = "finalize"
     group = "finalize"
-    batch_size = 1
-    linger = 0.0
+    messages = FINALIZE
     concurrency = 2
-    max_run = 600.0
-    downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        super().__init__(service, service.names.finalize)
         self._collections = Collections(service.redis, service.partitions.home)
-        self.stream = service.names.finalize
-        self.dead_stream = service.names.dead
-        self.max_attempts = service.settings.max_attempts
 
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
-        return open_entry(fields, FINALIZE)
-
-    async def start(self) -> None:
-        """Nothing to load."""
-
-    async def stop(self) -> None:
-        """Nothing to release."""
-
-    async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
-        return [
-            await (
-                self._preview(delivery.envelope.job)
-                if isinstance(delivery.envelope.body, PreviewTask)
-                else self._finalize(delivery.envelope)
-            )
-            for delivery in batch
-        ]
+    async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
+        if isinstance(delivery.envelope.body, PreviewTask):
+            return await self._preview(delivery.envelope.job)
+        return await self._conclude(delivery.envelope)
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         """The job fails; should even that fail, the sweeper ends it at its deadline. A preview changes nothing."""
         if isinstance(envelope.body, PreviewTask) or envelope.body.error is not None:
             return Completion()
         failure = FinalizeTask(error=f"The people could not be put together: {reason}")
-        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+        return self._finalize(envelope, failure)
 
-    async def _finalize(self, envelope: Envelope[FinalizeTask]) -> Completion:
+    async def _conclude(self, envelope: Envelope[FinalizeTask]) -> Completion:
         jobs, job_id, task = self._service.jobs, envelope.job, envelope.body
         if task.error is not None:
             await jobs.fail(job_id, task.error)

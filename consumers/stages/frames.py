@@ -1,7 +1,7 @@
 """The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, cast
@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 
+from consumers.base_stage import OneByOneStage
 from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
@@ -18,7 +19,7 @@ from consumers.sources.segmentation import Division, changed
 from consumers.stages.segments import at_once, messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
-from schemas.messages import FinalizeTask, open_request
+from schemas.messages import REQUESTS, FinalizeTask, open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
@@ -27,7 +28,7 @@ from schemas.store.jobs import cache_key
 log = structlog.get_logger(__name__)
 
 
-class FramesStage:
+class FramesStage(OneByOneStage[dict[str, Any]]):
     """Consumer group ``frames`` on ``faces:requests``. Works on several jobs at once, each with its own thread
     and its own window of frames in flight, so that a long film does not hold up a short clip.
 
@@ -36,25 +37,20 @@ class FramesStage:
     """
 
     group = "frames"
-    batch_size = 1
-    linger = 0.0
+    messages = REQUESTS
 
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
+        name = "frames" if priority == "normal" else f"frames:{priority}"
+        super().__init__(service, service.names.requests_of(priority), name=name)
         settings, share = service.settings, SHARE[priority]
         at_once = max(1, round(settings.jobs_per_worker * share))
-        self.name = "frames" if priority == "normal" else f"frames:{priority}"
-        self._service = service
         self._priority: Priority = priority
         self._publisher = Publisher(service)
         self._pool = ThreadPoolExecutor(at_once, "decode")
         self._acquisition = Acquisition(settings, self._pool)
         self._window = max(1, round(settings.job_window * share))
-        self.stream = service.names.requests_of(priority)
-        self.dead_stream = service.names.dead
         self.concurrency = at_once
         self.max_run = settings.job_deadline
-        self.max_attempts = settings.max_attempts
-        self.downstream: Sequence[tuple[str, int]] = ()  # each job looks at the stream itself, see Publisher
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
         return open_request(entry_id, fields)
@@ -67,15 +63,11 @@ class FramesStage:
         await self._acquisition.stop()
         self._pool.shutdown(cancel_futures=True)
 
-    async def handle(self, batch: Sequence[Delivery[dict[str, Any]]]) -> Sequence[Completion | Exception]:
-        return [await self._take(delivery) for delivery in batch]
-
     def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
         """The job of a request that cannot be worked on ends: no more frames of it will come."""
-        failure = FinalizeTask(error=f"The frames could not be sampled: {reason}")
-        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+        return self._finalize(envelope, FinalizeTask(error=f"The frames could not be sampled: {reason}"))
 
-    async def _take(self, delivery: Delivery[dict[str, Any]]) -> Completion:
+    async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
         """A source that cannot be used is the caller's affair: the job fails, with the reason."""
         job_id, jobs = delivery.envelope.job, self._service.jobs
         if (home := self._service.partitions.of(job_id)) is not self._service.names:

@@ -1,17 +1,17 @@
 """The photographs stage, in every analyze worker: the embedding of the face in an uploaded photograph."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 
 import structlog
 
+from consumers.base_stage import OneByOneStage
 from consumers.inference import Models
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.analyzer import FrameInput
 from facecore.video import SourceError
 from facecore.video.images import decode
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, seal
 from schemas.messages import PHOTOGRAPHS, SearchTask
 from schemas.observations import FrameFaces
 from schemas.questions import Answer, Probe, SeenFace
@@ -22,44 +22,29 @@ log = structlog.get_logger(__name__)
 NO_FACE = "No face was found in the photograph."
 
 
-class PhotographsStage:
+class PhotographsStage(OneByOneStage[SearchTask]):
     """Consumer group ``photographs`` on ``faces:photographs``: somebody waits for each, so that they have a stream of
     their own beside the frames of films, and go between two batches of those."""
 
-    name = "photographs"
     group = "photographs"
-    batch_size = 1
-    linger = 0.0
+    messages = PHOTOGRAPHS
     concurrency = 2
     max_run = 60.0
-    downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, service: Service, models: Models) -> None:
-        self._service = service
+        super().__init__(service, service.names.photographs)
         self._models = models
         self._questions = Questions(service.redis, service.partitions.home)
-        self.stream = service.names.photographs
-        self.dead_stream = service.names.dead
-        self.max_attempts = service.settings.max_attempts
-
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[SearchTask]:
-        return open_entry(fields, PHOTOGRAPHS)
 
     async def start(self) -> None:
         await self._models.load()
-
-    async def stop(self) -> None:
-        """The models belong to the process."""
-
-    async def handle(self, batch: Sequence[Delivery[SearchTask]]) -> Sequence[Completion | Exception]:
-        return [await self._look(delivery.envelope) for delivery in batch]
 
     def on_dead_letter(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
         """Whoever asked waits in vain."""
         return Completion()
 
-    async def _look(self, envelope: Envelope[SearchTask]) -> Completion:
-        task = envelope.body
+    async def _handle_one(self, delivery: Delivery[SearchTask]) -> Completion:
+        envelope, task = delivery.envelope, delivery.envelope.body
         probe = await self._questions.probe(task.question)
         if probe is None:
             return Completion()

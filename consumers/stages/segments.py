@@ -6,7 +6,7 @@ that many places further on, so that the parts of several films take turns.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import msgspec
 import structlog
 
+from consumers.base_stage import OneByOneStage
 from consumers.publishing import SHARE, Counter, Publisher
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
@@ -22,7 +23,7 @@ from consumers.sources.frames import CHUNK, Local
 from consumers.sources.safety import resolve
 from consumers.sources.segmentation import Division, check_unchanged, open_part
 from facecore.video import Samples, SourceError
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, seal
 from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class SegmentsStage:
+class SegmentsStage(OneByOneStage[SegmentTask]):
     """Consumer group ``frames`` on ``faces:segments``, in every frames worker.
 
     Args:
@@ -39,41 +40,27 @@ class SegmentsStage:
     """
 
     group = "frames"
-    batch_size = 1
-    linger = 0.0
-    downstream: Sequence[tuple[str, int]] = ()  # each part looks at the stream itself, see Publisher
+    messages = SEGMENTS
 
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
+        name = "segments" if priority == "normal" else f"segments:{priority}"
+        super().__init__(service, service.names.segments_of(priority), name=name)
         settings = service.settings
         at_once = max(1, round(settings.jobs_per_worker * SHARE[priority]))
-        self.name = "segments" if priority == "normal" else f"segments:{priority}"
-        self._service = service
         self._publisher = Publisher(service)
         self._pool = ThreadPoolExecutor(at_once, "segment")
-        self.stream = service.names.segments_of(priority)
-        self.dead_stream = service.names.dead
         self.concurrency = at_once
         self.max_run = settings.job_deadline
-        self.max_attempts = settings.max_attempts
-
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[SegmentTask]:
-        return open_entry(fields, SEGMENTS)
-
-    async def start(self) -> None:
-        """Nothing to load."""
 
     async def stop(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    async def handle(self, batch: Sequence[Delivery[SegmentTask]]) -> Sequence[Completion | Exception]:
-        return [await self._take(delivery) for delivery in batch]
-
     def on_dead_letter(self, envelope: Envelope[SegmentTask], reason: str) -> Completion:
         """Without one of its parts the job cannot be completed."""
         failure = FinalizeTask(error=f"A part of the frames could not be sampled: {reason}")
-        return Completion(publish=(self._service.finalize(envelope.job, failure, envelope.traceparent),))
+        return self._finalize(envelope, failure)
 
-    async def _take(self, delivery: Delivery[SegmentTask]) -> Completion:
+    async def _handle_one(self, delivery: Delivery[SegmentTask]) -> Completion:
         job_id, part = delivery.envelope.job, delivery.envelope.body.number
         told = await self._service.redis.hmget(
             self._service.names.job(job_id).metadata,

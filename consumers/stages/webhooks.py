@@ -2,19 +2,19 @@
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
 
 import aiohttp
 import msgspec
 import structlog
 from yarl import URL
 
+from consumers.base_stage import OneByOneStage
 from consumers.runtime.stage import Completion, Delivery, Reject, Retry
 from consumers.service import Service
 from consumers.sources.addresses import Lookup
 from consumers.sources.http import checked_session
 from schemas.addresses import AllowList, NotAllowed
-from schemas.envelope import Envelope, open_entry
+from schemas.envelope import Envelope
 from schemas.messages import WEBHOOKS
 from schemas.settings import SettingsError
 from schemas.webhooks import Callback, WebhookTask, secrets_of, signed, told
@@ -28,7 +28,7 @@ PATIENCE = 10.0
 GONE = 410
 
 
-class WebhooksStage:
+class WebhooksStage(OneByOneStage[WebhookTask]):
     """Consumer group ``webhooks`` on ``faces:webhooks``. At least once: a worker that dies between the answer and its
     acknowledgement makes a second delivery, under the same id.
 
@@ -38,14 +38,10 @@ class WebhooksStage:
         patience: seconds that a receiver has for its answer.
     """
 
-    name = "webhooks"
     group = "webhooks"
-    batch_size = 1
-    linger = 0.0
+    messages = WEBHOOKS
     concurrency = 32
     max_run = 60.0
-    max_attempts = ATTEMPTS
-    downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(
         self,
@@ -55,12 +51,12 @@ class WebhooksStage:
         first_pause: float = FIRST_PAUSE,
         patience: float = PATIENCE,
     ) -> None:
+        super().__init__(service, service.names.webhooks)
+        self.max_attempts = ATTEMPTS
         settings = service.settings
         self._lookup = lookup
         self._first_pause = first_pause
         self._patience = patience
-        self.stream = service.names.webhooks
-        self.dead_stream = service.names.dead
         try:
             self._allowed = AllowList.parse(settings.callback_to, "FACES_CALLBACK_HOSTS")
         except ValueError as error:
@@ -72,23 +68,17 @@ class WebhooksStage:
         if settings.callback_to and not self._keys:
             raise SettingsError("FACES_WEBHOOK_SECRET: without it nobody can tell who calls back")
 
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[WebhookTask]:
-        return open_entry(fields, WEBHOOKS)
-
     async def start(self) -> None:
         self._session = checked_session(self._allowed, self._lookup)
 
     async def stop(self) -> None:
         await self._session.close()
 
-    async def handle(self, batch: Sequence[Delivery[WebhookTask]]) -> Sequence[Completion | Exception]:
-        return [await self._deliver(delivery) for delivery in batch]
-
     def on_dead_letter(self, envelope: Envelope[WebhookTask], reason: str) -> Completion:
         """The dead letter is all that is left; it can be replayed."""
         return Completion()
 
-    async def _deliver(self, delivery: Delivery[WebhookTask]) -> Completion:
+    async def _handle_one(self, delivery: Delivery[WebhookTask]) -> Completion:
         envelope = delivery.envelope
         to = msgspec.json.decode(envelope.body.to, type=Callback)
         body = told(envelope.job, envelope.body, to.source_id)
