@@ -7,13 +7,14 @@ import msgspec
 from aiohttp import web
 
 from api.app_keys import JOBS, PARTITIONS, REDIS
+from api.endpoints import Content, Endpoint, Endpoints
 from api.metrics import STAGES
 from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
 from api.queries import QueryError
 from schemas.store import queues, workers
 from schemas.store.dead_letters import listed, replay, show
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 LETTERS = 200
 """The most dead letters of an answer."""
@@ -21,7 +22,9 @@ LETTER_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 """Both numbers of a stream's entry have 64 bits."""
 
 
-@routes.get("/faces/queues")
+@endpoints.add(
+    Endpoint("GET", "/faces/queues", "read", "How the stages' queues stand", responses={200: Queues})
+)
 async def stand(request: web.Request) -> web.Response:
     """How long every stage's queue is, how old, and who works on it."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
@@ -36,7 +39,9 @@ async def stand(request: web.Request) -> web.Response:
     return _json(body)
 
 
-@routes.get("/faces/dead")
+@endpoints.add(
+    Endpoint("GET", "/faces/dead", "read", "Messages that were given up", responses={200: DeadLetters})
+)
 async def dead(request: web.Request) -> web.Response:
     """Messages that were given up, the oldest first."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
@@ -52,7 +57,11 @@ async def dead(request: web.Request) -> web.Response:
     )
 
 
-@routes.post("/faces/dead/{letter_id}/replay")
+@endpoints.add(Endpoint(
+    "POST", "/faces/dead/{letter_id}/replay", "admin", "Send a dead letter again (scope admin)",
+    patterns={"letter_id": LETTER_ID}, body=Content({"application/json": {"type": "object"}}),
+    responses={200: LetterReplayed}, problems=(400, 404, 415),
+))  # fmt: skip
 async def again(request: web.Request) -> web.Response:
     """Sends a message again, as if it had never been tried. Asks for a JSON content type, which no page of another
     site can send without being allowed to."""

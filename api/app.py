@@ -22,6 +22,7 @@ from api.app_keys import (
 )
 from api.auth import check_access, require_keys
 from api.cors import allow_origin, answer_preflights, refuse_foreign
+from api.endpoints import add_endpoints
 from api.errors import answer_errors
 from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
 from api.pages import routes as pages
@@ -60,15 +61,12 @@ def create_app(settings: Settings) -> web.Application:
     app[CALLBACKS] = _callbacks(settings)
     app[searches.WAITING] = asyncio.Semaphore(searches.AT_ONCE)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
-    app.add_routes(jobs.routes)
-    app.add_routes(results.routes)
-    app.add_routes(events.routes)
-    app.add_routes(pages.routes)
-    app.add_routes(admin.routes)
-    app.add_routes(collections.routes)
-    app.add_routes(searches.routes)
-    app.add_routes(health.routes)
-    app.add_routes(metrics.routes)
+    add_endpoints(
+        app,
+        [module.endpoints for module in (
+            jobs, results, events, pages, admin, collections, searches, health, metrics,
+        )],
+    )  # fmt: skip
     app.on_response_prepare.extend((tell_id, allow_origin))
     app.cleanup_ctx.append(_connection)
     app.on_startup.append(require_keys)

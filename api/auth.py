@@ -5,28 +5,15 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api.app_keys import ACCESS, CALLER, GUARDED, SETTINGS
+from api.endpoints import Access, endpoint_of
 from api.errors import Handler
 from api.limits import RATES
 from schemas.store.api_keys import Scope
 
 log = structlog.get_logger(__name__)
 
-OPEN = frozenset(
-    (
-        "/faces/health",
-        "/faces/live",
-        "/faces/ready",
-        "/faces/docs",
-        "/faces/openapi.json",
-        "/faces/asyncapi.json",
-    )
-)
-"""What anybody may read: it tells of no job."""
-PAGES = frozenset(("/", "/faces", "/faces/", "/faces/watch"))
-"""Pages ask for a key themselves, since a browser shows none of its own accord, and are empty without."""
-ADMIN = frozenset(("/faces/dead/{letter_id}/replay",))
-NEEDS: dict[str, Scope] = {"GET": "read", "HEAD": "read", "POST": "submit"}
-"""Every other method needs admin."""
+_UNMATCHED: dict[str, Scope] = {"GET": "read", "HEAD": "read", "POST": "submit"}
+"""Scope for a 404 or 405 instead of a 403, by method; every other method needs admin."""
 
 
 class NoKeys(Exception):
@@ -35,9 +22,9 @@ class NoKeys(Exception):
 
 @web.middleware
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    resource = request.match_info.route.resource
-    path = resource.canonical if resource is not None else ""
-    if not request.app[GUARDED] or path in OPEN | PAGES:
+    endpoint = endpoint_of(request)
+    access: Access = endpoint.access if endpoint else _UNMATCHED.get(request.method, "admin")
+    if not request.app[GUARDED] or access == "public" or access == "page":
         request.app[RATES].take(request.remote or "")
         return await handler(request)
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -48,10 +35,9 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
             text="This needs a key: Authorization: Bearer KEY (see faces keys create).",
             headers={"WWW-Authenticate": 'Bearer realm="faces"'},
         )
-    scope = "admin" if path in ADMIN else NEEDS.get(request.method, "admin")
-    if not key.allows(scope):
+    if not key.allows(access):
         raise web.HTTPForbidden(
-            text=f"The key {key.name} has no scope {scope}; it has {', '.join(key.scopes)}."
+            text=f"The key {key.name} has no scope {access}; it has {', '.join(key.scopes)}."
         )
     request[CALLER] = key.name
     return await handler(request)

@@ -4,32 +4,52 @@ import msgspec
 from aiohttp import web
 
 from api.app_keys import COLLECTIONS, READER
+from api.endpoints import Content, Endpoint, Endpoints
 from api.errors import problem
 from api.queries import PeopleQuery, parse_query
 from api.searches import find_collection, job_face, parse, respond, somebody_works, wait
-from schemas.collections import CollectionList, EnrolRequest, RenameRequest
+from schemas.collections import (
+    CollectionList,
+    EnrolledFace,
+    EnrolRequest,
+    KnownPerson,
+    PeopleList,
+    RenameRequest,
+)
 from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
 from schemas.questions import Answer
 from schemas.requests import RequestError
 from schemas.store.collections import Candidate, packed
 from schemas.store.replies import new_question
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
+_NAME = {"name": COLLECTION}
+_PERSON = _NAME | {"person_id": PERSON_ID}
 
 
-@routes.get("/faces/collections")
+@endpoints.add(
+    Endpoint("GET", "/faces/collections", "read", "The collections", responses={200: CollectionList})
+)
 async def collections(request: web.Request) -> web.Response:
     return _json(CollectionList(collections=await request.app[COLLECTIONS].all()))
 
 
-@routes.delete("/faces/collections/{name}")
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/collections/{name}", "admin", "Delete a collection",
+    patterns=_NAME, responses={202: None, 204: None}, problems=(404,),
+))  # fmt: skip
 async def drop(request: web.Request) -> web.Response:
     name, question = await find_collection(request), new_question()
     await request.app[COLLECTIONS].drop(name, question)
     return await _erased(request, question)
 
 
-@routes.post("/faces/collections/{name}/faces")
+@endpoints.add(Endpoint(
+    "POST", "/faces/collections/{name}/faces", "submit",
+    "Enrol a face of a completed job, as whom the label says; the collection begins with its first face",
+    patterns=_NAME, body=EnrolRequest,
+    responses={200: EnrolledFace, 201: EnrolledFace, 202: EnrolledFace}, problems=(400, 404, 409, 413, 422),
+))  # fmt: skip
 async def enrol(request: web.Request) -> web.Response:
     """201 with the enrolled face, 200 when it was there already; 202 when it is accepted, and no worker has got
     round to it yet."""
@@ -57,7 +77,10 @@ async def enrol(request: web.Request) -> web.Response:
     return respond(answer, 201 if how == "new" else 200)
 
 
-@routes.get("/faces/collections/{name}/people")
+@endpoints.add(Endpoint(
+    "GET", "/faces/collections/{name}/people", "read", "Who is in it",
+    patterns=_NAME, query=PeopleQuery, responses={200: PeopleList}, problems=(400, 404),
+))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
     """In the order in which they came; `after` continues a list."""
     name = await find_collection(request)
@@ -65,12 +88,18 @@ async def people(request: web.Request) -> web.Response:
     return _json(await request.app[COLLECTIONS].people(name, query.limit, query.after))
 
 
-@routes.get("/faces/collections/{name}/people/{person_id}")
+@endpoints.add(Endpoint(
+    "GET", "/faces/collections/{name}/people/{person_id}", "read", "A person's faces",
+    patterns=_PERSON, responses={200: KnownPerson}, problems=(404,),
+))  # fmt: skip
 async def person(request: web.Request) -> web.Response:
     return await _person(request, await find_collection(request), _person_id(request))
 
 
-@routes.patch("/faces/collections/{name}/people/{person_id}")
+@endpoints.add(Endpoint(
+    "PATCH", "/faces/collections/{name}/people/{person_id}", "admin", "Give a person another label",
+    patterns=_PERSON, body=RenameRequest, responses={200: KnownPerson}, problems=(400, 404, 409, 422),
+))  # fmt: skip
 async def rename(request: web.Request) -> web.Response:
     name, person_id = await find_collection(request), _person_id(request)
     label = parse(await request.read(), RenameRequest).label
@@ -79,7 +108,11 @@ async def rename(request: web.Request) -> web.Response:
     return await _person(request, name, person_id)
 
 
-@routes.delete("/faces/collections/{name}/people/{person_id}")
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/collections/{name}/people/{person_id}", "admin",
+    "Erase a person, in results of jobs too",
+    patterns=_PERSON, responses={202: None, 204: None}, problems=(404,),
+))  # fmt: skip
 async def erase(request: web.Request) -> web.Response:
     name, person_id, question = await find_collection(request), _person_id(request), new_question()
     if not await request.app[COLLECTIONS].erase(name, person_id, question):
@@ -87,7 +120,11 @@ async def erase(request: web.Request) -> web.Response:
     return await _erased(request, question)
 
 
-@routes.get("/faces/collections/{name}/faces/{face_id}/thumbnail")
+@endpoints.add(Endpoint(
+    "GET", "/faces/collections/{name}/faces/{face_id}/thumbnail", "read", "An enrolled face, as it was seen",
+    patterns=_NAME | {"face_id": ENROLLED_ID}, responses={200: Content({"image/jpeg": None}, "JPEG")},
+    problems=(404,),
+))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     name, face_id = await find_collection(request), request.match_info["face_id"]
     picture = None

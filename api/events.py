@@ -14,11 +14,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.app_keys import PREVIEWS, READER, STOPPING
+from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.jobs import find_job, job_status
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY = 0.5
@@ -32,7 +33,18 @@ RETRY_AFTER = 2
 OPEN = web.AppKey("open_streams", set[asyncio.Task[object]])
 
 
-@routes.get("/faces/jobs/{job_id}/events", allow_head=False)
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/events", "read", "What happens to a job, as it happens",
+    parameters=[parameter("Last-Event-ID", "header")],
+    responses={
+        200: Content(
+            {"text/event-stream": None},
+            "Events stage, progress, end (data: JobEvent) and gone; 204 for who knows of the end",
+        ),
+        204: None,
+    },
+    problems=(404,), limited=False, allow_head=False,
+))  # fmt: skip
 async def events(request: web.Request) -> web.StreamResponse:
     """`stage` when the job enters another stage, `progress` within one, `end` when it has ended, `gone` when
     somebody deleted it. 204, which tells a browser to stop, for who knows of the end already."""

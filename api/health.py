@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.app_keys import PARTITIONS, REDIS, SETTINGS
+from api.endpoints import ENDPOINTS, Endpoint, Endpoints
 from api.metrics import JOBS_NEED, STAGES
 from api.openapi import html as docs
 from api.openapi.asyncapi import asyncapi
@@ -15,10 +16,12 @@ from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.queues import active_jobs
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 
-@routes.get("/faces/health")
+@endpoints.add(Endpoint(
+    "GET", "/faces/health", "public", "What the service works with", responses={200: Health}, limited=False
+))  # fmt: skip
 async def health(request: web.Request) -> web.Response:
     """200 when every stage that jobs need has a worker, else 200 with status "degraded": jobs will wait."""
     app = request.app
@@ -43,32 +46,34 @@ async def health(request: web.Request) -> web.Response:
     return _json(msgspec.json.encode(body))
 
 
-@routes.get("/faces/live")
+@endpoints.add(Endpoint("GET", "/faces/live", "public", None, limited=False))
 async def live(_: web.Request) -> web.Response:
     """The process answers; nothing else is asked: a restart would not mend what is wrong elsewhere."""
     return _json(b'{"status":"alive"}')
 
 
-@routes.get("/faces/ready")
+@endpoints.add(Endpoint("GET", "/faces/ready", "public", None, limited=False))
 async def ready(request: web.Request) -> web.Response:
     """Requests can be taken: the server answers. 503 while it does not."""
     await request.app[REDIS].ping()
     return _json(b'{"status":"ready"}')
 
 
-@routes.get("/faces/openapi.json")
-async def describe_rest(_: web.Request) -> web.Response:
-    return _json(msgspec.json.encode(openapi()))
+@endpoints.add(Endpoint("GET", "/faces/openapi.json", "public", None))
+async def describe_rest(request: web.Request) -> web.Response:
+    return _json(msgspec.json.encode(openapi(request.app[ENDPOINTS].values())))
 
 
-@routes.get("/faces/docs")
+@endpoints.add(Endpoint("GET", "/faces/docs", "public", None))
 async def describe_for_people(request: web.Request) -> web.Response:
-    body = docs.page(str(request.url.origin()), request.app[PARTITIONS].home.prefix)
+    app, prefix = request.app, request.app[PARTITIONS].home.prefix
+    rest = openapi(app[ENDPOINTS].values())
+    body = docs.page(rest, asyncapi(prefix), str(request.url.origin()), prefix)
     headers = {"Content-Security-Policy": docs.POLICY, "X-Content-Type-Options": "nosniff"}
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
 
-@routes.get("/faces/asyncapi.json")
+@endpoints.add(Endpoint("GET", "/faces/asyncapi.json", "public", None))
 async def describe_streams(request: web.Request) -> web.Response:
     return _json(msgspec.json.encode(asyncapi(request.app[PARTITIONS].home.prefix)))
 

@@ -9,21 +9,29 @@ from msgspec import UNSET
 from yarl import URL
 
 from api.app_keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.endpoints import Endpoint, Endpoints, parameter
 from api.errors import problem
 from api.queries import JobsQuery, QueryError, parse_query
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
-from schemas.results import JobList, JobStatus, ListedJob
+from schemas.results import JobList, JobStatus, ListedJob, Submitted
 from schemas.store.idempotency import PATTERN, KeyReused, job_of, valid_key
 from schemas.store.job_reader import JobState
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 log = structlog.get_logger(__name__)
 
 BODY_WITHIN = 30.0
 
 
-@routes.post("/faces/analyze")
+@endpoints.add(Endpoint(
+    "POST", "/faces/analyze", "submit", "Submit a video",
+    parameters=[parameter(
+        "Idempotency-Key", "header",
+        pattern=PATTERN, description="The same key with the same request is the same job, for a day",
+    )],
+    body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 422),
+))  # fmt: skip
 async def analyze(request: web.Request) -> web.Response:
     wanted = parse_request(await _body(request))
     if wanted.callback_url is not None:
@@ -36,7 +44,10 @@ async def analyze(request: web.Request) -> web.Response:
     return _json(submitted, status=202)
 
 
-@routes.get("/faces/jobs")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs", "read", "The latest jobs first",
+    query=JobsQuery, responses={200: JobList}, problems=(400,),
+))  # fmt: skip
 async def jobs(request: web.Request) -> web.Response:
     """The latest jobs first, those that the query picks."""
     query = parse_query(request.query, JobsQuery)
@@ -63,12 +74,18 @@ async def jobs(request: web.Request) -> web.Response:
     return _json(JobList(jobs=listed, next=page.next))
 
 
-@routes.get("/faces/jobs/{job_id}/status")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/status", "read", "How far a job is",
+    responses={200: JobStatus}, problems=(404,),
+))  # fmt: skip
 async def status(request: web.Request) -> web.Response:
     return _json(job_status(await find_job(request)))
 
 
-@routes.post("/faces/jobs/{job_id}/cancel")
+@endpoints.add(Endpoint(
+    "POST", "/faces/jobs/{job_id}/cancel", "submit", "Stop the work",
+    responses={200: JobStatus}, problems=(404, 409),
+))  # fmt: skip
 async def cancel(request: web.Request) -> web.Response:
     state = await find_job(request)
     if not await request.app[JOBS].cancel(state.job_id):
@@ -76,7 +93,10 @@ async def cancel(request: web.Request) -> web.Response:
     return _json(job_status(await find_job(request)))
 
 
-@routes.delete("/faces/jobs/{job_id}")
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/jobs/{job_id}", "admin", "Forget an ended job",
+    responses={204: None}, problems=(404, 409),
+))  # fmt: skip
 async def delete(request: web.Request) -> web.Response:
     state = await find_job(request)
     if not await request.app[JOBS].delete(state.job_id):

@@ -5,12 +5,9 @@ from collections import OrderedDict
 
 from aiohttp import web
 
+from api.endpoints import endpoint_of
 from api.errors import Handler, TooOften
 
-STREAMS = "/faces/jobs/{job_id}/events"
-"""Lasts as long as a job; has a limit of its own (api.events)."""
-PROBES = frozenset(("/faces/live", "/faces/ready", "/faces/health", "/metrics"))
-"""Asked by those who look after the service; a full one has to tell them so."""
 BURST = 2.0
 """Seconds' worth of requests that a caller who was silent may send at once."""
 CALLERS = 10_000
@@ -57,9 +54,8 @@ CROWD = web.AppKey("crowd", Crowd)
 
 @web.middleware
 async def limit_crowd(request: web.Request, handler: Handler) -> web.StreamResponse:
-    resource = request.match_info.route.resource
-    crowd = request.app[CROWD]
-    if resource is not None and (resource.canonical in PROBES or resource.canonical == STREAMS):
+    endpoint, crowd = endpoint_of(request), request.app[CROWD]
+    if endpoint is not None and not endpoint.limited:
         return await handler(request)
     if crowd.now >= crowd.most:
         raise web.HTTPServiceUnavailable(

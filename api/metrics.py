@@ -13,6 +13,7 @@ from prometheus_client import (
 )
 
 from api.app_keys import PARTITIONS, REDIS
+from api.endpoints import Endpoint, Endpoints
 from api.errors import Handler
 from schemas.store import workers
 from schemas.store.connection import memory
@@ -22,7 +23,7 @@ from schemas.store.queues import active_jobs, dead_letters, measure
 STAGES = ("frames", "analyze", "enhance", "finalize", "webhooks")
 JOBS_NEED = STAGES[:4]
 """Stages without which jobs wait; without the last one only their ends are told later."""
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 registry = CollectorRegistry()
 REQUESTS = Counter(
     "faces_http_requests", "Requests answered", ["method", "route", "status"], registry=registry
@@ -40,7 +41,7 @@ MEMORY = Gauge("faces_server_memory_bytes", "Memory the server uses", registry=r
 MEMORY_LIMIT = Gauge("faces_server_memory_limit_bytes", "Memory it may use, 0: any", registry=registry)
 
 
-@routes.get("/metrics")
+@endpoints.add(Endpoint("GET", "/metrics", "read", None, limited=False))
 async def metrics(request: web.Request) -> web.Response:
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     for queue in await measure(redis, partitions):

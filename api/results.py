@@ -10,6 +10,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.app_keys import READER
 from api.compression import PACKERS, Coding, Packer, negotiated
+from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.errors import problem
 from api.jobs import find_job
 from api.pages import report
@@ -19,14 +20,23 @@ from api.selection import Selection
 from schemas.store.job_reader import JobState, StoredResult, result_json
 from schemas.store.results import ResultChanged, ResultHead, faces_in
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 log = structlog.get_logger(__name__)
 
+_IF_NONE_MATCH = parameter("If-None-Match", "header")
+_RESULT_OR_PART = {
+    "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobResult", "PartOfResult")]
+}
 SMALL = 1024
 """Bytes below which a body is not compressed."""
 
 
-@routes.get("/faces/jobs/{job_id}/results")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/results", "read", "The people",
+    query=ResultsQuery, parameters=[_IF_NONE_MATCH],
+    responses={200: Content({"application/json": _RESULT_OR_PART}, "JobResult"), 304: None},
+    problems=(400, 404, 409),
+))  # fmt: skip
 async def results(request: web.Request) -> web.StreamResponse:
     """All of the result, or what `fields` and `embeddings` pick of it; a large one part by part."""
     query = parse_query(request.query, ResultsQuery)
@@ -102,7 +112,12 @@ def _piece(
     return packer.compress(body) + (packer.flush() if number == parts - 1 else b"")
 
 
-@routes.get("/faces/jobs/{job_id}/report")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/report", "read", "The people as one page",
+    parameters=[_IF_NONE_MATCH],
+    responses={200: Content({"text/html": None}, "A page without further requests"), 304: None},
+    problems=(404, 409),
+))  # fmt: skip
 async def page(request: web.Request) -> web.Response:
     """The result as a page for people; it makes no further request, so that it can be saved and sent on."""
     state, stored = await _completed(request)
@@ -116,7 +131,10 @@ async def page(request: web.Request) -> web.Response:
     return answer
 
 
-@routes.get("/faces/jobs/{job_id}/faces/{face_id}/thumbnail")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/faces/{face_id}/thumbnail", "read", "The best shot of a person",
+    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,),
+))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     state = await find_job(request)
     picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])

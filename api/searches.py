@@ -11,19 +11,20 @@ import msgspec
 from aiohttp import web
 
 from api.app_keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
+from api.endpoints import Content, Endpoint, Endpoints
 from api.errors import problem
 from api.queries import SearchQuery, parse_query
 from schemas.collections import DIMENSIONS
 from schemas.messages import SearchTask
 from schemas.names import COLLECTION
-from schemas.questions import Answer, Probe, SearchRequest
+from schemas.questions import Answer, Probe, SearchRequest, SearchResult
 from schemas.requests import RequestError
 from schemas.schema_errors import allowed, located
 from schemas.store import workers
 from schemas.store.collections import packed
 from schemas.store.replies import new_question
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 T = TypeVar("T", bound=msgspec.Struct)
 
 MISSING = re.compile(r"missing required field `(\w+)`")
@@ -50,7 +51,13 @@ class _Result(msgspec.Struct, frozen=True):
     metadata: _Model
 
 
-@routes.post("/faces/collections/{name}/search")
+@endpoints.add(Endpoint(
+    "POST", "/faces/collections/{name}/search", "submit",
+    "Whose face it is: an embedding, a face of a job, or the largest face of a picture",
+    patterns={"name": COLLECTION}, query=SearchQuery,
+    body=Content({"application/json": SearchRequest, "image/*": None}),
+    responses={200: SearchResult}, problems=(400, 404, 409, 413, 422, 504),
+))  # fmt: skip
 async def search(request: web.Request) -> web.Response:
     """The body is JSON (`SearchRequest`), or a picture: then `limit` and `threshold` are in the address."""
     name = await find_collection(request)

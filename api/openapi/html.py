@@ -3,8 +3,7 @@
 from html import escape
 from typing import Any
 
-from api.openapi.asyncapi import asyncapi
-from api.openapi.rest import openapi
+from api.openapi.rest import COMMON_PROBLEMS
 
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
@@ -23,8 +22,6 @@ START = """curl {url}/faces/analyze -H 'Content-Type: application/json' \\
      -d '{{"video_path": "/media/film.mp4"}}'
 curl -N {url}/faces/jobs/JOB_ID/events
 curl '{url}/faces/jobs/JOB_ID/results?embeddings=none'"""
-PROBLEMS = {"401", "403", "429", "500", "503"}
-"""Answers that every operation may give; they are told once."""
 LIMITS = (
     ("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"),
     ("minLength", "length at least"), ("maxLength", "length at most"), ("minItems", "items at least"),
@@ -32,14 +29,14 @@ LIMITS = (
 )  # fmt: skip
 
 
-def page(url: str, prefix: str) -> bytes:
+def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -> bytes:
     """The page as UTF-8.
 
     Args:
+        rest, streams: the OpenAPI and the AsyncAPI document.
         url: where the API is, as its caller sees it.
         prefix: first part of the streams' names.
     """
-    rest, streams = openapi(), asyncapi(prefix)
     operations = [
         _operation(path, method, told)
         for path, item in rest["paths"].items()
@@ -72,7 +69,7 @@ def _publish(prefix: str) -> str:
 
 
 def _problems(rest: dict[str, Any]) -> str:
-    codes = ", ".join(sorted(PROBLEMS))
+    codes = ", ".join(map(str, COMMON_PROBLEMS))
     return (
         f"Every operation may answer {codes}; each answer from 400 on is a {_link('Problem')} that says which field "
         "is at fault and what is allowed there. <code>X-Request-ID</code> is in every answer, and in the log."
@@ -92,7 +89,7 @@ def _operation(path: str, method: str, told: dict[str, Any]) -> str:
     answers = "".join(
         f"<tr><td>{status}<td>{_content(answer)}<td>{escape(answer['description'])}"
         for status, answer in told["responses"].items()
-        if status not in PROBLEMS
+        if int(status) not in COMMON_PROBLEMS
     )
     return (
         f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {escape(told['summary'])}</summary>"

@@ -1,92 +1,39 @@
-"""The document that describes the REST interface, derived from the structs: OpenAPI 3.1."""
+"""The OpenAPI 3.1 document of the REST interface: paths from the declared endpoints, schemas from their structs."""
 
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from api.openapi.collections import COLLECTION_STRUCTS, collection_paths
+from api.endpoints import Body, Content, Endpoint, parameter
 from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
-from api.operations import DeadLetters, LetterReplayed, Queues
-from api.queries import JobsQuery, ResultsQuery
-from schemas.names import JOB_ID
-from schemas.requests import AnalyzeRequest
-from schemas.results import Health, JobEvent, JobList, JobResult, JobStatus, Problem, Submitted
-from schemas.store.idempotency import PATTERN
+from schemas.results import JobEvent, JobResult, Problem
 from schemas.webhooks import JobEnded
 
+STRUCTS: list[Any] = [JobEnded, JobEvent, JobResult, Problem]
+"""Structs in the document that no endpoint declares as a body of its own."""
+COMMON_PROBLEMS = (401, 403, 429, 500, 503)
+"""Statuses that every endpoint may answer."""
+_PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 
-def openapi() -> dict[str, Any]:
-    """The REST interface."""
-    components = components_of(REST)
+
+def openapi(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """The document of these endpoints, those without a summary left out."""
+    documented = [endpoint for endpoint in endpoints if endpoint.summary is not None]
+    components = components_of([*STRUCTS, *{s for endpoint in documented for s in _structs(endpoint)}])
     add_spellings(components)
     _add_parts(components)
-    job = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-    face = job | {"name": "face_id"}
-    known = {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
-    last = known | {"name": "Last-Event-ID"}
-    submit = {
-        "summary": "Submit a video",
-        "parameters": [
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "The same key with the same request is the same job, for a day",
-                "schema": {"type": "string", "pattern": PATTERN},
-            }
-        ],
-        "requestBody": {"required": True, "content": _json("AnalyzeRequest")},
-        "responses": _answers({202: "Submitted"}, 400, 408, 409, 413, 422),
-        "callbacks": {"ended": {"{$request.body#/callback_url}": {"post": _callback()}}},
+    paths = dict[str, Any]()
+    for endpoint in documented:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    paths["/faces/analyze"]["post"]["callbacks"] = {
+        "ended": {"{$request.body#/callback_url}": {"post": _callback()}}
     }
-    cancel = {
-        "summary": "Stop the work",
-        "parameters": [job],
-        "responses": _answers({200: "JobStatus"}, 404, 409),
-    }
-    delete = {
-        "summary": "Forget an ended job",
-        "parameters": [job],
-        "responses": _answers({204: None}, 404, 409),
-    }
-    thumbnail = _operation("The best shot of a person", {200: None}, [job, face], 404)
-    thumbnail["responses"]["200"] = {"description": "JPEG", "content": {"image/jpeg": {}}}
-    report = _operation("The people as one page", {200: None, 304: None}, [job, known], 404, 409)
-    report["responses"]["200"] = {
-        "description": "A page without further requests",
-        "content": {"text/html": {}},
-    }
-    events = _operation("What happens to a job, as it happens", {200: None, 204: None}, [job, last], 404)
-    events["responses"]["200"] = {
-        "description": "Events stage, progress, end (data: JobEvent) and gone; 204 for who knows of the end",
-        "content": {"text/event-stream": {}},
-    }
-    results = _operation(
-        "The people", {200: "JobResult", 304: None}, [job, *_query(ResultsQuery), known], 400, 404, 409
-    )
-    both = [{"$ref": f"#/components/schemas/{name}"} for name in ("JobResult", "PartOfResult")]
-    results["responses"]["200"]["content"]["application/json"]["schema"] = {"anyOf": both}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Faces", "version": VERSION, "description": "Finds the people in a video."},
-        "paths": {
-            "/faces/analyze": {"post": submit},
-            "/faces/jobs": {
-                "get": _operation("The latest jobs first", {200: "JobList"}, _query(JobsQuery), 400)
-            },
-            "/faces/jobs/{job_id}": {"delete": delete},
-            "/faces/jobs/{job_id}/cancel": {"post": cancel},
-            "/faces/jobs/{job_id}/status": {
-                "get": _operation("How far a job is", {200: "JobStatus"}, [job], 404)
-            },
-            "/faces/jobs/{job_id}/results": {"get": results},
-            "/faces/jobs/{job_id}/report": {"get": report},
-            "/faces/jobs/{job_id}/events": {"get": events},
-            "/faces/jobs/{job_id}/faces/{face_id}/thumbnail": {"get": thumbnail},
-            "/faces/health": {"get": _operation("What the service works with", {200: "Health"}, [])},
-            **_pages(job),
-            **_operating(),
-            **collection_paths(_operation, _json, _query),
-        },
+        "paths": paths,
         "components": {
             "schemas": components,
             "securitySchemes": {
@@ -101,53 +48,70 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _pages(job: dict[str, Any]) -> dict[str, Any]:
-    """Pages for people, and what they ask for that is no use to others."""
-    several: dict[str, Any] = {"name": "jobs", "in": "query", "description": "Job ids with commas between"}
-    several |= {"schema": {"type": "string"}}
-    people = _operation(
-        "The people of a job, so far while it runs, for pages", {200: None}, [job], 404, 409, 503
-    )
-    people["responses"]["200"] = {"description": "What a page shows", "content": {"application/json": {}}}
-    pattern = f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,49}}$"
-    together = several | {"required": True, "schema": {"type": "string", "pattern": pattern}}
-    return {
-        "/faces/": {"get": _page("Jobs, queues and dead letters")},
-        "/faces/watch": {"get": _page("The people of jobs, while they run too", several)},
-        "/faces/report": {
-            "get": _page("The people of several jobs as one page", together, problems=(400, 404, 409, 503))
-        },
-        "/faces/jobs/{job_id}/people": {"get": people},
+def _structs(endpoint: Endpoint) -> Iterator[type[msgspec.Struct]]:
+    for body in (endpoint.body, *endpoint.responses.values()):
+        for schema in _content_of(body).types.values() if body else ():
+            if isinstance(schema, type):
+                yield schema
+
+
+def _content_of(body: Body) -> Content:
+    return body if isinstance(body, Content) else Content({"application/json": body}, body.__name__)
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    in_path = [
+        parameter(name, "path", required=True, pattern=_anchored(endpoint.patterns.get(name)))
+        for name in _PATH_PARAMETER.findall(endpoint.path)
+    ]
+    in_query = _query(endpoint.query) if endpoint.query else []
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "parameters": [*in_path, *in_query, *endpoint.parameters],
+        "responses": _responses(endpoint),
     }
+    if endpoint.body is not None:
+        operation["requestBody"] = {"required": True, "content": _media_types(_content_of(endpoint.body))}
+    return operation
 
 
-def _page(summary: str, *parameters: Any, problems: tuple[int, ...] = ()) -> dict[str, Any]:
-    page = _operation(summary, {200: None}, list(parameters), *problems)
-    page["responses"]["200"] = {"description": "A page", "content": {"text/html": {}}}
-    return page
+def _anchored(pattern: re.Pattern[str] | None) -> str | None:
+    return f"^{pattern.pattern}$" if pattern else None
 
 
-def _operating() -> dict[str, Any]:
-    letter: dict[str, Any] = {"name": "letter_id", "in": "path", "required": True}
-    letter |= {"schema": {"type": "string", "pattern": r"^[0-9]{1,19}-[0-9]{1,19}$"}}
-    replay = _operation(
-        "Send a dead letter again (scope admin)", {200: "LetterReplayed"}, [letter], 400, 404, 415, 503
-    )
-    replay["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-    return {
-        "/faces/queues": {"get": _operation("How the stages' queues stand", {200: "Queues"}, [], 503)},
-        "/faces/dead": {"get": _operation("Messages that were given up", {200: "DeadLetters"}, [], 503)},
-        "/faces/dead/{letter_id}/replay": {"post": replay},
-    }
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    responses = dict[str, Any]()
+    for status, body in endpoint.responses.items():
+        if body is None:
+            responses[str(status)] = {"description": "Nothing to say"}
+        else:
+            content = _content_of(body)
+            responses[str(status)] = {"description": content.description, "content": _media_types(content)}
+    problem = _media_types(Content({"application/problem+json": Problem}))
+    for status in (*endpoint.problems, *COMMON_PROBLEMS):
+        responses[str(status)] = {"description": "Problem", "content": problem}
+    return responses
 
 
-REST: list[Any] = [
-    AnalyzeRequest, Submitted, JobStatus, JobEvent, JobList, JobResult, Health, Problem, JobEnded, Queues,
-    DeadLetters, LetterReplayed, *COLLECTION_STRUCTS,
-]  # fmt: skip
+def _media_types(content: Content) -> dict[str, Any]:
+    return {type_: {"schema": _schema(schema)} if schema else {} for type_, schema in content.types.items()}
+
+
+def _schema(schema: type[msgspec.Struct] | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(schema, type):
+        return {"$ref": f"#/components/schemas/{schema.__name__}"}
+    return dict(schema)
+
+
+def _query(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    """The parameters of an address, from the struct that they are read into."""
+    (_,), components = msgspec.json.schema_components([query])
+    described = components[query.__name__]["properties"]
+    return [
+        {"name": name, "in": "query", "schema": schema}
+        | ({"style": "form", "explode": False} if "items" in schema else {})
+        for name, schema in described.items()
+    ]
 
 
 def _add_parts(components: dict[str, Any]) -> None:
@@ -169,23 +133,6 @@ def _add_parts(components: dict[str, Any]) -> None:
     }
 
 
-def _operation(
-    summary: str, answers: dict[int, str | None], parameters: list[Any], *problems: int
-) -> dict[str, Any]:
-    return {"summary": summary, "parameters": parameters, "responses": _answers(answers, *problems)}
-
-
-def _query(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The parameters of an address, from the struct that they are read into."""
-    (_,), components = msgspec.json.schema_components([query])
-    described = components[query.__name__]["properties"]
-    return [
-        {"name": name, "in": "query", "schema": schema}
-        | ({"style": "form", "explode": False} if "items" in schema else {})
-        for name, schema in described.items()
-    ]
-
-
 def _callback() -> dict[str, Any]:
     headers = [
         {"name": name, "in": "header", "required": True, "schema": schema} for name, schema in HEADERS.items()
@@ -194,23 +141,6 @@ def _callback() -> dict[str, Any]:
         "summary": "The job has ended",
         "description": "Signed as Standard Webhooks says; sent again until the answer is 2xx, for about four hours.",
         "parameters": headers,
-        "requestBody": {"required": True, "content": _json("JobEnded")},
+        "requestBody": {"required": True, "content": _media_types(_content_of(JobEnded))},
         "responses": {"2XX": {"description": "Taken"}, "410": {"description": "Do not call again"}},
     }
-
-
-def _answers(answers: dict[int, str | None], *problems: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        str(status): {"description": name or "Nothing to say"} | ({"content": _json(name)} if name else {})
-        for status, name in answers.items()
-    }
-    for status in (*problems, 401, 403, 429, 500, 503):
-        told[str(status)] = {
-            "description": "Problem",
-            "content": _json("Problem", "application/problem+json"),
-        }
-    return told
-
-
-def _json(name: str, content: str = "application/json") -> dict[str, Any]:
-    return {content: {"schema": {"$ref": f"#/components/schemas/{name}"}}}

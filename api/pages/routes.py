@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 from api.app_keys import PREVIEWS, READER
+from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.jobs import find_job
 from api.pages import report
 from api.pages.page import Page
@@ -17,31 +18,39 @@ from schemas.results import Metadata, Rejected, ResultBody
 from schemas.store.job_reader import JobState, StoredResult
 from schemas.store.pictures import NO_PICTURES
 
-routes = web.RouteTableDef()
+endpoints = Endpoints()
 
 JOBS_PAGE = Page("jobs.html", ("base.css", "jobs.css"), ("dom.js", "access.js", "jobs.js"), asks=True)
 JOBS_OF_A_REPORT = 50
+_PAGE = Content({"text/html": None}, "A page")
+_JOBS = "Job ids with commas between"
 
 
-@routes.get("/faces/")
+@endpoints.add(Endpoint("GET", "/faces/", "page", "Jobs, queues and dead letters", responses={200: _PAGE}))
 async def jobs_page(_: web.Request) -> web.Response:
     """What is queued, running, done and failed; the queues; the messages that were given up."""
     return _html(JOBS_PAGE, JOBS_PAGE.render("Faces"))
 
 
-@routes.get("/")
-@routes.get("/faces")
+@endpoints.add(Endpoint("GET", "/", "page", None))
+@endpoints.add(Endpoint("GET", "/faces", "page", None))
 async def to_the_jobs_page(_: web.Request) -> web.Response:
     raise web.HTTPFound("/faces/")
 
 
-@routes.get("/faces/watch")
+@endpoints.add(Endpoint(
+    "GET", "/faces/watch", "page", "The people of jobs, while they run too",
+    parameters=[parameter("jobs", "query", description=_JOBS)], responses={200: _PAGE},
+))  # fmt: skip
 async def live_page(_: web.Request) -> web.Response:
     """The people of the jobs in its query, `jobs=A,B`; it fills while they run."""
     return _html(report.LIVE, report.LIVE.render("People"))
 
 
-@routes.get("/faces/jobs/{job_id}/people")
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/people", "read", "The people of a job, so far while it runs, for pages",
+    responses={200: Content({"application/json": None}, "What a page shows")}, problems=(404, 409),
+))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
     """What the live page shows of a job: of a running one, the people so far, as of some seconds ago."""
     state = await find_job(request)
@@ -64,7 +73,14 @@ async def people(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/faces/report")
+@endpoints.add(Endpoint(
+    "GET", "/faces/report", "read", "The people of several jobs as one page",
+    parameters=[parameter(
+        "jobs", "query", required=True, description=_JOBS,
+        pattern=f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,{JOBS_OF_A_REPORT - 1}}}$",
+    )],
+    responses={200: _PAGE}, problems=(400, 404, 409),
+))  # fmt: skip
 async def report_of_several(request: web.Request) -> web.Response:
     """The people of several completed jobs, `jobs=A,B`, as one page that makes no further request."""
     jobs = [await _known(request, job_id) for job_id in _job_ids(request)]
