@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from consumers.fair_lock import FairLock
 from facecore.analyzer import Analyzer
-from facecore.sessions import TensorRT
+from facecore.device import TensorRT
 from schemas.settings import Settings
 
 T = TypeVar("T")

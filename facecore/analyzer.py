@@ -11,20 +11,19 @@ import structlog
 from facecore import attributes, occlusion, sharpness
 from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points
 from facecore.detection.detector import Detections
+from facecore.device import (
+    Device,
+    TensorRT,
+    check_distributions,
+    choose_device,
+    on_gpu,
+    open_session,
+    trim_heap,
+)
+from facecore.model import Model, Workers
 from facecore.packs import Demographics, Pack, load_open
 from facecore.pose import from_landmarks
 from facecore.quality import occlusion_score, pose_score, size_score
-from facecore.sessions import (
-    Device,
-    Model,
-    TensorRT,
-    Workers,
-    check_owners,
-    choose_device,
-    give_back_memory,
-    on_gpu,
-    open_session,
-)
 from models.archives import sha256_of
 from models.catalog import OPEN
 from models.fetch import ensure, find_extra
@@ -130,7 +129,7 @@ class Analyzer:
             ModelsUnavailable: the pack cannot be had or opened.
             DeviceUnavailable: CUDA or TensorRT was asked for and cannot be used, or the environment is not clean.
         """
-        check_owners()
+        check_distributions()
         chosen = choose_device(device, tensorrt)
         directory = ensure(pack, models_path)
         if pack == OPEN:
@@ -142,7 +141,7 @@ class Analyzer:
         analyzer = cls(opened, models_path, chosen, threads)
         if on_gpu(opened.detector.model.session):
             analyzer._warm_up()
-        give_back_memory()
+        trim_heap()
         log.info("models loaded", pack=pack, providers=analyzer.describe().providers, threads=threads)
         return analyzer
 

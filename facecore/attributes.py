@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facecore.align import FaceInImage, Image, Points, crop, imagenet_sample, squared, to_sample, widened
-from facecore.sessions import Model, Outputs, batch_of
+from facecore.model import Model, Outputs, batch_size
 
 Value = TypeVar("Value")
 
@@ -57,7 +57,7 @@ def load_ssr(
         session,
         prepare,
         lambda outputs: [told(value) for value in _read_ssr(outputs)],
-        batch_of(session, BATCH),
+        batch_size(session, BATCH),
     )
 
 
@@ -74,7 +74,7 @@ def _read_ssr(outputs: Outputs) -> list[float]:
 
 def load_emotion(session: Any) -> Model[Image, str | None]:
     """Portraits → the most probable of `EMOTIONS`, None when it is not probable enough."""
-    return Model(session, _emotion_sample, _read_emotion, batch_of(session, EMOTION_BATCH))
+    return Model(session, _emotion_sample, _read_emotion, batch_size(session, EMOTION_BATCH))
 
 
 def portrait(image: Image, box: tuple[float, float, float, float]) -> Image:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from facecore.align import FaceInImage, Points, aligned, to_sample
-from facecore.sessions import Model, Outputs, batch_of
+from facecore.model import Model, Outputs, batch_size
 
 BATCH = 16
 DIMENSIONS = 512
@@ -21,7 +21,7 @@ def load(session: Any, mean: float, std: float) -> Model[FaceInImage, Points]:
     def prepare(face: FaceInImage) -> Points:
         return to_sample(aligned(face), mean, std)
 
-    return Model(session, prepare, _read, batch_of(session, BATCH))
+    return Model(session, prepare, _read, batch_size(session, BATCH))
 
 
 def _read(outputs: Outputs) -> list[Points]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from facecore.align import FaceInImage, Points, crop, imagenet_sample, squared
-from facecore.sessions import Model, Outputs, batch_of
+from facecore.model import Model, Outputs, batch_size
 
 SIDE, BATCH = 224, 16
 MARGIN = 1.36
@@ -14,7 +14,7 @@ MARGIN = 1.36
 
 def load(session: Any) -> Model[FaceInImage, float]:
     """Faces → probability 0-1 that the face is occluded (class 1 of the softmax)."""
-    return Model(session, _sample, _read, batch_of(session, BATCH))
+    return Model(session, _sample, _read, batch_size(session, BATCH))
 
 
 def _sample(face: FaceInImage) -> Points:

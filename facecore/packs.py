@@ -8,7 +8,8 @@ from facecore import attributes, embedding, pose
 from facecore.align import FaceInImage, Image, Points
 from facecore.detection import centerface
 from facecore.detection.detector import Detector
-from facecore.sessions import Device, Model, open_session
+from facecore.device import Device, open_session
+from facecore.model import Model
 from schemas.observations import Angles
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecore.align import FaceInImage, Points, crop, imagenet_sample, widened
-from facecore.sessions import Array, Model, Outputs, batch_of
+from facecore.model import Array, Model, Outputs, batch_size
 from schemas.observations import Angles
 
 BATCH = 16
@@ -31,7 +31,7 @@ in distances between the eyes: depths from InsightFace's mean face of 68 points,
 
 def load_hopenet(session: Any) -> Model[FaceInImage, Angles]:
     """A network after Ruiz et al. 2018 (open pack): outputs yaw, pitch, roll as logits over bins."""
-    return Model(session, _hopenet_sample, _read_hopenet, batch_of(session, BATCH))
+    return Model(session, _hopenet_sample, _read_hopenet, batch_size(session, BATCH))
 
 
 def _hopenet_sample(face: FaceInImage) -> Points:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from facecore.align import FaceInImage, crop, to_sample
-from facecore.sessions import Model, Outputs, batch_of
+from facecore.model import Model, Outputs, batch_size
 
 BATCH = 4
 TOPIQ_SIDE, CLIPIQA_SIDE = 384, 224
@@ -29,7 +29,7 @@ def load(session: Any, side: int) -> Model[FaceInImage, float]:
         session,
         lambda face: to_sample(crop(face.image, face.box, side), 0.0, 255.0),
         _read,
-        batch_of(session, BATCH),
+        batch_size(session, BATCH),
     )
 
 

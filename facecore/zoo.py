@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from facecore import embedding
 from facecore.align import ALIGNED, FaceInImage, Points, to_sample
 from facecore.detection import scrfd
+from facecore.device import Device, check_session, session_options
+from facecore.model import Model, Outputs, batch_size
 from facecore.packs import Demographics, Pack
-from facecore.sessions import (
-    Device,
-    Model,
-    Outputs,
-    batch_of,
-    check_session,
-    session_options,
-)
 from models.fetch import ModelsUnavailable
 from schemas.observations import Angles
 
@@ -111,7 +105,7 @@ def _pose(model: Any) -> Model[FaceInImage, Angles]:
         faces = outputs[0].reshape(len(outputs[0]), -1, 3)
         return [angles_of(points[-POSE_LANDMARKS:], mean) for points in faces]
 
-    return Model(model.session, lambda face: _crop(model, face), read, batch_of(model.session, BATCH))
+    return Model(model.session, lambda face: _crop(model, face), read, batch_size(model.session, BATCH))
 
 
 def angles_of(points: NDArray[Any], mean: NDArray[Any]) -> Angles:
@@ -127,4 +121,4 @@ def _demographics(model: Any) -> Model[FaceInImage, Demographics]:
         odds = 1.0 / (1.0 + np.exp(np.clip(female - male, -60.0, 60.0)))
         return [Demographics(float(a) * 100.0, float(p)) for a, p in zip(age, odds, strict=True)]
 
-    return Model(model.session, lambda face: _crop(model, face), read, batch_of(model.session, BATCH))
+    return Model(model.session, lambda face: _crop(model, face), read, batch_size(model.session, BATCH))

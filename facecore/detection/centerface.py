@@ -6,7 +6,8 @@ import numpy as np
 
 from facecore.align import Points, to_sample
 from facecore.detection.detector import FLOOR, Canvas, Detections, Detector, select
-from facecore.sessions import Model, Outputs, batch_of, on_gpu
+from facecore.device import on_gpu
+from facecore.model import Model, Outputs, batch_size
 
 STRIDE = 4
 OVERLAP = 0.3
@@ -18,7 +19,7 @@ def load(session: Any, name: str) -> Detector:
     """The session takes (N, 3, H, W), RGB 0-255, sides divisible by 32; its outputs are at a quarter of that:
     heat (N, 1), log of height and width (N, 2), offset y, x (N, 2), landmarks y, x relative to the box (N, 10)."""
     model: Model[Canvas, Detections] = Model(
-        session, lambda canvas: to_sample(canvas.fitted(), 0.0, 1.0), read, batch_of(session, BATCH)
+        session, lambda canvas: to_sample(canvas.fitted(), 0.0, 1.0), read, batch_size(session, BATCH)
     )
     gpu = on_gpu(
         session

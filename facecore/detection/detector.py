@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecore.align import Image, Points
-from facecore.sessions import Model, Workers
+from facecore.model import Model, Workers
 
 FLOOR = 0.2
 """Score below which nothing is a detection: background of CenterFace and SCRFD lies below it."""

@@ -8,7 +8,8 @@ import structlog
 
 from facecore.align import Points, to_sample
 from facecore.detection.detector import FLOOR, Canvas, Detections, Detector, select
-from facecore.sessions import Model, Outputs, batch_of, on_gpu
+from facecore.device import on_gpu
+from facecore.model import Model, Outputs, batch_size
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ def load(session: Any, name: str, overlap: float) -> Detector:
             f"{name} takes {width}×{height} pixels: only squares of a multiple of 32 can be used"
         )
     gpu = on_gpu(session)
-    batch = batch_of(session, BATCH)
+    batch = batch_size(session, BATCH)
     if batch > 1 and not batches_like_singles(session, fixed or 320, batch):
         log.warning("detector mixes the pictures of a batch, running it one by one", detector=name)
         batch = 1

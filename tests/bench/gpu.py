@@ -27,8 +27,8 @@ import onnxruntime
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.device import TensorRT
 from facecore.errors import DeviceUnavailable
-from facecore.sessions import TensorRT
 from facecore.video import Interval, open_source
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace

@@ -19,7 +19,7 @@ import structlog
 from facecore import attributes, embedding, occlusion, pose, sharpness
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.detection import centerface, scrfd
-from facecore.sessions import Model
+from facecore.model import Model
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces
 from tests.eval.crowds import MOST, crowd, faces_of

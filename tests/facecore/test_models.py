@@ -10,20 +10,10 @@ import pytest
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer
+from facecore.device import CPU, CUDA, TENSORRT, Device, TensorRT, check_session, choose_device, open_session
 from facecore.errors import DeviceUnavailable
+from facecore.model import Model, Workers
 from facecore.packs import Demographics, Pack, load_open
-from facecore.sessions import (
-    CPU,
-    CUDA,
-    TENSORRT,
-    Device,
-    Model,
-    TensorRT,
-    Workers,
-    check_session,
-    choose_device,
-    open_session,
-)
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
 from tests.eval.batches import differences, emotions, in_batches

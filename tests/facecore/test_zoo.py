@@ -15,7 +15,8 @@ from insightface.utils.face_align import norm_crop
 from facecore.align import FaceInImage, Image, aligned
 from facecore.analyzer import Analyzer
 from facecore.detection import scrfd
-from facecore.sessions import Workers, choose_device, open_session
+from facecore.device import choose_device, open_session
+from facecore.model import Workers
 from facecore.zoo import angles_of
 from models.fetch import ModelsUnavailable
 from tests.facecore.conftest import as_frame
