@@ -19,8 +19,9 @@ from schemas.collections import (
 from schemas.names import COLLECTION, ENROLLED_ID, PERSON_ID
 from schemas.questions import Answer
 from schemas.requests import RequestError
-from schemas.store.collections import Candidate, packed
+from schemas.store.collections import Candidate
 from schemas.store.replies import new_question
+from schemas.vectors import packed
 
 endpoints = Endpoints()
 _NAME = {"name": COLLECTION}

@@ -14,15 +14,14 @@ from api.app_keys import COLLECTIONS, PARTITIONS, QUESTIONS, READER, REDIS
 from api.endpoints import Content, Endpoint, Endpoints
 from api.errors import problem
 from api.queries import SearchQuery, parse_query
-from schemas.collections import DIMENSIONS
 from schemas.messages import SearchTask
 from schemas.names import COLLECTION
 from schemas.questions import Answer, Probe, SearchRequest, SearchResult
 from schemas.requests import RequestError
 from schemas.schema_errors import allowed, located
 from schemas.store import workers
-from schemas.store.collections import packed
 from schemas.store.replies import new_question
+from schemas.vectors import DIMENSIONS, packed
 
 endpoints = Endpoints()
 T = TypeVar("T", bound=msgspec.Struct)

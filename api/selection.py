@@ -1,8 +1,6 @@
 """Parts of a result: some of its fields, and its embeddings in the form that is wanted."""
 
 import hashlib
-import sys
-from array import array
 from base64 import b64encode
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,6 +10,7 @@ import msgspec
 
 from schemas.results import Embeddings, Face, ResultBody, Thumbnails
 from schemas.store.results import faces_in
+from schemas.vectors import packed
 
 FIELDS = (
     *(name for name in ResultBody.__struct_fields__ if name != "status"),
@@ -77,15 +76,8 @@ class Selection:
         if "embedding" in kept and self._embeddings == "none":
             del kept["embedding"]
         elif "embedding" in kept and self._embeddings == "base64":
-            kept["embedding"] = _packed(kept["embedding"])
+            kept["embedding"] = b64encode(packed(kept["embedding"])).decode()
         if "thumbnail" in kept and self.pictures:
             picture = pictures.get(face["face_id"])
             kept["thumbnail"] = picture and f"data:image/jpeg;base64,{b64encode(picture).decode()}"
         return kept
-
-
-def _packed(embedding: list[float]) -> str:
-    numbers = array("f", embedding)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return b64encode(numbers).decode()

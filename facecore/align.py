@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facecore.geometry import Box
+
 Image = NDArray[np.uint8]
 """(H, W, 3), blue-green-red."""
 Points = NDArray[np.float32]
-Box = tuple[float, float, float, float]
-"""x_min, y_min, x_max, y_max in pixels."""
 
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -72,20 +72,6 @@ def crop(image: Image, box: Box, size: int) -> Image:
     shrinks = inside.shape[0] > size and inside.shape[1] > size
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(inside, (size, size), interpolation=how), np.uint8)
-
-
-def widened(box: Box, factor: float) -> Box:
-    """The box around the same centre with both sides multiplied."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half_width, half_height = (box[2] - box[0]) * factor / 2, (box[3] - box[1]) * factor / 2
-    return x - half_width, y - half_height, x + half_width, y + half_height
-
-
-def squared(box: Box, factor: float) -> Box:
-    """The square around the same centre whose side is ``factor`` times the longer side."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half = max(box[2] - box[0], box[3] - box[1]) * factor / 2
-    return x - half, y - half, x + half, y + half
 
 
 def to_sample(image: Image, mean: NDArray[np.float32] | float, std: NDArray[np.float32] | float) -> Points:

@@ -20,10 +20,12 @@ from facecore.device import (
     open_session,
     trim_heap,
 )
+from facecore.geometry import Box, clipped
 from facecore.model import Model, Workers
 from facecore.packs import Demographics, Pack, load_open
 from facecore.pose import from_landmarks
 from facecore.quality import occlusion_score, pose_score, size_score
+from facecore.vectors import to_bytes
 from models.archives import sha256_of
 from models.catalog import OPEN
 from models.fetch import ensure, find_extra
@@ -66,7 +68,7 @@ class _Seen(NamedTuple):
 
     frame: int
     score: float
-    box: tuple[float, float, float, float]  # within the picture
+    box: Box  # within the picture
     face: FaceInImage
 
 
@@ -249,9 +251,8 @@ def _seen(frame: int, image: Image, found: Detections, count: int) -> list[_Seen
         found.boxes[:count], found.scores[:count], found.landmarks[:count], strict=True
     ):
         x_min, y_min, x_max, y_max = (float(v) for v in box)
-        within = (max(x_min, 0.0), max(y_min, 0.0), min(x_max, float(width)), min(y_max, float(height)))
         face = FaceInImage(image, (x_min, y_min, x_max, y_max), landmarks)
-        seen.append(_Seen(frame, float(score), within, face))
+        seen.append(_Seen(frame, float(score), clipped(face.box, width, height), face))
     return seen
 
 
@@ -272,7 +273,7 @@ def _observed(
         box=box,
         confidence=min(1.0, round(seen.score, 6)),
         landmarks=_ten(seen.face.landmarks),
-        embedding=embedding.astype("<f4").tobytes(),
+        embedding=to_bytes(embedding),
         angles=turned,
         native_angles=native_angles,
         quality=QualityScore(

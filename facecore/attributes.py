@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from facecore.align import FaceInImage, Image, Points, crop, imagenet_sample, squared, to_sample, widened
+from facecore.align import FaceInImage, Image, Points, crop, imagenet_sample, to_sample
+from facecore.geometry import Box, squared, widened
 from facecore.model import Model, Outputs, batch_size
 
 Value = TypeVar("Value")
@@ -77,7 +78,7 @@ def load_emotion(session: Any) -> Model[Image, str | None]:
     return Model(session, _emotion_sample, _read_emotion, batch_size(session, EMOTION_BATCH))
 
 
-def portrait(image: Image, box: tuple[float, float, float, float]) -> Image:
+def portrait(image: Image, box: Box) -> Image:
     """The square around a face, at most 256 pixels: enough for what is looked at once a person."""
     around = squared(box, PORTRAIT_MARGIN)
     side = max(1, round(min(PORTRAIT_SIDE, around[2] - around[0])))

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from facecore.agglomeration import Groups, agglomerate, highest
+from facecore.geometry import iou
+from facecore.vectors import lengths, unit
 
 MIRROR = 0.75
 """Cosine from which two faces in one frame are taken for one person when strangers are looked at."""
@@ -94,10 +96,9 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
         return np.zeros(0, np.int64)
     order, distinct = _in_time(detections)
     seen = detections.take(order[np.unique(distinct, return_index=True)[1]])
-    lengths = np.maximum(np.linalg.norm(seen.embeddings, axis=1), np.finfo(np.float32).tiny)
-    units = seen.embeddings / lengths[:, None]
+    units = unit(seen.embeddings)
     people = agglomerate(
-        _single(seen, units, lengths, sampling_interval),
+        _single(seen, units, lengths(seen.embeddings), sampling_interval),
         max(threshold**2 * (1 - OPPOSITE * (1 - threshold**2)), _likeness_of_strangers(units, seen.frames)),
     )
     labels = np.empty(len(detections), np.int64)
@@ -174,20 +175,11 @@ def _links(seen: Detections, units: NDArray[np.float32], sampling_interval: floa
             seen.timestamps[late] - seen.timestamps[earlier] <= 1.5 * sampling_interval
         )
         i, j = earlier[near], late[near]
-        over = _overlap(seen.boxes[i], seen.boxes[j]) >= SAME_PLACE
+        over = iou(seen.boxes[i], seen.boxes[j]) >= SAME_PLACE
         found.append(np.stack((i[over], j[over])))
     i, j = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
     cosines = np.einsum("ij,ij->i", units[i], units[j])
     return highest(np.append(i, j), np.append(j, i), np.append(cosines, cosines), n)
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of boxes, pair by pair."""
-    sides = np.maximum(0, np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]))
-    both = sides.prod(axis=1)
-    areas = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1)
-    overlap: NDArray[np.float32] = both / np.maximum(areas - both, np.finfo(np.float32).tiny)
-    return overlap
 
 
 def _likeness_of_strangers(units: NDArray[np.float32], frames: NDArray[np.int64]) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 
 from facecore.align import FaceInImage, Points, aligned, to_sample
 from facecore.model import Model, Outputs, batch_size
+from schemas.vectors import DIMENSIONS
 
 BATCH = 16
-DIMENSIONS = 512
 
 
 def load(session: Any, mean: float, std: float) -> Model[FaceInImage, Points]:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
+from facecore.geometry import iou
 from facecore.quality import composite, size_score
+from facecore.vectors import cosine
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.requests import Enhancement
 
@@ -18,8 +19,6 @@ below 0.33 with the open pack; published operating points of InsightFace's packs
 NO_FACE = "the enhanced picture shows no face there"
 SOMEBODY_ELSE = "the enhanced picture shows somebody else there"
 NO_BETTER = "the enhanced face is no better"
-
-Box = tuple[float, float, float, float]
 
 
 def due(face: ObservedFace, wanted: Enhancement) -> bool:
@@ -66,30 +65,15 @@ def _better(face: ObservedFace, candidates: Sequence[ObservedFace], taken: set[i
     there = [
         number
         for number, candidate in enumerate(candidates)
-        if number not in taken and _overlap(face.box, candidate.box) >= SAME_PLACE
+        if number not in taken and iou(face.box, candidate.box) >= SAME_PLACE
     ]
     if not there:
         return NO_FACE
-    same = [number for number in there if _cosine(face, candidates[number]) >= SAME_PERSON]
+    same = [number for number in there if cosine(face.embedding, candidates[number].embedding) >= SAME_PERSON]
     if not same:
         return SOMEBODY_ELSE
-    best = max(same, key=lambda number: _overlap(face.box, candidates[number].box))
+    best = max(same, key=lambda number: float(iou(face.box, candidates[number].box)))
     return best if composite(candidates[best].quality) > composite(face.quality) else NO_BETTER
-
-
-def _cosine(one: ObservedFace, other: ObservedFace) -> float:
-    a, b = (np.frombuffer(face.embedding, np.dtype("<f4")).astype(np.float64) for face in (one, other))
-    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-
-def _overlap(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
-    return shared / (areas - shared)
 
 
 def at_source_scale(restored: FrameFaces, width: int, height: int) -> FrameFaces:

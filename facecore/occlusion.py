@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from facecore.align import FaceInImage, Points, crop, imagenet_sample, squared
+from facecore.align import FaceInImage, Points, crop, imagenet_sample
+from facecore.geometry import squared
 from facecore.model import Model, Outputs, batch_size
 
 SIDE, BATCH = 224, 16

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facecore.clustering import WEAK, Detections, cluster, representative, weakness
 from facecore.quality import composite
+from facecore.vectors import from_bytes, lengths
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.results import Rejected
@@ -77,7 +78,7 @@ def gather(
     ]
     kept = [sighting for sighting in seen if composite(sighting.face.quality) >= min_quality]
     columns = _columns(kept)
-    weak = weakness(np.linalg.norm(columns.embeddings, axis=1)) > WEAK
+    weak = weakness(lengths(columns.embeddings)) > WEAK
     kept = [replace(sighting, weak=bool(w)) for sighting, w in zip(kept, weak, strict=True)]
     labels = (
         cluster(columns, threshold, sampling_interval=sampling_interval)
@@ -97,9 +98,7 @@ def gather(
 
 def _columns(seen: Sequence[Sighting]) -> Detections:
     return Detections(
-        embeddings=np.frombuffer(b"".join(s.face.embedding for s in seen), np.dtype("<f4"))
-        .reshape(len(seen), 512)
-        .astype(np.float32),
+        embeddings=from_bytes([s.face.embedding for s in seen]),
         frames=np.array([s.frame.index for s in seen], np.int64),
         timestamps=np.array([s.frame.timestamp for s in seen], np.float64),
         boxes=np.array([s.face.box for s in seen], np.float32).reshape(len(seen), 4),

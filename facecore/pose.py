@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facecore.align import FaceInImage, Points, crop, imagenet_sample, widened
+from facecore.align import FaceInImage, Points, crop, imagenet_sample
+from facecore.geometry import widened
 from facecore.model import Array, Model, Outputs, batch_size
 from schemas.observations import Angles
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from facecore.geometry import Box
 from schemas.observations import Angles, QualityScore
 
 SIZE_ANCHORS = ((80.0, 0.25), (250.0, 1.0))
@@ -17,8 +18,8 @@ FRONT = 15.0
 PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
 
 
-def size_score(box: tuple[float, float, float, float]) -> float:
-    """0-1 from a box (x_min, y_min, x_max, y_max) in pixels of the source frame."""
+def size_score(box: Box) -> float:
+    """0-1 from a box in pixels of the source frame."""
     return _line(min(box[2] - box[0], box[3] - box[1]), SIZE_ANCHORS)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facecore.people import People, Person, Sighting
 from facecore.quality import composite, pose_class
+from facecore.vectors import from_bytes, unit
 from schemas.results import (
     Appearance,
     BoundingBox,
@@ -72,9 +73,7 @@ def describe(
 
 def _unit(sightings: Sequence[Sighting]) -> NDArray[np.float64]:
     """(n, 512), every row of length 1."""
-    vectors = np.frombuffer(b"".join(s.face.embedding for s in sightings), np.dtype("<f4"))
-    vectors = vectors.reshape(len(sightings), -1).astype(np.float64)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return unit(from_bytes([s.face.embedding for s in sightings]).astype(np.float64))
 
 
 def _appearances(person: Person) -> list[Appearance]:

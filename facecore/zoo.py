@@ -18,6 +18,7 @@ from facecore.model import Model, Outputs, batch_size
 from facecore.packs import Demographics, Pack
 from models.fetch import ModelsUnavailable
 from schemas.observations import Angles
+from schemas.vectors import DIMENSIONS
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ def load_insightface(name: str, directory: Path, device: Device) -> Pack:
         )
     files = {ROLES[task]: Path(model.model_file).name for task, model in found.items()}
     detector, embedder = found["detection"], found["recognition"]
-    if embedder.input_size != (ALIGNED, ALIGNED) or embedder.output_shape[-1] != embedding.DIMENSIONS:
+    if embedder.input_size != (ALIGNED, ALIGNED) or embedder.output_shape[-1] != DIMENSIONS:
         raise ModelsUnavailable(
             f"model pack {name!r}: {files['embedding']} turns {embedder.input_size} pixels into "
             f"{embedder.output_shape[-1]} numbers; needed are 112×112 pixels and 512"

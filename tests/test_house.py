@@ -16,11 +16,13 @@ schemas.store       : schemas
 schemas.client      : schemas.store
 models              :
 models.occlusion    : models
-facecore.align      :
+facecore.geometry   :
+facecore.align      : facecore.geometry
 facecore.errors     :
-facecore.sessions   : facecore.errors models
+facecore.device     : facecore.errors models
+facecore.model      : facecore.device
 facecore.video      : facecore.errors
-facecore.detection  : facecore.align facecore.sessions
+facecore.detection  : facecore.align facecore.model
 facecore            : facecore.detection facecore.video schemas
 consumers.runtime   : schemas.store
 consumers.sources   : consumers.runtime facecore.video

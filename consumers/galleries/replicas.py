@@ -6,7 +6,6 @@ takes three and a half times as much, in the server that everybody waits for.
 """
 
 import asyncio
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import cast
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 
 from facecore.gallery import Gallery, Hit
-from schemas.collections import DIMENSIONS
+from facecore.vectors import from_bytes
 from schemas.names import Names
+from schemas.vectors import DIMENSIONS
 
 log = structlog.get_logger(__name__)
 
@@ -133,12 +133,8 @@ class Galleries:
                 [faces[i] for i in there],
                 [records[i].partition(b" ")[0] for i in there],
                 [int(told[i][1]) for i in there],
-                _matrix([vectors[i] for i in there]),
+                from_bytes([vectors[i] for i in there]),
             )
             held.added = int(told[-1][1])
         if len(held.gallery) - before >= READ_AT_ONCE:
             log.info("loaded", collection=name, faces=len(held.gallery))
-
-
-def _matrix(vectors: Sequence[bytes]) -> NDArray[np.float32]:
-    return np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), DIMENSIONS).astype(np.float32)

@@ -18,7 +18,8 @@ from consumers.galleries.replicas import Galleries, NoCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit
-from schemas.collections import DIMENSIONS, SAME_PERSON
+from facecore.vectors import from_bytes, to_bytes, unit
+from schemas.collections import SAME_PERSON
 from schemas.envelope import Envelope
 from schemas.messages import (
     COLLECTIONS,
@@ -85,7 +86,7 @@ class CollectionsStage(OneByOneStage[Any]):
         task = envelope.body
         candidate = await self._collections.candidate(task.collection, task.face)
         if candidate is not None:
-            vector = _unit(candidate.embedding).astype("<f4").tobytes()
+            vector = to_bytes(_unit(candidate.embedding))
             await self._collections.enrol(task.collection, task.face, vector, candidate.thumbnail)
         face = await self._collections.face(task.collection, task.face)
         answer = _body(face) if face else Answer(status=404, detail="The face has been erased meanwhile.")
@@ -182,9 +183,8 @@ class CollectionsStage(OneByOneStage[Any]):
 
 
 def _unit(embedding: bytes) -> NDArray[np.float32]:
-    """Of length 1; the API has seen to it that the vector has one."""
-    vector = np.frombuffer(embedding, "<f4").astype(np.float64).reshape(DIMENSIONS)
-    return np.asarray(vector / np.linalg.norm(vector), np.float32)
+    """The embedding scaled to length 1; the API has refused vectors of zeros."""
+    return np.asarray(unit(from_bytes([embedding])[0].astype(np.float64)), np.float32)
 
 
 def _body(struct: msgspec.Struct) -> Answer:

@@ -9,6 +9,7 @@ from consumers.inference import Models
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.analyzer import FrameInput
+from facecore.geometry import area
 from facecore.video import SourceError
 from facecore.video.images import decode
 from schemas.envelope import Envelope, seal
@@ -66,10 +67,7 @@ class PhotographsStage(OneByOneStage[SearchTask]):
 
 
 def _of_largest(seen: FrameFaces) -> Probe:
-    def area(box: tuple[float, float, float, float]) -> float:
-        return (box[2] - box[0]) * (box[3] - box[1])
-
-    face = max(seen.faces, key=lambda face: area(face.box))
+    face = max(seen.faces, key=lambda face: float(area(face.box)))
     x_min, y_min, x_max, y_max = (round(side) for side in face.box)
     return Probe(
         embedding=face.embedding,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecore.align import Image, Points
+from facecore.geometry import iou
 from facecore.model import Model, Workers
 
 FLOOR = 0.2
@@ -107,17 +108,13 @@ def select(boxes: Points, scores: Points, landmarks: Points, overlap: float) -> 
     boxes, scores, landmarks = boxes[whole], scores[whole], landmarks[whole]
     order = np.lexsort((boxes[:, 1], boxes[:, 0], -scores))
     boxes, scores, landmarks = boxes[order], scores[order], landmarks[order]
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     left = np.ones(len(boxes), bool)
     kept = []
     for first in range(len(boxes)):
         if not left[first]:
             continue
         kept.append(first)
-        corner = np.maximum(boxes[first, :2], boxes[:, :2])
-        sides = np.maximum(np.minimum(boxes[first, 2:], boxes[:, 2:]) - corner, 0)
-        shared = sides[:, 0] * sides[:, 1]
-        left &= shared / (areas[first] + areas - shared) <= overlap
+        left &= iou(boxes[first], boxes) <= overlap
     return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 

@@ -8,10 +8,8 @@ of it out in one step; a task that comes later finds nothing to enrol. The data 
 
 import hashlib
 import secrets
-import sys
 import time
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Literal, cast
@@ -37,7 +35,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
-    """What is needed to enrol a face: `embedding` as `packed` makes it, `thumbnail` JPEG or nothing."""
+    """What is needed to enrol a face: `embedding` as `vectors.packed` makes it, `thumbnail` JPEG or nothing."""
 
     embedding: bytes
     thumbnail: bytes
@@ -247,14 +245,6 @@ class Collections:
             keys=[keys.people, keys.matched], args=[job_id, int(until), int(time.time()), *people]
         )
         return [label.decode() if label else None for label in cast("list[bytes | None]", answer)]
-
-
-def packed(embedding: Iterable[float]) -> bytes:
-    """Little-endian 32-bit floats."""
-    numbers = array("f", embedding)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
 
 
 def face_id(embedding: bytes) -> str:

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 import onnxruntime
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.device import TensorRT
 from facecore.errors import DeviceUnavailable
+from facecore.geometry import iou
+from facecore.vectors import cosine
 from facecore.video import Interval, open_source
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
@@ -74,17 +75,10 @@ def compare(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, float]:
     pairs = list[tuple[ObservedFace, ObservedFace]]()
     alone = 0
     for a, b in zip(one, other, strict=True):
-        matched = [(x, y) for x in a.faces for y in b.faces if overlap(x, y) >= SAME_FACE]
+        matched = [(x, y) for x in a.faces for y in b.faces if iou(x.box, y.box) >= SAME_FACE]
         pairs += matched
         alone += len(a.faces) + len(b.faces) - 2 * len(matched)
-    vectors = [
-        (
-            np.frombuffer(x.embedding, "<f4").astype(np.float64),
-            np.frombuffer(y.embedding, "<f4").astype(np.float64),
-        )
-        for x, y in pairs
-    ]
-    cosines = [float(v @ w / np.linalg.norm(v) / np.linalg.norm(w)) for v, w in vectors]
+    cosines = [cosine(x.embedding, y.embedding) for x, y in pairs]
     return {
         "faces": len(pairs),
         "faces_on_one_side_only": alone,
@@ -99,13 +93,6 @@ def compare(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, float]:
             default=0.0,
         ),
     }
-
-
-def overlap(one: ObservedFace, other: ObservedFace) -> float:
-    """Intersection over union of the boxes."""
-    (a, b, c, d), (e, f, g, h) = one.box, other.box
-    shared = max(0.0, min(c, g) - max(a, e)) * max(0.0, min(d, h) - max(b, f))
-    return shared / ((c - a) * (d - b) + (g - e) * (h - f) - shared)
 
 
 def measure(

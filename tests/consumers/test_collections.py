@@ -15,9 +15,10 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Match, ResultBody, ResultSummary
 from schemas.settings import Settings
-from schemas.store.collections import Busy, Candidate, Collections, Refused, packed
+from schemas.store.collections import Busy, Candidate, Collections, Refused
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
+from schemas.vectors import packed
 from tests.api.test_report import result
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")

@@ -20,6 +20,7 @@ from facecore import attributes, embedding, occlusion, pose, sharpness
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.detection import centerface, scrfd
 from facecore.model import Model
+from facecore.vectors import from_bytes, unit
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces
 from tests.eval.crowds import MOST, crowd, faces_of
@@ -64,12 +65,12 @@ def differences(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, flo
     most: dict[str, float] = {}
     pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x.faces, y.faces, strict=True)]
     for a, b in pairs:
-        told = {name: (getattr(a, name), getattr(b, name)) for name in FIELDS}
-        told["embedding"] = (unit(a.embedding), unit(b.embedding))
-        told["occlusion"] = (a.occlusion_probability, b.occlusion_probability)
-        told["sharpness"] = (a.quality.sharpness, b.quality.sharpness)
-        told["angles"] = (msgspec.structs.astuple(a.angles), msgspec.structs.astuple(b.angles))
-        for name, (x, y) in told.items():
+        values = {name: (getattr(a, name), getattr(b, name)) for name in FIELDS}
+        values["embedding"] = unit(from_bytes([a.embedding, b.embedding]).astype(np.float64))
+        values["occlusion"] = (a.occlusion_probability, b.occlusion_probability)
+        values["sharpness"] = (a.quality.sharpness, b.quality.sharpness)
+        values["angles"] = (msgspec.structs.astuple(a.angles), msgspec.structs.astuple(b.angles))
+        for name, (x, y) in values.items():
             if x is not None:
                 difference = float(np.abs(np.subtract(x, y, dtype=np.float64)).max())
                 most[name] = max(most.get(name, 0.0), difference)
@@ -77,11 +78,6 @@ def differences(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, flo
 
 
 FIELDS = ("box", "confidence", "landmarks", "age", "male")
-
-
-def unit(encoded: bytes) -> Any:
-    vector = np.frombuffer(encoded, "<f4").astype(np.float64)
-    return vector / np.linalg.norm(vector)
 
 
 def emotions(analyzer: Analyzer, pictures: list[Any]) -> Any:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.gallery import Gallery
+from facecore.geometry import area
+from facecore.vectors import from_bytes, unit
 from schemas.collections import SAME_PERSON
 
 POOL = ThreadPoolExecutor(1)
@@ -38,10 +40,9 @@ def embeddings(images: Path, analyzer: Analyzer) -> tuple[list[str], NDArray[np.
         faces = analyzer.analyze([frame])[0].faces
         if not faces:
             continue
-        largest = max(faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]))
-        vector = np.frombuffer(largest.embedding, "<f4")
+        largest = max(faces, key=lambda face: float(area(face.box)))
         people.append(file.parent.name)
-        found.append(vector / np.linalg.norm(vector))
+        found.append(unit(from_bytes([largest.embedding])[0]))
     return people, np.array(found, np.float32)
 
 

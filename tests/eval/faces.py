@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.geometry import area
 from facecore.quality import pose_class
 from facecore.result_builder import GENDER_SURE
+from facecore.vectors import from_bytes, unit
 from schemas.cores import usable_cores
 from schemas.observations import ObservedFace
 from tests.eval.labels import EMOTIONS, PEOPLE, POSES
@@ -47,13 +49,11 @@ SWAPPED = {"left": "right", "right": "left", "front-rotate-left": "front-rotate-
 
 def largest(analyzer: Analyzer, image: Image) -> ObservedFace | None:
     (found,) = analyzer.analyze([FrameInput(0, 0.0, image, MIN_CONFIDENCE, True)])
-    boxes = [(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]) for face in found.faces]
-    return found.faces[int(np.argmax(boxes))] if boxes else None
+    return max(found.faces, key=lambda face: float(area(face.box)), default=None)
 
 
 def separation(people: list[str], faces: list[ObservedFace]) -> dict[str, Any]:
-    vectors = np.stack([np.frombuffer(face.embedding, "<f4") for face in faces])
-    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit(from_bytes([face.embedding for face in faces]))
     pairs = list(combinations(range(len(faces)), 2))
     cosines = np.array([float(vectors[a] @ vectors[b]) for a, b in pairs])
     same = np.array([people[a] == people[b] for a, b in pairs])
@@ -121,9 +121,9 @@ def reference(analyzer: Analyzer, images: list[Image], faces: list[ObservedFace]
             for given in (np.ascontiguousarray(plain), sample)
         ]
         one, ours = (output / np.linalg.norm(output) for output in outputs)
-        told = np.frombuffer(face.embedding, "<f4") / np.linalg.norm(np.frombuffer(face.embedding, "<f4"))
-        differences.append(float(np.abs(told - ours).max()))
-        cosines.append(float(one @ told))
+        served = unit(from_bytes([face.embedding])[0])
+        differences.append(float(np.abs(served - ours).max()))
+        cosines.append(float(one @ served))
     return {
         "largest_difference_to_the_network_alone": float(f"{max(differences):.2g}"),
         "least_cosine_to_insightface_alignment": round(min(cosines), 6),

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.clustering import Detections
+from facecore.geometry import iou
 from facecore.quality import composite
+from facecore.vectors import from_bytes
 from facecore.video import Interval, open_source
 from schemas.observations import FrameFaces
 
@@ -64,9 +66,7 @@ def columns(frames: list[FrameFaces]) -> Detections:
     """All faces of some frames."""
     seen = [(frame, face) for frame in frames for face in frame.faces]
     return Detections(
-        embeddings=np.array([np.frombuffer(f.embedding, "<f4") for _, f in seen], np.float32).reshape(
-            -1, 512
-        ),
+        embeddings=from_bytes([f.embedding for _, f in seen]),
         frames=np.array([frame.index for frame, _ in seen], np.int64),
         timestamps=np.array([frame.timestamp for frame, _ in seen], np.float64),
         boxes=np.array([f.box for _, f in seen], np.float32).reshape(-1, 4),
@@ -83,18 +83,10 @@ def _truth(found: Detections, marked: list[dict[str, Any]], interval: float) -> 
     boxes = np.array([m["box"] for m in marked], np.float32)
     times = np.array([m["t"] for m in marked])
     persons = {name: number for number, name in enumerate(sorted({m["person"] for m in marked} - {None}))}
-    overlap = _overlaps(found.boxes, boxes)
+    overlap = iou(found.boxes[:, None], boxes)
     overlap[np.abs(found.timestamps[:, None] - times) > interval / 4] = 0
     while overlap.max() >= SAME_FACE:
         i, j = np.unravel_index(overlap.argmax(), overlap.shape)
         truth[i] = persons.get(marked[j]["person"], -1)
         overlap[i], overlap[:, j] = 0, 0
     return truth
-
-
-def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    both = np.maximum(sides, 0).prod(axis=2)
-    area = [(x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b)]
-    overlaps: NDArray[np.float32] = both / (area[0][:, None] + area[1][None] - both)
-    return overlaps

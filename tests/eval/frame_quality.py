@@ -18,11 +18,13 @@ import numpy as np
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.geometry import iou
+from facecore.vectors import cosine
 from facecore.video import Interval, open_source
 from facecore.video.images import PictureFormat, decode, encode
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces
-from tests.bench.gpu import MAX_PIXELS, overlap
+from tests.bench.gpu import MAX_PIXELS
 
 WAYS: tuple[tuple[PictureFormat, int], ...] = (
     *(("jpeg", quality) for quality in (60, 75, 85, 90, 95, 100)),
@@ -33,13 +35,12 @@ SAME_FACE = 0.7
 
 
 def cosines(one: FrameFaces, other: FrameFaces) -> list[float]:
-    found = []
-    for a in one.faces:
-        for b in other.faces:
-            if overlap(a, b) >= SAME_FACE:
-                v, w = (np.frombuffer(face.embedding, "<f4").astype(np.float64) for face in (a, b))
-                found.append(float(v @ w / np.linalg.norm(v) / np.linalg.norm(w)))
-    return found
+    return [
+        cosine(a.embedding, b.embedding)
+        for a in one.faces
+        for b in other.faces
+        if iou(a.box, b.box) >= SAME_FACE
+    ]
 
 
 def main() -> int:

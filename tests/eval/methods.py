@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from facecore.clustering import Detections, cluster
+from facecore.vectors import unit
 
 Method = Callable[[Detections, float, float], NDArray[np.int64]]
 """(detections, threshold, sampling interval in seconds) → labels."""
@@ -16,7 +17,7 @@ Method = Callable[[Detections, float, float], NDArray[np.int64]]
 def greedy(detections: Detections, threshold: float) -> NDArray[np.int64]:
     """The specification's four steps: each face, in order of time and place, joins the most similar
     representative if that is similar enough, else founds a person; the best face represents him."""
-    units, quality = _units(detections), detections.quality
+    units, quality = unit(detections.embeddings), detections.quality
     labels = np.empty(len(detections), np.int64)
     best: list[int] = []
     for i in np.lexsort((detections.boxes[:, 0], detections.timestamps)):
@@ -37,7 +38,7 @@ def agglomerative(method: str) -> Method:
     def run(detections: Detections, threshold: float, _: float) -> NDArray[np.int64]:
         if len(detections) < 2:
             return np.zeros(len(detections), np.int64)
-        tree = linkage(_units(detections), method, metric="cosine")
+        tree = linkage(unit(detections.embeddings), method, metric="cosine")
         return np.asarray(fcluster(tree, 1 - threshold, "distance"), np.int64)
 
     return run
@@ -50,7 +51,7 @@ def hdbscan(detections: Detections, _: float, __: float) -> NDArray[np.int64]:
     if len(detections) < 2:
         return np.zeros(len(detections), np.int64)
     model = HDBSCAN(min_cluster_size=2, allow_single_cluster=True, copy=True)
-    labels = np.asarray(model.fit_predict(_units(detections)), np.int64)
+    labels = np.asarray(model.fit_predict(unit(detections.embeddings)), np.int64)
     noise = np.flatnonzero(labels < 0)
     labels[noise] = labels.max() + 1 + np.arange(len(noise))
     return labels
@@ -66,9 +67,3 @@ METHODS: dict[str, Method] = {
 }
 if find_spec("sklearn"):
     METHODS["HDBSCAN (scikit-learn)"] = hdbscan
-
-
-def _units(detections: Detections) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(detections.embeddings, axis=1, keepdims=True)
-    units: NDArray[np.float32] = detections.embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return units
