@@ -1,7 +1,7 @@
 """A short film made from one photograph of a group, for a first look at the service."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from importlib.resources import files
 from pathlib import Path
@@ -19,9 +19,11 @@ FPS = 25
 SHOT = 50
 """Frames from one cut to the next: 2 s, so that every default sample sees another shot."""
 
-# Each shot moves from one window to another: (left, top, width) at its first and at its last frame, as fractions
-# of the photograph's width. The height follows from the film's shape.
-SHOTS = (
+Window = tuple[float, float, float]
+"""Left, top and width of a part of the photograph, as fractions of its width; the film's shape gives the height."""
+Shot = tuple[Window, Window]
+"""The windows at the first and at the last frame of a shot."""
+SHOTS: tuple[Shot, ...] = (
     ((0.00, 0.00, 1.00), (0.04, 0.02, 0.92)),
     ((0.00, 0.10, 0.50), (0.04, 0.10, 0.50)),
     ((0.31, 0.18, 0.40), (0.33, 0.18, 0.38)),
@@ -31,15 +33,17 @@ SHOTS = (
 )
 
 
-def make_video(photograph: Path, out: Path) -> None:
-    """Writes a film of 12 s, 1280 x 720 at 25 frames a second, that pans over the photograph and cuts between
-    its parts. The same photograph gives the same pictures."""
+def make_video(photograph: Path, out: Path, shots: Sequence[Shot] = SHOTS) -> None:
+    """Writes a film, 1280 x 720 at 25 frames a second, that pans over the photograph and cuts between its parts.
+
+    Each shot takes 2 s. The same photograph gives the same pictures.
+    """
     image = cv2.imread(str(photograph))
     if image is None:
         raise ValueError(f"{photograph} is not a picture that can be read")
     with av.open(str(out), "w") as container:
         stream = _stream(container)
-        for number, picture in enumerate(_pictures(cast("Image", image))):
+        for number, picture in enumerate(_pictures(cast("Image", image), shots)):
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(frame))
@@ -57,9 +61,9 @@ def _stream(container: av.container.OutputContainer) -> VideoStream:
     return stream
 
 
-def _pictures(image: Image) -> Iterator[Image]:
+def _pictures(image: Image, shots: Sequence[Shot]) -> Iterator[Image]:
     height, width = image.shape[:2]
-    for first, last in SHOTS:
+    for first, last in shots:
         for step in np.linspace(0.0, 1.0, SHOT):
             left, top, across = (width * (a + (b - a) * step) for a, b in zip(first, last, strict=True))
             scale = WIDTH / across
