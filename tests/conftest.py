@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.material import SHARED_DATA
+
 if TYPE_CHECKING:
     from tests.integration.client import Service
-
-SHARED_DATA = Path(
-    os.environ.get("FACES_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
-)
 
 
 @pytest.fixture(scope="session")

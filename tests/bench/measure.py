@@ -22,10 +22,10 @@ from compose.demo import make_video
 from facecore.video import probe
 from schemas.cores import usable_cores
 from schemas.names import Names
-from tests.conftest import SHARED_DATA
 from tests.facecore.video.films import loop_film
 from tests.integration.client import Service, eventually
 from tests.integration.conftest import run_service
+from tests.material import SHARED_DATA
 
 MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
 TICK = os.sysconf("SC_CLK_TCK")

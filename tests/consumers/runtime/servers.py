@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import redis as sync_redis
 
 CLUSTER_NODES = 3
@@ -145,6 +144,8 @@ def _joined(client: sync_redis.Redis) -> bool:
 
 def running(name: str, folder: Path, cache: Path) -> Server | Cluster:
     """A started server, or a skipped test that says what is missing."""
+    import pytest  # here, since the benches use this module in an environment without it
+
     try:
         program = binary(name, cache)
     except NotInstalled as reason:

@@ -8,8 +8,8 @@ import pytest
 
 from facecore.video import Interval, open_source
 from facecore.video.picture import to_image
-from tests.conftest import SHARED_DATA
 from tests.eval.sampling import every_frame
+from tests.material import SHARED_DATA
 
 CLIPS = sorted((SHARED_DATA / "videos").glob("*.*")) if (SHARED_DATA / "videos").is_dir() else []
 
