@@ -19,7 +19,7 @@ import msgspec
 Stage = Literal["frames", "analyze", "finalize"]
 STAGES: tuple[Stage, ...] = ("frames", "analyze", "finalize")
 CHUNK = 4
-"""Frames that the frames stage gets and publishes together (consumers.sources.frames.CHUNK)."""
+"""Frames that the frames stage gets and publishes together (consumers.sources.frames.FRAMES_PER_CHUNK)."""
 MOST_CHUNKS = 64
 """Pieces into which the frames of a job are divided: a longer film has larger ones, so that a plan takes seconds."""
 EPSILON = 1e-9

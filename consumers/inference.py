@@ -13,7 +13,7 @@ from schemas.settings import Settings
 T = TypeVar("T")
 
 
-class Models:
+class InferenceThread:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, "models")

@@ -22,9 +22,9 @@ class FrameOutcome(msgspec.Struct, frozen=True, array_like=True):
         return "+" if self.state == "enhanced" else ""
 
 
-def encode(outcome: FrameOutcome) -> bytes:
+def encode_outcome(outcome: FrameOutcome) -> bytes:
     return msgspec.msgpack.encode(outcome)
 
 
-def decode(value: bytes) -> FrameOutcome:
+def decode_outcome(value: bytes) -> FrameOutcome:
     return msgspec.msgpack.decode(value, type=FrameOutcome)

@@ -13,7 +13,7 @@ from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
 READ_AT_ONCE = 256
 
 
-async def pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pictures:
+async def result_pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pictures:
     """Best shots of all people, strips of the first `STRIPS`.
 
     Args:
@@ -36,7 +36,7 @@ async def pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pi
     )
 
 
-async def glimpses(redis: Redis, portraits: str, people: Sequence[Person], side: int) -> Pictures:
+async def preview_pictures(redis: Redis, portraits: str, people: Sequence[Person], side: int) -> Pictures:
     """Best shots alone, `side` pixels wide: for people who are looked at before the job is done."""
     best = await _read(redis, portraits, [person.best.portrait for person in people])
     shots = {f"face_{n}": crop for n, p in enumerate(people) if (crop := best.get(p.best.portrait))}

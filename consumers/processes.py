@@ -24,18 +24,18 @@ def _frames(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
 
 
 def _analyze(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.inference import Models
+    from consumers.inference import InferenceThread
     from consumers.stages.analyze import AnalyzeStage
     from consumers.stages.photographs import PhotographsStage
 
-    models = Models(services[0].settings)
-    held.callback(models.close)
+    inference = InferenceThread(services[0].settings)
+    held.callback(inference.close)
     for service in services:
-        yield AnalyzeStage(service, models)
-        yield AnalyzeStage(service, models, "express")
-        yield AnalyzeStage(service, models, "urgent")
+        yield AnalyzeStage(service, inference)
+        yield AnalyzeStage(service, inference, "express")
+        yield AnalyzeStage(service, inference, "urgent")
         if service.names is service.partitions.home:
-            yield PhotographsStage(service, models)
+            yield PhotographsStage(service, inference)
 
 
 def _enhance(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
@@ -45,16 +45,16 @@ def _enhance(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
 
 
 def _finalize(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.galleries.replicas import Galleries
+    from consumers.galleries.replicas import CollectionReplicas
     from consumers.stages.collections import CollectionsStage
     from consumers.stages.finalize import FinalizeStage
 
     first = services[0]
-    galleries = Galleries(first.redis, first.partitions.home, first.settings.worker_threads)
-    held.callback(galleries.close)
+    replicas = CollectionReplicas(first.redis, first.partitions.home, first.settings.worker_threads)
+    held.callback(replicas.close)
     for service in services:
         yield FinalizeStage(service)
-        yield CollectionsStage(service, galleries)
+        yield CollectionsStage(service, replicas)
 
 
 def _webhooks(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:

@@ -9,7 +9,7 @@ import msgspec
 from consumers.runtime.stage import Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
-from consumers.sources.frames import Frame, Frames
+from consumers.sources.frames import Frame, FrameSource
 from facecore.video import SourceError
 from schemas.envelope import seal
 from schemas.messages import FrameTask
@@ -17,13 +17,13 @@ from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters
 from schemas.settings import Settings
 
-SHARE: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
+PRIORITY_FACTOR: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
 """By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
 PAUSE = 0.05
 """Seconds between looks at a job whose window is full; grows to ten times as much."""
 
 
-class Counter(msgspec.Struct, frozen=True):
+class SampleCounter(msgspec.Struct, frozen=True):
     """How the samples of a job are counted in its record.
 
     Attributes:
@@ -39,7 +39,7 @@ class Counter(msgspec.Struct, frozen=True):
     window: int
 
 
-class Publisher:
+class FramePublisher:
     """Publishes the frames of jobs to the analyze stage."""
 
     def __init__(self, service: Service) -> None:
@@ -55,8 +55,8 @@ class Publisher:
         self,
         delivery: Delivery[Any],
         request: AnalyzeRequest,
-        frames: Frames,
-        counter: Counter,
+        frames: FrameSource,
+        counter: SampleCounter,
         first: int,
     ) -> int | None:
         """Publishes all frames from number ``first`` of the job on, as room for them comes; returns the number after
@@ -66,7 +66,7 @@ class Publisher:
             SourceError: the source cannot be decoded, or has more frames than are allowed.
         """
         number = first
-        while chunk := await frames.chunk():
+        while chunk := await frames.next_chunk():
             if not await self._has_room(delivery.envelope.job, counter, _largest(chunk)):
                 return None
             number = await self._publish(delivery, request, chunk, frames.expected, counter)
@@ -81,7 +81,7 @@ class Publisher:
                 " (FACES_MAX_FRAMES)."
             )
 
-    async def _has_room(self, job_id: str, counter: Counter, size: int) -> bool:
+    async def _has_room(self, job_id: str, counter: SampleCounter, size: int) -> bool:
         """Waits until few enough frames of this job, and of all jobs, are under way; False: the job has ended.
 
         Args:
@@ -110,7 +110,7 @@ class Publisher:
         request: AnalyzeRequest,
         chunk: Sequence[Frame],
         expected: int,
-        counter: Counter,
+        counter: SampleCounter,
     ) -> int:
         """Stores and publishes some frames; returns the number after the last one."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
@@ -128,7 +128,7 @@ class Publisher:
                 if parameters.min_confidence is not None
                 else settings.min_confidence,
                 demographics=parameters.detect_demographics,
-                enhancement=wanted_enhancement(parameters, settings),
+                enhancement=resolved_enhancement(parameters, settings),
             )
             message = seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent)
             messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
@@ -143,7 +143,7 @@ def _largest(chunk: Sequence[Frame]) -> int:
     return max((len(frame.picture) for frame in chunk if isinstance(frame.picture, bytes)), default=0)
 
 
-def wanted_enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
+def resolved_enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
     """What the analyze stage needs to know of the enhancement; None when none is wanted."""
     wanted = parameters.enhancement
     if not wanted.enabled or parameters.use_sprites:

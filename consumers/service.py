@@ -26,10 +26,10 @@ class Service:
         return FanIn(
             record=keys.metadata,
             outcomes=keys.outcomes,
-            final_message=self.finalize(job_id, FinalizeTask(), traceparent),
+            final_message=self.finalize_message(job_id, FinalizeTask(), traceparent),
         )
 
-    def finalize(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
+    def finalize_message(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
         unit = (
             "failure" if task.error
             else "matches" if task.matches is not None
@@ -39,6 +39,6 @@ class Service:
         return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
 
     @property
-    def working_ttl(self) -> int:
+    def running_job_ttl(self) -> int:
         """Seconds that what only a running job needs is kept."""
         return int(self.settings.job_deadline) + 3600

@@ -220,7 +220,7 @@ async def _people_so_far(redis: Redis, names: Names, job: Watched, state: JobSta
     told = cast("dict[bytes, bytes]", await redis.hgetall(keys.outcomes))
     fields = {
         f"{unit.decode()}{outcome.field}"
-        for unit, outcome in ((u, outcomes.decode(v)) for u, v in told.items())
+        for unit, outcome in ((u, outcomes.decode_outcome(v)) for u, v in told.items())
         if outcome.state != "failed"
     }
     if new := sorted(fields - job.frames.keys()):

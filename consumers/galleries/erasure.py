@@ -15,7 +15,7 @@ AGAIN = 2.0
 """Seconds until the next look at a job that is about to end."""
 
 
-async def forget(service: Service, collection: str) -> None:
+async def remove_erased_people(service: Service, collection: str) -> None:
     """Rewrites the results that tell of people who are in the collection no longer.
 
     Raises:

@@ -27,7 +27,7 @@ READ_AT_ONCE = 1024
 
 
 @dataclass(slots=True)
-class _Held:
+class _Replica:
     """A collection as this process knows it: of which life of it, up to which change."""
 
     gallery: Gallery
@@ -38,11 +38,11 @@ class _Held:
     using: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class NoCollection(Exception):
+class UnsearchableCollection(Exception):
     """There is no such collection, or it holds faces of another model pack; the text says which."""
 
 
-class Galleries:
+class CollectionReplicas:
     """Args:
     names: of the home partition.
     threads: that a search uses.
@@ -52,7 +52,7 @@ class Galleries:
         self._redis = redis
         self._names = names
         self._pool = ThreadPoolExecutor(max(1, threads), "gallery")
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _Replica] = {}
 
     async def refresh(self) -> None:
         """Brings all collections up to date, loads new ones, forgets deleted ones."""
@@ -68,14 +68,14 @@ class Galleries:
         """For each query of length 1 its hits, and how many faces were compared.
 
         Raises:
-            NoCollection: with the reason.
+            UnsearchableCollection: with the reason.
         """
         held = self._of(name)
         async with held.using:
             if not await self._update(name, held):
-                raise NoCollection(f"There is no collection {name!r}.")
+                raise UnsearchableCollection(f"There is no collection {name!r}.")
             if model is not None and model != held.model:
-                raise NoCollection(
+                raise UnsearchableCollection(
                     f"Collection {name!r} holds faces of model pack {held.model!r}, not of {model!r}."
                 )
             found = await asyncio.to_thread(held.gallery.search, queries, limit, least)
@@ -84,12 +84,12 @@ class Galleries:
     def close(self) -> None:
         self._pool.shutdown()
 
-    def _of(self, name: str) -> _Held:
+    def _of(self, name: str) -> _Replica:
         if name not in self._held:
-            self._held[name] = _Held(Gallery(DIMENSIONS, self._pool))
+            self._held[name] = _Replica(Gallery(DIMENSIONS, self._pool))
         return self._held[name]
 
-    async def _update(self, name: str, held: _Held) -> bool:
+    async def _update(self, name: str, held: _Replica) -> bool:
         """Follows the counters of the collection; False: there is none of that name."""
         keys = self._names.collection(name)
         fields = ["epoch", "model", "added", "erased"]
@@ -110,7 +110,7 @@ class Galleries:
             await self._add(name, held)
         return True
 
-    async def _add(self, name: str, held: _Held) -> None:
+    async def _add(self, name: str, held: _Replica) -> None:
         keys, before = self._names.collection(name), len(held.gallery)
         while True:
             told = cast(

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from consumers.sources.frame_store import MAX_FRAME_BYTES
-from consumers.sources.frames import CHUNK, Frame
+from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
 from consumers.sources.safety import resolve
 from facecore.video import SourceError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp"})
 
 
-class Album:
+class AlbumSource:
     """The pictures as they lie there: the analyze stage decodes them, and a damaged one is a failed frame with its
     reason. Pictures that come while the job runs, or lie in further directories, are not of it.
 
@@ -32,8 +32,8 @@ class Album:
         self._next = first
         self._pool = pool
 
-    async def chunk(self) -> list[Frame]:
-        numbers = range(self._next, min(self._next + CHUNK, len(self._pictures)))
+    async def next_chunk(self) -> list[Frame]:
+        numbers = range(self._next, min(self._next + FRAMES_PER_CHUNK, len(self._pictures)))
         self._next = numbers.stop
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, numbers)
 

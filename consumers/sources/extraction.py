@@ -17,10 +17,10 @@ from consumers.sources.frame_server import (
     Extraction,
     ExtractJob,
     FrameServer,
-    Gone,
-    NotAvailable,
-    NotReady,
-    Refused,
+    FrameServerNotFound,
+    FrameServerRefused,
+    FrameServerUnavailable,
+    ResultsNotReady,
 )
 from facecore.video.sampling import Interval, Plan, Scenes, Timestamps, VideoInfo, sample_times
 from schemas.messages import FileFrame
@@ -40,7 +40,7 @@ TOLERANCE = 0.15
 second it can be wrong by one, and its files' times are rounded."""
 
 
-class NotHonoured(Exception):
+class SamplingMismatch(Exception):
     """The Frame Server's frames are not the ones that were asked for; another way to get them is needed."""
 
 
@@ -79,9 +79,9 @@ async def extract_frames(
         deadline: seconds that all of it may take.
 
     Raises:
-        NotAvailable: the Frame Server cannot be reached, or is not done in time; worth another try.
-        Refused: it does not know the video, or its job failed.
-        NotHonoured: it cannot sample like this, or did not.
+        FrameServerUnavailable: the Frame Server cannot be reached, or is not done in time; worth another try.
+        FrameServerRefused: it does not know the video, or its job failed.
+        SamplingMismatch: it cannot sample like this, or did not.
     """
     end = time.monotonic() + deadline
     for attempt in range(SUBMISSIONS):
@@ -89,7 +89,7 @@ async def extract_frames(
             job = await _submit(server, f"frames-{job_id}", video_path, plan)
             extraction = await _completed(server, job, end)
             return ServedFrames(job.job_id, _matched(extraction, plan), extraction.duration)
-        except Gone as error:
+        except FrameServerNotFound as error:
             if attempt == SUBMISSIONS - 1:
                 raise
             log.info("the Frame Server forgot the job", error=str(error))
@@ -98,16 +98,16 @@ async def extract_frames(
 
 async def _submit(server: FrameServer, job_id: str, video_path: str, plan: Plan) -> ExtractJob:
     """A video that is not known is refused for good; only a job that is not known can be asked for again."""
-    refusal: Refused | None = None
+    refusal: FrameServerRefused | None = None
     for sampling in _spellings(plan):
         try:
             return await server.extract(job_id, video_path, sampling)
-        except Gone as error:
-            raise Refused(str(error)) from error
-        except Refused as error:
+        except FrameServerNotFound as error:
+            raise FrameServerRefused(str(error)) from error
+        except FrameServerRefused as error:
             refusal = error
     assert refusal is not None
-    raise NotHonoured(f"The Frame Server does not sample like this. {refusal}") from refusal
+    raise SamplingMismatch(f"The Frame Server does not sample like this. {refusal}") from refusal
 
 
 def _spellings(plan: Plan) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def _spellings(plan: Plan) -> list[dict[str, Any]]:
     match plan:
         case Interval(seconds):
             if not INTERVALS[0] <= seconds <= INTERVALS[1]:
-                raise NotHonoured(f"The Frame Server takes no interval of {seconds} s.")
+                raise SamplingMismatch(f"The Frame Server takes no interval of {seconds} s.")
             return [{"sampling_strategy": {"mode": "interval", "interval_seconds": seconds}}]
         case Timestamps(seconds):
             return [{"sampling_strategy": {"mode": "timestamps", "timestamps": sorted(set(seconds))}}]
@@ -133,7 +133,7 @@ async def _completed(server: FrameServer, job: ExtractJob, end: float) -> Extrac
     while True:
         try:
             if job.status == "failed":
-                raise Refused(
+                raise FrameServerRefused(
                     f"The Frame Server could not extract the frames: {job.error or 'no reason given'}"
                 )
             if job.status == "completed":
@@ -142,22 +142,22 @@ async def _completed(server: FrameServer, job: ExtractJob, end: float) -> Extrac
             heard = time.monotonic()
             if job.status in ("completed", "failed"):
                 continue
-        except NotReady:
+        except ResultsNotReady:
             job = msgspec.structs.replace(job, status="processing")
-        except NotAvailable:
+        except FrameServerUnavailable:
             if time.monotonic() - heard > LONGEST_OUTAGE:
                 raise
         if time.monotonic() + pause > end:
-            raise NotAvailable("The Frame Server did not extract the frames in time.")
+            raise FrameServerUnavailable("The Frame Server did not extract the frames in time.")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
 def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
-    """The frame of every sample; raises NotHonoured unless there is one at each moment of the plan."""
+    """The frame of every sample; raises SamplingMismatch unless there is one at each moment of the plan."""
     frames = sorted(extraction.frames, key=lambda frame: frame.timestamp)
     if not frames:
-        raise NotHonoured("The Frame Server found no frame.")
+        raise SamplingMismatch("The Frame Server found no frame.")
     moments = _moments(plan, extraction, frames[-1].timestamp)
     tolerance = TOLERANCE
     if not isinstance(
@@ -169,7 +169,7 @@ def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
         place = bisect_left(frames, moment, key=lambda frame: frame.timestamp)
         frame = min(frames[max(0, place - 1) : place + 1], key=lambda frame: abs(frame.timestamp - moment))
         if abs(frame.timestamp - moment) > tolerance:
-            raise NotHonoured(
+            raise SamplingMismatch(
                 f"The Frame Server has no frame at {moment:.2f} s; the nearest is at {frame.timestamp:.2f} s."
             )
         matched.append(ServedFrame(index, moment, frame))
@@ -188,9 +188,9 @@ def _moments(plan: Plan, extraction: Extraction, last: float) -> list[float]:
 
 
 def check_end(plan: Plan, duration: float | None, last: float) -> None:
-    """Raises NotHonoured when the frames of an interval end long before the film does."""
+    """Raises SamplingMismatch when the frames of an interval end long before the film does."""
     if isinstance(plan, Interval) and duration is not None and duration - last > plan.seconds + 1.0:
-        raise NotHonoured(f"The Frame Server's frames end at {last:.2f} s of {duration:.2f} s.")
+        raise SamplingMismatch(f"The Frame Server's frames end at {last:.2f} s of {duration:.2f} s.")
 
 
 async def fetch(
@@ -203,14 +203,16 @@ async def fetch(
         roots: directories of the shared volume, links resolved; empty when there is none.
 
     Raises:
-        Gone: the frame has been removed, on the volume and on the server.
-        NotAvailable, Refused: as for any request.
+        FrameServerNotFound: the frame has been removed, on the volume and on the server.
+        FrameServerUnavailable, FrameServerRefused: as for any request.
     """
     path = _shared_path(served.frame.url)
     if path is not None and await asyncio.to_thread(_is_there, path, roots):
         return FileFrame(str(path))
     if served.frame.number is None:
-        raise Gone(f"The Frame Server's frame at {served.timestamp:.2f} s has neither a file nor a number.")
+        raise FrameServerNotFound(
+            f"The Frame Server's frame at {served.timestamp:.2f} s has neither a file nor a number."
+        )
     return await server.frame(job_id, served.frame.number)
 
 

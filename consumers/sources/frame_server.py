@@ -1,7 +1,7 @@
 """Client of the Frame Server: what it can be asked, and what its answers mean.
 
-Failures are told apart by what to do about them: `NotAvailable` is worth another try, `Refused` is not, and
-`Gone` means that it has forgotten a job or a frame.
+The exceptions differ by what to do about them: after `FrameServerUnavailable` a retry may succeed, after
+`FrameServerRefused` it cannot; `FrameServerNotFound`: the Frame Server no longer has the job or the frame.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ TRY_LATER = frozenset({408, 425, 429})
 Answer = TypeVar("Answer")
 
 
-class NotAvailable(Exception):
+class FrameServerUnavailable(Exception):
     """The Frame Server could not answer now: no connection, no answer in time, an error of its own."""
 
 
-class Refused(Exception):
+class FrameServerRefused(Exception):
     """The Frame Server's answer will not change: it does not know the video, or what it sent makes no sense."""
 
 
-class Gone(Refused):
+class FrameServerNotFound(FrameServerRefused):
     """The Frame Server no longer has the job or the frame, or never had it."""
 
 
-class NotReady(Exception):
+class ResultsNotReady(Exception):
     """The results are not there yet."""
 
 
@@ -114,7 +114,7 @@ class FrameServer:
         """Whether it answers, within `HEALTH_TIMEOUT` seconds, that it works."""
         try:
             body = await self._get("/frames/health", {}, HEALTH_TIMEOUT, 1 << 16)
-        except (NotAvailable, Refused):
+        except (FrameServerUnavailable, FrameServerRefused):
             return False
         try:
             status = msgspec.json.decode(body, type=dict[str, Any]).get("status", "healthy")
@@ -140,13 +140,13 @@ class FrameServer:
         return ExtractJob(job.job_id or job_id, job.status, job.error)
 
     async def status(self, job_id: str) -> ExtractJob:
-        """How a job stands; raises Gone when it is not known (any more)."""
+        """How a job stands; raises FrameServerNotFound when it is not known (any more)."""
         path = f"/frames/jobs/{quote(job_id, safe='')}/status"
         job = _decoded(await self._get(path, {}, ANSWER_TIMEOUT, MAX_ANSWER_BYTES), _JobAnswer)
         return ExtractJob(job_id, job.status, job.error)
 
     async def results(self, job_id: str) -> Extraction:
-        """The frames of a completed job; raises NotReady before that."""
+        """The frames of a completed job; raises ResultsNotReady before that."""
         path = f"/frames/jobs/{quote(job_id, safe='')}/results"
         return _decoded(await self._get(path, {}, ANSWER_TIMEOUT, MAX_ANSWER_BYTES), Extraction)
 
@@ -164,8 +164,8 @@ class FrameServer:
             timeout: seconds; on a CPU enhancing takes tens of them a frame.
 
         Raises:
-            NotAvailable: worth another try.
-            Refused: not worth one.
+            FrameServerUnavailable: worth another try.
+            FrameServerRefused: not worth one.
         """
         query = {
             "video_path": video_path,
@@ -182,7 +182,7 @@ class FrameServer:
     async def _picture(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
         picture = await self._get(path, query, timeout, MAX_FRAME_BYTES)
         if image_kind(picture[:HEAD]) is None:
-            raise Refused("What the Frame Server sent is not a picture.")
+            raise FrameServerRefused("What the Frame Server sent is not a picture.")
         return picture
 
     async def _get(self, path: str, query: Mapping[str, str], timeout: float, limit: int) -> bytes:
@@ -201,11 +201,11 @@ class FrameServer:
                     raise _failure(answer.status, await _bounded(answer, 2048))
                 content = await _bounded(answer, limit + 1)
         except TimeoutError as error:
-            raise NotAvailable(f"The Frame Server did not answer within {timeout:g} s.") from error
+            raise FrameServerUnavailable(f"The Frame Server did not answer within {timeout:g} s.") from error
         except aiohttp.ClientError as error:
-            raise NotAvailable(f"The Frame Server cannot be reached: {error}") from error
+            raise FrameServerUnavailable(f"The Frame Server cannot be reached: {error}") from error
         if len(content) > limit:
-            raise Refused(f"The Frame Server sent more than {limit >> 20} MiB.")
+            raise FrameServerRefused(f"The Frame Server sent more than {limit >> 20} MiB.")
         return content
 
 
@@ -224,14 +224,14 @@ def _decoded(body: bytes, type_: type[Answer]) -> Answer:
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"The Frame Server's answer cannot be understood: {error}") from error
+        raise FrameServerRefused(f"The Frame Server's answer cannot be understood: {error}") from error
 
 
 def _failure(status: int, body: bytes) -> Exception:
     said = " ".join(body.decode(errors="replace").split())[:300]
     text = f"The Frame Server answered {status}" + (f": {said}" if said else ".")
     if status == 409:
-        return NotReady(text)
+        return ResultsNotReady(text)
     if status >= 500 or status in TRY_LATER:
-        return NotAvailable(text)
-    return Gone(text) if status in (404, 410) else Refused(text)
+        return FrameServerUnavailable(text)
+    return FrameServerNotFound(text) if status in (404, 410) else FrameServerRefused(text)

@@ -12,13 +12,13 @@ import msgspec
 
 from consumers.runtime.stage import Retry
 from consumers.sources.extraction import ServedFrames, fetch
-from consumers.sources.frame_server import FrameServer, Gone, NotAvailable
+from consumers.sources.frame_server import FrameServer, FrameServerNotFound, FrameServerUnavailable
 from facecore.video import SampledFrame
 from facecore.video.images import encode
 from schemas.messages import FileFrame
 from schemas.settings import Settings
 
-CHUNK, CHUNK_SECONDS = 4, 0.05
+FRAMES_PER_CHUNK, CHUNK_SECONDS = 4, 0.05
 """Frames got, stored and published together: few round trips where frames come fast; where they do not, the models
 begin with the first one while the next is decoded."""
 
@@ -31,7 +31,7 @@ class Frame(msgspec.Struct, frozen=True):
     picture: bytes | FileFrame
 
 
-class Frames(Protocol):
+class FrameSource(Protocol):
     """Frames of a source, in order of time.
 
     Attributes:
@@ -46,12 +46,12 @@ class Frames(Protocol):
     @property
     def warnings(self) -> list[str]: ...
 
-    async def chunk(self) -> list[Frame]:
+    async def next_chunk(self) -> list[Frame]:
         """The next few; none at the end."""
         ...
 
 
-class Decoded(Protocol):
+class LocalFrames(Protocol):
     """What facecore.video decodes or cuts."""
 
     expected: int
@@ -65,10 +65,10 @@ class Decoded(Protocol):
     def __iter__(self) -> Iterator[SampledFrame]: ...
 
 
-class Local:
+class LocalSource:
     """Frames decoded or cut here, in a thread."""
 
-    def __init__(self, source: Decoded, pool: ThreadPoolExecutor, settings: Settings) -> None:
+    def __init__(self, source: LocalFrames, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self.method = source.method
         self.expected = source.expected
         self.source = source
@@ -80,20 +80,20 @@ class Local:
     def warnings(self) -> list[str]:
         return self.source.warnings
 
-    async def chunk(self) -> list[Frame]:
+    async def next_chunk(self) -> list[Frame]:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)
 
     def _encoded(self) -> list[Frame]:
         quality, form = self._settings.frame_quality, self._settings.frame_format
         frames, until = [], time.monotonic() + CHUNK_SECONDS
-        for frame in islice(self._frames, CHUNK):
+        for frame in islice(self._frames, FRAMES_PER_CHUNK):
             frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, form)))
             if time.monotonic() > until:
                 break
         return frames
 
 
-class Served:
+class FrameServerSource:
     """Frames that the Frame Server has extracted: as files where its volume is shared, else over HTTP."""
 
     method = "frame-server"
@@ -108,13 +108,13 @@ class Served:
         self._next = first
         self._roots = roots
 
-    async def chunk(self) -> list[Frame]:
+    async def next_chunk(self) -> list[Frame]:
         frames = []
-        for served in self._served.frames[self._next : self._next + CHUNK]:
+        for served in self._served.frames[self._next : self._next + FRAMES_PER_CHUNK]:
             try:
                 picture = await fetch(self._server, self._served.job_id, served, self._roots)
-            except (Gone, NotAvailable) as error:  # a new attempt asks the server to extract again
-                raise Retry(str(error)) from error
+            except (FrameServerNotFound, FrameServerUnavailable) as error:
+                raise Retry(str(error)) from error  # the next attempt has the frames extracted again
             frames.append(Frame(served.index, served.timestamp, picture))
         self._next += len(frames)
         return frames

@@ -22,11 +22,11 @@ NO_MEDIA = ("text/", "application/json", "application/xml", "application/xhtml")
 TRY_LATER = frozenset({408, 425, 429})
 
 
-class Unreachable(Exception):
+class WebSourceUnavailable(Exception):
     """The source could not be fetched now; worth another try."""
 
 
-class Broken(Unreachable):
+class ConnectionBroken(WebSourceUnavailable):
     """The connection broke off after `received` bytes."""
 
 
@@ -43,7 +43,7 @@ def checked_session(allowed: AllowList, lookup: Lookup | None = None) -> aiohttp
     )
 
 
-class Web:
+class WebClient:
     """Fetches from allowed hosts; to be closed.
 
     Args:
@@ -62,27 +62,27 @@ class Web:
 
         Raises:
             SourceError: not allowed, not there, too large.
-            Unreachable: worth another try.
+            WebSourceUnavailable: worth another try.
         """
         try:
             async with asyncio.timeout(seconds), self._opened(url, {}) as answer:
                 return b"".join([part async for part in _body(answer, url, max_bytes)])
         except TimeoutError as error:
-            raise Unreachable(f"{url} was not fetched within {seconds:.0f} s.") from error
+            raise WebSourceUnavailable(f"{url} was not fetched within {seconds:.0f} s.") from error
 
     async def download(self, url: str, target: Path, *, max_bytes: int, seconds: float) -> None:
         """Writes a film or a picture to a file; goes on once where the connection breaks off.
 
         Raises:
             SourceError: not allowed, not there, no media, too large.
-            Unreachable: worth another try.
+            WebSourceUnavailable: worth another try.
         """
         try:
             async with asyncio.timeout(seconds):
                 with target.open("wb") as file:
                     await self._fill(url, file, max_bytes)
         except TimeoutError as error:
-            raise Unreachable(f"{url} was not downloaded within {seconds:.0f} s.") from error
+            raise WebSourceUnavailable(f"{url} was not downloaded within {seconds:.0f} s.") from error
 
     async def _fill(self, url: str, file: BinaryIO, max_bytes: int) -> None:
         validator = await self._append(url, file, max_bytes, {})
@@ -93,7 +93,7 @@ class Web:
             url, file, max_bytes, {"Range": f"bytes={received}-", "If-Range": validator}
         )
         if unfinished is not None:
-            raise Unreachable(f"The connection for {url} broke off twice.")
+            raise WebSourceUnavailable(f"The connection for {url} broke off twice.")
 
     async def _append(self, url: str, file: BinaryIO, max_bytes: int, headers: dict[str, str]) -> str | None:
         """None: all is there; else the connection broke off, and this is the name of the version it had."""
@@ -103,13 +103,13 @@ class Web:
             if kind.startswith(NO_MEDIA):
                 raise SourceError(f"{url} is of type {kind.partition(';')[0]}, not a video or picture.")
             if headers and (answer.status != 206 or not _goes_on(answer, start)):
-                raise Unreachable(
+                raise WebSourceUnavailable(
                     f"{url} changed, or cannot be gone on with, after the connection broke off."
                 )
             try:
                 async for part in _body(answer, url, max_bytes - start):
                     await asyncio.to_thread(file.write, part)
-            except Broken:
+            except ConnectionBroken:
                 if not (validator := answer.headers.get("ETag") or answer.headers.get("Last-Modified")):
                     raise
                 return validator
@@ -135,9 +135,9 @@ class Web:
         except NotAllowed as error:
             raise SourceError(str(error)) from error
         except TimeoutError as error:
-            raise Unreachable(f"{url} does not answer.") from error
+            raise WebSourceUnavailable(f"{url} does not answer.") from error
         except aiohttp.ClientError as error:
-            raise Unreachable(f"{url} cannot be fetched: {error}") from error
+            raise WebSourceUnavailable(f"{url} cannot be fetched: {error}") from error
         raise SourceError(f"{url} leads on more than {MAX_REDIRECTS} times.")
 
 
@@ -166,7 +166,7 @@ async def _body(answer: aiohttp.ClientResponse, url: str, max_bytes: int) -> Asy
                 raise too_large
             yield part
     except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerTimeoutError) as error:
-        raise Broken(f"The connection for {url} broke off after {received} bytes.") from error
+        raise ConnectionBroken(f"The connection for {url} broke off after {received} bytes.") from error
 
 
 def _goes_on(answer: aiohttp.ClientResponse, start: int) -> bool:
@@ -177,5 +177,5 @@ def _require_success(answer: aiohttp.ClientResponse, url: str) -> None:
     if answer.status in (200, 206):
         return
     if answer.status >= 500 or answer.status in TRY_LATER:
-        raise Unreachable(f"{url} was answered with {answer.status}.")
+        raise WebSourceUnavailable(f"{url} was answered with {answer.status}.")
     raise SourceError(f"{url} was answered with {answer.status}.")

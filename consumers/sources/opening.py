@@ -14,13 +14,13 @@ import aiohttp
 import structlog
 
 from consumers.runtime.stage import Retry
-from consumers.sources.album import Album, pictures_in, resolve_all, version_of
-from consumers.sources.extraction import NotHonoured, ServedFrames, check_end, extract_frames
-from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
-from consumers.sources.frames import Frames, Local, Served
-from consumers.sources.http import Unreachable, Web
-from consumers.sources.safety import NoFile, resolve
-from consumers.sources.segmentation import SAME_TIME, Division, changed, check_unchanged, divide, plan_of
+from consumers.sources.album import AlbumSource, pictures_in, resolve_all, version_of
+from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames
+from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
+from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
+from consumers.sources.http import WebClient, WebSourceUnavailable
+from consumers.sources.safety import MediaFileMissing, resolve
+from consumers.sources.segmentation import SAME_TIME, Segmentation, changed, check_unchanged, divide, plan_of
 from facecore.video import Plan, Samples, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
@@ -35,7 +35,7 @@ MAX_GRID_BYTES = 64 << 20
 SMALL_FILE_SECONDS = 60.0
 
 
-class Content(NamedTuple):
+class Source(NamedTuple):
     """What a source is, for the cache.
 
     Attributes:
@@ -64,7 +64,7 @@ class Content(NamedTuple):
             check_unchanged(self.path, self.name, self.version)
 
 
-class Acquisition:
+class SourceOpener:
     """Gets frames; one for all jobs of a worker.
 
     Args:
@@ -82,7 +82,7 @@ class Acquisition:
             allowed = AllowList.parse(self._settings.hosts)
         except ValueError as error:
             raise SettingsError(f"FACES_ALLOWED_HOSTS: {error}") from error
-        self._web = Web(allowed)
+        self._web = WebClient(allowed)
         self._closing.push_async_callback(self._web.close)
         if self._settings.frame_server_url:
             session = await self._closing.enter_async_context(aiohttp.ClientSession())
@@ -91,7 +91,7 @@ class Acquisition:
     async def stop(self) -> None:
         await self._closing.aclose()
 
-    async def content(self, request: AnalyzeRequest, held: AsyncExitStack) -> Content:
+    async def locate(self, request: AnalyzeRequest, held: AsyncExitStack) -> Source:
         """Finds the source, and downloads it when it is an address; ``held`` gives the download back.
 
         Raises:
@@ -101,35 +101,35 @@ class Acquisition:
         parameters = request.parameters
         if parameters.use_sprites and parameters.sprite_vtt_url:
             vtt = await self._small(parameters.sprite_vtt_url, MAX_VTT_BYTES)
-            return Content(parameters.sprite_vtt_url, _hash(vtt), None)
+            return Source(parameters.sprite_vtt_url, _hash(vtt), None)
         if _is_address(request.video_path):
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
             path = await self._downloaded(request.video_path, folder / "source")
-            return Content(request.video_path, await self._run(_hash_file, path), path)
+            return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
             pictures = await self._run(resolve_all, request.images, self._settings.roots)
-            return Content(request.video_path, await self._run(version_of, pictures), None, pictures)
+            return Source(request.video_path, await self._run(version_of, pictures), None, pictures)
         try:
             path = await self._run(resolve, request.video_path, self._settings.roots)
-        except NoFile:
+        except MediaFileMissing:
             if self._server is None or self._settings.frame_source == "local":
                 raise
-            return Content(request.video_path, "", None)
+            return Source(request.video_path, "", None)
         if path.is_dir():
             pictures = await self._run(pictures_in, path, self._settings.roots)
-            return Content(str(path), await self._run(version_of, pictures), None, pictures)
-        return Content(str(path), path.stat().st_mtime, path)
+            return Source(str(path), await self._run(version_of, pictures), None, pictures)
+        return Source(str(path), path.stat().st_mtime, path)
 
     async def frames(
         self,
         job_id: str,
         request: AnalyzeRequest,
-        content: Content,
+        source: Source,
         first: int,
         method: str | None,
         held: AsyncExitStack,
-    ) -> Frames:
-        """The frames of a source from number ``first`` on; raises as `content` does.
+    ) -> FrameSource:
+        """The frames of a source from number ``first`` on; raises as `locate` does.
 
         Args:
             method: how an earlier attempt got them: this one must do the same, since frames differ.
@@ -138,44 +138,40 @@ class Acquisition:
         if request.parameters.use_sprites:
             sprites = await self._sprites(request.parameters, first)
             held.callback(sprites.close)
-            return Local(sprites, self._pool, self._settings)
-        if content.pictures is not None:
-            return Album(content.pictures, first, self._pool)
+            return LocalSource(sprites, self._pool, self._settings)
+        if source.pictures is not None:
+            return AlbumSource(source.pictures, first, self._pool)
         plan = plan_of(request.parameters)
-        if await self._asks_server(content, method):
+        if await self._asks_server(source, method):
             assert self._server is not None
             try:
                 limit = self._settings.job_deadline
                 served = await extract_frames(self._server, job_id, request.video_path, plan, deadline=limit)
-                await self._check_length(served, plan, content)
-                return Served(self._server, served, first, self._settings.shared_roots)
-            except (NotHonoured, Refused, NotAvailable) as error:
-                if (
-                    content.path is None
-                    or method is not None
-                    or self._settings.frame_source == "frame-server"
-                ):
-                    raise _told(error, content) from error
+                await self._check_length(served, plan, source)
+                return FrameServerSource(self._server, served, first, self._settings.shared_roots)
+            except (SamplingMismatch, FrameServerRefused, FrameServerUnavailable) as error:
+                if source.path is None or method is not None or self._settings.frame_source == "frame-server":
+                    raise _told(error, source) from error
                 log.warning("decoding here instead", error=str(error))
-        if content.path is None:
-            raise Retry(f"There is no file at {content.name} on this host, and the Frame Server is not well.")
-        opened = await self._run(self._opened, content.path, plan, request.parameters, first)
+        if source.path is None:
+            raise Retry(f"There is no file at {source.name} on this host, and the Frame Server is not well.")
+        opened = await self._run(self._opened, source.path, plan, request.parameters, first)
         held.push_async_callback(self._run, opened.close)
-        return Local(opened, self._pool, self._settings)
+        return LocalSource(opened, self._pool, self._settings)
 
-    async def division(self, content: Content, frames: Frames, window: int) -> Division | None:
+    async def segmentation(self, source: Source, frames: FrameSource, window: int) -> Segmentation | None:
         """The parts in which a film is to be sampled; None: in one, since it is short, only this host has it, or
         its keyframes are too far apart.
 
         Args:
             frames: as `frames` has opened them.
         """
-        whole = frames.source if isinstance(frames, Local) else None
-        if not isinstance(whole, Samples) or content.path is None or _is_address(content.name):
+        whole = frames.source if isinstance(frames, LocalSource) else None
+        if not isinstance(whole, Samples) or source.path is None or _is_address(source.name):
             return None
         length, pixels = self._settings.segment_seconds, self._settings.max_pixels
         return await self._run(
-            lambda path: divide(path, whole, window, length=length, max_pixels=pixels), content.path
+            lambda path: divide(path, whole, window, length=length, max_pixels=pixels), source.path
         )
 
     def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
@@ -184,11 +180,11 @@ class Acquisition:
             plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
         return open_source(path, plan, start_index=first, max_pixels=pixels)
 
-    async def _asks_server(self, content: Content, method: str | None) -> bool:
+    async def _asks_server(self, source: Source, method: str | None) -> bool:
         """FRAME_SOURCE=auto asks a Frame Server that is there and well."""
         if method is not None:
             return method == "frame-server"
-        if self._settings.frame_source == "local" or _is_address(content.name):
+        if self._settings.frame_source == "local" or _is_address(source.name):
             return False
         if self._server is None:
             if self._settings.frame_source == "frame-server":
@@ -196,12 +192,12 @@ class Acquisition:
             return False
         return self._settings.frame_source == "frame-server" or await self._server.healthy()
 
-    async def _check_length(self, served: ServedFrames, plan: Plan, content: Content) -> None:
-        """Raises NotHonoured when the frames end too early, which only the file tells where the Frame Server does
-        not say how long the film is."""
-        if served.duration is None and content.path is not None:
+    async def _check_length(self, served: ServedFrames, plan: Plan, source: Source) -> None:
+        """Raises SamplingMismatch when the frames end before the film does; measures the local file where the Frame
+        Server reports no duration."""
+        if served.duration is None and source.path is not None:
             info = await self._run(
-                lambda path: probe(path, max_pixels=self._settings.max_pixels), content.path
+                lambda path: probe(path, max_pixels=self._settings.max_pixels), source.path
             )
             check_end(plan, info.duration, served.last)
 
@@ -224,7 +220,7 @@ class Acquisition:
         if _is_address(place):
             try:
                 return await self._web.read(place, max_bytes=limit, seconds=SMALL_FILE_SECONDS)
-            except Unreachable as error:
+            except WebSourceUnavailable as error:
                 raise Retry(str(error)) from error
         return await self._run(_read, place, self._settings.roots, limit)
 
@@ -232,7 +228,7 @@ class Acquisition:
         limit = self._settings.max_download_bytes
         try:
             await self._web.download(address, target, max_bytes=limit, seconds=self._settings.job_deadline)
-        except Unreachable as error:
+        except WebSourceUnavailable as error:
             raise Retry(str(error)) from error
         return target
 
@@ -240,11 +236,11 @@ class Acquisition:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def _told(error: Exception, content: Content) -> Exception:
+def _told(error: Exception, source: Source) -> Exception:
     """As the runtime and the caller are to see it: worth another try, or the end of the job."""
-    missing = "" if content.path else f"There is no file at {content.name} on this host. "
+    missing = "" if source.path else f"There is no file at {source.name} on this host. "
     text = f"{missing}{error}"
-    return Retry(text) if isinstance(error, NotAvailable) else SourceError(text)
+    return Retry(text) if isinstance(error, FrameServerUnavailable) else SourceError(text)
 
 
 def _grid_place(name: str, parameters: Parameters, grids: int) -> str:

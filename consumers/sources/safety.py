@@ -18,7 +18,7 @@ KINDS = {
 }
 
 
-class NoFile(SourceError):
+class MediaFileMissing(SourceError):
     """The path may be read, and nothing is there on this host."""
 
 
@@ -31,7 +31,7 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
         roots: directories or single files, links resolved (`Settings.roots`).
 
     Raises:
-        NoFile: it would be allowed, and is not there.
+        MediaFileMissing: it would be allowed, and is not there.
         SourceError: anything else; the text names the path as it was given, and says why.
     """
     if "://" in source:
@@ -51,12 +51,12 @@ def resolve(source: str, roots: Sequence[Path]) -> Path:
         _check(source, path)
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise NoFile(f"There is no file at {source}.") from error
+            raise MediaFileMissing(f"There is no file at {source}.") from error
         raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
     return path
 
 
-def bound_memory(most: int) -> None:
+def limit_memory(most: int) -> None:
     """A file of a few kB can claim an index of gigabytes. FFmpeg, refused the memory, refuses the file; without a
     bound the kernel kills the process, and all that it is working on.
 

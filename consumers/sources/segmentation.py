@@ -15,7 +15,7 @@ SAME_TIME = 0.01
 """Seconds by which hosts may differ about a file's time: not all file systems keep all digits."""
 
 
-class Division(msgspec.Struct, frozen=True):
+class Segmentation(msgspec.Struct, frozen=True):
     """A film in parts, as the record of its job keeps it.
 
     Attributes:
@@ -36,7 +36,7 @@ def plan_of(parameters: Parameters) -> Plan:
     return Interval(parameters.sampling_interval)
 
 
-def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels: int) -> Division | None:
+def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels: int) -> Segmentation | None:
     """The parts of a film; None for one that is too short for two, or whose keyframes are too far apart.
 
     Args:
@@ -51,14 +51,14 @@ def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels
     if len(parts) == 1:
         return None
     moments = whole.plan.seconds if isinstance(whole.plan, Timestamps) else None
-    return Division(tuple(part.first for part in parts), window, moments)
+    return Segmentation(tuple(part.first for part in parts), window, moments)
 
 
 def open_part(
     path: Path,
     request: AnalyzeRequest,
     version: float,
-    division: Division,
+    segmentation: Segmentation,
     part: int,
     first: int,
     *,
@@ -73,8 +73,8 @@ def open_part(
         SourceError: the file cannot be used, or is another one now.
     """
     check_unchanged(path, request.video_path, version)
-    plan = plan_of(request.parameters) if division.moments is None else Timestamps(division.moments)
-    end = division.starts[part + 1] if part + 1 < len(division.starts) else None
+    plan = plan_of(request.parameters) if segmentation.moments is None else Timestamps(segmentation.moments)
+    end = segmentation.starts[part + 1] if part + 1 < len(segmentation.starts) else None
     return open_source(path, plan, start_index=first, end_index=end, max_pixels=max_pixels)
 
 

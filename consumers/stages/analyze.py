@@ -13,9 +13,8 @@ from numpy import uint8
 from numpy.typing import NDArray
 
 from consumers.base_stage import BaseStage
-from consumers.inference import Models
-from consumers.outcomes import FrameOutcome
-from consumers.outcomes import encode as encode_outcome
+from consumers.inference import InferenceThread
+from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
@@ -70,7 +69,9 @@ class AnalyzeStage(BaseStage[Any]):
     linger = 0.005
     concurrency = 2  # one batch is fetched and decoded while the other is in the models
 
-    def __init__(self, service: Service, models: Models, lane: Literal["", "express", "urgent"] = "") -> None:
+    def __init__(
+        self, service: Service, inference: InferenceThread, lane: Literal["", "express", "urgent"] = ""
+    ) -> None:
         settings, names = service.settings, service.names
         stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
         super().__init__(service, stream, name=f"analyze:{lane}" if lane else "analyze")
@@ -81,19 +82,19 @@ class AnalyzeStage(BaseStage[Any]):
             directory=settings.frame_store,
             frame_roots=settings.shared_roots,
         )
-        self._models = models
+        self._inference = inference
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
         self.batch_size = settings.batch
 
     async def start(self) -> None:
-        await self._models.load()
+        await self._inference.load()
 
     async def stop(self) -> None:
         self._pixels.shutdown()
 
     @property
     def analyzer(self) -> Analyzer:
-        return self._models.analyzer
+        return self._inference.analyzer
 
     async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
         frames = [d for d in batch if isinstance(d.envelope.body, FrameTask)]
@@ -127,7 +128,7 @@ class AnalyzeStage(BaseStage[Any]):
         inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in todo]
         seen: dict[int, FrameFaces] = {}
         if inputs:
-            found = await self._models.run(self.name, lambda: self.analyzer.analyze(inputs))
+            found = await self._inference.run(self.name, lambda: self.analyzer.analyze(inputs))
             seen = dict(zip(todo, found, strict=True))
         looks = [_Look(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in todo]
         kept = dict(zip(todo, await self._keep(looks), strict=True))
@@ -182,8 +183,8 @@ class AnalyzeStage(BaseStage[Any]):
                 if pictures:
                     pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", pictures))
             for job in {look.delivery.envelope.job for look, _ in pieces}:
-                pipe.expire(names.job(job).faces, self._service.working_ttl)
-                pipe.expire(names.job(job).portraits, self._service.working_ttl)
+                pipe.expire(names.job(job).faces, self._service.running_job_ttl)
+                pipe.expire(names.job(job).portraits, self._service.running_job_ttl)
             await pipe.execute()
         await self._store.delete(
             [(look.delivery.envelope.job, look.delivery.envelope.body.frame) for look, _ in pieces]
@@ -251,7 +252,7 @@ class AnalyzeStage(BaseStage[Any]):
         emotions = list[str | None]()
         for start in range(0, len(pictures), PORTRAITS_A_TURN):
             part = pictures[start : start + PORTRAITS_A_TURN]
-            emotions += await self._models.run(self.name, partial(self._tell_emotions, part))
+            emotions += await self._inference.run(self.name, partial(self._tell_emotions, part))
         told = iter(emotions)
         answers = [FinalizeTask(emotions=tuple(islice(told, len(row)))) for row in rows]
         return [

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
 from consumers.base_stage import OneByOneStage
-from consumers.galleries.erasure import forget
-from consumers.galleries.replicas import Galleries, NoCollection
+from consumers.galleries.erasure import remove_erased_people
+from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollection
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
 from facecore.gallery import Hit
@@ -50,16 +50,16 @@ class CollectionsStage(OneByOneStage[Any]):
     messages = COLLECTIONS
     concurrency = 4
 
-    def __init__(self, service: Service, galleries: Galleries) -> None:
+    def __init__(self, service: Service, replicas: CollectionReplicas) -> None:
         super().__init__(service, service.names.collections)
         home = service.partitions.home
-        self._galleries = galleries
+        self._replicas = replicas
         self._collections = Collections(service.redis, home)
         self._questions = Questions(service.redis, home)
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await self._galleries.refresh()
+        await self._replicas.refresh()
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -100,10 +100,10 @@ class CollectionsStage(OneByOneStage[Any]):
             return Completion()
         query = _unit(probe.embedding)[None]
         try:
-            (hits,), searched = await self._galleries.search(
+            (hits,), searched = await self._replicas.search(
                 task.collection, query, probe.model, task.limit, task.threshold
             )
-        except NoCollection as error:
+        except UnsearchableCollection as error:
             status = 409 if await self._collections.exists(task.collection) else 404
             await self._questions.reply(task.question, Answer(status=status, detail=str(error)))
             return Completion()
@@ -147,8 +147,8 @@ class CollectionsStage(OneByOneStage[Any]):
         problems = []
         for name in dict.fromkeys(task.collections):
             try:
-                found, _ = await self._galleries.search(name, queries, task.model, MATCHES, SAME_PERSON)
-            except NoCollection as error:
+                found, _ = await self._replicas.search(name, queries, task.model, MATCHES, SAME_PERSON)
+            except UnsearchableCollection as error:
                 problems.append(f"The faces were not matched: {error}")
                 continue
             for resemblances, hits in zip(like, found, strict=True):
@@ -168,8 +168,8 @@ class CollectionsStage(OneByOneStage[Any]):
         return self._finalize(envelope, task)
 
     async def _erase(self, envelope: Envelope[EraseTask]) -> Completion:
-        await self._galleries.refresh()
-        await forget(self._service, envelope.body.collection)
+        await self._replicas.refresh()
+        await remove_erased_people(self._service, envelope.body.collection)
         await self._questions.reply(envelope.body.question, Answer(status=204))
         return Completion()
 
@@ -177,7 +177,7 @@ class CollectionsStage(OneByOneStage[Any]):
         while True:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                await self._galleries.refresh()
+                await self._replicas.refresh()
             except (RedisError, OSError) as error:
                 log.warning("cannot look after the collections", error=str(error) or type(error).__name__)
 

@@ -8,11 +8,10 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
-from consumers.outcomes import FrameOutcome
-from consumers.outcomes import encode as encode_outcome
+from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
 from consumers.service import Service
-from consumers.sources.frame_server import FrameServer, NotAvailable, Refused
+from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frame_store import FrameStore
 from schemas.envelope import Envelope, seal
 from schemas.messages import ENHANCE, EnhanceTask
@@ -71,9 +70,9 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
             return self.on_dead_letter(envelope, NO_SERVER)
         try:
             picture = await self._picture(envelope)
-        except Refused as error:
+        except FrameServerRefused as error:
             return self.on_dead_letter(envelope, str(error))
-        except NotAvailable as error:
+        except FrameServerUnavailable as error:
             raise Retry(str(error)) from error
         stored = await self._store.put(envelope.job, f"{task.index}-enhanced", picture)
         again = msgspec.structs.replace(task, frame=stored, enhanced=True)

@@ -10,10 +10,9 @@ from typing import Any, cast
 import msgspec
 import structlog
 
-from consumers import outcomes
 from consumers.base_stage import OneByOneStage
-from consumers.outcomes import FrameOutcome
-from consumers.pictures import glimpses, pictures
+from consumers.outcomes import FrameOutcome, decode_outcome
+from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.people import People, gather
@@ -94,7 +93,9 @@ class FinalizeStage(OneByOneStage[Any]):
             body,
             _summary(body),
             keep,
-            await pictures(self._service.redis, self._service.names.job(job_id).portraits, people.persons),
+            await result_pictures(
+                self._service.redis, self._service.names.job(job_id).portraits, people.persons
+            ),
             whole=not body.metadata.failed_frames_count,
         )
         log.info("finished", people=len(people.persons), frames=len(job.frames), first=ended)
@@ -113,7 +114,7 @@ class FinalizeStage(OneByOneStage[Any]):
             body, metadata=msgspec.structs.replace(body.metadata, unique_faces=count)
         )
         portraits = self._service.names.job(job_id).portraits
-        shots = await glimpses(self._service.redis, portraits, people.persons, previews.SIDE)
+        shots = await preview_pictures(self._service.redis, portraits, people.persons, previews.SIDE)
         kept = previews.Previews(self._service.redis, self._service.partitions)
         await kept.keep(job_id, body, shots, time.monotonic() - began)
         return Completion()
@@ -170,7 +171,7 @@ class FinalizeStage(OneByOneStage[Any]):
         if not record or b"ended" in record:
             return None
         told = cast("dict[bytes, bytes]", await redis.hgetall(keys.outcomes))
-        frame_outcomes = {int(unit): outcomes.decode(value) for unit, value in told.items()}
+        frame_outcomes = {int(unit): decode_outcome(value) for unit, value in told.items()}
         wanted = [
             f"{index}{outcome.field}"
             for index, outcome in sorted(frame_outcomes.items())

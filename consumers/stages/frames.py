@@ -10,13 +10,13 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
-from consumers.publishing import SHARE, Counter, Publisher, wanted_enhancement
+from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter, resolved_enhancement
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
-from consumers.sources.opening import Acquisition, Content
-from consumers.sources.safety import bound_memory
-from consumers.sources.segmentation import Division, changed
-from consumers.stages.segments import at_once, messages
+from consumers.sources.opening import Source, SourceOpener
+from consumers.sources.safety import limit_memory
+from consumers.sources.segmentation import Segmentation, changed
+from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
 from schemas.messages import REQUESTS, FinalizeTask, open_request
@@ -33,7 +33,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
     and its own window of frames in flight, so that a long film does not hold up a short clip.
 
     Args:
-        priority: whose requests this worker takes; `SHARE` says how many at once.
+        priority: whose requests this worker takes; `PRIORITY_FACTOR` says how many at once.
     """
 
     group = "frames"
@@ -42,12 +42,12 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
         name = "frames" if priority == "normal" else f"frames:{priority}"
         super().__init__(service, service.names.requests_of(priority), name=name)
-        settings, share = service.settings, SHARE[priority]
+        settings, share = service.settings, PRIORITY_FACTOR[priority]
         at_once = max(1, round(settings.jobs_per_worker * share))
         self._priority: Priority = priority
-        self._publisher = Publisher(service)
+        self._publisher = FramePublisher(service)
         self._pool = ThreadPoolExecutor(at_once, "decode")
-        self._acquisition = Acquisition(settings, self._pool)
+        self._opener = SourceOpener(settings, self._pool)
         self._window = max(1, round(settings.job_window * share))
         self.concurrency = at_once
         self.max_run = settings.job_deadline
@@ -56,11 +56,11 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         return open_request(entry_id, fields)
 
     async def start(self) -> None:
-        bound_memory(self._service.settings.max_memory)
-        await self._acquisition.start()
+        limit_memory(self._service.settings.max_memory)
+        await self._opener.start()
 
     async def stop(self) -> None:
-        await self._acquisition.stop()
+        await self._opener.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
@@ -98,8 +98,8 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as held:
-            content = await self._acquisition.content(request, held)
-            if await self._answered(job_id, request, content):
+            source = await self._opener.locate(request, held)
+            if await self._answered(job_id, request, source):
                 return Completion()
             fields = ["sampled", "method", "parts", "version"]  # an earlier attempt got this far
             sampled, method, parts, version = cast(
@@ -108,45 +108,52 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             if parts:
                 return Completion()
             first = int(sampled or 0)
-            if first and version is not None and not content.is_version(version.decode()):
-                raise changed(content.name)
-            frames = await self._acquisition.frames(
-                job_id, request, content, first, method.decode() if method else None, held
+            if first and version is not None and not source.is_version(version.decode()):
+                raise changed(source.name)
+            frames = await self._opener.frames(
+                job_id, request, source, first, method.decode() if method else None, held
             )
             self._publisher.check_number(request, frames.expected)
             await service.jobs.note(
-                job_id, method=frames.method, expected=frames.expected, version=content.version
+                job_id, method=frames.method, expected=frames.expected, version=source.version
             )
-            division = None if first else await self._acquisition.division(content, frames, self._window)
-            if division is not None:
-                return await self._divide(delivery, division)
-            counter = Counter("sampled", ("sampled",), 0, self._window)
+            segmentation = None if first else await self._opener.segmentation(source, frames, self._window)
+            if segmentation is not None:
+                return await self._publish_segments(delivery, segmentation)
+            counter = SampleCounter("sampled", ("sampled",), 0, self._window)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
-            await asyncio.to_thread(content.check_unchanged)
+            await asyncio.to_thread(source.check_unchanged)
             if warnings := [*frames.warnings, *_warnings(request.parameters)]:
                 await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
         log.info("sampled", frames=number, method=frames.method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
 
-    async def _divide(self, delivery: Delivery[dict[str, Any]], division: Division) -> Completion:
+    async def _publish_segments(
+        self, delivery: Delivery[dict[str, Any]], segmentation: Segmentation
+    ) -> Completion:
         """Hands a long film out in parts; that it was done is noted in the same step."""
-        names, envelope, parts = self._service.names, delivery.envelope, len(division.starts)
-        fields: dict[str, str | int] = {"parts": parts, "segments": msgspec.json.encode(division).decode()}
+        names, envelope, parts = self._service.names, delivery.envelope, len(segmentation.starts)
+        fields: dict[str, str | int] = {
+            "parts": parts,
+            "segments": msgspec.json.encode(segmentation).decode(),
+        }
         stream = names.segments_of(self._priority)
-        begin = messages(stream, envelope.job, envelope.traceparent, range(at_once(division)))
+        begin = segment_messages(
+            stream, envelope.job, envelope.traceparent, range(parallel_segments(segmentation))
+        )
         await delivery.publish(begin, names.job(envelope.job).metadata, fields)
         log.info("divided", parts=parts)
         return Completion()
 
-    async def _answered(self, job_id: str, request: AnalyzeRequest, content: Content) -> bool:
+    async def _answered(self, job_id: str, request: AnalyzeRequest, source: Source) -> bool:
         """Whether another job, finished or running, answers for this one. Never where people are looked for in
         collections: those change."""
         settings, keep = self._service.settings, request.parameters.cache_duration
-        if keep == 0 or request.parameters.match_collections or content.version == "":
+        if keep == 0 or request.parameters.match_collections or source.version == "":
             return False
-        key = cache_key(content.name, content.version, _identity(request.parameters, settings))
+        key = cache_key(source.name, source.version, _identity(request.parameters, settings))
         answered = await self._service.jobs.join(job_id, key, settings.cache_ttl if keep is None else keep)
         if answered:
             log.info("answered by another job")
@@ -161,7 +168,7 @@ def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
         identity["min_confidence"] = settings.min_confidence
     if parameters.min_quality is None:
         identity["min_quality"] = settings.min_quality
-    identity["enhancement"] = msgspec.to_builtins(wanted_enhancement(parameters, settings))
+    identity["enhancement"] = msgspec.to_builtins(resolved_enhancement(parameters, settings))
     identity["model"] = settings.pack
     return identity
 

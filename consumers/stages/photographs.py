@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from consumers.base_stage import OneByOneStage
-from consumers.inference import Models
+from consumers.inference import InferenceThread
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
 from facecore.analyzer import FrameInput
@@ -32,13 +32,13 @@ class PhotographsStage(OneByOneStage[SearchTask]):
     concurrency = 2
     max_run = 60.0
 
-    def __init__(self, service: Service, models: Models) -> None:
+    def __init__(self, service: Service, inference: InferenceThread) -> None:
         super().__init__(service, service.names.photographs)
-        self._models = models
+        self._inference = inference
         self._questions = Questions(service.redis, service.partitions.home)
 
     async def start(self) -> None:
-        await self._models.load()
+        await self._inference.load()
 
     def on_dead_letter(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
         """Whoever asked waits in vain."""
@@ -57,7 +57,7 @@ class PhotographsStage(OneByOneStage[SearchTask]):
                 await self._questions.reply(task.question, Answer(status=422, detail=str(error)))
                 return Completion()
             frame = FrameInput(0, 0.0, image, self._service.settings.min_confidence, False)
-            seen, *_ = await self._models.run(self.name, lambda: self._models.analyzer.analyze([frame]))
+            seen, *_ = await self._inference.run(self.name, lambda: self._inference.analyzer.analyze([frame]))
             if not seen.faces:
                 await self._questions.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()

@@ -16,12 +16,12 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
-from consumers.publishing import SHARE, Counter, Publisher
+from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service
-from consumers.sources.frames import CHUNK, Local
+from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
 from consumers.sources.safety import resolve
-from consumers.sources.segmentation import Division, check_unchanged, open_part
+from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal
 from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
@@ -36,7 +36,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
     """Consumer group ``frames`` on ``faces:segments``, in every frames worker.
 
     Args:
-        priority: of the films whose parts this worker takes; `SHARE` says how many at once.
+        priority: of the films whose parts this worker takes; `PRIORITY_FACTOR` says how many at once.
     """
 
     group = "frames"
@@ -46,8 +46,8 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         name = "segments" if priority == "normal" else f"segments:{priority}"
         super().__init__(service, service.names.segments_of(priority), name=name)
         settings = service.settings
-        at_once = max(1, round(settings.jobs_per_worker * SHARE[priority]))
-        self._publisher = Publisher(service)
+        at_once = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
+        self._publisher = FramePublisher(service)
         self._pool = ThreadPoolExecutor(at_once, "segment")
         self.concurrency = at_once
         self.max_run = settings.job_deadline
@@ -69,14 +69,14 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         request, ended, segments, version, sampled, done = cast("list[bytes | None]", told)
         if ended or done or request is None or segments is None or version is None:
             return Completion()  # the job has ended, or this is a repetition
-        division = msgspec.json.decode(segments, type=Division)
+        segmentation = msgspec.json.decode(segments, type=Segmentation)
         try:
             return await self._sample(
                 delivery,
                 msgspec.msgpack.decode(request, type=AnalyzeRequest),
-                division,
+                segmentation,
                 float(version),
-                division.starts[part] + int(sampled or 0),
+                segmentation.starts[part] + int(sampled or 0),
             )
         except SourceError as error:
             log.info("source refused", error=str(error))
@@ -87,18 +87,19 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         self,
         delivery: Delivery[SegmentTask],
         request: AnalyzeRequest,
-        division: Division,
+        segmentation: Segmentation,
         version: float,
         first: int,
     ) -> Completion:
         envelope, part, service = delivery.envelope, delivery.envelope.body.number, self._service
-        parts = len(division.starts)
-        counter = Counter(f"sampled:{part}", counters(parts), division.starts[part], division.window)
+        parts = len(segmentation.starts)
+        start, window = segmentation.starts[part], segmentation.window
+        counter = SampleCounter(f"sampled:{part}", counter_fields(parts), start, window)
         async with AsyncExitStack() as held:
             path = await self._run(resolve, request.video_path, service.settings.roots)
-            opened = await self._run(self._opened, path, request, version, division, part, first)
+            opened = await self._run(self._opened, path, request, version, segmentation, part, first)
             held.push_async_callback(self._run, opened.close)
-            frames = Local(opened, self._pool, service.settings)
+            frames = LocalSource(opened, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
@@ -106,37 +107,46 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             if frames.warnings:
                 warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
                 await service.jobs.note(envelope.job, **warnings)
-        log.info("sampled a part", part=part, parts=parts, frames=number - division.starts[part])
-        further = [part + at_once(division)] if part + at_once(division) < parts else []
+        log.info("sampled a part", part=part, parts=parts, frames=number - start)
+        following = part + parallel_segments(segmentation)
+        further = [following] if following < parts else []
         return Completion(
             fan_in=service.fan_in(envelope.job, envelope.traceparent),
             part=part,
             parts=parts,
-            units=number - division.starts[part],
-            publish=messages(self.stream, envelope.job, envelope.traceparent, further),
+            units=number - start,
+            publish=segment_messages(self.stream, envelope.job, envelope.traceparent, further),
         )
 
     def _opened(
-        self, path: Path, request: AnalyzeRequest, version: float, division: Division, part: int, first: int
+        self,
+        path: Path,
+        request: AnalyzeRequest,
+        version: float,
+        segmentation: Segmentation,
+        part: int,
+        first: int,
     ) -> Samples:
         pixels = self._service.settings.max_pixels
-        return open_part(path, request, version, division, part, first, max_pixels=pixels)
+        return open_part(path, request, version, segmentation, part, first, max_pixels=pixels)
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def counters(parts: int) -> tuple[str, ...]:
+def counter_fields(parts: int) -> tuple[str, ...]:
     """Fields of the record that count the samples of each part."""
     return tuple(f"sampled:{part}" for part in range(parts))
 
 
-def at_once(division: Division) -> int:
+def parallel_segments(segmentation: Segmentation) -> int:
     """How many parts of a job wait or run at once: each may exceed the job's window by a chunk."""
-    return max(1, min(len(division.starts), division.window // CHUNK))
+    return max(1, min(len(segmentation.starts), segmentation.window // FRAMES_PER_CHUNK))
 
 
-def messages(stream: str, job_id: str, traceparent: str, parts: Iterable[int]) -> tuple[Outgoing, ...]:
+def segment_messages(
+    stream: str, job_id: str, traceparent: str, parts: Iterable[int]
+) -> tuple[Outgoing, ...]:
     """One a part, to be published."""
     return tuple(
         Outgoing(

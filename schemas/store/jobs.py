@@ -13,7 +13,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     withdrawn        it was cancelled, and the work goes on for the jobs that it answers for
     cache_key        the key under which others find this job
     method, expected, sampled  how the frames are got, how many there will be about, how many there are
-    parts, segments  of a film that is sampled in parts: how many, and which (consumers.sources.segmentation.Division)
+    parts, segments  of a film that is sampled in parts: how many, and which (`consumers.sources.segmentation`)
     sampled:<part>, part:<part>    how many frames of the part there are so far; how many it has, once that is known
     warnings, warnings:<part>      what is wrong with the source, encoded list of texts
     units            how many frames the job has, once that is known

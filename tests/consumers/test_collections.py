@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
-from consumers.galleries.erasure import forget
-from consumers.galleries.replicas import Galleries, NoCollection
+from consumers.galleries.erasure import remove_erased_people
+from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollection
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.names import Partitions
@@ -38,8 +38,8 @@ def collections(service: Service) -> Collections:
 
 
 @pytest.fixture
-async def galleries(service: Service) -> AsyncIterator[Galleries]:
-    held = Galleries(service.redis, service.names, threads=1)
+async def replicas(service: Service) -> AsyncIterator[CollectionReplicas]:
+    held = CollectionReplicas(service.redis, service.names, threads=1)
     yield held
     held.close()
 
@@ -57,10 +57,10 @@ async def enrol(collections: Collections, label: str, number: int, name: str = "
     return face
 
 
-async def found(galleries: Galleries, number: int, name: str = "c") -> list[str]:
+async def found(replicas: CollectionReplicas, number: int, name: str = "c") -> list[str]:
     """Ids of the people who look like that, the likest first."""
     query = np.frombuffer(embedding(number), "<f4")[None]
-    (hits,), _ = await galleries.search(name, query, "open", 10, 0.5)
+    (hits,), _ = await replicas.search(name, query, "open", 10, 0.5)
     return [hit.person.decode() for hit in hits]
 
 
@@ -69,35 +69,35 @@ async def people(collections: Collections, name: str = "c") -> dict[str, str]:
 
 
 async def test_a_worker_follows_what_is_enrolled_erased_and_deleted(
-    collections: Collections, galleries: Galleries
+    collections: Collections, replicas: CollectionReplicas
 ) -> None:
     await enrol(collections, "Ann", 0)
     await enrol(collections, "Bob", 1)
     known = await people(collections)
-    assert await found(galleries, 0) == [known["Ann"]] and await found(galleries, 1) == [known["Bob"]]
+    assert await found(replicas, 0) == [known["Ann"]] and await found(replicas, 1) == [known["Bob"]]
     await enrol(collections, "Ann", 2)
-    assert await found(galleries, 2) == [known["Ann"]]
+    assert await found(replicas, 2) == [known["Ann"]]
     assert await collections.erase("c", known["Ann"], "")
-    assert await found(galleries, 0) == await found(galleries, 2) == [] and await found(galleries, 1) == [
+    assert await found(replicas, 0) == await found(replicas, 2) == [] and await found(replicas, 1) == [
         known["Bob"]
     ]
     await enrol(collections, "Ann again", 0)
     again = (await people(collections))["Ann again"]
-    assert await found(galleries, 0) == [again] != [known["Ann"]]
+    assert await found(replicas, 0) == [again] != [known["Ann"]]
     assert await collections.drop("c", "")
-    with pytest.raises(NoCollection, match="no collection"):
-        await found(galleries, 0)
+    with pytest.raises(UnsearchableCollection, match="no collection"):
+        await found(replicas, 0)
     await enrol(collections, "Cleo", 3)
-    assert await found(galleries, 0) == [] and len(await found(galleries, 3)) == 1
+    assert await found(replicas, 0) == [] and len(await found(replicas, 3)) == 1
 
 
 async def test_a_face_erased_before_it_was_enrolled_stays_away(
-    service: Service, collections: Collections, galleries: Galleries
+    service: Service, collections: Collections, replicas: CollectionReplicas
 ) -> None:
     _, face = await collections.admit("c", "Ann", Candidate(embedding(0), b""), "open", "j", "f", "")
     assert await collections.erase("c", (await people(collections))["Ann"], "")
     assert not await collections.enrol("c", face, embedding(0), b"")
-    assert await found(galleries, 0) == [] and await collections.face("c", face) is None
+    assert await found(replicas, 0) == [] and await collections.face("c", face) is None
     left = {key.decode() async for key in service.redis.scan_iter("faces:collection:c:*")}
     assert left == {"faces:collection:c:state"}
 
@@ -121,13 +121,13 @@ async def test_a_label_is_one_person_s_and_a_face_is_too(collections: Collection
 
 
 async def test_faces_of_two_model_packs_are_not_compared(
-    collections: Collections, galleries: Galleries
+    collections: Collections, replicas: CollectionReplicas
 ) -> None:
     await enrol(collections, "Ann", 0)
     with pytest.raises(Refused, match="'buffalo_l'"):
         await collections.admit("c", "Bob", Candidate(embedding(1), b""), "buffalo_l", "j", "f", "")
-    with pytest.raises(NoCollection, match="'buffalo_l'"):
-        await galleries.search("c", np.eye(1, 512, dtype=np.float32), "buffalo_l", 1, 0.5)
+    with pytest.raises(UnsearchableCollection, match="'buffalo_l'"):
+        await replicas.search("c", np.eye(1, 512, dtype=np.float32), "buffalo_l", 1, 0.5)
 
 
 async def test_people_are_listed_page_by_page(collections: Collections) -> None:
@@ -167,14 +167,14 @@ async def test_erasing_reaches_a_result_that_is_being_written(
     assert await collections.recall("c", told, "job", 2e9) == ["Ann", "Bob", None]
     assert await collections.erase("c", known["Ann"], "")
     with pytest.raises(NotReady):
-        await forget(service, "c")
+        await remove_erased_people(service, "c")
     await ended(service, "job", [known["Ann"], known["Bob"]])
-    await forget(service, "c")
+    await remove_erased_people(service, "c")
     assert await told_of(service, "job") == [known["Bob"]]
     members = await service.redis.zrange("faces:collection:c:matched", 0, -1)
     assert members == [f"{known['Bob']} job".encode()]
     assert await collections.drop("c", "")
-    await forget(service, "c")
+    await remove_erased_people(service, "c")
     assert await told_of(service, "job") == []
     assert not [key async for key in service.redis.scan_iter("faces:collection*c:*")]
 

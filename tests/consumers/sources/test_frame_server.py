@@ -7,8 +7,13 @@ import aiohttp
 import pytest
 
 from consumers.sources import frame_server
-from consumers.sources.extraction import NotHonoured, ServedFrames, check_end, extract_frames, fetch
-from consumers.sources.frame_server import FrameServer, Gone, NotAvailable, Refused
+from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames, fetch
+from consumers.sources.frame_server import (
+    FrameServer,
+    FrameServerNotFound,
+    FrameServerRefused,
+    FrameServerUnavailable,
+)
 from facecore.video import Interval, Plan, Scenes, Timestamps
 from facecore.video.images import decode
 from schemas.messages import FileFrame
@@ -68,7 +73,7 @@ async def test_a_job_with_the_same_frames_answers(
 
 
 async def test_timestamps_that_were_not_honoured_are_noticed(server: FrameServer, film: Path) -> None:
-    with pytest.raises(NotHonoured, match=r"no frame at 0\.50 s; the nearest is at 0\.00 s"):
+    with pytest.raises(SamplingMismatch, match=r"no frame at 0\.50 s; the nearest is at 0\.00 s"):
         await extracted(server, film, Timestamps((0.5, 3.1)))
     served = await extracted(server, film, Timestamps((2.0, 6.0)))  # by chance on the server's own grid
     assert [sample.frame.timestamp for sample in served.frames] == [2.0, 6.0]
@@ -83,26 +88,26 @@ async def test_another_spacing_is_noticed(
         served = await extracted(server, film, Interval(2.0))
         assert await numbers(server, served, roots) == [0, 50, 100, 150, 200]
         return
-    with pytest.raises(NotHonoured, match=r"no frame at|end at"):
+    with pytest.raises(SamplingMismatch, match=r"no frame at|end at"):
         await extracted(server, film, Interval(2.0))
 
 
 async def test_an_interval_that_it_does_not_take(server: FrameServer, film: Path) -> None:
-    with pytest.raises(NotHonoured, match=r"takes no interval of 12\.0 s"):
+    with pytest.raises(SamplingMismatch, match=r"takes no interval of 12\.0 s"):
         await extracted(server, film, Interval(12.0))
 
 
 async def test_a_video_that_it_does_not_know(
     server: FrameServer, double: ServerProcess, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match=r"404: .*Video not found"):
+    with pytest.raises(FrameServerRefused, match=r"404: .*Video not found"):
         await extracted(server, tmp_path / "missing.mp4", Interval(2.0))
     assert len(double.requests()) == 1, "an unknown video is not asked for again"
 
 
 async def test_a_job_that_fails(server: FrameServer, double: ServerProcess, film: Path) -> None:
     double.faults(broken=True)
-    with pytest.raises(Refused, match="could not extract the frames: no GPU"):
+    with pytest.raises(FrameServerRefused, match="could not extract the frames: no GPU"):
         await extracted(server, film, Interval(2.0))
 
 
@@ -122,7 +127,7 @@ async def test_its_error_at_the_start_is_worth_another_try(
     server: FrameServer, double: ServerProcess, film: Path
 ) -> None:
     double.faults(failures=1)
-    with pytest.raises(NotAvailable, match=r"500: .*the model fell over"):
+    with pytest.raises(FrameServerUnavailable, match=r"500: .*the model fell over"):
         await extracted(server, film, Interval(2.0))
 
 
@@ -165,9 +170,9 @@ async def test_a_server_that_does_not_answer_is_worth_another_try(
     for timeout in ("ANSWER_TIMEOUT", "FRAME_TIMEOUT", "HEALTH_TIMEOUT"):
         monkeypatch.setattr(frame_server, timeout, 0.2)
     double.faults(hangs="/frames/")
-    with pytest.raises(NotAvailable, match="did not answer within"):
+    with pytest.raises(FrameServerUnavailable, match="did not answer within"):
         await extracted(server, film, Interval(2.0))
-    with pytest.raises(NotAvailable, match="did not answer within"):
+    with pytest.raises(FrameServerUnavailable, match="did not answer within"):
         await fetch(server, served.job_id, served.frames[0], [])
     assert not await server.healthy()
 
@@ -176,12 +181,12 @@ async def test_frames_that_are_fewer_than_the_film_has(
     server: FrameServer, double: ServerProcess, film: Path
 ) -> None:
     double.faults(first=3)
-    with pytest.raises(NotHonoured, match=r"frames end at 4\.00 s of 10\.00 s"):
+    with pytest.raises(SamplingMismatch, match=r"frames end at 4\.00 s of 10\.00 s"):
         await extracted(server, film, Interval(2.0))
     double.faults(first=3, untold=True)  # only who knows the film can tell
     served = await extracted(server, film, Interval(2.0))
     assert (served.duration, served.last) == (None, 4.0)
-    with pytest.raises(NotHonoured, match=r"frames end at 4\.00 s of 10\.00 s"):
+    with pytest.raises(SamplingMismatch, match=r"frames end at 4\.00 s of 10\.00 s"):
         check_end(Interval(2.0), 10.0, served.last)
 
 
@@ -189,7 +194,7 @@ async def test_it_is_not_waited_for_beyond_the_deadline(
     server: FrameServer, double: ServerProcess, film: Path
 ) -> None:
     double.faults(stalled=1_000_000)
-    with pytest.raises(NotAvailable, match="did not extract the frames in time"):
+    with pytest.raises(FrameServerUnavailable, match="did not extract the frames in time"):
         await extracted(server, film, Interval(2.0), deadline=0.5)
 
 
@@ -205,7 +210,7 @@ async def test_files_that_vanished_are_fetched_over_http(
 async def test_frames_that_are_gone_for_good(server: FrameServer, double: ServerProcess, film: Path) -> None:
     served = await extracted(server, film, Interval(2.0))
     double.faults(lost_frames=True)
-    with pytest.raises(Gone, match="404"):
+    with pytest.raises(FrameServerNotFound, match="404"):
         await fetch(server, served.job_id, served.frames[0], [])
 
 
@@ -220,7 +225,7 @@ async def test_a_server_that_is_not_there(film: Path) -> None:
     async with aiohttp.ClientSession() as session:
         absent = FrameServer("http://127.0.0.1:9", session)
         assert not await absent.healthy()
-        with pytest.raises(NotAvailable, match="cannot be reached"):
+        with pytest.raises(FrameServerUnavailable, match="cannot be reached"):
             await extracted(absent, film, Interval(2.0))
 
 
@@ -247,14 +252,14 @@ async def test_an_enhanced_frame_may_be_larger(
 async def test_an_enhanced_frame_that_cannot_be_had(
     server: FrameServer, double: ServerProcess, film: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Refused, match="404"):
+    with pytest.raises(FrameServerRefused, match="404"):
         await server.enhanced_frame(str(tmp_path / "missing.mp4"), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(failures=1)
-    with pytest.raises(NotAvailable, match="500"):
+    with pytest.raises(FrameServerUnavailable, match="500"):
         await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(enhanced="text")
-    with pytest.raises(Refused, match="not a picture"):
+    with pytest.raises(FrameServerRefused, match="not a picture"):
         await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 60.0)
     double.faults(enhanced="slow")
-    with pytest.raises(NotAvailable, match="did not answer within"):
+    with pytest.raises(FrameServerUnavailable, match="did not answer within"):
         await server.enhanced_frame(str(film), 1.0, "gfpgan", 0.5, 0.2)

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
 
-from consumers.sources.http import Unreachable, Web
+from consumers.sources.http import WebClient, WebSourceUnavailable
 from facecore.video import SourceError
 from schemas.addresses import AllowList
 
@@ -119,21 +119,21 @@ def names() -> Names:
 
 
 @pytest.fixture
-async def fetcher(port: int, names: Names) -> AsyncIterator[Web]:
+async def fetcher(port: int, names: Names) -> AsyncIterator[WebClient]:
     allowed = AllowList.parse([f"media.test:{port}", f"*.cdn.test:{port}", f"{HOME}/32"])
-    found = Web(allowed, lookup=names)
+    found = WebClient(allowed, lookup=names)
     yield found
     await found.close()
 
 
-async def refusal(fetcher: Web, url: str) -> str:
+async def refusal(fetcher: WebClient, url: str) -> str:
     with pytest.raises(SourceError) as raised:
         await fetcher.read(url, max_bytes=10 * MIB, seconds=20)
     return str(raised.value)
 
 
 @pytest.mark.parametrize("host", ["media.test", "MEDIA.test.", "a.cdn.test", "a.b.cdn.test", HOME])
-async def test_a_film_on_a_listed_host(fetcher: Web, port: int, tmp_path: Path, host: str) -> None:
+async def test_a_film_on_a_listed_host(fetcher: WebClient, port: int, tmp_path: Path, host: str) -> None:
     await fetcher.download(f"http://{host}:{port}/film.mp4", tmp_path / "film", max_bytes=2 * MIB, seconds=20)
     assert (tmp_path / "film").read_bytes() == FILM
     assert await fetcher.read(f"http://{host}:{port}/film.mp4", max_bytes=2 * MIB, seconds=20) == FILM
@@ -157,7 +157,7 @@ async def test_a_film_on_a_listed_host(fetcher: Web, port: int, tmp_path: Path, 
 )  # fmt: skip
 @pytest.mark.parametrize("by_redirect", [False, True])
 async def test_anything_else_is_refused_and_not_asked(
-    fetcher: Web, site: Site, names: Names, port: int, url: str, by_redirect: bool
+    fetcher: WebClient, site: Site, names: Names, port: int, url: str, by_redirect: bool
 ) -> None:
     url = url.format(port=port)
     if by_redirect and url.startswith(("/", "http:///")):
@@ -176,7 +176,7 @@ async def test_anything_else_is_refused_and_not_asked(
      "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1", "2001:0:a00:1::1", "240.0.0.1", "198.18.0.1"],
 )  # fmt: skip
 async def test_a_listed_name_that_leads_inside_is_refused(
-    fetcher: Web, names: Names, port: int, address: str
+    fetcher: WebClient, names: Names, port: int, address: str
 ) -> None:
     names.addresses = [address]
     reason = await refusal(fetcher, f"http://media.test:{port}/film.mp4")
@@ -184,7 +184,9 @@ async def test_a_listed_name_that_leads_inside_is_refused(
     assert reason.endswith(", which is inside the network (FACES_ALLOWED_HOSTS).")
 
 
-async def test_a_name_that_changes_its_meaning(fetcher: Web, site: Site, names: Names, port: int) -> None:
+async def test_a_name_that_changes_its_meaning(
+    fetcher: WebClient, site: Site, names: Names, port: int
+) -> None:
     names.addresses = [HOME, "127.0.0.1"]
     assert await fetcher.read(f"http://media.test:{port}/film.mp4", max_bytes=2 * MIB, seconds=20) == FILM
     assert names.asked == ["media.test"], "what was checked is what was connected to"
@@ -196,11 +198,11 @@ async def test_a_name_that_changes_its_meaning(fetcher: Web, site: Site, names: 
     assert site.requests == ["/film.mp4", "/away"]
 
 
-async def test_going_round_in_circles_ends(fetcher: Web, port: int) -> None:
+async def test_going_round_in_circles_ends(fetcher: WebClient, port: int) -> None:
     assert "leads on more than 5 times" in await refusal(fetcher, f"http://media.test:{port}/round")
 
 
-async def test_an_endless_stream_is_cut_off(fetcher: Web, port: int, tmp_path: Path) -> None:
+async def test_an_endless_stream_is_cut_off(fetcher: WebClient, port: int, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is larger than 1048576 bytes"):
         await fetcher.download(
             f"http://media.test:{port}/endless.mp4", tmp_path / "film", max_bytes=MIB, seconds=60
@@ -209,24 +211,24 @@ async def test_an_endless_stream_is_cut_off(fetcher: Web, port: int, tmp_path: P
     assert "is larger than" in await refusal(fetcher, f"http://media.test:{port}/endless.mp4")
 
 
-async def test_a_stream_that_drips_is_given_up(fetcher: Web, port: int, tmp_path: Path) -> None:
+async def test_a_stream_that_drips_is_given_up(fetcher: WebClient, port: int, tmp_path: Path) -> None:
     url = f"http://media.test:{port}/drip.mp4"
-    with pytest.raises(Unreachable, match=r"was not downloaded within 0 s"):
+    with pytest.raises(WebSourceUnavailable, match=r"was not downloaded within 0 s"):
         await fetcher.download(url, tmp_path / "film", max_bytes=MIB, seconds=0.3)
-    with pytest.raises(Unreachable, match=r"was not fetched within 0 s"):
+    with pytest.raises(WebSourceUnavailable, match=r"was not fetched within 0 s"):
         await fetcher.read(url, max_bytes=MIB, seconds=0.3)
 
 
-async def test_what_says_that_it_is_too_large_is_not_read(fetcher: Web, port: int) -> None:
+async def test_what_says_that_it_is_too_large_is_not_read(fetcher: WebClient, port: int) -> None:
     with pytest.raises(SourceError, match="is larger than 1000 bytes"):
         await fetcher.read(f"http://media.test:{port}/film.mp4", max_bytes=1000, seconds=20)
 
 
-async def test_packed_bodies_are_not_unpacked(fetcher: Web, port: int) -> None:
+async def test_packed_bodies_are_not_unpacked(fetcher: WebClient, port: int) -> None:
     assert "is packed (gzip)" in await refusal(fetcher, f"http://media.test:{port}/packed.mp4")
 
 
-async def test_a_page_about_a_film_is_no_film(fetcher: Web, port: int, tmp_path: Path) -> None:
+async def test_a_page_about_a_film_is_no_film(fetcher: WebClient, port: int, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is of type text/html, not a video or picture"):
         await fetcher.download(
             f"http://media.test:{port}/page.mp4", tmp_path / "film", max_bytes=MIB, seconds=20
@@ -234,39 +236,39 @@ async def test_a_page_about_a_film_is_no_film(fetcher: Web, port: int, tmp_path:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-async def test_refused_by_the_other_side(fetcher: Web, port: int, status: int) -> None:
+async def test_refused_by_the_other_side(fetcher: WebClient, port: int, status: int) -> None:
     assert f"was answered with {status}" in await refusal(
         fetcher, f"http://media.test:{port}/status/{status}"
     )
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_worth_another_try(fetcher: Web, port: int, status: int) -> None:
-    with pytest.raises(Unreachable, match=f"was answered with {status}"):
+async def test_worth_another_try(fetcher: WebClient, port: int, status: int) -> None:
+    with pytest.raises(WebSourceUnavailable, match=f"was answered with {status}"):
         await fetcher.read(f"http://media.test:{port}/status/{status}", max_bytes=MIB, seconds=20)
 
 
 async def test_a_host_that_is_not_there(port: int) -> None:
-    fetcher = Web(AllowList.parse(["media.test:9", "127.0.0.2"]), lookup=Names(HOME))
-    with pytest.raises(Unreachable, match="cannot be fetched"):
+    fetcher = WebClient(AllowList.parse(["media.test:9", "127.0.0.2"]), lookup=Names(HOME))
+    with pytest.raises(WebSourceUnavailable, match="cannot be fetched"):
         await fetcher.read("http://media.test:9/film.mp4", max_bytes=MIB, seconds=20)
     await fetcher.close()
 
 
 async def test_a_broken_connection_is_gone_on_with_once(
-    fetcher: Web, site: Site, port: int, tmp_path: Path
+    fetcher: WebClient, site: Site, port: int, tmp_path: Path
 ) -> None:
     url = f"http://media.test:{port}/broken.mp4"
     await fetcher.download(url, tmp_path / "film", max_bytes=2 * MIB, seconds=20)
     assert (tmp_path / "film").read_bytes() == FILM
     assert site.requests == ["/broken.mp4"] * 2
     site.breaks = 2
-    with pytest.raises(Unreachable, match="broke off twice"):
+    with pytest.raises(WebSourceUnavailable, match="broke off twice"):
         await fetcher.download(url, tmp_path / "film", max_bytes=2 * MIB, seconds=20)
 
 
 async def test_a_film_that_changed_meanwhile_is_not_glued_together(
-    fetcher: Web, site: Site, port: int, tmp_path: Path
+    fetcher: WebClient, site: Site, port: int, tmp_path: Path
 ) -> None:
     async def change() -> None:
         while not site.requests:
@@ -274,7 +276,7 @@ async def test_a_film_that_changed_meanwhile_is_not_glued_together(
         site.etag = '"two"'
 
     changing = asyncio.create_task(change())
-    with pytest.raises(Unreachable, match="changed, or cannot be gone on with"):
+    with pytest.raises(WebSourceUnavailable, match="changed, or cannot be gone on with"):
         await fetcher.download(
             f"http://media.test:{port}/broken.mp4", tmp_path / "film", max_bytes=2 * MIB, seconds=20
         )
