@@ -129,7 +129,7 @@ async def test_the_refusal_is_a_sentence_and_keys_are_made_as_it_says(valkey: st
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", *arguments],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
+            env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     refused = await asyncio.to_thread(run, "api")

@@ -31,7 +31,8 @@ from tests.bench.measure import (
     running,
     spent,
 )
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 WITHIN = 1800.0
 SHORT_JOBS = 20

@@ -23,9 +23,10 @@ from facecore.video import probe
 from schemas.cores import usable_cores
 from schemas.names import Names
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
 from tests.integration.conftest import run_service
 from tests.material import SHARED_DATA
+from tests.waiting import eventually
 
 MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
 TICK = os.sysconf("SC_CLK_TCK")
@@ -99,7 +100,7 @@ class Processes:
 
     def __init__(self, service: Service) -> None:
         self.pids: dict[str, list[int]] = {}
-        eventually(lambda: self._find(service), 60)
+        eventually(lambda: self._find(service))
 
     def _find(self, service: Service) -> bool:
         """A process that has just been forked is not yet what it is to be."""

@@ -27,7 +27,8 @@ from facecore.video.images import decode, encode
 from facecore.video.picture import Image
 from schemas.names import Names
 from tests.bench.measure import MODELS, Processes, difference, looks, machine, quiet, report, running, spent
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 INTERVAL = 0.5
 IDLE = 5.0

@@ -23,8 +23,9 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from schemas.names import Names
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
+from tests.waiting import eventually
 
 LEASE = 2.0
 WORKING_AFTER = 6.0
@@ -146,8 +147,8 @@ def nothing_left(service: Service) -> None:
     """No entry waits or is pending, no consumer stays without its worker, and every key of a job expires."""
     with Redis.from_url(service.redis_url) as redis:
         for stream, group in GROUPS.items():
-            eventually(lambda: redis.xlen(stream) == 0, 60)  # noqa: B023
-            eventually(lambda: _gone(redis, stream, group) == [], 60)  # noqa: B023
+            eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
+            eventually(lambda: _gone(redis, stream, group) == [])  # noqa: B023
             pending: Any = redis.xpending(stream, group)
             assert pending["pending"] == 0, (stream, pending)
         assert redis.xlen("faces:dead") == 0, redis.xrange("faces:dead")
@@ -159,8 +160,8 @@ def nothing_left(service: Service) -> None:
 def each_ended_once(service: Service, jobs: Sequence[str]) -> None:
     with Redis.from_url(service.redis_url) as redis:
         events: Any = redis.xrange(Names().events)
-    told = Counter(fields[b"job_id"].decode() for _, fields in events)
-    assert {job: told[job] for job in jobs} == dict.fromkeys(jobs, 1)
+    counts = Counter(fields[b"job_id"].decode() for _, fields in events)
+    assert {job: counts[job] for job in jobs} == dict.fromkeys(jobs, 1)
 
 
 def _gone(redis: "Redis", stream: str, group: str) -> list[str]:

@@ -11,7 +11,8 @@ from redis import Redis
 
 from compose.server import free_port
 from tests.consumers.runtime.servers import Server, binary
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 STARTED_WITHIN = 120.0
 

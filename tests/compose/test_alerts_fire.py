@@ -17,8 +17,9 @@ from redis import Redis
 from compose.server import free_port
 from tests.chaos.disturb import pids_of
 from tests.compose.test_monitoring import ALERTS
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
 from tests.integration.conftest import run_service
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
 
     yield alerts
     process.terminate()
-    process.wait(30)
+    process.wait(60)
 
 
 def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
@@ -86,12 +87,12 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
             if waiting[-1] == waiting[-2]:
                 interval = next(intervals) / 10
                 lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})
-                eventually(lambda: not redis.xlen("faces:requests"), 20)
+                eventually(lambda: not redis.xlen("faces:requests"))
             return {"FacesStageWithoutWorkers", "FacesLagGrowing"} <= firing()
 
-        eventually(growing_and_firing, 60)
+        eventually(growing_and_firing)
         redis.xadd("faces:requests", {"json": "not a request"})
-        eventually(lambda: redis.xlen("faces:dead") and not redis.xlen("faces:requests"), 20)
+        eventually(lambda: redis.xlen("faces:dead") and not redis.xlen("faces:requests"))
 
         def nearly_full_and_firing() -> bool:
             """The limit follows what is used, which connections that come and go change."""
@@ -99,8 +100,8 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
             redis.config_set("maxmemory", int(used * 1.1))
             return {"FacesStageWithoutWorkers", "FacesDeadLetters", "FacesServerMemory"} <= firing()
 
-        eventually(nearly_full_and_firing, 60)
+        eventually(nearly_full_and_firing)
     with Redis.from_url(lonely.redis_url) as redis:
         redis.config_set("maxmemory", 0)
         redis.delete("faces:dead")
-    eventually(lambda: firing() == {"FacesStageWithoutWorkers"}, 60)
+    eventually(lambda: firing() == {"FacesStageWithoutWorkers"})

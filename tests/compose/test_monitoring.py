@@ -61,7 +61,7 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")
     done = subprocess.run(
-        [promtool, *arguments], cwd=ALERTS.parent, capture_output=True, text=True, timeout=60, check=False
+        [promtool, *arguments], cwd=ALERTS.parent, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -12,7 +12,8 @@ import pytest
 from redis import Redis
 
 from tests.compose.stack import Stack
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
+from tests.waiting import eventually
 
 RUNBOOK = Path(__file__).parents[2] / "compose" / "RUNBOOK.md"
 STAGES = ("frames", "analyze", "enhance", "finalize")
@@ -110,7 +111,7 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     service.submit(request(six_people, "half-done", 1.0))
     with Redis.from_url(stack.url) as redis:
         waiting = ("faces:frames", "faces:frames:express")
-        eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10, 30)
+        eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10)
     shell(back_up, stack, tmp_path / "backup")
     _lose_everything(stack, service)
     shell(restore, stack, tmp_path / "backup")

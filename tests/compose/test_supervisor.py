@@ -12,16 +12,15 @@ import pytest
 from compose import supervisor as supervision
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
+from tests.waiting import BOUND_SECONDS, eventually_async
 
 
 def child(name: str, code: str) -> Child:
     return Child(name, [sys.executable, "-c", code], clean_environment())
 
 
-async def until(supervisor_output: io.StringIO, words: str, times: int = 1) -> None:
-    async with asyncio.timeout(20):
-        while supervisor_output.getvalue().count(words) < times:
-            await asyncio.sleep(0.01)
+async def printed(output: io.StringIO, words: str, times: int = 1) -> None:
+    await eventually_async(lambda: output.getvalue().count(words) >= times)
 
 
 async def test_a_killed_process_is_started_again_and_said_so() -> None:
@@ -30,10 +29,10 @@ async def test_a_killed_process_is_started_again_and_said_so() -> None:
     worker = child("worker.1", "import time; print('here', flush=True); time.sleep(60)")
     supervisor.start(worker)
     try:
-        await until(output, "worker.1    | here")
+        await printed(output, "worker.1    | here")
         assert worker.process is not None
         os.kill(worker.process.pid, signal.SIGKILL)
-        await until(output, "worker.1    | here", times=2)
+        await printed(output, "worker.1    | here", times=2)
         assert "worker.1 died (signal SIGKILL); starting it again in 0.2 s" in output.getvalue()
     finally:
         await supervisor.stop()
@@ -57,7 +56,7 @@ async def test_a_process_that_is_started_later_is_watched_as_well() -> None:
     await asyncio.sleep(0)  # it waits now
     supervisor.start(child("worker.1", "import sys; print('no CUDA here'); sys.exit(2)"))
     with pytest.raises(ProcessFailed, match="no CUDA here"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(BOUND_SECONDS):
             await waiting
     await supervisor.stop()
 
@@ -79,7 +78,7 @@ async def test_a_process_that_will_not_stop_is_killed(monkeypatch: pytest.Monkey
     code = f"import signal, time; {ignore}; print('deaf', flush=True); time.sleep(60)"
     stubborn = child("worker.1", code)
     supervisor.start(stubborn)
-    await until(output, "deaf")
+    await printed(output, "deaf")
     await supervisor.stop()
     assert stubborn.process is not None and stubborn.process.returncode == -signal.SIGKILL
 

@@ -27,6 +27,7 @@ from schemas.settings import Settings
 from schemas.store.jobs import Jobs
 from schemas.store.pictures import Pictures
 from tests.bench.results import result_of
+from tests.waiting import eventually
 
 CONFIG = """
 [checks.negative_data_rejection]
@@ -81,8 +82,7 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
     with log.open("wb") as output:
         api = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=output, stderr=output)
     try:
-        while not _answers(port) and time.monotonic() < until:
-            time.sleep(0.1)
+        eventually(lambda: _answers(port))
         while time.monotonic() < until:
             asyncio.run(_fill(url))
             job_id = JOBS[seed % len(JOBS)]
@@ -104,7 +104,7 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
             worst, seed = max(worst, told.returncode), seed + 1
     finally:
         api.terminate()
-        api.wait(20)
+        api.wait(60)
     said = log.read_text()
     traces = said.count("Traceback")
     print(f"{seed - arguments.seed} rounds, {traces} traces in the log of the API", flush=True)

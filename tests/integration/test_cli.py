@@ -202,5 +202,5 @@ _python_argcomplete {command} re dead
 echo "${{COMPREPLY[@]}}"
 """
     )
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.split() == ["replay"], done.stderr

@@ -16,7 +16,8 @@ import pytest
 
 from compose.server import free_port
 from schemas.webhooks import WebhookTask, signed, told
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 CLIENT = Path(__file__).parents[2] / "schemas" / "client"
 EXAMPLES = CLIENT / "examples"
@@ -105,10 +106,10 @@ def test_the_example_takes_what_is_genuine(installed: Path, tmp_path: Path) -> N
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        eventually(up, 20)
+        eventually(up)
         assert post(b"another key of some length") == 401
         assert post(b"secret" * 4) == 204
         assert receiver.stdout is not None and receiver.stdout.readline() == "film-1 failed\n"
     finally:
         receiver.terminate()
-        receiver.wait(10)
+        receiver.wait(60)

@@ -13,7 +13,8 @@ from redis.cluster import RedisCluster
 from compose.server import free_port
 from schemas.names import Partitions
 from tests.consumers.runtime.servers import running
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
+from tests.waiting import eventually
 
 PARTITIONS = 3
 
@@ -44,7 +45,7 @@ def clustered(
         ]
     service = Service(f"http://127.0.0.1:{port}", server.url, processes[1], log)
     try:
-        eventually(lambda: b'"ready"' in log.read_bytes() and _healthy(service), 120)
+        eventually(lambda: b'"ready"' in log.read_bytes() and _healthy(service))
         yield service
     finally:
         for process in processes:
@@ -104,7 +105,7 @@ def test_a_publisher_need_not_know_the_partitions(
         job_id = f"published-{partition.prefix[-2]}"
         message = {"job": job_id, "id": "1", "type": "analyze", "body": {"video_path": str(six_people)}}
         cluster.xadd(Partitions("faces", PARTITIONS).home.requests, {"json": msgspec.json.encode(message)})
-        eventually(lambda job_id=job_id: clustered.get(f"/faces/jobs/{job_id}/status").status == 200, 20)
+        eventually(lambda job_id=job_id: clustered.get(f"/faces/jobs/{job_id}/status").status == 200)
         assert clustered.ended(job_id)["status"] == "completed"
 
 
@@ -139,7 +140,7 @@ def test_collections_serve_the_jobs_of_all_partitions(
 def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> None:
     for partition in Partitions("faces", PARTITIONS).all:
         for stream in partition.groups:
-            eventually(lambda stream=stream: cluster.xlen(stream) == 0, 10)
+            eventually(lambda stream=stream: cluster.xlen(stream) == 0)
         assert cluster.zcard(partition.active) == 0
         assert cluster.xlen(partition.dead) == 0
 
@@ -157,7 +158,7 @@ def test_the_operators_commands_see_all_partitions(clustered: Service) -> None:
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "compose.cli", "doctor", "--json"],
-        env=environment, capture_output=True, timeout=60, check=False,
+        env=environment, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     about = {finding["about"]: finding for finding in msgspec.json.decode(done.stdout)}
     assert {f"{{faces:{n}}}:finalize" for n in range(PARTITIONS)} <= about.keys()

@@ -16,8 +16,9 @@ import pytest
 from redis import Redis
 
 from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
 from tests.integration.conftest import run_service
+from tests.waiting import eventually
 
 PHOTOGRAPH = {"Content-Type": "image/jpeg"}
 
@@ -119,7 +120,7 @@ def test_enrolling_again_changes_nothing_and_a_label_gathers_faces(
         again = {"collection": collection, "face": answers[0].json["face_id"]}
         task = {"type": "enrol", "id": "again", "job": "", "body": again}
         redis.xadd("faces:collections", {"json": msgspec.json.encode(task)})
-        eventually(lambda: redis.xlen("faces:collections") == 0, 30)
+        eventually(lambda: redis.xlen("faces:collections") == 0)
     (listed,) = service.get("/faces/collections").json["collections"]
     assert (listed["name"], listed["people"], listed["faces"]) == (collection, 1, 2)
 
@@ -261,12 +262,12 @@ def test_killed_workers_lose_no_enrolment(models_path: Path, tmp_path: Path, six
 
     with Redis.from_url(service.redis_url) as redis, ThreadPoolExecutor(len(faces)) as callers:
         for name in ("a", "b", "c"):
-            (worker,) = eventually(lambda: pids_of("consumers finalize", service), 60)
+            (worker,) = eventually(lambda: pids_of("consumers finalize", service))
             sent = [callers.submit(one, name, face) for face in faces]
-            eventually(lambda: redis.exists(f"faces:collection:{name}:people"), 60)  # noqa: B023
+            eventually(lambda: redis.exists(f"faces:collection:{name}:people"))  # noqa: B023
             os.kill(worker, signal.SIGKILL)
             assert {task.result() for task in sent} <= {201, 202}
-        eventually(lambda: redis.xlen("faces:collections") == 0, 60)
+        eventually(lambda: redis.xlen("faces:collections") == 0)
         assert redis.xlen("faces:dead") == 0
         assert not list(redis.scan_iter("faces:collection:*:pending"))
     for name in ("a", "b", "c"):

@@ -6,7 +6,8 @@ from redis import Redis
 
 from schemas.names import Names
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 
 def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
@@ -15,7 +16,7 @@ def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
     film = tmp_path / "film.mp4"
     loop_film(six_people, film, seconds=900)
     long = service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}})
-    eventually(lambda: service.get(f"/faces/jobs/{long}/status").json["progress"], 60)
+    eventually(lambda: service.get(f"/faces/jobs/{long}/status").json["progress"])
     clip = service.analyze({"video_path": str(six_people), "parameters": {"cache_duration": 0}})
     assert len(clip["faces"]) == 6
     film_then = service.get(f"/faces/jobs/{long}/status").json
@@ -24,6 +25,6 @@ def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
     assert service.post(f"/faces/jobs/{long}/cancel", {}).status == 200
     with Redis.from_url(service.redis_url) as redis:
         for stream in Names().groups:  # what was queued of it is dropped, not worked on
-            eventually(lambda stream=stream: redis.xlen(stream) == 0, 30)
+            eventually(lambda stream=stream: redis.xlen(stream) == 0)
         assert not list(redis.scan_iter(f"faces:job:{long}:frame:*"))
         assert all(redis.ttl(key) > 0 for key in redis.scan_iter(f"faces:job:{long}:*"))

@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 from redis import Redis
 
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 
 def faces(service: Service, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "compose.cli", *arguments],
         env={**os.environ, "REDIS_URL": service.redis_url, "FACES_MEDIA_ROOTS": "/", "COLUMNS": "200"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces:dead") == 1, 10)
+        eventually(lambda: redis.xlen("faces:dead") == 1)
     (letter,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
     assert letter["stage"] == "frames" and "cannot be decoded" in letter["reason"]
     assert letter["id"] in faces(service, "dead", "list").stdout
@@ -50,7 +51,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
     assert doctor.returncode == 1 and "BAD dead letters: 1" in doctor.stdout
     assert "sent again" in faces(service, "dead", "replay", letter["id"]).stdout
     with Redis.from_url(service.redis_url) as redis:
-        eventually(lambda: redis.xlen("faces:dead") == 1, 10)
+        eventually(lambda: redis.xlen("faces:dead") == 1)
     (again,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
     assert again["replays"] == 1
     dropped = msgspec.json.decode(faces(service, "dead", "drop", "--all", "--json").stdout)

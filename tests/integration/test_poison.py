@@ -10,9 +10,10 @@ import pytest
 from redis import Redis
 
 from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
 from tests.integration.test_operating import faces
+from tests.waiting import eventually
 
 REQUEST = {"parameters": {"sampling_interval": 2.5, "min_confidence": 0.52}}
 POISON = "2"
@@ -94,7 +95,7 @@ def _submitted_with_poison(
         os.kill(pid, signal.SIGSTOP)
     try:
         job_id = service.submit(wanted)
-        eventually(lambda: redis.hget(f"faces:job:{job_id}:metadata", "units"), 20)
+        eventually(lambda: redis.hget(f"faces:job:{job_id}:metadata", "units"))
         spoil(f"faces:job:{job_id}:frame:{POISON}")
     finally:
         for pid in workers:

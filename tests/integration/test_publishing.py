@@ -11,13 +11,14 @@ from redis import Redis
 
 from schemas.names import EXPRESS_FRAMES
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service, eventually
+from tests.integration.client import Service
+from tests.waiting import eventually
 
 FRAMES = 280
 
 
 def appears(service: Service, job_id: str) -> None:
-    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200, 10)
+    eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200)
 
 
 def test_msgpack_from_python(service: Service, six_people: Path) -> None:
@@ -42,7 +43,7 @@ def test_json_from_the_command_line(service: Service, six_people: Path) -> None:
     request = msgspec.json.encode({"video_path": str(six_people)}).decode()
     done = subprocess.run(
         [client, "-p", str(urlparse(service.redis_url).port), "XADD", "faces:requests", "*", "json", request],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     job_id = done.stdout.strip().strip('"')
     appears(service, job_id)
@@ -76,7 +77,7 @@ def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Pa
         film = tmp_path / f"film{number}.mp4"
         loop_film(six_people, film, seconds=FRAMES / 2)
         films.append(service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}}))
-    eventually(lambda: service.get(f"/faces/jobs/{films[0]}/status").json["progress"] > 0, 30)
+    eventually(lambda: service.get(f"/faces/jobs/{films[0]}/status").json["progress"] > 0)
     urgent = {"video_path": str(six_people), "priority": "high", "parameters": {"min_confidence": 0.57}}
     assert service.ended(service.submit(urgent))["status"] == "completed"
     progress = [service.get(f"/faces/jobs/{film}/status").json["progress"] for film in films]

@@ -10,8 +10,9 @@ import pytest
 from redis import Redis
 
 from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}}
     calm = service.analyze(wanted)
     job_id = three_analyzers.submit(wanted)
-    eventually(lambda: three_analyzers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    eventually(lambda: three_analyzers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     for stage in ("frames", "analyze", "finalize"):
         for pid in pids_of(f"consumers {stage}", three_analyzers):
             os.kill(pid, signal.SIGKILL)
@@ -46,7 +47,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     assert "died (signal SIGKILL); starting it again" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
         for stream in ("requests", "frames", "frames:express", "frames:urgent", "finalize"):
-            eventually(lambda: redis.xlen(f"faces:{stream}") == 0, 20)  # noqa: B023
+            eventually(lambda: redis.xlen(f"faces:{stream}") == 0)  # noqa: B023
 
 
 def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path, six_people: Path) -> None:
@@ -68,8 +69,8 @@ def test_a_killed_launcher_leaves_nobody_alone(models_path: Path, tmp_path: Path
     service = next(running)
     assert pids_of("-m", service)
     service.process.kill()
-    eventually(lambda: not pids_of("", service), 30)
-    service.process.wait(10)
+    eventually(lambda: not pids_of("", service))
+    service.process.wait(60)
     running.close()
 
 

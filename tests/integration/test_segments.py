@@ -11,8 +11,9 @@ from redis import Redis
 
 from schemas.names import Names
 from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, eventually, without_times
+from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
+from tests.waiting import eventually
 
 PARTS = 5
 IN_PARTS = {"FACES_SEGMENT_SECONDS": "4.5", "FACES_LEASE": "2"}
@@ -73,7 +74,7 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
     request = wanted(film, min_confidence=0.55)
     calm = service.analyze(request)
     job_id = three_workers.submit(request)
-    eventually(lambda: three_workers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    eventually(lambda: three_workers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     for pid in pids_of("consumers frames", three_workers):
         os.kill(pid, signal.SIGKILL)
     with Redis.from_url(three_workers.redis_url) as redis:
@@ -86,7 +87,7 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
 
 def test_a_cancelled_film_leaves_no_parts(one_worker: Service, film: Path) -> None:
     job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
-    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
     assert one_worker.ended(job_id)["status"] == "cancelled"
     _nothing_is_left(one_worker)
@@ -102,7 +103,7 @@ def test_a_film_in_parts_keeps_to_the_window_of_its_job(one_worker: Service, fil
             most = max(most, int(redis.xlen("faces:frames")))  # type: ignore[arg-type]
             return redis.hexists(f"faces:job:{job_id}:metadata", "ended") is True
 
-        eventually(ended, 120)
+        eventually(ended)
     assert 0 < most < 4 + 4, "a window of four, and the chunk that filled it"
 
 
@@ -122,7 +123,7 @@ def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
         copy.write_bytes((shared_data / "videos" / name).read_bytes())
     os.utime(other, (1e9, 1e9))
     job_id = one_worker.submit(wanted(path))
-    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0, 60)
+    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     other.replace(path)
     status = one_worker.ended(job_id)
     assert (status["status"], status["error"]) == (
@@ -135,4 +136,4 @@ def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
 def _nothing_is_left(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
         for stream in Names().groups:
-            eventually(lambda: redis.xlen(stream) == 0, 20)  # noqa: B023
+            eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
