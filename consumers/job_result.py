@@ -1,0 +1,172 @@
+"""Builds the result of a job from what its frames left in Redis."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from consumers.outcomes import FrameOutcome, decode_outcome
+from consumers.service import Service
+from facecore.people import People, gather
+from facecore.result_builder import describe
+from schemas.messages import FinalizeTask
+from schemas.observations import FrameFaces, Provenance
+from schemas.requests import AnalyzeRequest
+from schemas.results import EnhancementReport, FailedFrame, Match, Metadata, ResultBody, ResultSummary
+
+MAX_LISTED_FAILED_FRAMES = 100
+"""Failed frames that a result lists; its metadata counts all of them."""
+FRAMES_PER_READ = 256
+"""Frames whose faces are read in one round trip."""
+
+
+class JobFrames(msgspec.Struct, frozen=True):
+    """Everything stored of a job, read before its people are put together.
+
+    Attributes:
+        record: fields of the job record, without the request.
+        outcomes: outcome of each frame, by its index.
+        frames: faces of the frames that did not fail, in order of time.
+    """
+
+    request: AnalyzeRequest
+    record: dict[str, str]
+    outcomes: dict[int, FrameOutcome]
+    frames: list[FrameFaces]
+
+
+async def read_frames(service: Service, job_id: str) -> JobFrames | None:
+    """Reads what is stored of a job; None when the job has ended or was deleted."""
+    redis, keys = service.redis, service.names.job(job_id)
+    record = cast("dict[bytes, bytes]", await redis.hgetall(keys.metadata))
+    if not record or b"ended" in record:
+        return None
+    encoded = cast("dict[bytes, bytes]", await redis.hgetall(keys.outcomes))
+    outcomes = {int(unit): decode_outcome(value) for unit, value in encoded.items()}
+    fields = [
+        f"{index}{outcome.field}" for index, outcome in sorted(outcomes.items()) if outcome.state != "failed"
+    ]
+    frames = []
+    for start in range(0, len(fields), FRAMES_PER_READ):
+        stored = await redis.hmget(keys.faces, fields[start : start + FRAMES_PER_READ])
+        frames += [msgspec.msgpack.decode(cast("bytes", f), type=FrameFaces) for f in stored]
+    request = msgspec.msgpack.decode(record.pop(b"request"), type=AnalyzeRequest)
+    return JobFrames(request, {k.decode(): v.decode() for k, v in record.items()}, outcomes, frames)
+
+
+def gather_people(job: JobFrames, min_quality: float) -> People:
+    """Groups the faces of a job into people.
+
+    Args:
+        min_quality: the service's default, for requests that set none.
+    """
+    parameters = job.request.parameters
+    return gather(
+        job.frames,
+        threshold=parameters.embedding_similarity_threshold,
+        deduplicate=parameters.enable_deduplication,
+        sampling_interval=parameters.sampling_interval,
+        min_quality=min_quality if parameters.min_quality is None else parameters.min_quality,
+        max_faces=parameters.max_faces,
+    )
+
+
+def build_result(
+    job: JobFrames, people: People, task: FinalizeTask, matches: Sequence[list[Match]] | None
+) -> ResultBody:
+    """Builds the result body of a job.
+
+    Args:
+        task: carries the people's emotions and why some were not matched.
+        matches: one list per person; None when the request names no collections.
+    """
+    record, provenance = job.record, job.frames[0].provenance
+    failed = [
+        FailedFrame(index, outcome.reason)
+        for index, outcome in sorted(job.outcomes.items())
+        if outcome.state == "failed"
+    ]
+    metadata = Metadata(
+        video_path=job.request.video_path,
+        total_frames=len(job.outcomes),
+        frames_processed=len(job.frames),
+        unique_faces=len(people.persons),
+        total_detections=people.detections,
+        processing_time_seconds=round(time.time() - float(record["started"]), 3),
+        method=record["method"],
+        model=provenance.pack,
+        providers=list(dict.fromkeys(name for used in _provenances(job) for name in used.providers)),
+        detector_sizes=sorted({frame.detector_size for frame in job.frames}),
+        min_confidence=provenance.min_confidence,
+        sharpness_method=provenance.sharpness,
+        occlusion_model=provenance.occlusion,
+        rejected=people.rejected,
+        failed_frames=failed[:MAX_LISTED_FAILED_FRAMES],
+        failed_frames_count=len(failed),
+        enhancement=_enhancement(job, people),
+        warnings=[*result_warnings(job), *task.unmatched],
+    )
+    return ResultBody(
+        status="completed",
+        faces=describe(
+            people,
+            task.emotions,
+            matches,
+            demographics=job.request.parameters.detect_demographics,
+            frames=len(job.frames),
+        ),
+        metadata=metadata,
+    )
+
+
+def summarize(body: ResultBody) -> ResultSummary:
+    """Returns the figures of a result that the event of the job carries."""
+    return ResultSummary(
+        unique_faces=body.metadata.unique_faces,
+        total_detections=body.metadata.total_detections,
+        frames_processed=body.metadata.frames_processed,
+        processing_time_seconds=body.metadata.processing_time_seconds,
+    )
+
+
+def all_frames_failed(job: JobFrames) -> str:
+    """Returns the error of a job without a single analysed frame, with the three most frequent reasons."""
+    reasons = Counter(outcome.reason for outcome in job.outcomes.values()).most_common(3)
+    listed = "; ".join(f"{reason} ({count} frames)" for reason, count in reasons)
+    return f"None of the {len(job.outcomes)} frames could be analysed: {listed}"
+
+
+def result_warnings(job: JobFrames) -> list[str]:
+    """Returns the warnings of the source, in order of the film's segments and without repetitions, then those about
+    the models."""
+    encoded = [job.record.get("warnings", "[]")]
+    encoded += [job.record.get(f"warnings:{part}", "[]") for part in range(int(job.record.get("parts", 0)))]
+    warnings = list(
+        dict.fromkeys(text for texts in encoded for text in msgspec.json.decode(texts, type=list[str]))
+    )
+    if any(used.occlusion is None for used in _provenances(job)):
+        warnings.append("No occlusion model is installed: every quality score counts occlusion as 1.0.")
+    if len({msgspec.structs.replace(used, providers=()) for used in _provenances(job)}) > 1:
+        warnings.append(
+            "The workers used different models: the metadata of this result names those of its first frame."
+        )
+    return warnings
+
+
+def _enhancement(job: JobFrames, people: People) -> EnhancementReport | None:
+    if not job.request.parameters.enhancement.enabled:
+        return None
+    kept = Counter(o.reason for o in job.outcomes.values() if o.state == "kept")
+    return EnhancementReport(
+        requested_frames=sum(o.state in ("kept", "enhanced") for o in job.outcomes.values()),
+        enhanced_faces=sum(s.face.enhanced for p in people.persons for s in p.sightings),
+        kept_frames=kept.total(),
+        reasons=dict(sorted(kept.items())),
+    )
+
+
+def _provenances(job: JobFrames) -> list[Provenance]:
+    """The models that analysed the frames, without repetitions: workers may differ."""
+    return list(dict.fromkeys(frame.provenance for frame in job.frames))
