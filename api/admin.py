@@ -8,11 +8,11 @@ from aiohttp import web
 
 from api.app_keys import JOBS, PARTITIONS, REDIS
 from api.endpoints import Content, Endpoint, Endpoints
-from api.metrics import STAGES
 from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
 from api.queries import QueryError
 from schemas.store import queues, workers
 from schemas.store.dead_letters import listed, replay, show
+from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
 
@@ -32,7 +32,10 @@ async def stand(request: web.Request) -> web.Response:
     measured = await queues.measure(redis, partitions)
     body = Queues(
         queues=measured,
-        workers={stage: alive[stage] for stage in (*STAGES, *(queue.stage for queue in measured))},
+        workers={
+            name: alive[name]
+            for name in (*(kind.name for kind in WORKER_TYPES), *(queue.stage for queue in measured))
+        },
         dead_letters=await queues.dead_letters(redis, partitions),
         active_jobs=await queues.active_jobs(redis, partitions),
     )

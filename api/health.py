@@ -7,7 +7,6 @@ from aiohttp import web
 
 from api.app_keys import PARTITIONS, REDIS, SETTINGS
 from api.endpoints import ENDPOINTS, Endpoint, Endpoints
-from api.metrics import JOBS_NEED, STAGES
 from api.openapi import html as docs
 from api.openapi.asyncapi import asyncapi
 from api.openapi.rest import openapi
@@ -15,6 +14,7 @@ from schemas.results import Health
 from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.queues import active_jobs
+from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
 
@@ -28,8 +28,8 @@ async def health(request: web.Request) -> web.Response:
     redis, partitions = app[REDIS], app[PARTITIONS]
     alive = await workers.alive(redis, partitions.home)
     analyzers = [worker for worker in alive if worker.pack]
-    counts = {stage: sum(w.stage == stage for w in alive) for stage in STAGES}
-    missing = tuple(stage for stage in JOBS_NEED if not counts[stage])
+    counts = {kind.name: sum(worker.stage == kind.name for worker in alive) for kind in WORKER_TYPES}
+    missing = tuple(kind.name for kind in WORKER_TYPES if kind.required and not counts[kind.name])
     body = Health(
         status="degraded" if missing else "healthy",
         service="faces-service",

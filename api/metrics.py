@@ -19,10 +19,8 @@ from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.job_metrics import JobMetrics
 from schemas.store.queues import active_jobs, dead_letters, measure
+from schemas.topology import WORKER_TYPES
 
-STAGES = ("frames", "analyze", "enhance", "finalize", "webhooks")
-JOBS_NEED = STAGES[:4]
-"""Stages without which jobs wait; without the last one only their ends are told later."""
 endpoints = Endpoints()
 registry = CollectorRegistry()
 REQUESTS = Counter(
@@ -51,8 +49,8 @@ async def metrics(request: web.Request) -> web.Response:
     ACTIVE.set(await active_jobs(redis, partitions))
     DEAD.set(await dead_letters(redis, partitions))
     alive = await workers.alive(redis, partitions.home)
-    for stage in STAGES:
-        WORKERS.labels(stage).set(sum(worker.stage == stage for worker in alive))
+    for worker_type in WORKER_TYPES:
+        WORKERS.labels(worker_type.name).set(sum(worker.stage == worker_type.name for worker in alive))
     filled = await memory(redis)
     MEMORY.set(filled["used_memory"])
     MEMORY_LIMIT.set(filled["maxmemory"])

@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from schemas.names import Names
+from schemas.topology import process_of, stages
+
 READ, WRITE, BOTH = "%R~", "%W~", "%RW~"
 
 CONNECTION = ("ping", "info", "client|setinfo", "client|setname")
@@ -43,12 +46,23 @@ COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
     "zremrangebyscore",
 )  # fmt: skip
-ENDS = ("job:*", "active", "jobs", "cache:*")
-"""Keys that the end of a job changes; it is told on the two streams of TELLS."""
-TELLS = ("events", "webhooks")
-REPLAYS = ("dead", "segments*", "frames*", "enhance*", "finalize*", "webhooks*")
-"""A dead letter goes back to the stream that it came from; a preview is asked for on one of them."""
-KNOWN = ("collections*", "collection:*", "search:*", "answer:*", "photographs*")
+
+
+def _streams(process: str | None = None) -> tuple[str, ...]:
+    """Patterns for the streams that a process reads, or for all, and for what is delayed on them."""
+    return tuple(
+        dict.fromkeys(
+            f"{stream.split(':')[1]}*"
+            for stage in stages(Names())
+            for stream in stage.streams
+            if process in (None, process_of(stage))
+        )
+    )
+
+
+ENDS = ("job:*", "active", "jobs", "cache:*", "events", "webhooks")
+"""Keys that the end of a job changes; and the streams that announce it."""
+KNOWN = ("collections*", "collection:*", "search:*", "answer:*")
 """Known people, and what is asked of them."""
 ROLES: dict[str, Role] = {
     "api": Role(
@@ -58,34 +72,34 @@ ROLES: dict[str, Role] = {
             "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
         ),
         {
-            BOTH: ("requests*", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces", "job:*:portraits",
-                   "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers", "events", *KNOWN,
-                   *REPLAYS),
+            BOTH: (*_streams(), "dead", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces",
+                   "job:*:portraits", "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers",
+                   "events", *KNOWN),
             READ: ("keys",),
         },
     ),
     "frames": Role(
         (*STAGE, *RECORD),
-        {BOTH: ("requests*", "segments*", "frames*", "finalize", "dead", "workers", *ENDS, *TELLS)},
+        {BOTH: (*_streams("frames"), "frames*", "finalize", "dead", "workers", *ENDS)},
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink", "del", "rpush"),
         {
-            BOTH: ("frames*", "photographs*", "enhance", "finalize", "collections", "dead", "workers", "search:*",
+            BOTH: (*_streams("analyze"), "enhance", "finalize", "collections", "dead", "workers", "search:*",
                    "answer:*", "job:*:metadata", "job:*:outcomes", "job:*:faces", "job:*:portraits", "job:*:frame:*"),
         },
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
         {
-            BOTH: ("enhance*", "webhooks*", "frames*", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
+            BOTH: (*_streams("enhance"), "frames*", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
                    "job:*:outcomes"),
             WRITE: ("job:*:frame:*",),
         },
     ),
     "finalize": Role(
         (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "rpush"),
-        {BOTH: ("finalize*", "frames*", "dead", "workers", "active:sweeper", *ENDS, *TELLS, *KNOWN)},
+        {BOTH: (*_streams("finalize"), "frames*", "dead", "workers", "active:sweeper", *ENDS, *KNOWN)},
     ),
     "publisher": Role(
         (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd"),
@@ -113,7 +127,7 @@ def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:
     lines = ["user default off"]
     for name, role in ROLES.items():
         digest = hashlib.sha256(passwords[name].encode()).hexdigest()
-        keys = [f"{use}{prefix}:{pattern}" for use, patterns in role.keys.items() for pattern in patterns]
+        keys = dict.fromkeys(f"{use}{prefix}:{name}" for use, names in role.keys.items() for name in names)
         commands = [f"+{command}" for command in dict.fromkeys(role.commands)]
         lines.append(" ".join((f"user faces-{name} on #{digest} resetchannels", *keys, "-@all", *commands)))
     return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import msgspec
 from argcomplete.shell_integration import shellcode
 
 from compose.failures import Failures
+from schemas.topology import PROCESSES
 
 
 def main() -> int:
@@ -283,10 +284,8 @@ def _scale(text: str) -> dict[str, int]:
     scale = {}
     for part in text.split(","):
         name, _, count = part.partition("=")
-        if name not in ("frames", "analyze", "enhance", "finalize") or not count.isdigit():
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is not TYPE=N with TYPE frames, analyze, enhance or finalize"
-            )
+        if name not in PROCESSES or not count.isdigit():
+            raise argparse.ArgumentTypeError(f"{part!r} is not TYPE=N with TYPE {', '.join(PROCESSES)}")
         scale[name] = int(count)
     return scale
 

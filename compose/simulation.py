@@ -12,12 +12,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 Stage = Literal["frames", "analyze", "finalize"]
-STAGES: tuple[Stage, ...] = ("frames", "analyze", "finalize")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 CHUNK = 4
 """Frames that the frames stage gets and publishes together (consumers.sources.frames.FRAMES_PER_CHUNK)."""
 MOST_CHUNKS = 64

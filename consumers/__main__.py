@@ -1,4 +1,4 @@
-"""``python -m consumers STAGE…``: one worker for each stage named, in this process."""
+"""``python -m consumers TYPE…``: runs the stages of these worker types in this process (schemas.topology)."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -17,14 +17,14 @@ import uvloop
 from redis.exceptions import RedisError
 
 from consumers.deadlines import sweep
-from consumers.processes import STAGES
+from consumers.processes import build_stages
 from consumers.runtime.connection import ServerAway, ServerError, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.tracing import Tracing, TracingUnavailable
 from consumers.runtime.worker import Worker
-from consumers.service import Service
+from consumers.service import Service, Shared
 from facecore.errors import DeviceUnavailable
 from models.fetch import ModelsUnavailable
 from schemas.logs import configure_logs
@@ -34,6 +34,7 @@ from schemas.store import workers
 from schemas.store.connection import connect
 from schemas.store.job_metrics import JobMetrics
 from schemas.store.jobs import Jobs
+from schemas.topology import WORKER_TYPES
 
 if TYPE_CHECKING:
     from facecore.analyzer import Analyzer
@@ -47,20 +48,21 @@ SWEEP_EVERY = 10.0
 
 
 def main() -> int:
+    types = [known.name for known in WORKER_TYPES]
     parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
-    parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
-    stages = parser.parse_args().stages
+    parser.add_argument("types", nargs="+", choices=types, metavar="TYPE", help=", ".join(types))
+    worker_types = parser.parse_args().types
     status, reasons = 0, list[str]()
     try:
         settings = Settings.from_env()
         configure_logs(settings)
-        uvloop.run(_run(settings, stages))
+        uvloop.run(_run(settings, worker_types))
     except* ServerAway as away:
         status, reasons = TRY_AGAIN, _texts(away)
     except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable, TracingUnavailable) as errors:
         status, reasons = CANNOT_START, _texts(errors)
     for reason in reasons:
-        sys.stderr.write(f"faces {' '.join(stages)}: {reason}\n")
+        sys.stderr.write(f"faces {' '.join(worker_types)}: {reason}\n")
     return status
 
 
@@ -74,7 +76,7 @@ def _texts(errors: BaseExceptionGroup[BaseException]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-async def _run(settings: Settings, stages: Sequence[str]) -> None:
+async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
     partitions = Partitions(settings.prefix, settings.partitions)
@@ -86,18 +88,18 @@ async def _run(settings: Settings, stages: Sequence[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    held = ExitStack()
+    shared = Shared()
     try:
         async with asyncio.TaskGroup() as group:
-            for name in stages:
-                for stage in STAGES[name](services, held):
+            for worker_type in worker_types:
+                for stage in build_stages(worker_type, services, shared):
                     group.create_task(_work(services[0], stage, metrics, tracing, stop))
-            if "finalize" in stages:
+            if "finalize" in worker_types:
                 for service in services:
                     sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
                     group.create_task(sweeper.run(stop))
     finally:
-        held.close()
+        shared.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()

@@ -1,72 +1,29 @@
-"""The stages that a process runs. Each imports what its work needs and nothing else, since the networks, the decoders
-and the mathematics of clustering take seconds of a start, and memory, in every process that loads them."""
+"""The stages that a process runs: modules of ``consumers.stages``, by the topology.
+
+Only the modules that a process needs are imported, since the networks, the decoders and the mathematics of clustering
+take seconds of a start, and memory, in every process that loads them.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from typing import get_args
+from importlib import import_module
 
 from consumers.runtime.stage import Stage
-from consumers.service import Service
-from schemas.names import Priority
+from consumers.service import Service, Shared
+from schemas.topology import stages
 
-Build = Callable[[Sequence[Service], ExitStack], Iterator[Stage]]
-"""One service a partition → the stages on their streams; what they share is closed with the stack."""
-
-
-def _frames(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.stages.frames import FramesStage
-    from consumers.stages.segments import SegmentsStage
-
-    for service in services:
-        for priority in get_args(Priority):
-            yield FramesStage(service, priority)
-            yield SegmentsStage(service, priority)
+Build = Callable[[Service, Shared], Iterator[Stage]]
+"""Function ``build`` of each module of ``consumers.stages``: the stages on its streams in one partition."""
 
 
-def _analyze(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.inference import InferenceThread
-    from consumers.stages.analyze import AnalyzeStage
-    from consumers.stages.photographs import PhotographsStage
+def build_stages(worker_type: str, services: Sequence[Service], shared: Shared) -> Iterator[Stage]:
+    """The stages of a worker type.
 
-    inference = InferenceThread(services[0].settings)
-    held.callback(inference.close)
-    for service in services:
-        yield AnalyzeStage(service, inference)
-        yield AnalyzeStage(service, inference, "express")
-        yield AnalyzeStage(service, inference, "urgent")
-        if service.names is service.partitions.home:
-            yield PhotographsStage(service, inference)
-
-
-def _enhance(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.stages.enhance import EnhanceStage
-
-    return (EnhanceStage(service) for service in services)
-
-
-def _finalize(services: Sequence[Service], held: ExitStack) -> Iterator[Stage]:
-    from consumers.galleries.replicas import CollectionReplicas
-    from consumers.stages.collections import CollectionsStage
-    from consumers.stages.finalize import FinalizeStage
-
-    first = services[0]
-    replicas = CollectionReplicas(first.redis, first.partitions.home, first.settings.worker_threads)
-    held.callback(replicas.close)
-    for service in services:
-        yield FinalizeStage(service)
-        yield CollectionsStage(service, replicas)
-
-
-def _webhooks(services: Sequence[Service], _: ExitStack) -> Iterator[Stage]:
-    from consumers.stages.webhooks import WebhooksStage
-
-    return (WebhooksStage(service) for service in services)
-
-
-STAGES: dict[str, Build] = {
-    "frames": _frames,
-    "analyze": _analyze,
-    "enhance": _enhance,
-    "finalize": _finalize,
-    "webhooks": _webhooks,
-}
+    Args:
+        services: one for each partition, the home partition's first.
+    """
+    home = services[0].names
+    for stage in stages(home):
+        if stage.worker_type == worker_type:
+            build: Build = import_module(f"consumers.stages.{stage.name}").build
+            for service in services[:1] if stage.home_only else services:
+                yield from build(service, shared)

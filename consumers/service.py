@@ -1,6 +1,9 @@
 """What every stage of a partition holds: connections, names, settings, the fan-in of a job."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from redis.asyncio import Redis
 
@@ -42,3 +45,26 @@ class Service:
     def running_job_ttl(self) -> int:
         """Seconds that what only a running job needs is kept."""
         return int(self.settings.job_deadline) + 3600
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class Shared(ExitStack):
+    """Objects that the stages of a process share, one per class: created on first use, closed with the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._objects: dict[type, object] = {}
+
+    def get(self, kind: type[T], create: Callable[[], T]) -> T:
+        """The process's object of a class."""
+        made = self._objects.get(kind)
+        if not isinstance(made, kind):
+            self._objects[kind] = made = create()
+            self.callback(made.close)
+        return made

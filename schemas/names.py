@@ -3,7 +3,7 @@
 import re
 import secrets
 import zlib
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 Priority = Literal["high", "normal", "low"]
 
@@ -65,39 +65,20 @@ class CollectionKeys(NamedTuple):
 class Names:
     """All names under one prefix, those of one partition."""
 
-    __slots__ = (
-        "active",
-        "collection_names",
-        "collections",
-        "dead",
-        "enhance",
-        "events",
-        "express",
-        "finalize",
-        "frames",
-        "jobs",
-        "keys",
-        "photographs",
-        "prefix",
-        "requests",
-        "segments",
-        "urgent",
-        "webhooks",
-        "workers",
-    )
-
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
-        self.requests = f"{prefix}:requests"  # group "frames", as on the two streams of other priorities
-        self.segments = f"{prefix}:segments"  # group "frames", as on the two streams of other priorities
-        self.frames = f"{prefix}:frames"  # group "analyze", as on the next two
-        self.express = f"{prefix}:frames:express"  # what is soon done, see frames_of
-        self.urgent = f"{prefix}:frames:urgent"  # the same of high priority, and the best shots of all jobs
-        self.enhance = f"{prefix}:enhance"  # group "enhance"
-        self.finalize = f"{prefix}:finalize"  # group "finalize"
-        self.webhooks = f"{prefix}:webhooks"  # group "webhooks"
-        self.collections = f"{prefix}:collections"  # group "collections"
-        self.photographs = f"{prefix}:photographs"  # group "photographs"
+        # Streams that consumer groups read: schemas.topology
+        self.requests = self.stream("requests")  # of normal priority, see requests_of
+        self.segments = self.stream("segments")  # of normal priority, see segments_of
+        self.frames = self.stream("frames")
+        self.express = self.stream("frames:express")  # of short jobs, see frames_of
+        self.urgent = self.stream("frames:urgent")  # of high priority; best shots of all jobs
+        self.enhance = self.stream("enhance")
+        self.finalize = self.stream("finalize")
+        self.webhooks = self.stream("webhooks")
+        self.collections = self.stream("collections")
+        self.photographs = self.stream("photographs")
+        # Everything else
         self.collection_names = f"{prefix}:collections:names"  # set: the collections there are
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
@@ -105,6 +86,10 @@ class Names:
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
         self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.store.workers)
+
+    def stream(self, name: str) -> str:
+        """The key of the stream of that name."""
+        return f"{self.prefix}:{name}"
 
     def requests_of(self, priority: Priority) -> str:
         """The stream of the requests of a priority; each has workers of its own, so none waits for another."""
@@ -122,25 +107,6 @@ class Names:
             return self.urgent
         soon = index < (EXPRESS_FRAMES if expected <= EXPRESS_FRAMES else FIRST_FRAMES)
         return self.express if priority == "normal" and soon else self.frames
-
-    @property
-    def groups(self) -> dict[str, str]:
-        """Every stream that a consumer group reads, and that group."""
-        sampling = {
-            stream_of(priority): "frames"
-            for stream_of in (self.requests_of, self.segments_of)
-            for priority in get_args(Priority)
-        }
-        return sampling | {
-            self.frames: "analyze",
-            self.express: "analyze",
-            self.urgent: "analyze",
-            self.enhance: "enhance",
-            self.finalize: "finalize",
-            self.webhooks: "webhooks",
-            self.collections: "collections",
-            self.photographs: "photographs",
-        }
 
     def job(self, job_id: str) -> JobKeys:
         base = f"{self.prefix}:job:{job_id}"

@@ -1,14 +1,13 @@
 """The document that describes the streams, derived from the structs: AsyncAPI 3.0."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
+from schemas import topology
 from schemas.envelope import Envelope
-from schemas.messages import COLLECTIONS, ENHANCE, FINALIZE, FRAMES, PHOTOGRAPHS, SEGMENTS, WEBHOOKS
-from schemas.requests import AnalyzeRequest
+from schemas.names import Names
 from schemas.webhooks import JobEnded
 
 
@@ -18,43 +17,25 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
     Args:
         prefix: first part of the streams' names.
     """
-    streams: dict[str, tuple[str, str, Mapping[str, type[Any]]]] = {
-        **{
-            name: ("frames", "Videos to find the people in", {"analyze": AnalyzeRequest})
-            for name in ("requests:high", "requests", "requests:low")
-        },
-        **dict.fromkeys(
-            ("segments:high", "segments", "segments:low"),
-            ("frames", "Parts of long films to sample", SEGMENTS),
-        ),
-        "frames": ("analyze", "Frames to find the faces of", FRAMES),
-        "frames:express": ("analyze", "The same, of short jobs, beginnings and enhanced frames", FRAMES),
-        "frames:urgent": ("analyze", "The same, of high priority; the best shots of all jobs", FRAMES),
-        "enhance": ("enhance", "Frames to have enhanced", ENHANCE),
-        "finalize": (
-            "finalize",
-            "Jobs whose frames are complete, or whose people so far are asked for",
-            FINALIZE,
-        ),
-        "webhooks": ("webhooks", "Ends of jobs to tell to their callback_url", WEBHOOKS),
-        "collections": ("collections", "Faces to enrol, to look for and to erase", COLLECTIONS),
-        "photographs": ("photographs", "Uploaded photographs to look for the face of", PHOTOGRAPHS),
-    }
-    bodies = [body for _, _, types in streams.values() for body in types.values()]
+    stages = topology.stages(Names(prefix))
+    bodies = [body for stage in stages for body in stage.messages.values()]
     components = components_of([Envelope[msgspec.Raw], JobEnded, *bodies])
     add_spellings(components)
     channels, operations, messages = dict[str, Any](), dict[str, Any](), dict[str, Any]()
-    for stream, (group, told, types) in streams.items():
-        channels[stream] = {
-            "address": f"{prefix}:{stream}",
-            "description": f"{told}. One entry has one field, msgpack or json; read by consumer group {group}.",
-            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in types},
-        }
-        operations[f"{group}-reads-{stream.replace(':', '-')}"] = {
-            "action": "receive",
-            "channel": {"$ref": f"#/channels/{stream}"},
-        }
-        for name, body in types.items():
+    for stage in stages:
+        for address, description in stage.streams.items():
+            stream = address.removeprefix(f"{prefix}:")
+            channels[stream] = {
+                "address": address,
+                "description": f"{description}. One entry has one field, msgpack or json; "
+                f"read by consumer group {stage.group}.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in stage.messages},
+            }
+            operations[f"{stage.group}-reads-{stream.replace(':', '-')}"] = {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{stream}"},
+            }
+        for name, body in stage.messages.items():
             messages[name] = {
                 "contentType": "application/msgpack",
                 "payload": _enveloped(components, name, body),

@@ -36,6 +36,7 @@ from schemas.settings import Settings, SettingsError
 from schemas.store.job_reader import JobReader, JobState, result_json
 from schemas.store.jobs import Jobs
 from schemas.store.pictures import NO_PICTURES
+from schemas.topology import WORKER_TYPES
 
 POLL = 0.1
 COUNT_EVERY = 10
@@ -44,7 +45,6 @@ AT_ONCE = 8
 """Jobs at once: enough that no stage waits, few enough that every result is taken before it expires."""
 LONGEST = 64 << 10
 """Bytes of a setting; the system allows twice as many."""
-STAGES = (["frames", "enhance", "finalize"], ["analyze"])
 
 
 @dataclass
@@ -157,7 +157,8 @@ async def _work(
 ) -> None:
     await wait_for_server(url)
     roots = _roots([w.source.path for w in watched])
-    for stages in STAGES:
+    required = [worker_type.name for worker_type in WORKER_TYPES if worker_type.required]
+    for worker_types in ([name for name in required if name != "analyze"], ["analyze"]):
         environment = clean_environment(
             REDIS_URL=url,
             FACES_MEDIA_ROOTS=roots,
@@ -165,8 +166,8 @@ async def _work(
             LOG_FORMAT="console",
             FACES_WORKER="local",
         )
-        command = [sys.executable, "-m", "consumers", *stages]
-        supervisor.start(Child("+".join(stages), command, environment))
+        command = [sys.executable, "-m", "consumers", *worker_types]
+        supervisor.start(Child("+".join(worker_types), command, environment))
     partitions = Partitions(settings.prefix)
     async with Redis.from_url(url, socket_timeout=10) as redis:
         jobs, reader = Jobs(redis, partitions, settings), JobReader(redis, partitions)

@@ -19,6 +19,7 @@ from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
 from schemas.store import workers
 from schemas.store.connection import connect, memory
+from schemas.topology import groups
 
 OLD = 600.0
 """Seconds after which an entry that still waits is worth a word."""
@@ -87,9 +88,12 @@ def _roots(settings: Settings) -> list[Finding]:
 
 async def _streams(redis: Redis, partitions: Partitions) -> list[Finding]:
     alive = await workers.alive(redis, partitions.home)
-    groups = [pair for names in partitions.all for pair in names.groups.items()]
     findings = [_providers(alive)]
-    findings += [await _stream(redis, stream, group, alive) for stream, group in groups]
+    findings += [
+        await _stream(redis, stream, group, alive)
+        for names in partitions.all
+        for stream, group in groups(names).items()
+    ]
     dead = sum([int(await redis.xlen(names.dead)) for names in partitions.all])
     findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
     return findings

@@ -1,11 +1,11 @@
 """The analyze stage: finds the faces of frames, in batches across jobs. The only one that loads face models."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 import structlog
@@ -16,7 +16,7 @@ from consumers.base_stage import BaseStage
 from consumers.inference import InferenceThread
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing
-from consumers.service import Service
+from consumers.service import Service, Shared
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
@@ -33,6 +33,7 @@ PORTRAIT_QUALITY = 90
 PORTRAITS_A_TURN = 32
 """Best shots looked at before others get their turn: about a second of two cores."""
 Image = NDArray[uint8]
+Lane = Literal["", "express", "urgent"]
 
 
 class _Look(NamedTuple):
@@ -69,9 +70,7 @@ class AnalyzeStage(BaseStage[Any]):
     linger = 0.005
     concurrency = 2  # one batch is fetched and decoded while the other is in the models
 
-    def __init__(
-        self, service: Service, inference: InferenceThread, lane: Literal["", "express", "urgent"] = ""
-    ) -> None:
+    def __init__(self, service: Service, inference: InferenceThread, lane: Lane = "") -> None:
         settings, names = service.settings, service.names
         stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
         super().__init__(service, stream, name=f"analyze:{lane}" if lane else "analyze")
@@ -266,6 +265,13 @@ class AnalyzeStage(BaseStage[Any]):
         for i, emotion in zip(there, told, strict=True):
             emotions[i] = emotion
         return emotions
+
+
+def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
+    """A stage for each lane, all with the models of the process."""
+    inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
+    for lane in get_args(Lane):
+        yield AnalyzeStage(service, inference, lane)
 
 
 def _picture(encoded: bytes | None) -> Image | str:

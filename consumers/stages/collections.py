@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -16,7 +16,7 @@ from consumers.base_stage import OneByOneStage
 from consumers.galleries.erasure import remove_erased_people
 from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollection
 from consumers.runtime.stage import Completion, Delivery
-from consumers.service import Service
+from consumers.service import Service, Shared
 from facecore.gallery import Hit
 from facecore.vectors import from_bytes, to_bytes, unit
 from schemas.collections import SAME_PERSON
@@ -180,6 +180,15 @@ class CollectionsStage(OneByOneStage[Any]):
                 await self._replicas.refresh()
             except (RedisError, OSError) as error:
                 log.warning("cannot look after the collections", error=str(error) or type(error).__name__)
+
+
+def build(service: Service, shared: Shared) -> Iterator[CollectionsStage]:
+    """The stage on its stream, with the replicas of the process."""
+    replicas = shared.get(
+        CollectionReplicas,
+        lambda: CollectionReplicas(service.redis, service.partitions.home, service.settings.worker_threads),
+    )
+    yield CollectionsStage(service, replicas)
 
 
 def _unit(embedding: bytes) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """The enhance stage: fetches enhanced pictures of frames with poor faces and sends them through analyze again."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import cast
 
 import aiohttp
@@ -10,7 +11,7 @@ import structlog
 from consumers.base_stage import OneByOneStage
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
-from consumers.service import Service
+from consumers.service import Service, Shared
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frame_store import FrameStore
 from schemas.envelope import Envelope, seal
@@ -108,3 +109,8 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
         )
         await redis.set(key, picture, ex=self._service.settings.cache_ttl)
         return picture
+
+
+def build(service: Service, _: Shared) -> Iterator[EnhanceStage]:
+    """The stage on its stream."""
+    yield EnhanceStage(service)

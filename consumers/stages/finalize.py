@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from consumers.job_result import (
 )
 from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
-from consumers.service import Service
+from consumers.service import Service, Shared
 from facecore.people import People
 from schemas.envelope import Envelope, seal
 from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
@@ -159,3 +160,8 @@ class FinalizeStage(OneByOneStage[Any]):
             ]
             for person in task.matches or ()
         ]
+
+
+def build(service: Service, _: Shared) -> Iterator[FinalizeStage]:
+    """The stage on its stream."""
+    yield FinalizeStage(service)

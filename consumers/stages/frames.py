@@ -1,10 +1,10 @@
 """The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from consumers.base_stage import OneByOneStage
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter, resolved_enhancement
 from consumers.runtime.stage import Completion, Delivery
-from consumers.service import Service
+from consumers.service import Service, Shared
 from consumers.sources.opening import Source, SourceOpener
 from consumers.sources.safety import limit_memory
 from consumers.sources.segmentation import Segmentation, changed
@@ -158,6 +158,12 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         if answered:
             log.info("answered by another job")
         return answered
+
+
+def build(service: Service, _: Shared) -> Iterator[FramesStage]:
+    """A stage for each priority."""
+    for priority in get_args(Priority):
+        yield FramesStage(service, priority)
 
 
 def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:

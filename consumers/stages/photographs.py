@@ -1,13 +1,14 @@
 """The photographs stage, in every analyze worker: the embedding of the face in an uploaded photograph."""
 
 import asyncio
+from collections.abc import Iterator
 
 import structlog
 
 from consumers.base_stage import OneByOneStage
 from consumers.inference import InferenceThread
 from consumers.runtime.stage import Completion, Delivery, Outgoing
-from consumers.service import Service
+from consumers.service import Service, Shared
 from facecore.analyzer import FrameInput
 from facecore.geometry import area
 from facecore.video import SourceError
@@ -64,6 +65,12 @@ class PhotographsStage(OneByOneStage[SearchTask]):
             await self._questions.put(task.question, _of_largest(seen))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
+
+
+def build(service: Service, shared: Shared) -> Iterator[PhotographsStage]:
+    """The stage on its stream, with the models of the process."""
+    inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
+    yield PhotographsStage(service, inference)
 
 
 def _of_largest(seen: FrameFaces) -> Probe:

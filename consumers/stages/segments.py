@@ -6,11 +6,11 @@ that many places further on, so that the parts of several films take turns.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_args
 
 import msgspec
 import structlog
@@ -18,7 +18,7 @@ import structlog
 from consumers.base_stage import OneByOneStage
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
-from consumers.service import Service
+from consumers.service import Service, Shared
 from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
 from consumers.sources.safety import resolve
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
@@ -132,6 +132,12 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+
+
+def build(service: Service, _: Shared) -> Iterator[SegmentsStage]:
+    """A stage for each priority."""
+    for priority in get_args(Priority):
+        yield SegmentsStage(service, priority)
 
 
 def counter_fields(parts: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
 
 import aiohttp
 import msgspec
@@ -10,7 +11,7 @@ from yarl import URL
 
 from consumers.base_stage import OneByOneStage
 from consumers.runtime.stage import Completion, Delivery, Reject, Retry
-from consumers.service import Service
+from consumers.service import Service, Shared
 from consumers.sources.addresses import Lookup
 from consumers.sources.http import checked_session
 from schemas.addresses import AllowList, NotAllowed
@@ -119,3 +120,8 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
     def _pause(self, attempt: int) -> float:
         longest = min(LONGEST_PAUSE, self._first_pause * 4.0 ** min(attempt - 1, 16))
         return longest * random.uniform(0.75, 1.0)
+
+
+def build(service: Service, _: Shared) -> Iterator[WebhooksStage]:
+    """The stage on its stream."""
+    yield WebhooksStage(service)

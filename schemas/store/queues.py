@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from schemas.names import Partitions
+from schemas.topology import groups
 
 
 class Queue(msgspec.Struct, kw_only=True):
@@ -31,7 +32,7 @@ async def measure(redis: Redis, partitions: Partitions) -> list[Queue]:
     """Every stream that a consumer group reads."""
     queues: dict[str, Queue] = {}
     for names in partitions.all:
-        for key, group in names.groups.items():
+        for key, group in groups(names).items():
             name = key.removeprefix(f"{names.prefix}:")
             queue = queues.setdefault(name, Queue(stream=name, stage=group))
             queue.entries += int(await redis.xlen(key))

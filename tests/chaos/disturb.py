@@ -23,6 +23,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from schemas.names import Names
+from schemas.topology import PROCESSES, groups
 from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
@@ -30,9 +31,8 @@ from tests.waiting import eventually
 LEASE = 2.0
 WORKING_AFTER = 6.0
 """Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
-STAGES = ("frames", "analyze", "enhance", "finalize")
-GROUPS = Names().groups
-SCALE = "frames=2,analyze=2,enhance=2,finalize=2"
+GROUPS = groups(Names())
+SCALE = ",".join(f"{process}=2" for process in PROCESSES)
 INTERVALS = (0.5, 0.7, 1.0, 1.3)
 
 
@@ -63,7 +63,7 @@ class Disturber:
 
     def _kill(self) -> bool:
         """Somebody who has had time to take work on; who is killed while starting has nothing to lose."""
-        stage = self._random.choice(STAGES)
+        stage = self._random.choice(tuple(PROCESSES))
         pids = [pid for pid in pids_of(f"consumers {stage}", self._service) if _age(pid) > WORKING_AFTER]
         if pids:
             _signal(self._random.choice(pids), signal.SIGKILL)

@@ -8,14 +8,13 @@ import msgspec
 import pytest
 import yaml
 
-from consumers.processes import STAGES
-from schemas.names import Names
+from compose.manifests import KEDA, keda
 from schemas.settings import Settings
+from schemas.topology import PROCESSES, WORKER_TYPES
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 KUBERNETES = COMPOSE / "kubernetes"
-IN_ONE_PROCESS = {"webhooks": "enhance", "photographs": "analyze", "collections": "finalize"}
-"""Groups that are read by the workers of another stage."""
+WORKERS = {worker_type.name for worker_type in WORKER_TYPES}
 
 
 def documents(file: Path) -> list[Any]:
@@ -46,7 +45,7 @@ def check_command(command: list[str]) -> None:
         case ["faces", "models", "fetch"]:
             pass
         case ["python", "-m", "consumers", *stages]:
-            assert stages and set(stages) <= STAGES.keys()
+            assert tuple(stages) in PROCESSES.values()
         case ["python", "-m", module]:
             assert importlib.util.find_spec(f"{module}.__main__")
         case _:
@@ -70,7 +69,7 @@ def test_compose_runs_commands_that_there_are_with_settings_that_there_are() -> 
         assert told["environment"].keys() <= known
     for told in services("docker-compose.frame-server.yml").values():
         assert told["environment"].keys() <= known
-    assert {name for told in ours.values() for name in told["command"].split()} >= STAGES.keys()
+    assert {name for told in ours.values() for name in told["command"].split()} >= WORKERS
     assert all(ours[name]["read_only"] for name in ours.keys() - {"models"})
 
 
@@ -87,19 +86,10 @@ def test_kubernetes_runs_every_stage_without_rights() -> None:
         assert pod["securityContext"]["runAsNonRoot"]
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
-    assert commands >= STAGES.keys()
+    assert commands >= WORKERS
 
 
-def test_keda_looks_at_every_stream_that_a_stage_reads() -> None:
-    scaled = {
-        document["spec"]["scaleTargetRef"]["name"]: {
-            trigger["metadata"]["stream"] for trigger in document["spec"]["triggers"]
-        }
-        for document in documents(KUBERNETES / "keda.yml")
-        if document["kind"] == "ScaledObject"
-    }
-    assert scaled.keys() <= deployments().keys()
-    wanted: dict[str, set[str]] = {}
-    for stream, group in Names().groups.items():
-        wanted.setdefault(f"faces-{IN_ONE_PROCESS.get(group, group)}", set()).add(stream)
-    assert scaled == wanted
+def test_keda_scales_every_process_on_the_streams_it_reads() -> None:
+    assert KEDA.read_text() == keda(), "python -m compose.manifests writes it"
+    scaled = {d["spec"]["scaleTargetRef"]["name"] for d in documents(KEDA) if d["kind"] == "ScaledObject"}
+    assert scaled == {f"faces-{process}" for process in PROCESSES} <= deployments().keys()

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from api import metrics
 from consumers.runtime.metrics import Metrics
-from schemas.names import Names
 from schemas.settings import Settings
 from schemas.store.job_metrics import JobMetrics
+from schemas.topology import PROCESSES
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 ALERTS = COMPOSE / "prometheus" / "alerts.yml"
@@ -67,17 +67,12 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
 
 
 def test_the_deployments_run_what_the_procfile_runs() -> None:
-    """Process types and streams named in the manifests are the ones that there are."""
+    """Process types named in the manifests and in the topology are those of the Procfile."""
     procfile = (COMPOSE.parent / "Procfile").read_text()
+    processes = {"api": "api"} | {name: f"consumers {' '.join(run)}" for name, run in PROCESSES.items()}
+    assert procfile == "".join(f"{name}: python -m {command}\n" for name, command in processes.items())
     manifests = (COMPOSE / "kubernetes" / "faces.yml").read_text()
     commands = re.findall(r"command: \[python, -m, (.+)\]", manifests)
-    assert [f"python -m {command.replace(',', '')}" for command in commands] == re.findall(
-        r": (.+)", procfile
-    )
-    keda = (COMPOSE / "kubernetes" / "keda.yml").read_text()
-    scaled = dict(re.findall(r'name: faces-(\w+) }\n  minReplicaCount(?:.|\n)+?stream: "(.+?)"', keda))
-    types = set(re.findall(r"consumers (\w+)", procfile))
-    assert scaled.keys() == types, "each type by the stream that most of its work comes from"
-    assert all(Names().groups[stream] == group for group, stream in scaled.items())
+    assert [command.replace(",", "") for command in commands] == list(processes.values())
     variables = set(re.findall(r"^  ([A-Z_]+):", manifests, re.MULTILINE))
     assert variables <= {field.encode_name for field in msgspec.structs.fields(Settings)}

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from schemas.topology import PROCESSES
 from tests.compose.stack import Stack
 from tests.integration.client import Service, without_times
 from tests.waiting import eventually
 
 RUNBOOK = Path(__file__).parents[2] / "compose" / "RUNBOOK.md"
-STAGES = ("frames", "analyze", "enhance", "finalize")
 AT_WORK = ("frames", "analyze", "finalize")
 """Nobody asks for enhancement here."""
 pytestmark = pytest.mark.timeout(600)  # processes start and end a dozen times
@@ -42,7 +42,7 @@ def commands(title: str) -> list[str]:
 
 def order_of_upgrade() -> list[str]:
     """The stages in the order in which the runbook replaces them."""
-    return [name for name in re.findall(r"`(\w+)`", chapter("Upgrade")) if name in STAGES]
+    return [name for name in re.findall(r"`(\w+)`", chapter("Upgrade")) if name in PROCESSES]
 
 
 def request(video: Path, job_id: str, interval: float = 2.0) -> dict[str, Any]:

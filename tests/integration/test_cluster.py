@@ -12,6 +12,7 @@ from redis.cluster import RedisCluster
 
 from compose.server import free_port
 from schemas.names import Partitions
+from schemas.topology import groups
 from tests.consumers.runtime.servers import running
 from tests.integration.client import Service, without_times
 from tests.waiting import eventually
@@ -139,7 +140,7 @@ def test_collections_serve_the_jobs_of_all_partitions(
 
 def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> None:
     for partition in Partitions("faces", PARTITIONS).all:
-        for stream in partition.groups:
+        for stream in groups(partition):
             eventually(lambda stream=stream: cluster.xlen(stream) == 0)
         assert cluster.zcard(partition.active) == 0
         assert cluster.xlen(partition.dead) == 0

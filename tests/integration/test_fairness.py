@@ -5,6 +5,7 @@ from pathlib import Path
 from redis import Redis
 
 from schemas.names import Names
+from schemas.topology import groups
 from tests.facecore.video.films import loop_film
 from tests.integration.client import Service
 from tests.waiting import eventually
@@ -24,7 +25,7 @@ def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
 
     assert service.post(f"/faces/jobs/{long}/cancel", {}).status == 200
     with Redis.from_url(service.redis_url) as redis:
-        for stream in Names().groups:  # what was queued of it is dropped, not worked on
+        for stream in groups(Names()):  # what was queued of it is dropped, not worked on
             eventually(lambda stream=stream: redis.xlen(stream) == 0)
         assert not list(redis.scan_iter(f"faces:job:{long}:frame:*"))
         assert all(redis.ttl(key) > 0 for key in redis.scan_iter(f"faces:job:{long}:*"))

@@ -10,6 +10,7 @@ import numpy as np
 from redis import Redis
 
 from schemas.names import Names
+from schemas.topology import groups
 from tests.integration.client import Service, without_times
 
 
@@ -210,8 +211,8 @@ def test_an_ended_job_leaves_only_what_expires(service: Service, six_people: Pat
     with Redis.from_url(service.redis_url) as redis:
         kept = {key.decode() for key in redis.scan_iter(f"faces:job:{job_id}:*")}
         assert kept == {f"faces:job:{job_id}:metadata", f"faces:job:{job_id}:result"}
-        names = {
-            f"faces:{name}" for name in ("dead", "events", "active", "jobs", "keys")
-        } | Names().groups.keys()
+        names = {f"faces:{name}" for name in ("dead", "events", "active", "jobs", "keys")} | groups(
+            Names()
+        ).keys()
         for key in redis.scan_iter():
             assert key.decode() in names or redis.ttl(key) > 0, key

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from schemas.names import Names
+from schemas.topology import groups
 from tests.chaos.disturb import pids_of
 from tests.integration.client import Service, without_times
 from tests.integration.conftest import run_service
@@ -135,5 +136,5 @@ def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
 
 def _nothing_is_left(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        for stream in Names().groups:
+        for stream in groups(Names()):
             eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
