@@ -1,1 +1,1 @@
-"""The stages, one module each, and the stream runtime they run on."""
+"""Workers: the stages, one module each, and the stream runtime that they run on."""

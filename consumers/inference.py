@@ -1,4 +1,4 @@
-"""The face models of a process: loaded once, used by one thread, shared by the analyze stages of its partitions."""
+"""Inference thread: the face models of a process, loaded once and shared by its stages."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,11 @@ T = TypeVar("T")
 
 
 class InferenceThread:
+    """One thread that loads the face models and runs them; a fair lock orders the stages that use it.
+
+    One thread, since the models use all cores or the GPU by themselves.
+    """
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, "models")
@@ -22,11 +27,11 @@ class InferenceThread:
         self._analyzer: Analyzer | None = None
 
     async def load(self) -> None:
-        """Loads the models, unless that has been done.
+        """Loads the models at the first call.
 
         Raises:
-            ModelsUnavailable: the pack is not there and cannot be fetched.
-            DeviceUnavailable: the device asked for is not there.
+            ModelsUnavailable: the model pack is not installed and cannot be downloaded.
+            DeviceUnavailable: this host does not have the configured device.
         """
         settings = self._settings
         tensorrt = None if settings.tensorrt == "off" else TensorRT(settings.tensorrt, settings.engines_path)
@@ -45,15 +50,21 @@ class InferenceThread:
 
     @property
     def analyzer(self) -> Analyzer:
+        """The loaded models; `load` comes first."""
         assert self._analyzer is not None, "load() comes first"
         return self._analyzer
 
     async def run(self, stage: str, work: Callable[[], T]) -> T:
-        """Runs in the thread of the models, one call after another; stages that wait take turns."""
+        """Calls ``work`` in the inference thread. Waiting stages are served in turn.
+
+        Args:
+            stage: lane of the fair lock.
+        """
         async with self._lock.hold(stage):
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def close(self) -> None:
+        """Ends the thread and releases the models."""
         self._thread.shutdown()
         if self._analyzer is not None:
             self._analyzer.close()

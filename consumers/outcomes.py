@@ -1,4 +1,4 @@
-"""What became of one frame of a job: the value under its unit in the job's outcomes."""
+"""Frame outcomes: the values in the outcomes hash of a job, one per frame."""
 
 from typing import Literal
 
@@ -6,10 +6,12 @@ import msgspec
 
 
 class FrameOutcome(msgspec.Struct, frozen=True, array_like=True):
-    """Attributes:
-    state: "analysed"; "enhanced": the improved faces count; "kept": an enhancement was due and did not happen,
-        the original faces count; "failed": there are no faces to count.
-    reason: why, for "kept" and "failed".
+    """How the analysis of one frame ended.
+
+    Attributes:
+        state: "analysed"; "enhanced": the enhanced faces count; "kept": an enhancement was due but failed, the
+            original faces count; "failed": the frame has no faces to count.
+        reason: why, for "kept" and "failed".
     """
 
     state: Literal["analysed", "enhanced", "kept", "failed"]
@@ -17,14 +19,16 @@ class FrameOutcome(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def field(self) -> str:
-        """Suffix of the field in the job's faces hash that counts: what a second look found lies apart, so
-        that a late repetition of the first one cannot overwrite it."""
+        """Suffix of the field in the job's faces hash that counts. The enhanced faces have a field of their own, so
+        that a late redelivery of the original frame cannot overwrite them."""
         return "+" if self.state == "enhanced" else ""
 
 
 def encode_outcome(outcome: FrameOutcome) -> bytes:
+    """Encodes an outcome as MessagePack."""
     return msgspec.msgpack.encode(outcome)
 
 
 def decode_outcome(value: bytes) -> FrameOutcome:
+    """Decodes an outcome from MessagePack."""
     return msgspec.msgpack.decode(value, type=FrameOutcome)

@@ -1,4 +1,4 @@
-"""The pictures that are kept with a result, made of the crops that analyze left of every face."""
+"""Pictures of a result, made from the face crops that the analyze stage stored."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from facecore.contact_sheet import small, strip
 from facecore.people import Person
 from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
 
-READ_AT_ONCE = 256
+CROPS_PER_READ = 256
+"""Crops that are read in one round trip."""
 
 
 async def result_pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pictures:
-    """Best shots of all people, strips of the first `STRIPS`.
+    """Returns the best shots of all people, and contact sheets of the first `STRIPS`.
 
     Args:
-        portraits: key of the hash that holds the crops.
-        people: in the order of the result's faces.
+        portraits: key of the hash of crops.
+        people: in the order of the faces in the result.
     """
     best = await _read(redis, portraits, [person.best.portrait for person in people])
     rows = [
@@ -37,7 +38,11 @@ async def result_pictures(redis: Redis, portraits: str, people: Sequence[Person]
 
 
 async def preview_pictures(redis: Redis, portraits: str, people: Sequence[Person], side: int) -> Pictures:
-    """Best shots alone, `side` pixels wide: for people who are looked at before the job is done."""
+    """Returns the best shots of the people of a running job.
+
+    Args:
+        side: width of a picture in pixels.
+    """
     best = await _read(redis, portraits, [person.best.portrait for person in people])
     shots = {f"face_{n}": crop for n, p in enumerate(people) if (crop := best.get(p.best.portrait))}
     return Pictures(await asyncio.to_thread(_smaller, shots, side), {})
@@ -57,8 +62,8 @@ def _smaller(shots: dict[str, bytes], side: int) -> dict[str, bytes]:
 
 async def _read(redis: Redis, key: str, fields: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for start in range(0, len(fields), READ_AT_ONCE):
-        asked = fields[start : start + READ_AT_ONCE]
-        stored = cast("list[bytes | None]", await redis.hmget(key, list(asked)))
-        found |= {field: crop for field, crop in zip(asked, stored, strict=True) if crop is not None}
+    for start in range(0, len(fields), CROPS_PER_READ):
+        block = fields[start : start + CROPS_PER_READ]
+        crops = cast("list[bytes | None]", await redis.hmget(key, list(block)))
+        found |= {field: crop for field, crop in zip(block, crops, strict=True) if crop is not None}
     return found

@@ -1,4 +1,4 @@
-"""From sampled frames to messages: stored, published, and never too many of one job under way."""
+"""Frame publisher: stores sampled frames and publishes one message per frame, with back-pressure."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from schemas.requests import AnalyzeRequest, Enhancement, Parameters
 from schemas.settings import Settings
 
 PRIORITY_FACTOR: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
-"""By how much the jobs that a worker samples at once, and the frames of each under way, differ by priority."""
-PAUSE = 0.05
-"""Seconds between looks at a job whose window is full; grows to ten times as much."""
+"""Factor on the jobs that a worker samples at the same time, and on the window of frames in flight of each."""
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
+"""Pause before a job with a full window is checked again: grows by half each time, from the first to the second."""
 
 
 class SampleCounter(msgspec.Struct, frozen=True):
-    """How the samples of a job are counted in its record.
+    """Counts the samples of a job, or of one segment of it, in the job record.
 
     Attributes:
-        field: where the samples of this piece of work are counted.
-        all: the fields that add up to the samples of the job.
-        start: number in the job of the first sample of this piece.
-        window: frames of the job that may be under way; each piece at work may exceed it by a chunk.
+        field: field of the record that counts the samples of this segment, or of the job.
+        all: the fields whose sum is the number of samples of the job.
+        start: index in the job of the first sample counted by ``field``.
+        window: frames of the job that may be in flight; each running segment may exceed it by a chunk.
     """
 
     field: str
@@ -40,7 +40,7 @@ class SampleCounter(msgspec.Struct, frozen=True):
 
 
 class FramePublisher:
-    """Publishes the frames of jobs to the analyze stage."""
+    """Publishes frames to the analyze stage while the windows of their jobs and the streams have room."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -59,11 +59,13 @@ class FramePublisher:
         counter: SampleCounter,
         first: int,
     ) -> int | None:
-        """Publishes all frames from number ``first`` of the job on, as room for them comes; returns the number after
-        the last one, None when the job was cancelled or has ended in another way.
+        """Publishes the frames from index ``first`` on, waiting for room.
+
+        Returns:
+            The index after the last frame; None when the job has ended, for example by cancellation.
 
         Raises:
-            SourceError: the source cannot be decoded, or has more frames than are allowed.
+            SourceError: the source cannot be decoded, or has more frames than `Settings.max_frames`.
         """
         number = first
         while chunk := await frames.next_chunk():
@@ -74,20 +76,21 @@ class FramePublisher:
         return number
 
     def check_number(self, request: AnalyzeRequest, samples: int) -> None:
+        """Raises SourceError when a job has more frames than the service allows."""
         limit = self._service.settings.max_frames
         if samples > limit:
             raise SourceError(
-                f"{request.video_path} gives {samples} frames at this sampling; at most {limit} are allowed"
-                " (FACES_MAX_FRAMES)."
+                f"{request.video_path} has {samples} frames at this sampling; the limit is {limit}"
+                " (FACES_MAX_FRAMES). Request a longer sampling_interval."
             )
 
     async def _has_room(self, job_id: str, counter: SampleCounter, size: int) -> bool:
-        """Waits until few enough frames of this job, and of all jobs, are under way; False: the job has ended.
+        """Waits until this job, and all jobs together, may have more frames in flight; False: the job has ended.
 
         Args:
-            size: bytes of a frame, as which the others of the job count too.
+            size: bytes of a frame; the other frames of the job are assumed to be as large.
         """
-        service, keys, pause = self._service, self._service.names.job(job_id), PAUSE
+        service, keys, pause = self._service, self._service.names.job(job_id), FIRST_POLL_SECONDS
         window = min(counter.window, max(1, service.settings.job_window_bytes // max(1, size)))
         while True:
             async with service.redis.pipeline(transaction=False) as pipe:
@@ -95,14 +98,14 @@ class FramePublisher:
                 pipe.hlen(keys.outcomes)
                 for stream in (service.names.frames, service.names.express, service.names.urgent):
                     pipe.xlen(stream)
-                (known, ended, *counts), done, *waiting = await pipe.execute()
-            if ended or not known:
+                (request, ended, *counts), done, *queued = await pipe.execute()
+            if ended or not request:
                 return False
             sampled = sum(int(count or 0) for count in counts)
-            if sampled - done < window and sum(waiting) < service.settings.frames_high_water:
+            if sampled - done < window and sum(queued) < service.settings.frames_high_water:
                 return True
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, PAUSE * 10)
+            pause = min(pause * 1.5, MAX_POLL_SECONDS)
 
     async def _publish(
         self,
@@ -112,17 +115,17 @@ class FramePublisher:
         expected: int,
         counter: SampleCounter,
     ) -> int:
-        """Stores and publishes some frames; returns the number after the last one."""
+        """Stores and publishes a chunk of frames; returns the index after the last one."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
         parameters, messages = request.parameters, []
         pictures = [(str(f.index), f.picture) for f in chunk if isinstance(f.picture, bytes)]
         stored = iter(await self._store.put_many(envelope.job, pictures))
         for frame in chunk:
-            where = next(stored) if isinstance(frame.picture, bytes) else frame.picture
+            location = next(stored) if isinstance(frame.picture, bytes) else frame.picture
             task = FrameTask(
                 index=frame.index,
                 timestamp=frame.timestamp,
-                frame=where,
+                frame=location,
                 source=request.video_path,
                 min_confidence=parameters.min_confidence
                 if parameters.min_confidence is not None
@@ -133,20 +136,21 @@ class FramePublisher:
             message = seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent)
             messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
         number = chunk[-1].index + 1
-        counted = {counter.field: number - counter.start}
-        await delivery.publish(messages, names.job(envelope.job).metadata, counted)
+        count = {counter.field: number - counter.start}
+        await delivery.publish(messages, names.job(envelope.job).metadata, count)
         return number
 
 
 def _largest(chunk: Sequence[Frame]) -> int:
-    """Bytes of the largest picture that goes into the frame store."""
+    """Returns the bytes of the largest picture of a chunk that goes into the frame store."""
     return max((len(frame.picture) for frame in chunk if isinstance(frame.picture, bytes)), default=0)
 
 
 def resolved_enhancement(parameters: Parameters, settings: Settings) -> Enhancement | None:
-    """What the analyze stage needs to know of the enhancement; None when none is wanted."""
-    wanted = parameters.enhancement
-    if not wanted.enabled or parameters.use_sprites:
+    """Returns the enhancement of a request with its defaults filled in; None when nothing is to be enhanced."""
+    enhancement = parameters.enhancement
+    if not enhancement.enabled or parameters.use_sprites:
         return None
-    trigger = settings.quality_trigger if wanted.quality_trigger is None else wanted.quality_trigger
-    return msgspec.structs.replace(wanted, quality_trigger=trigger)
+    trigger = enhancement.quality_trigger
+    trigger = settings.quality_trigger if trigger is None else trigger
+    return msgspec.structs.replace(enhancement, quality_trigger=trigger)

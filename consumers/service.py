@@ -1,4 +1,4 @@
-"""What every stage of a partition holds: connections, names, settings, the fan-in of a job."""
+"""Service: what all stages of a partition share, and the messages that end a job."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +17,13 @@ from schemas.store.jobs import Jobs
 
 @dataclass(frozen=True, slots=True)
 class Service:
+    """Connections, names and settings of the stages of one partition.
+
+    Attributes:
+        names: of the streams and keys of this partition.
+        partitions: names of all partitions.
+    """
+
     redis: Redis
     names: Names
     settings: Settings
@@ -24,7 +31,7 @@ class Service:
     partitions: Partitions
 
     def fan_in(self, job_id: str, traceparent: str) -> FanIn:
-        """When the outcomes of a job are complete, it is finalized."""
+        """Returns the fan-in of a job: once all frames have an outcome, the job goes to the finalize stage."""
         keys = self.names.job(job_id)
         return FanIn(
             record=keys.metadata,
@@ -33,6 +40,8 @@ class Service:
         )
 
     def finalize_message(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
+        """Returns the message that sends a job to the finalize stage. Its id names the round, so that a repeated
+        message of one round is recognized."""
         unit = (
             "failure" if task.error
             else "matches" if task.matches is not None
@@ -43,7 +52,7 @@ class Service:
 
     @property
     def running_job_ttl(self) -> int:
-        """Seconds that what only a running job needs is kept."""
+        """Seconds to live of the data that only a running job needs: an hour longer than a job may run."""
         return int(self.settings.job_deadline) + 3600
 
 

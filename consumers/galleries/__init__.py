@@ -1,1 +1,1 @@
-"""Collections of known people in the memory of a worker, and erasing people from results."""
+"""Collections of known people: replicas in the memory of a worker, and removing erased people from results."""

@@ -1,4 +1,4 @@
-"""Taking people who were erased from a collection out of the results that tell of them."""
+"""Removes people who were erased from a collection from the results of jobs that matched them."""
 
 from collections import defaultdict
 from typing import cast
@@ -10,30 +10,31 @@ from consumers.service import Service
 from schemas.results import Face, Match, ResultBody
 from schemas.store.results import ResultChanged, head, parts_of
 
-READ_AT_ONCE = 1000
-AGAIN = 2.0
-"""Seconds until the next look at a job that is about to end."""
+MATCHES_PER_SCAN = 1000
+"""Pairs of person and job per ZSCAN call."""
+RETRY_SECONDS = 2.0
+"""Pause before a job that is about to write its result is checked again."""
 
 
 async def remove_erased_people(service: Service, collection: str) -> None:
-    """Rewrites the results that tell of people who are in the collection no longer.
+    """Rewrites the results that match people who are no longer in the collection.
 
     Raises:
-        NotReady: a job has noted whom it is going to tell of, and has not ended.
+        NotReady: a job has recorded that it will name an erased person, and has not ended yet.
     """
     keys = service.partitions.home.collection(collection)
     waiting = False
     cursor = 0
     while True:
-        cursor, noted = await service.redis.zscan(keys.matched, cursor, count=READ_AT_ONCE)
-        gone = defaultdict[str, set[str]](set)
-        members = [member.decode().split(" ", 1) for member, _ in cast("list[tuple[bytes, float]]", noted)]
+        cursor, matched = await service.redis.zscan(keys.matched, cursor, count=MATCHES_PER_SCAN)
+        erased_by_job = defaultdict[str, set[str]](set)
+        members = [member.decode().split(" ", 1) for member, _ in cast("list[tuple[bytes, float]]", matched)]
         people = [person for person, _ in members]
         labels = await service.redis.hmget(keys.people, people) if people else []
         for (person, job_id), label in zip(members, labels, strict=True):
             if label is None:
-                gone[job_id].add(person)
-        for job_id, erased in gone.items():
+                erased_by_job[job_id].add(person)
+        for job_id, erased in erased_by_job.items():
             if await _rewritten(service, job_id, collection, erased):
                 await service.redis.zrem(keys.matched, *(f"{person} {job_id}" for person in erased))
             else:
@@ -41,18 +42,18 @@ async def remove_erased_people(service: Service, collection: str) -> None:
         if not cursor:
             break
     if waiting:
-        raise NotReady(AGAIN, "a job that is about to end tells of an erased person")
+        raise NotReady(RETRY_SECONDS, "a running job is about to write a result that names an erased person")
 
 
 async def _rewritten(service: Service, job_id: str, collection: str, erased: set[str]) -> bool:
-    """False: the job has not ended, and may write its result (again)."""
+    """Removes people from the result of a job; False: the job has not ended and may still write a result."""
     keys = service.partitions.of(job_id).job(job_id)
     created, ended = await service.redis.hmget(keys.metadata, ["created", "ended"])
-    known = await head(service.redis, keys.result)
-    if known is None:
+    stored = await head(service.redis, keys.result)
+    if stored is None:
         return created is None or ended is not None
     try:
-        body = b"".join([part async for part in parts_of(service.redis, keys.result, known)])
+        body = b"".join([part async for part in parts_of(service.redis, keys.result, stored)])
     except ResultChanged:
         return False
     result = msgspec.json.decode(body, type=ResultBody)
