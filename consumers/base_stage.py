@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service
+from schemas import topology
 from schemas.envelope import Envelope, open_entry
 from schemas.messages import FinalizeTask
 
@@ -15,34 +16,32 @@ Body = TypeVar("Body")
 class BaseStage(ABC, Generic[Body]):
     """One consumer group on one stream of a partition; satisfies `consumers.runtime.stage.Stage`.
 
-    A subclass names its ``group`` and ``messages`` and overrides the limits that do not fit it.
+    A subclass overrides the limits that do not fit it.
 
     Args:
-        stream: stream that the stage reads.
-        name: name in logs, metrics and consumer names; the group's by default.
-
-    Attributes:
-        messages: message types of the stream, each with the type of its body.
+        name: of the stage in `schemas.topology`, which states its group, streams and messages.
+        lane: which of its streams (`schemas.topology.Stage.stream`).
     """
 
-    group: str
-    messages: Mapping[str, type[Any]]
     batch_size = 1
     linger = 0.0
     concurrency = 1
     max_run = 600.0
     downstream: Sequence[tuple[str, int]] = ()
 
-    def __init__(self, service: Service, stream: str, *, name: str | None = None) -> None:
+    def __init__(self, service: Service, name: str, lane: str = "") -> None:
+        stage = topology.stage(service.names, name)
         self._service = service
-        self.stream = stream
-        self.name = name or self.group
+        self._messages = stage.messages
+        self.name = f"{name}:{lane}" if lane else name
+        self.group = stage.group
+        self.stream = stage.stream(lane)
         self.dead_stream = service.names.dead
         self.max_attempts = service.settings.max_attempts
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Body]:
         """Decodes and validates an entry of the stream."""
-        return open_entry(fields, self.messages)
+        return open_entry(fields, self._messages)
 
     async def start(self) -> None:
         """Loads what the stage needs; nothing by default."""

@@ -1,4 +1,4 @@
-"""The bodies of the stage messages, and which of them each stream carries."""
+"""Bodies of the messages between the stages; schemas.topology has the stream of each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,6 @@ import msgspec
 from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry
 from schemas.names import JOB_ID
 from schemas.requests import Enhancement
-from schemas.webhooks import WebhookTask
 
 
 class StoredFrame(msgspec.Struct, frozen=True, tag="stored"):
@@ -158,21 +157,6 @@ class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     question: str = ""
 
 
-REQUESTS: Mapping[str, type[Any]] = {"analyze": dict}  # validated by schemas.requests, not while decoding
-SEGMENTS: Mapping[str, type[Any]] = {"segment": SegmentTask}
-FRAMES: Mapping[str, type[Any]] = {"frame": FrameTask, "portraits": PortraitsTask}
-ENHANCE: Mapping[str, type[Any]] = {"enhance": EnhanceTask}
-FINALIZE: Mapping[str, type[Any]] = {"finalize": FinalizeTask, "preview": PreviewTask}
-WEBHOOKS: Mapping[str, type[Any]] = {"webhook": WebhookTask}
-COLLECTIONS: Mapping[str, type[Any]] = {
-    "enrol": EnrolTask,
-    "search": SearchTask,
-    "match": MatchTask,
-    "erase": EraseTask,
-}
-PHOTOGRAPHS: Mapping[str, type[Any]] = {"photograph": SearchTask}
-
-
 def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
     """The analyze request in an entry of ``faces:requests``: an envelope, or the bare request.
 
@@ -191,7 +175,7 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
         if "body" not in bare:
             bare = {"type": "analyze", "id": "", "job": bare.get("job_id") or entry_id, "body": bare}
             fields = {name: msgspec.msgpack.encode(bare) if name == MSGPACK else msgspec.json.encode(bare)}
-    envelope = open_entry(fields, REQUESTS)
+    envelope = open_entry(fields, {"analyze": dict})  # schemas.requests validates the body
     job = envelope.job or entry_id
     if not JOB_ID.fullmatch(job):
         raise EnvelopeError(f"not a job id: {job[:200]!r}")

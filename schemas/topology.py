@@ -56,7 +56,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A handler, the streams it reads and the messages on them.
 
     Attributes:
-        name: module of ``consumers.stages``.
+        name: module of ``consumers.stages``, and name of its workers.
         group: consumer group on each stream.
         worker_type: name of the `WorkerType` that runs it.
         streams: description by stream; a worker reads all of them, each with its own limits.
@@ -72,6 +72,14 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     messages: Mapping[str, type[Any]]
     backlog: int
     home_only: bool = False
+
+    def stream(self, lane: str = "") -> str:
+        """The stream of a lane, which is the last part of its name; without one the stream that has no lane."""
+        base = min(self.streams, key=len)
+        stream = f"{base}:{lane}" if lane else base
+        if stream not in self.streams:
+            raise ValueError(f"stage {self.name} has no lane {lane!r}")
+        return stream
 
 
 def stages(names: Names) -> tuple[Stage, ...]:

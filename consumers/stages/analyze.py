@@ -23,7 +23,7 @@ from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.video import SourceError
 from facecore.video.images import decode, encode
 from schemas.envelope import Envelope, seal
-from schemas.messages import FRAMES, EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
+from schemas.messages import EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces
 
@@ -65,15 +65,12 @@ class AnalyzeStage(BaseStage[Any]):
     """Consumer group ``analyze`` on ``faces:frames``, or on one of the streams beside it for what is urgent or soon
     done. All hand their batches to the one thread of the models, where they take turns."""
 
-    group = "analyze"
-    messages = FRAMES
     linger = 0.005
     concurrency = 2  # one batch is fetched and decoded while the other is in the models
 
     def __init__(self, service: Service, inference: InferenceThread, lane: Lane = "") -> None:
-        settings, names = service.settings, service.names
-        stream = {"": names.frames, "express": names.express, "urgent": names.urgent}[lane]
-        super().__init__(service, stream, name=f"analyze:{lane}" if lane else "analyze")
+        super().__init__(service, "analyze", lane)
+        settings = service.settings
         self._store = FrameStore(
             service.redis,
             service.names,

@@ -22,7 +22,6 @@ from facecore.vectors import from_bytes, to_bytes, unit
 from schemas.collections import SAME_PERSON
 from schemas.envelope import Envelope
 from schemas.messages import (
-    COLLECTIONS,
     EnrolTask,
     EraseTask,
     FinalizeTask,
@@ -46,12 +45,10 @@ LOOK_EVERY = 30.0
 class CollectionsStage(OneByOneStage[Any]):
     """Consumer group ``collections`` on ``faces:collections``."""
 
-    group = "collections"
-    messages = COLLECTIONS
     concurrency = 4
 
     def __init__(self, service: Service, replicas: CollectionReplicas) -> None:
-        super().__init__(service, service.names.collections)
+        super().__init__(service, "collections")
         home = service.partitions.home
         self._replicas = replicas
         self._collections = Collections(service.redis, home)

@@ -15,7 +15,7 @@ from consumers.service import Service, Shared
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frame_store import FrameStore
 from schemas.envelope import Envelope, seal
-from schemas.messages import ENHANCE, EnhanceTask
+from schemas.messages import EnhanceTask
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +28,8 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
     """Consumer group ``enhance`` on ``faces:enhance``. The Frame Server enhances one picture at a time, for tens
     of seconds on a CPU: one request in flight a worker."""
 
-    group = "enhance"
-    messages = ENHANCE
-
     def __init__(self, service: Service) -> None:
-        super().__init__(service, service.names.enhance)
+        super().__init__(service, "enhance")
         self._store = FrameStore(
             service.redis,
             service.names,

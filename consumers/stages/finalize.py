@@ -23,7 +23,7 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from facecore.people import People
 from schemas.envelope import Envelope, seal
-from schemas.messages import FINALIZE, FinalizeTask, MatchTask, PortraitsTask, PreviewTask
+from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.results import Match
 from schemas.store import previews
 from schemas.store.collections import Collections
@@ -39,12 +39,10 @@ class FinalizeStage(OneByOneStage[Any]):
     with collections goes to the collections stage and comes back. The last round writes the result.
     """
 
-    group = "finalize"
-    messages = FINALIZE
     concurrency = 2
 
     def __init__(self, service: Service) -> None:
-        super().__init__(service, service.names.finalize)
+        super().__init__(service, "finalize")
         self._collections = Collections(service.redis, service.partitions.home)
 
     async def _handle_one(self, delivery: Delivery[Any]) -> Completion:

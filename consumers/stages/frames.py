@@ -19,7 +19,7 @@ from consumers.sources.segmentation import Segmentation, changed
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal
-from schemas.messages import REQUESTS, FinalizeTask, open_request
+from schemas.messages import FinalizeTask, open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
@@ -36,12 +36,8 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         priority: whose requests this worker takes; `PRIORITY_FACTOR` says how many at once.
     """
 
-    group = "frames"
-    messages = REQUESTS
-
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
-        name = "frames" if priority == "normal" else f"frames:{priority}"
-        super().__init__(service, service.names.requests_of(priority), name=name)
+        super().__init__(service, "frames", "" if priority == "normal" else priority)
         settings, share = service.settings, PRIORITY_FACTOR[priority]
         at_once = max(1, round(settings.jobs_per_worker * share))
         self._priority: Priority = priority

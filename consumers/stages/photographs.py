@@ -14,7 +14,7 @@ from facecore.geometry import area
 from facecore.video import SourceError
 from facecore.video.images import decode
 from schemas.envelope import Envelope, seal
-from schemas.messages import PHOTOGRAPHS, SearchTask
+from schemas.messages import SearchTask
 from schemas.observations import FrameFaces
 from schemas.questions import Answer, Probe, SeenFace
 from schemas.store.replies import Questions
@@ -28,13 +28,11 @@ class PhotographsStage(OneByOneStage[SearchTask]):
     """Consumer group ``photographs`` on ``faces:photographs``: somebody waits for each, so that they have a stream of
     their own beside the frames of films, and go between two batches of those."""
 
-    group = "photographs"
-    messages = PHOTOGRAPHS
     concurrency = 2
     max_run = 60.0
 
     def __init__(self, service: Service, inference: InferenceThread) -> None:
-        super().__init__(service, service.names.photographs)
+        super().__init__(service, "photographs")
         self._inference = inference
         self._questions = Questions(service.redis, service.partitions.home)
 

@@ -24,7 +24,7 @@ from consumers.sources.safety import resolve
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal
-from schemas.messages import SEGMENTS, FinalizeTask, SegmentTask
+from schemas.messages import FinalizeTask, SegmentTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest
 
@@ -39,12 +39,8 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         priority: of the films whose parts this worker takes; `PRIORITY_FACTOR` says how many at once.
     """
 
-    group = "frames"
-    messages = SEGMENTS
-
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
-        name = "segments" if priority == "normal" else f"segments:{priority}"
-        super().__init__(service, service.names.segments_of(priority), name=name)
+        super().__init__(service, "segments", "" if priority == "normal" else priority)
         settings = service.settings
         at_once = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
         self._publisher = FramePublisher(service)

@@ -16,7 +16,6 @@ from consumers.sources.addresses import Lookup
 from consumers.sources.http import checked_session
 from schemas.addresses import AllowList, NotAllowed
 from schemas.envelope import Envelope
-from schemas.messages import WEBHOOKS
 from schemas.settings import SettingsError
 from schemas.webhooks import Callback, WebhookTask, secrets_of, signed, told
 
@@ -39,8 +38,6 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         patience: seconds that a receiver has for its answer.
     """
 
-    group = "webhooks"
-    messages = WEBHOOKS
     concurrency = 32
     max_run = 60.0
 
@@ -52,7 +49,7 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         first_pause: float = FIRST_PAUSE,
         patience: float = PATIENCE,
     ) -> None:
-        super().__init__(service, service.names.webhooks)
+        super().__init__(service, "webhooks")
         self.max_attempts = ATTEMPTS
         settings = service.settings
         self._lookup = lookup

@@ -25,7 +25,7 @@ from redis.exceptions import ResponseError
 
 from facecore.video.images import encode
 from schemas.envelope import open_entry
-from schemas.messages import FRAMES, FrameTask, StoredFrame
+from schemas.messages import FrameTask, StoredFrame
 from schemas.names import Names
 from tests.bench.decoding import everything
 from tests.bench.measure import machine, report
@@ -80,7 +80,7 @@ def sampled(server: Server, film: Path, interval: float) -> tuple[float, list[tu
 def published(redis: "Redis") -> Iterator[tuple[int, float, str]]:
     for stream in (NAMES.frames, NAMES.express, NAMES.urgent):
         for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(stream)):
-            envelope = open_entry(fields, FRAMES)
+            envelope = open_entry(fields, {"frame": FrameTask})
             task = cast("FrameTask", envelope.body)
             assert isinstance(task.frame, StoredFrame)
             picture = cast("bytes", redis.get(NAMES.job(envelope.job).frame(task.frame.name)))

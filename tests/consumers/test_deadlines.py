@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from consumers.deadlines import sweep
 from consumers.service import Service
 from schemas.envelope import open_entry
-from schemas.messages import FINALIZE
+from schemas.messages import FinalizeTask
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
@@ -55,4 +55,6 @@ async def test_a_complete_job_that_nobody_finalized_is_finalized_once(
     await sweep(service)
     await sweep(service)
     entries = await service.redis.xrange(service.names.finalize)
-    assert [open_entry(fields, FINALIZE).job for _, fields in entries] == ["job"] * finalized
+    assert [open_entry(fields, {"finalize": FinalizeTask}).job for _, fields in entries] == [
+        "job"
+    ] * finalized

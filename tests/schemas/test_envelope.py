@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.envelope import EnvelopeError, open_entry, seal
-from schemas.messages import FRAMES, FileFrame, FrameTask, PortraitsTask, StoredFrame, open_request
+from schemas.messages import FileFrame, FrameTask, PortraitsTask, StoredFrame, open_request
+from schemas.names import Names
+from schemas.topology import stage
 
+FRAMES = stage(Names(), "analyze").messages
 TASK = FrameTask(index=3, timestamp=6.0, frame=StoredFrame("3"), source="/v.mp4")
 
 
