@@ -1,4 +1,8 @@
-"""The analyze request: both spellings in, one validated struct out."""
+"""The analyze request: its fields with their defaults, ranges and meanings, and how it is parsed.
+
+Each field of `AnalyzeRequest`, `Parameters` and `Enhancement` is documented below its definition; its range is in its
+type. Callers of vision-api spell some of them differently: `REQUEST_SPELLINGS`, `PARAMETER_SPELLINGS`.
+"""
 
 import math
 from typing import Annotated, Any, Literal
@@ -17,9 +21,9 @@ Text = Annotated[str, Meta(max_length=4096)]
 CollectionName = Annotated[str, Meta(pattern=rf"^{COLLECTION.pattern}(?!\n)$")]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
-# The spec's spelling <- vision-api's spelling of the same value.
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
+"""Field names of vision-api, each with the specification's name of the same field; both are accepted."""
 
 
 class RequestError(ValueError):
@@ -52,7 +56,9 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     start_timestamp: Timestamp
     end_timestamp: Timestamp
+    """Seconds from the start of the video, 0 or more; not before `start_timestamp`."""
     duration: float | None = None
+    """Accepted and ignored."""
 
     def __post_init__(self) -> None:
         _require_finite(self)
@@ -64,9 +70,13 @@ class Enhancement(msgspec.Struct, frozen=True, kw_only=True):
     """Improving faces of low quality through the Frame Server."""
 
     enabled: bool = False
-    quality_trigger: Fraction | None = None  # None: FACES_ENHANCEMENT_QUALITY_TRIGGER, 0.5 by default
+    """Whether faces of low quality are improved; needs FRAME_SERVER_URL."""
+    quality_trigger: Fraction | None = None
+    """Composite quality below which a face is improved; None: FACES_ENHANCEMENT_QUALITY_TRIGGER (0.5)."""
     model: EnhancementModel = "codeformer"
+    """Restoration model of the Frame Server."""
     fidelity_weight: Fraction = 0.5
+    """CodeFormer's weight: 0 favours quality, 1 likeness to the original."""
 
     def __post_init__(self) -> None:
         _require_finite(self)
@@ -75,25 +85,39 @@ class Enhancement(msgspec.Struct, frozen=True, kw_only=True):
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of a job, in the specification's spelling, with its defaults and ranges."""
 
-    min_confidence: Fraction | None = None  # None: FACES_MIN_CONFIDENCE, else the model pack's own
-    min_quality: Fraction | None = None  # None: FACES_MIN_QUALITY, 0.0 by default
+    min_confidence: Fraction | None = None
+    """Detector confidence below which detections are dropped and counted; None: FACES_MIN_CONFIDENCE, else the model
+    pack's own."""
+    min_quality: Fraction | None = None
+    """Composite quality, after enhancement, below which detections are dropped; None: FACES_MIN_QUALITY (0.0)."""
     max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    """Most people in the result: those present in most frames."""
     sampling_interval: Annotated[float, Meta(ge=0.5)] = 2.0
-    sampling: SamplingMode = (
-        "interval"  # keyframes: each moment moved to the nearest one within half an interval
-    )
+    """Seconds between sampled frames."""
+    sampling: SamplingMode = "interval"
+    """``keyframes`` moves each moment to the nearest keyframe within half an interval, which is cheaper to decode;
+    for files that this service decodes itself."""
     enable_deduplication: bool = True
+    """Whether detections of one person are grouped; false: every detection is a face of its own."""
     embedding_similarity_threshold: Fraction = 0.6
+    """Cosine similarity from which two faces are one person."""
     detect_demographics: bool = True
+    """Whether age, gender and emotion are estimated."""
     scene_boundaries: Annotated[list[Scene], Meta(max_length=100_000)] | None = None
+    """Scenes of the video; the start, middle and end of each are sampled instead of regular intervals."""
     use_sprites: bool = False
+    """Whether to analyse sprite sheets (thumbnail tiles) instead of the video."""
     sprite_vtt_url: Text | None = None
+    """WebVTT file that lists the tiles; required with `use_sprites`."""
     sprite_image_url: Text | None = None
-    cache_duration: Annotated[int, Meta(ge=0, le=30 * 86400)] | None = (
-        None  # None: CACHE_TTL, 3600 by default
-    )
+    """Address of the sprite sheet where all tiles lie on one, in place of the one that the WebVTT file names."""
+    cache_duration: Annotated[int, Meta(ge=0, le=30 * 86400)] | None = None
+    """Seconds that the result is kept and answers equal requests; 0: equal requests run again. None: CACHE_TTL
+    (3600)."""
     enhancement: Enhancement = Enhancement()
-    match_collections: Annotated[list[CollectionName], Meta(max_length=16)] = []  # whom to look for
+    """Improving faces of low quality; off by default."""
+    match_collections: Annotated[list[CollectionName], Meta(max_length=16)] = []
+    """Collections of known people in which each person of the video is looked up."""
 
     def __post_init__(self) -> None:
         _require_finite(self)
@@ -111,10 +135,14 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     video_path: FilePath
+    """Video, picture or folder of pictures below an allowed root (FACES_MEDIA_ROOTS), or an HTTP address."""
     images: Annotated[list[FilePath], Meta(min_length=1, max_length=10_000)] | None = None
     source_id: Annotated[str, Meta(max_length=256)] | None = None
+    """Returned with the job and its events."""
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")] | None = None
+    """Id of the job; None: the service chooses one."""
     priority: Priority = "normal"
+    """Each priority has its own streams and workers, so that none waits for another."""
     callback_url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://")] | None = None
     parameters: Parameters = Parameters()
 
