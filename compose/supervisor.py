@@ -13,11 +13,12 @@ from typing import TextIO
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CANNOT_START = 2
 """Exit status of a process that would fail again: the environment or the machine must change first."""
-PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
-"""Seconds before a process is started again; after as many deaths, each within QUIET seconds, it is given up."""
-QUIET = 5.0
-STOP_WITHIN = 20.0
-"""Seconds between the request to stop and the kill: longer than a drain takes."""
+RESTART_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
+"""Pauses before the first, second … restart of a process that keeps dying; after the last one it is given up."""
+STABLE_SECONDS = 5.0
+"""A process that ran longer before it died starts again with the first pause."""
+STOP_SECONDS = 20.0
+"""Between the request to stop and the kill: longer than a drain takes."""
 
 
 class ProcessFailed(Exception):
@@ -44,10 +45,14 @@ class Supervisor:
 
     Args:
         output: where prefixed lines go; None keeps only the last lines of each child, for errors.
+        pauses: seconds before each restart of a child that keeps dying; it fails when none is left.
     """
 
-    def __init__(self, output: TextIO | None = sys.stderr) -> None:
+    def __init__(
+        self, output: TextIO | None = sys.stderr, pauses: Sequence[float] = RESTART_PAUSES_SECONDS
+    ) -> None:
         self._output = output
+        self._pauses = pauses
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
         self._children: list[Child] = []
@@ -66,23 +71,22 @@ class Supervisor:
             if keeper.done():
                 keeper.result()
 
-    async def stop(self, keep: Child | None = None, within: float | None = None) -> None:
+    async def stop(self, keep: Child | None = None, within: float = STOP_SECONDS) -> None:
         """Asks the children to stop, all but ``keep``, and kills who has not after ``within`` seconds.
 
         Args:
-            within: `STOP_WITHIN` unless given; 0 kills at once, for children with nothing to finish.
+            within: 0 kills at once, for children with nothing to finish.
         """
-        patience = STOP_WITHIN if within is None else within
         self._stopping.set()
         stopped = [(c, k) for c, k in zip(self._children, self._keepers, strict=True) if c is not keep]
         for child, _ in stopped:
             _signal(child, signal.SIGTERM)
         if not stopped:
             return
-        _, late = await asyncio.wait([keeper for _, keeper in stopped], timeout=patience)
+        _, late = await asyncio.wait([keeper for _, keeper in stopped], timeout=within)
         for child, keeper in stopped:
             if keeper in late:
-                if patience:
+                if within:
                     self.say("faces", f"{child.name} does not stop; killing it")
                 _signal(child, signal.SIGKILL)
         await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
@@ -103,13 +107,13 @@ class Supervisor:
             status = await self._run(child)
             if self._stopping.is_set():
                 return
-            deaths = 1 if time.monotonic() - began > QUIET else deaths + 1
+            deaths = 1 if time.monotonic() - began > STABLE_SECONDS else deaths + 1
             said = "\n".join(child.last_lines[-15:])
             if status == CANNOT_START:
                 raise ProcessFailed(said or f"{child.name} cannot start")
-            if deaths > len(PAUSES):
+            if deaths > len(self._pauses):
                 raise ProcessFailed(f"{child.name} died {deaths} times in a row ({_how(status)}):\n{said}")
-            pause = PAUSES[deaths - 1]
+            pause = self._pauses[deaths - 1]
             self.say("faces", f"{child.name} died ({_how(status)}); starting it again in {pause:g} s")
             await asyncio.sleep(pause)
             if self._stopping.is_set():

@@ -22,8 +22,8 @@ from schemas.envelope import MSGPACK, seal
 from schemas.messages import EnrolTask, EraseTask
 from schemas.names import CollectionKeys, Names
 
-MOST_WAITING = 1000
-"""Entries of the stream from which nothing more is accepted."""
+MAX_QUEUED_TASKS = 1000
+"""At this length the stream of a collections stage accepts no more tasks: callers get 503 instead of a long wait."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,13 @@ class Collections:
     Args:
         redis: client with ``decode_responses=False``.
         names: of the home partition.
+        max_queued: length of the stream from which `admit` raises Busy.
     """
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, names: Names, max_queued: int = MAX_QUEUED_TASKS) -> None:
         self._redis = redis
         self._names = names
+        self._max_queued = max_queued
         self._admit, self._enrol, self._rename, self._erase, self._drop, self._recall = (
             redis.register_script((files(__package__) / "scripts" / f"collection_{name}.lua").read_text())
             for name in ("admit", "enrol", "rename", "erase", "drop", "recall")
@@ -114,7 +116,7 @@ class Collections:
                 keys.roll, keys.faces, keys.members, keys.pending,
             ],
             args=[
-                name, MOST_WAITING, model, label, f"person-{secrets.token_hex(12)}", face,
+                name, self._max_queued, model, label, f"person-{secrets.token_hex(12)}", face,
                 msgspec.json.encode(origin), msgspec.msgpack.encode(candidate), secrets.token_hex(8),
                 origin.added_at, MSGPACK, message,
             ],

@@ -14,7 +14,7 @@ from schemas.envelope import seal
 from schemas.messages import SearchTask
 from schemas.names import Names
 from schemas.questions import Answer, Probe
-from schemas.store.collections import MOST_WAITING, Busy
+from schemas.store.collections import MAX_QUEUED_TASKS, Busy
 
 KEPT = 60
 """Seconds."""
@@ -44,8 +44,8 @@ class Questions:
             if probe.photograph
             else (self._names.collections, "search")
         )
-        if int(await self._redis.xlen(stream)) >= MOST_WAITING:
-            raise Busy(f"{MOST_WAITING} searches wait already; try again later")
+        if int(await self._redis.xlen(stream)) >= MAX_QUEUED_TASKS:
+            raise Busy(f"{MAX_QUEUED_TASKS} searches wait already; try again later")
         await self.put(task.question, probe)
         message = seal(type_, "", task.question, task, traceparent=traceparent)
         await self._redis.xadd(stream, cast("dict[Any, Any]", message))

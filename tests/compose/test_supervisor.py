@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from compose import supervisor as supervision
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from tests.waiting import BOUND_SECONDS, eventually_async
@@ -61,17 +60,15 @@ async def test_a_process_that_is_started_later_is_watched_as_well() -> None:
     await supervisor.stop()
 
 
-async def test_a_process_that_keeps_dying_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "PAUSES", (0.01, 0.01))
-    supervisor = Supervisor(io.StringIO())
+async def test_a_process_that_keeps_dying_is_given_up() -> None:
+    supervisor = Supervisor(io.StringIO(), pauses=(0.01, 0.01))
     supervisor.start(child("worker.1", "raise ValueError('a bug')"))
     with pytest.raises(ProcessFailed, match=r"(?s)worker.1 died 3 times in a row \(exit status 1\).*a bug"):
         await supervisor.wait()
     await supervisor.stop()
 
 
-async def test_a_process_that_will_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "STOP_WITHIN", 0.3)
+async def test_a_process_that_will_not_stop_is_killed() -> None:
     output = io.StringIO()
     supervisor = Supervisor(output)
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
@@ -79,7 +76,7 @@ async def test_a_process_that_will_not_stop_is_killed(monkeypatch: pytest.Monkey
     stubborn = child("worker.1", code)
     supervisor.start(stubborn)
     await printed(output, "deaf")
-    await supervisor.stop()
+    await supervisor.stop(within=0.3)
     assert stubborn.process is not None and stubborn.process.returncode == -signal.SIGKILL
 
 

@@ -144,10 +144,8 @@ async def test_people_are_listed_page_by_page(collections: Collections) -> None:
     assert listed == labels
 
 
-async def test_nothing_is_accepted_beyond_what_may_wait(
-    collections: Collections, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("schemas.store.collections.MOST_WAITING", 2)
+async def test_no_task_is_accepted_when_too_many_are_queued(service: Service) -> None:
+    collections = Collections(service.redis, service.names, max_queued=2)
     for number in range(2):
         await collections.admit("c", "Ann", Candidate(embedding(number), b""), "open", "j", "f", "")
     with pytest.raises(Busy):
