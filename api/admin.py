@@ -3,13 +3,13 @@
 import re
 from collections import Counter
 
-import msgspec
 from aiohttp import web
 
 from api.app_keys import JOBS, PARTITIONS, REDIS
 from api.endpoints import Content, Endpoint, Endpoints
 from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
 from api.queries import QueryError
+from api.responses import json_response
 from schemas.store import queues, workers
 from schemas.store.dead_letters import listed, replay, show
 from schemas.topology import WORKER_TYPES
@@ -39,7 +39,7 @@ async def stand(request: web.Request) -> web.Response:
         dead_letters=await queues.dead_letters(redis, partitions),
         active_jobs=await queues.active_jobs(redis, partitions),
     )
-    return _json(body)
+    return json_response(body)
 
 
 @endpoints.add(
@@ -52,7 +52,7 @@ async def dead(request: web.Request) -> web.Response:
         letter for names in partitions.all for letter in await listed(redis, names.dead, limit=LETTERS)
     ]
     letters.sort(key=lambda letter: letter.last)
-    return _json(
+    return json_response(
         DeadLetters(
             letters=[listed_letter(letter) for letter in letters[:LETTERS]],
             total=await queues.dead_letters(redis, partitions),
@@ -77,9 +77,5 @@ async def again(request: web.Request) -> web.Response:
     for names in request.app[PARTITIONS].all:
         if (letter := await show(redis, names.dead, letter_id)) is not None:
             outcome = await replay(redis, names.dead, letter, request.app[JOBS])
-            return _json(LetterReplayed(letter_id=letter_id, outcome=outcome))
+            return json_response(LetterReplayed(letter_id=letter_id, outcome=outcome))
     raise web.HTTPNotFound(text=f"There is no dead letter {letter_id}; somebody else may have sent it again.")
-
-
-def _json(body: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api import admin, collections, events, health, jobs, metrics, results, searches
+from api import admin, collections, events, health, jobs, metrics, replies, results, searches
 from api.app_keys import (
     ACCESS,
     CALLBACKS,
@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> web.Application:
     app[CROWD] = Crowd(settings.max_requests)
     app[events.OPEN] = set()
     app[CALLBACKS] = _callbacks(settings)
-    app[searches.WAITING] = asyncio.Semaphore(searches.AT_ONCE)
+    app[replies.WAITING] = asyncio.Semaphore(replies.MAX_WAITING_CALLERS)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     add_endpoints(
         app,

@@ -2,11 +2,11 @@
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from redis.exceptions import RedisError
 
 from api.app_keys import ACCESS, CALLER, GUARDED, SETTINGS
 from api.endpoints import Access, endpoint_of
-from api.errors import Handler
 from api.limits import RATES
 from schemas.store.api_keys import Scope
 

@@ -1,13 +1,14 @@
 """Collections of known people: enrolling a face, looking at people, renaming and erasing them."""
 
-import msgspec
 from aiohttp import web
 
 from api.app_keys import COLLECTIONS, READER
+from api.bodies import parse_body
 from api.endpoints import Content, Endpoint, Endpoints
-from api.errors import problem
+from api.lookup import find_collection, find_job_face
 from api.queries import PeopleQuery, parse_query
-from api.searches import find_collection, job_face, parse, respond, somebody_works, wait
+from api.replies import has_workers, reply_response, wait_for_reply
+from api.responses import json_response, problem
 from schemas.collections import (
     CollectionList,
     EnrolledFace,
@@ -32,7 +33,7 @@ _PERSON = _NAME | {"person_id": PERSON_ID}
     Endpoint("GET", "/faces/collections", "read", "The collections", responses={200: CollectionList})
 )
 async def collections(request: web.Request) -> web.Response:
-    return _json(CollectionList(collections=await request.app[COLLECTIONS].all()))
+    return json_response(CollectionList(collections=await request.app[COLLECTIONS].all()))
 
 
 @endpoints.add(Endpoint(
@@ -57,10 +58,9 @@ async def enrol(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if not COLLECTION.fullmatch(name):
         raise RequestError("name", f"{name!r} is no name; expected 1-64 letters, digits, . _ - ")
-    wanted = parse(await request.read(), EnrolRequest)
-    face, model = await job_face(request, wanted.job_id, wanted.face_id)
-    state = await request.app[READER].read(wanted.job_id)
-    thumbnail = await request.app[READER].thumbnail(state, wanted.face_id) if state else None
+    wanted = parse_body(await request.read(), EnrolRequest)
+    face, model, state = await find_job_face(request, wanted.job_id, wanted.face_id)
+    thumbnail = await request.app[READER].thumbnail(state, wanted.face_id)
     question = new_question()
     how, face_id = await request.app[COLLECTIONS].admit(
         name,
@@ -74,8 +74,10 @@ async def enrol(request: web.Request) -> web.Response:
     answer = await _acknowledged(request, question)
     if answer is None:
         enrolled = await request.app[COLLECTIONS].face(name, face_id)
-        return _json(enrolled, 202) if enrolled else problem(404, "The face has been erased meanwhile.")
-    return respond(answer, 201 if how == "new" else 200)
+        return (
+            json_response(enrolled, 202) if enrolled else problem(404, "The face has been erased meanwhile.")
+        )
+    return reply_response(answer, 201 if how == "new" else 200)
 
 
 @endpoints.add(Endpoint(
@@ -86,7 +88,7 @@ async def people(request: web.Request) -> web.Response:
     """In the order in which they came; `after` continues a list."""
     name = await find_collection(request)
     query = parse_query(request.query, PeopleQuery)
-    return _json(await request.app[COLLECTIONS].people(name, query.limit, query.after))
+    return json_response(await request.app[COLLECTIONS].people(name, query.limit, query.after))
 
 
 @endpoints.add(Endpoint(
@@ -103,7 +105,7 @@ async def person(request: web.Request) -> web.Response:
 ))  # fmt: skip
 async def rename(request: web.Request) -> web.Response:
     name, person_id = await find_collection(request), _person_id(request)
-    label = parse(await request.read(), RenameRequest).label
+    label = parse_body(await request.read(), RenameRequest).label
     if not await request.app[COLLECTIONS].rename(name, person_id, label):
         return _nobody(name, person_id)
     return await _person(request, name, person_id)
@@ -144,7 +146,7 @@ async def _erased(request: web.Request, question: str) -> web.Response:
 
 async def _acknowledged(request: web.Request, question: str) -> Answer | None:
     """The answer of the worker whose task it is; None: later, for nothing that was accepted is lost."""
-    return await wait(request, question) if await somebody_works(request, "collections") else None
+    return await wait_for_reply(request, question) if await has_workers(request, "collections") else None
 
 
 def _person_id(request: web.Request) -> str:
@@ -156,12 +158,8 @@ def _person_id(request: web.Request) -> str:
 
 async def _person(request: web.Request, name: str, person_id: str) -> web.Response:
     found = await request.app[COLLECTIONS].person(name, person_id)
-    return _json(found) if found else _nobody(name, person_id)
+    return json_response(found) if found else _nobody(name, person_id)
 
 
 def _nobody(name: str, person_id: str) -> web.Response:
     return problem(404, f"Collection {name!r} has no person {person_id!r}.")
-
-
-def _json(body: msgspec.Struct, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

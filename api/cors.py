@@ -1,9 +1,9 @@
 """Pages of other origins may use the API where the operator lists them (FACES_CORS_ORIGINS), nowhere else."""
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from api.app_keys import SETTINGS
-from api.errors import Handler
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 HEADERS = (

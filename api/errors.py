@@ -1,44 +1,22 @@
 """Every error is an answer in JSON: problem details (RFC 9457) with the field at fault where there is one."""
 
 import math
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from typing import Any
 
-import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.queries import QueryError
+from api.responses import problem
 from schemas.requests import RequestError
-from schemas.results import Problem
 from schemas.store.collections import Busy, Refused
 from schemas.store.jobs import JobExists, QueueFull
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEPT = ("Allow", "Retry-After", "WWW-Authenticate")
 """Headers of an error that its answer carries on."""
 log = structlog.get_logger(__name__)
-
-
-def problem(
-    status: int,
-    detail: str,
-    *,
-    field: str | None = None,
-    allowed: dict[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
-) -> web.Response:
-    title = HTTPStatus(status).phrase
-    body = Problem(title=title, status=status, detail=detail, field=field or None, allowed=allowed)
-    return web.Response(
-        status=status,
-        body=msgspec.json.encode(body),
-        content_type="application/problem+json",
-        headers=headers,
-    )
 
 
 class TooOften(Exception):

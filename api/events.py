@@ -15,7 +15,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.app_keys import PREVIEWS, READER, STOPPING
 from api.endpoints import Content, Endpoint, Endpoints, parameter
-from api.jobs import find_job, job_status
+from api.jobs import job_status
+from api.lookup import find_job
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
 

@@ -2,7 +2,6 @@
 
 from importlib.metadata import version
 
-import msgspec
 from aiohttp import web
 
 from api.app_keys import PARTITIONS, REDIS, SETTINGS
@@ -10,6 +9,7 @@ from api.endpoints import ENDPOINTS, Endpoint, Endpoints
 from api.openapi import html as docs
 from api.openapi.asyncapi import asyncapi
 from api.openapi.rest import openapi
+from api.responses import json_response
 from schemas.results import Health
 from schemas.store import workers
 from schemas.store.connection import memory
@@ -43,25 +43,25 @@ async def health(request: web.Request) -> web.Response:
         workers=counts,
         missing=missing,
     )
-    return _json(msgspec.json.encode(body))
+    return json_response(body)
 
 
 @endpoints.add(Endpoint("GET", "/faces/live", "public", None, limited=False))
 async def live(_: web.Request) -> web.Response:
     """The process answers; nothing else is asked: a restart would not mend what is wrong elsewhere."""
-    return _json(b'{"status":"alive"}')
+    return json_response({"status": "alive"})
 
 
 @endpoints.add(Endpoint("GET", "/faces/ready", "public", None, limited=False))
 async def ready(request: web.Request) -> web.Response:
     """Requests can be taken: the server answers. 503 while it does not."""
     await request.app[REDIS].ping()
-    return _json(b'{"status":"ready"}')
+    return json_response({"status": "ready"})
 
 
 @endpoints.add(Endpoint("GET", "/faces/openapi.json", "public", None))
 async def describe_rest(request: web.Request) -> web.Response:
-    return _json(msgspec.json.encode(openapi(request.app[ENDPOINTS].values())))
+    return json_response(openapi(request.app[ENDPOINTS].values()))
 
 
 @endpoints.add(Endpoint("GET", "/faces/docs", "public", None))
@@ -75,8 +75,4 @@ async def describe_for_people(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint("GET", "/faces/asyncapi.json", "public", None))
 async def describe_streams(request: web.Request) -> web.Response:
-    return _json(msgspec.json.encode(asyncapi(request.app[PARTITIONS].home.prefix)))
-
-
-def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
+    return json_response(asyncapi(request.app[PARTITIONS].home.prefix))

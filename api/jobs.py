@@ -1,7 +1,5 @@
 """Submitting jobs, asking after them, ending them."""
 
-import asyncio
-
 import msgspec
 import structlog
 from aiohttp import web
@@ -9,9 +7,11 @@ from msgspec import UNSET
 from yarl import URL
 
 from api.app_keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.bodies import read_body
 from api.endpoints import Endpoint, Endpoints, parameter
-from api.errors import problem
+from api.lookup import find_job
 from api.queries import JobsQuery, QueryError, parse_query
+from api.responses import json_response, problem
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob, Submitted
@@ -20,8 +20,6 @@ from schemas.store.job_reader import JobState
 
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
-
-BODY_WITHIN = 30.0
 
 
 @endpoints.add(Endpoint(
@@ -33,7 +31,7 @@ BODY_WITHIN = 30.0
     body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 422),
 ))  # fmt: skip
 async def analyze(request: web.Request) -> web.Response:
-    wanted = parse_request(await _body(request))
+    wanted = parse_request(await read_body(request))
     if wanted.callback_url is not None:
         _check_callback(request.app[CALLBACKS], wanted.callback_url)
     job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
@@ -41,7 +39,7 @@ async def analyze(request: web.Request) -> web.Response:
         job_id = await _job_of_key(request, given, wanted, job_id)
     submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
     log.info("submitted", job=job_id, caller=request.get(CALLER, ""))
-    return _json(submitted, status=202)
+    return json_response(submitted, status=202)
 
 
 @endpoints.add(Endpoint(
@@ -71,7 +69,7 @@ async def jobs(request: web.Request) -> web.Response:
         )
         for state in page.states
     ]
-    return _json(JobList(jobs=listed, next=page.next))
+    return json_response(JobList(jobs=listed, next=page.next))
 
 
 @endpoints.add(Endpoint(
@@ -79,7 +77,7 @@ async def jobs(request: web.Request) -> web.Response:
     responses={200: JobStatus}, problems=(404,),
 ))  # fmt: skip
 async def status(request: web.Request) -> web.Response:
-    return _json(job_status(await find_job(request)))
+    return json_response(job_status(await find_job(request)))
 
 
 @endpoints.add(Endpoint(
@@ -90,7 +88,7 @@ async def cancel(request: web.Request) -> web.Response:
     state = await find_job(request)
     if not await request.app[JOBS].cancel(state.job_id):
         return problem(409, f"Job {state.job_id} is {state.status} already.")
-    return _json(job_status(await find_job(request)))
+    return json_response(job_status(await find_job(request)))
 
 
 @endpoints.add(Endpoint(
@@ -104,30 +102,12 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-async def find_job(request: web.Request) -> JobState:
-    """The job that the path names, else 404."""
-    job_id = request.match_info["job_id"]
-    state = await request.app[READER].read(job_id)
-    if state is None:
-        raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
-    return state
-
-
 def _check_callback(allowed: AllowList, url: str) -> None:
     """Refuses what will never be called; whether the name leads inside the network is seen when it is."""
     try:
         allowed.check(URL(url))
     except ValueError as error:
         raise RequestError("callback_url", str(error)) from error
-
-
-async def _body(request: web.Request) -> bytes:
-    """All of the body; a caller who takes too long over it keeps a place from others."""
-    try:
-        async with asyncio.timeout(BODY_WITHIN):
-            return await request.read()
-    except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text=f"The body was not here within {BODY_WITHIN:g} s.") from error
 
 
 async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
@@ -170,7 +150,3 @@ def _message(state: JobState) -> str:
             return "Putting the faces together"
         case ended:
             return ended.capitalize()
-
-
-def _json(body: msgspec.Struct, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

@@ -4,9 +4,10 @@ import asyncio
 from collections import OrderedDict
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from api.endpoints import endpoint_of
-from api.errors import Handler, TooOften
+from api.errors import TooOften
 
 BURST = 2.0
 """Seconds' worth of requests that a caller who was silent may send at once."""

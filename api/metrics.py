@@ -3,6 +3,7 @@
 import asyncio
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -14,7 +15,6 @@ from prometheus_client import (
 
 from api.app_keys import PARTITIONS, REDIS
 from api.endpoints import Endpoint, Endpoints
-from api.errors import Handler
 from schemas.store import workers
 from schemas.store.connection import memory
 from schemas.store.job_metrics import JobMetrics

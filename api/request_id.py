@@ -5,9 +5,8 @@ import secrets
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars
-
-from api.errors import Handler
 
 HEADER = "X-Request-ID"
 REQUEST_ID = web.RequestKey("request_id", str)

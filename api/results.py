@@ -11,13 +11,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from api.app_keys import READER
 from api.compression import PACKERS, Coding, Packer, negotiated
 from api.endpoints import Content, Endpoint, Endpoints, parameter
-from api.errors import problem
-from api.jobs import find_job
+from api.lookup import find_job, require_completed, result_expired, stored_result
 from api.pages import report
-from api.pages.routes import completed_job, page_headers
+from api.pages.routes import page_headers, reported_job
 from api.queries import ResultsQuery, parse_query
+from api.responses import problem
 from api.selection import Selection
-from schemas.store.job_reader import JobState, StoredResult, result_json
+from schemas.store.job_reader import JobState, result_json
 from schemas.store.results import ResultChanged, ResultHead, faces_in
 
 endpoints = Endpoints()
@@ -41,10 +41,11 @@ async def results(request: web.Request) -> web.StreamResponse:
     """All of the result, or what `fields` and `embeddings` pick of it; a large one part by part."""
     query = parse_query(request.query, ResultsQuery)
     wanted = Selection(frozenset(query.fields or ()), query.embeddings, query.thumbnails)
-    state = await _completed_job(request)
+    state = await find_job(request)
+    require_completed(state)
     found = await request.app[READER].result_head(state)
     if found is None:
-        raise _expired(state)
+        raise result_expired(state)
     tag = found.etag if wanted.all else f"{found.etag}-{wanted.name}"
     if (unchanged := _unchanged(request, state, tag)) is not None:
         return unchanged
@@ -120,11 +121,12 @@ def _piece(
 ))  # fmt: skip
 async def page(request: web.Request) -> web.Response:
     """The result as a page for people; it makes no further request, so that it can be saved and sent on."""
-    state, stored = await _completed(request)
+    state = await find_job(request)
+    stored = await stored_result(request, state)
     tag = f"{stored.etag}-{report.PAGE.version}"
     if (unchanged := _unchanged(request, state, tag)) is not None:
         return unchanged
-    body = await asyncio.to_thread(report.render, [await completed_job(request, state, stored)])
+    body = await asyncio.to_thread(report.render, [await reported_job(request, state, stored)])
     answer = await _answer(request, state, tag, body, "text/html")
     answer.charset = "utf-8"
     answer.headers.update(page_headers(report.PAGE))
@@ -141,28 +143,6 @@ async def thumbnail(request: web.Request) -> web.Response:
     if picture is None:
         return problem(404, f"Job {state.job_id} has no face {request.match_info['face_id']!r}.")
     return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
-
-
-async def _completed_job(request: web.Request) -> JobState:
-    """The job; 409 where it has no result yet, or never will."""
-    state = await find_job(request)
-    if state.status != "completed":
-        why = f": {state.error}" if state.error else "; its results are not there yet"
-        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}{why}")
-    return state
-
-
-async def _completed(request: web.Request) -> tuple[JobState, StoredResult]:
-    """The job and the whole of its result."""
-    state = await _completed_job(request)
-    stored = await request.app[READER].result(state)
-    if stored is None:
-        raise _expired(state)
-    return state, stored
-
-
-def _expired(state: JobState) -> web.HTTPNotFound:
-    return web.HTTPNotFound(text=f"The results of job {state.job_id} have expired.")
 
 
 def _unchanged(request: web.Request, state: JobState, tag: str) -> web.Response | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api.app_keys import PREVIEWS, READER
 from api.endpoints import Content, Endpoint, Endpoints, parameter
-from api.jobs import find_job
+from api.lookup import find_job, stored_result
 from api.pages import report
 from api.pages.page import Page
 from api.pages.report import Reported
@@ -54,10 +54,8 @@ async def live_page(_: web.Request) -> web.Response:
 async def people(request: web.Request) -> web.Response:
     """What the live page shows of a job: of a running one, the people so far, as of some seconds ago."""
     state = await find_job(request)
-    if state.status == "completed":
-        reported = await completed_job(request, state)
-    elif state.ended:
-        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}: {state.error}")
+    if state.ended:
+        reported = await reported_job(request, state, await stored_result(request, state))
     else:
         previews = request.app[PREVIEWS]
         told = await previews.read(state)
@@ -83,23 +81,17 @@ async def people(request: web.Request) -> web.Response:
 ))  # fmt: skip
 async def report_of_several(request: web.Request) -> web.Response:
     """The people of several completed jobs, `jobs=A,B`, as one page that makes no further request."""
-    jobs = [await _known(request, job_id) for job_id in _job_ids(request)]
-    body = await asyncio.to_thread(report.render, [await completed_job(request, state) for state in jobs])
+    states = [await find_job(request, job_id) for job_id in _job_ids(request)]
+    jobs = [await reported_job(request, state, await stored_result(request, state)) for state in states]
+    body = await asyncio.to_thread(report.render, jobs)
     return _html(report.PAGE, body)
 
 
-async def completed_job(
-    request: web.Request, state: JobState, stored: StoredResult | None = None
-) -> Reported:
-    """A completed job with its pictures; 404 when the result has expired, 409 when there is none."""
-    if state.status != "completed":
-        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}; it has no results.")
-    reader = request.app[READER]
-    stored = stored or await reader.result(state)
-    if stored is None:
-        raise web.HTTPNotFound(text=f"The results of job {state.job_id} have expired.")
+async def reported_job(request: web.Request, state: JobState, stored: StoredResult) -> Reported:
+    """A completed job as the report shows it: its result, and the pictures of its people."""
     result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=ResultBody)
-    pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.PEOPLE]])
+    face_ids = [face.face_id for face in result.faces[: report.PEOPLE]]
+    pictures = await request.app[READER].pictures(state, face_ids)
     return Reported(state.job_id, state.request.source_id, result, pictures, state.request.parameters)
 
 
@@ -121,13 +113,6 @@ def _job_ids(request: web.Request) -> list[str]:
     if not job_ids or len(job_ids) > JOBS_OF_A_REPORT or not all(map(JOB_ID.fullmatch, job_ids)):
         raise QueryError("jobs", f"Expected 1 to {JOBS_OF_A_REPORT} job ids with commas between.")
     return job_ids
-
-
-async def _known(request: web.Request, job_id: str) -> JobState:
-    state = await request.app[READER].read(job_id)
-    if state is None:
-        raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
-    return state
 
 
 def _nobody(state: JobState) -> ResultBody:

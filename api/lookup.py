@@ -1,0 +1,79 @@
+"""Looks up the jobs, results, faces and collections that a request names; raises 404 or 409."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from api.app_keys import COLLECTIONS, READER
+from schemas.names import COLLECTION
+from schemas.store.job_reader import JobState, StoredResult
+
+
+class JobFace(msgspec.Struct, frozen=True):
+    """The part of a result's face that enrolling and searching use."""
+
+    face_id: str
+    embedding: list[float]
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    model: str
+
+
+class _Result(msgspec.Struct, frozen=True):
+    faces: list[JobFace]
+    metadata: _Metadata
+
+
+async def find_job(request: web.Request, job_id: str | None = None) -> JobState:
+    """The job with this id, by default the one in the path; else 404."""
+    if job_id is None:
+        job_id = request.match_info["job_id"]
+    state = await request.app[READER].read(job_id)
+    if state is None:
+        raise web.HTTPNotFound(text=f"There is no job {job_id!r}, or it has expired.")
+    return state
+
+
+def require_completed(state: JobState) -> None:
+    """Raises 409 for a job that has no result yet, or never will."""
+    if state.status != "completed":
+        reason = state.error or "it has no result yet."
+        raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}: {reason}")
+
+
+async def stored_result(request: web.Request, state: JobState) -> StoredResult:
+    """The whole result of a job; 409 unless it is completed, 404 when the result has expired."""
+    require_completed(state)
+    stored = await request.app[READER].result(state)
+    if stored is None:
+        raise result_expired(state)
+    return stored
+
+
+def result_expired(state: JobState) -> web.HTTPNotFound:
+    """The error for a completed job whose result is no longer kept."""
+    return web.HTTPNotFound(text=f"The result of job {state.job_id} has expired.")
+
+
+async def find_job_face(request: web.Request, job_id: str, face_id: str) -> tuple[JobFace, str, JobState]:
+    """A face of a completed job, the model pack of its embedding, and the job; else 404, or 409 without a result."""
+    state = await find_job(request, job_id)
+    require_completed(state)
+    stored = await request.app[READER].result(state)
+    if stored is None:
+        raise web.HTTPConflict(text=f"The result of job {job_id} has expired, and its faces with it.")
+    result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=_Result)
+    for face in result.faces:
+        if face.face_id == face_id:
+            return face, result.metadata.model, state
+    raise web.HTTPNotFound(text=f"Job {job_id} has no face {face_id!r}.")
+
+
+async def find_collection(request: web.Request) -> str:
+    """The name of the collection in the path; 404 when there is none."""
+    name = request.match_info["name"]
+    if not COLLECTION.fullmatch(name) or not await request.app[COLLECTIONS].exists(name):
+        raise web.HTTPNotFound(text=f"There is no collection {name!r}.")
+    return name
