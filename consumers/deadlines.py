@@ -1,4 +1,4 @@
-"""The last resort of every job: what is complete is finalized, what has not ended by its deadline is failed."""
+"""Job deadlines: fails jobs past their deadline, and finalizes complete jobs whose finalize message is missing."""
 
 import time
 from typing import cast
@@ -10,12 +10,12 @@ from consumers.service import Service
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 100
-"""Jobs that are looked at in one round trip."""
+JOBS_PER_ROUND_TRIP = 100
+"""Jobs that one sweep fails, and jobs whose fan-in is checked in one pipeline."""
 
 
 async def sweep(service: Service) -> None:
-    """Looks at every job that has not ended."""
+    """Checks every job of a partition that has not ended."""
     await _fail_overdue(service)
     await _finalize_complete(service)
 
@@ -23,7 +23,7 @@ async def sweep(service: Service) -> None:
 async def _fail_overdue(service: Service) -> None:
     hours = service.settings.job_deadline / 3600
     overdue = await service.redis.zrange(
-        service.names.active, "-inf", time.time() * 1000, byscore=True, offset=0, num=AT_ONCE
+        service.names.active, "-inf", time.time() * 1000, byscore=True, offset=0, num=JOBS_PER_ROUND_TRIP
     )
     for job in cast("list[bytes]", overdue):
         job_id = job.decode()
@@ -34,14 +34,17 @@ async def _fail_overdue(service: Service) -> None:
 
 
 async def _finalize_complete(service: Service) -> None:
-    """Every completion looks whether it was the last one; a server that was restored from a copy may hold frames
-    whose completions nobody will repeat."""
+    """Runs the fan-in check again for every active job.
+
+    Every completion runs this check, but a server restored from a backup may contain complete jobs without a finalize
+    message, and no completion of theirs is left to come.
+    """
     active = cast("list[bytes]", await service.redis.zrange(service.names.active, 0, -1))
-    for start in range(0, len(active), AT_ONCE):
-        jobs = [job.decode() for job in active[start : start + AT_ONCE]]
+    for start in range(0, len(active), JOBS_PER_ROUND_TRIP):
+        jobs = [job.decode() for job in active[start : start + JOBS_PER_ROUND_TRIP]]
         calls = [scripts.close(service.fan_in(job_id, "")) for job_id in jobs]
-        for job_id, answer in zip(jobs, await scripts.run_all(service.redis, calls), strict=True):
-            if isinstance(answer, Exception):
-                raise answer
-            if answer:
-                log.warning("complete job had not been finalized", job=job_id)
+        for job_id, reply in zip(jobs, await scripts.run_all(service.redis, calls), strict=True):
+            if isinstance(reply, Exception):
+                raise reply
+            if reply:
+                log.warning("complete job finalized by sweep", job=job_id)
