@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from consumers.deadlines import sweep
 from consumers.processes import build_stages
-from consumers.runtime.connection import ServerAway, ServerError, check_server
+from consumers.runtime.connection import ServerError, ServerUnreachable, check_server
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
@@ -41,14 +41,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CANNOT_START = 2
-"""Exit status that tells a supervisor that starting again will not help."""
-TRY_AGAIN = 1
-SWEEP_EVERY = 10.0
+EXIT_PERMANENT = 2
+"""Exit status: a restart cannot help, as when a setting is wrong."""
+EXIT_TRANSIENT = 1
+"""Exit status: a restart may help, as when the server was unreachable."""
+SWEEP_INTERVAL_SECONDS = 10.0
+"""Between two checks of the deadlines of active jobs."""
 
 
 def main() -> int:
-    types = [known.name for known in WORKER_TYPES]
+    """Runs the workers until SIGTERM; returns the exit status."""
+    types = [worker_type.name for worker_type in WORKER_TYPES]
     parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
     parser.add_argument("types", nargs="+", choices=types, metavar="TYPE", help=", ".join(types))
     worker_types = parser.parse_args().types
@@ -57,17 +60,17 @@ def main() -> int:
         settings = Settings.from_env()
         configure_logs(settings)
         uvloop.run(_run(settings, worker_types))
-    except* ServerAway as away:
-        status, reasons = TRY_AGAIN, _texts(away)
+    except* ServerUnreachable as errors:
+        status, reasons = EXIT_TRANSIENT, _texts(errors)
     except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable, TracingUnavailable) as errors:
-        status, reasons = CANNOT_START, _texts(errors)
+        status, reasons = EXIT_PERMANENT, _texts(errors)
     for reason in reasons:
         sys.stderr.write(f"faces {' '.join(worker_types)}: {reason}\n")
     return status
 
 
 def _texts(errors: BaseExceptionGroup[BaseException]) -> list[str]:
-    """What the errors in a group, and in the groups in it, say; the same words once."""
+    """Returns the distinct texts of the errors in a group and in its nested groups."""
     texts = [
         text
         for error in errors.exceptions
@@ -93,10 +96,12 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for worker_type in worker_types:
                 for stage in build_stages(worker_type, services, shared):
-                    group.create_task(_work(services[0], stage, metrics, tracing, stop))
+                    group.create_task(_run_worker(services[0], stage, metrics, tracing, stop))
             if "finalize" in worker_types:
                 for service in services:
-                    sweeper = Sweeper(redis, service.names.active, SWEEP_EVERY, partial(sweep, service))
+                    sweeper = Sweeper(
+                        redis, service.names.active, SWEEP_INTERVAL_SECONDS, partial(sweep, service)
+                    )
                     group.create_task(sweeper.run(stop))
     finally:
         shared.close()
@@ -105,26 +110,30 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
         await redis.aclose()
 
 
-async def _work(
+async def _run_worker(
     service: Service, stage: Stage, metrics: Metrics, tracing: Tracing | None, stop: asyncio.Event
 ) -> None:
-    """Args: service: of any partition, for what they all share."""
+    """Runs the worker of one stage, announced to the health check while it runs.
+
+    Args:
+        service: of any partition; only what all partitions share is used.
+    """
     settings = service.settings
-    consumer = f"{settings.worker}.{stage.name}" if settings.worker else _own_name(stage.name)
+    consumer = f"{settings.worker}.{stage.name}" if settings.worker else _default_consumer(stage.name)
     worker = Worker(
         settings.redis_url,
         stage,
         consumer=consumer,
         lease=settings.lease,
         metrics=metrics,
-        trace=tracing.record if tracing else None,
+        record_span=tracing.record if tracing else None,
     )
-    async with AsyncExitStack() as leaving:
-        leaving.push_async_callback(stage.stop)
+    async with AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(stage.stop)
         await stage.start()
-        leaving.push_async_callback(_withdraw, service, consumer)
-        beat = asyncio.create_task(_announce(service, stage, consumer))
-        leaving.callback(beat.cancel)
+        cleanup.push_async_callback(_withdraw, service, consumer)
+        heartbeat = asyncio.create_task(_announce(service, stage, consumer))
+        cleanup.callback(heartbeat.cancel)
         log.info("ready", stage=stage.name, consumer=consumer)
         await worker.run(stop)
 
@@ -136,32 +145,32 @@ class _WithModels(Protocol):
 
 
 async def _announce(service: Service, stage: Stage, consumer: str) -> None:
-    """Tells health which stages have workers, and what models they have loaded."""
-    described = stage.analyzer.describe() if isinstance(stage, _WithModels) else None
+    """Publishes periodically, for the health check, that this worker is alive and which models it has loaded."""
+    loaded = stage.analyzer.describe() if isinstance(stage, _WithModels) else None
     while True:
         info = workers.WorkerInfo(
             stage=stage.name,
             consumer=consumer,
             seen=time.time(),
-            pack=described.pack if described else None,
-            providers=described.providers if described else (),
-            models=described.models if described else {},
+            pack=loaded.pack if loaded else None,
+            providers=loaded.providers if loaded else (),
+            models=loaded.models if loaded else {},
         )
         try:
             await workers.announce(service.redis, service.partitions.home, info)
         except (RedisError, OSError) as error:
-            log.warning("cannot announce", error=str(error) or type(error).__name__)
+            log.warning("worker announcement failed", error=str(error) or type(error).__name__)
         await asyncio.sleep(workers.ANNOUNCE_EVERY)
 
 
 async def _withdraw(service: Service, consumer: str) -> None:
     try:
         await workers.withdraw(service.redis, service.partitions.home, consumer)
-    except (RedisError, OSError) as error:  # it is forgotten after a while
-        log.warning("cannot withdraw", error=str(error) or type(error).__name__)
+    except (RedisError, OSError) as error:  # the announcement expires
+        log.warning("worker withdrawal failed", error=str(error) or type(error).__name__)
 
 
-def _own_name(stage: str) -> str:
+def _default_consumer(stage: str) -> str:
     return f"{stage}-{socket.gethostname()}-{os.getpid()}"
 
 

@@ -1,4 +1,4 @@
-"""Completion: tells the server what became of messages, many in one round trip, until it has heard."""
+"""Acknowledgement: reports message outcomes to Redis in batches, retrying until acknowledged."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, insist, passes
+from consumers.runtime.connection import group_missing, is_transient, retry_until_available
 from consumers.runtime.leases import Batch, Leases
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Call
@@ -18,119 +18,129 @@ from consumers.runtime.stage import Delivery
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 500
-"""Calls in one pipeline: the answers of a few thousand would keep the event loop busy for too long."""
-WAITING = 2000
-"""Finished messages that may wait for the server before handlers have to."""
+CALLS_PER_PIPELINE = 500
+"""Script calls in one pipeline: parsing the replies of several thousand would block the event loop for too long."""
+MAX_QUEUED_ACKNOWLEDGEMENTS = 2000
+"""High-water mark of the queue: above it, handlers wait before they take the next batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """What the server is to be told about one message.
+    """The script call that ends one delivery.
 
     Attributes:
-        final: the message was done; otherwise it has failed, and this is its retry or its dead letter.
-        fallback: what to tell when the server refuses the call for good.
+        completed: the handler succeeded; otherwise the call schedules a retry or adds a dead letter.
+        fallback: call to make instead when the server permanently refuses `call`.
     """
 
     delivery: Delivery[Any]
     batch: Batch
     call: Call
-    final: bool
+    completed: bool
     fallback: Call | None = None
 
 
 class Acknowledger:
-    """Args: failed: makes a retry or a dead letter of a message whose completion the server refuses."""
+    """Queue of acknowledgements, flushed in pipelines by one background task.
+
+    Args:
+        on_refused: makes the retry or the dead letter of a message whose completion the server refuses.
+    """
 
     def __init__(
         self,
         redis: Redis,
         leases: Leases,
         metrics: StageMetrics,
-        failed: Callable[[Delivery[Any], Batch, Exception], Acknowledgement],
+        on_refused: Callable[[Delivery[Any], Batch, Exception], Acknowledgement],
     ) -> None:
         self._redis = redis
         self._leases = leases
         self._metrics = metrics
-        self._failed = failed
-        self._waiting: list[Acknowledgement] = []
-        self._some = asyncio.Event()
-        self._room = asyncio.Event()
+        self._on_refused = on_refused
+        self._queue: list[Acknowledgement] = []
+        self._not_empty = asyncio.Event()
+        self._has_room = asyncio.Event()
         self._empty = asyncio.Event()
-        self._room.set()
+        self._has_room.set()
         self._empty.set()
 
     def put(self, acknowledgements: list[Acknowledgement]) -> None:
+        """Queues acknowledgements, whatever the length of the queue."""
         for acknowledgement in acknowledgements:
-            self._leases.settle(acknowledgement.delivery.entry_id)
-        self._waiting += acknowledgements
-        if self._waiting:
-            self._some.set()
+            self._leases.mark_handled(acknowledgement.delivery.entry_id)
+        self._queue += acknowledgements
+        if self._queue:
+            self._not_empty.set()
             self._empty.clear()
-        if len(self._waiting) >= WAITING:
-            self._room.clear()
+        if len(self._queue) >= MAX_QUEUED_ACKNOWLEDGEMENTS:
+            self._has_room.clear()
 
-    async def room(self) -> None:
-        """Waits while the server is too far behind."""
-        await self._room.wait()
+    async def wait_for_room(self) -> None:
+        """Waits while the queue is above its high-water mark."""
+        await self._has_room.wait()
 
-    async def flushed(self) -> None:
-        """Waits until the server has been told everything."""
+    async def wait_until_flushed(self) -> None:
+        """Waits until Redis has confirmed every acknowledgement."""
         await self._empty.wait()
 
     async def run(self) -> None:
+        """Flushes the queue until cancelled."""
         while True:
-            await self._some.wait()
-            now, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-            left = await insist("completing", self._flush, now)
-            self._waiting = left + self._waiting
-            if len(self._waiting) < WAITING:
-                self._room.set()
-            if not self._waiting:
-                self._some.clear()
+            await self._not_empty.wait()
+            chunk, self._queue = self._queue[:CALLS_PER_PIPELINE], self._queue[CALLS_PER_PIPELINE:]
+            unconfirmed = await retry_until_available("acknowledge", self._flush, chunk)
+            self._queue = unconfirmed + self._queue
+            if len(self._queue) < MAX_QUEUED_ACKNOWLEDGEMENTS:
+                self._has_room.set()
+            if not self._queue:
+                self._not_empty.clear()
                 self._empty.set()
 
     async def _flush(self, acknowledgements: list[Acknowledgement]) -> list[Acknowledgement]:
-        """Returns what is still to be told. Telling twice is harmless: the second time nobody owns the entry.
+        """Makes the calls in one round trip; returns the ones to make next time.
+
+        Idempotent: at a second call the entry has no owner any more, and the script changes nothing.
 
         Raises:
-            ResponseError: the server takes nothing at all for now, or its refusal is a bug.
+            ResponseError: the server accepts no call at the moment, or refuses a call that has no fallback: a bug.
         """
-        answers = await scripts.run_all(
-            self._redis, [acknowledgement.call for acknowledgement in acknowledgements]
-        )
-        left: list[Acknowledgement] = []
-        away: ResponseError | None = None
-        for acknowledgement, answer in zip(acknowledgements, answers, strict=True):
-            if isinstance(answer, int):
-                self._settled(acknowledgement, answer)
-            elif group_missing(answer):
-                self._settled(acknowledgement, scripts.LOST)
-            elif passes(answer):
-                away = answer
-                left.append(acknowledgement)
-            elif acknowledgement.final:
-                log.error("completion refused", entry=acknowledgement.delivery.entry_id, error=str(answer))
-                left.append(self._failed(acknowledgement.delivery, acknowledgement.batch, answer))
-            elif acknowledgement.fallback is not None:
-                log.error("burial refused", entry=acknowledgement.delivery.entry_id, error=str(answer))
-                left.append(replace(acknowledgement, call=acknowledgement.fallback, fallback=None))
+        replies = await scripts.run_all(self._redis, [a.call for a in acknowledgements])
+        unconfirmed: list[Acknowledgement] = []
+        transient: ResponseError | None = None
+        for acknowledgement, reply in zip(acknowledgements, replies, strict=True):
+            if isinstance(reply, int):
+                self._confirmed(acknowledgement, reply)
+            elif group_missing(reply):
+                self._confirmed(acknowledgement, scripts.LOST)
+            elif is_transient(reply):
+                transient = reply
+                unconfirmed.append(acknowledgement)
             else:
-                raise answer
-        if away is not None and left == acknowledgements:
-            raise away
-        return left
+                unconfirmed.append(self._alternative(acknowledgement, reply))
+        if transient is not None and unconfirmed == acknowledgements:
+            raise transient
+        return unconfirmed
 
-    def _settled(self, acknowledgement: Acknowledgement, answer: int) -> None:
+    def _alternative(self, refused: Acknowledgement, error: Exception) -> Acknowledgement:
+        """Returns what to report instead of an acknowledgement that the server permanently refuses."""
+        if refused.completed:
+            log.error("completion refused", entry=refused.delivery.entry_id, error=str(error))
+            return self._on_refused(refused.delivery, refused.batch, error)
+        if refused.fallback is not None:
+            log.error("dead letter refused", entry=refused.delivery.entry_id, error=str(error))
+            return replace(refused, call=refused.fallback, fallback=None)
+        raise error
+
+    def _confirmed(self, acknowledgement: Acknowledgement, result: int) -> None:
         metrics = self._metrics
-        if answer == scripts.LOST:
+        if result == scripts.LOST:
             metrics.leases_lost.inc()
-            log.warning("lease lost", entry=acknowledgement.delivery.entry_id, doing="completing")
-        elif acknowledgement.final:
+            log.warning("lease lost", entry=acknowledgement.delivery.entry_id, operation="acknowledge")
+        elif acknowledgement.completed:
             metrics.processed.inc()
-            if answer == scripts.DUPLICATE:
+            if result == scripts.DUPLICATE:
                 metrics.duplicates.inc()
-            elif answer == scripts.DROPPED:
+            elif result == scripts.DROPPED:
                 metrics.dropped.inc()
-        self._leases.release(acknowledgement.delivery.entry_id, acknowledgement.batch)
+        self._leases.remove(acknowledgement.delivery.entry_id, acknowledgement.batch)

@@ -1,4 +1,4 @@
-"""The server: whether it can be trusted with work, which of its errors pass."""
+"""Redis server: checks whether it is usable, classifies its errors, retries calls while it is unavailable."""
 
 import asyncio
 import random
@@ -21,61 +21,62 @@ from redis.exceptions import (
 
 log = structlog.get_logger(__name__)
 
-LONGEST_BLOCK = 2.0
-"""Seconds that a read waits on the server: short, since 6.2 does not wake a reader whose stream was flushed."""
-PATIENCE = 600.0
-"""Seconds that a server may be away before a worker gives up and lets its supervisor start it anew."""
-SLOWEST_RETRY = 2.0
+MAX_BLOCK_SECONDS = 2.0
+"""Longest blocking read. Short, because Redis 6.2 does not wake a reader whose stream was flushed."""
+MAX_OUTAGE_SECONDS = 600.0
+"""A worker gives up after an outage this long, and its supervisor restarts it."""
+MAX_RETRY_PAUSE_SECONDS = 2.0
+"""Upper bound of the exponential backoff between two tries of a call."""
 
-_PASSES = re.compile(
+_TRANSIENT = re.compile(
     r"(?:^|-|: )(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
 )
 _NO_GROUP = re.compile(r"(?:^|-|: )NOGROUP\b|consumer group this client was blocked on|stream key no longer")
+_CODES_OF_CLASSES = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "TryAgainError": "TRYAGAIN"}
+"""redis-py removes these error codes from the text and raises these classes instead."""
 
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 Arguments = TypeVarTuple("Arguments")
 
 
 class ServerError(Exception):
-    """The server cannot be used; the text says why."""
+    """The Redis server cannot be used; the message says why."""
 
 
-class ServerAway(ServerError):
-    """The server cannot be reached; it may be back in a moment."""
+class ServerUnreachable(ServerError):
+    """The Redis server cannot be reached at the moment."""
 
 
 async def check_server(redis: Redis) -> str:
-    """Name and version of the server.
+    """Returns name and version of the server, after checking that it can be used.
 
     Raises:
-        ServerAway: it cannot be reached.
-        ServerError: it is too old, or evicts keys when its memory is full.
+        ServerUnreachable: the server cannot be reached.
+        ServerError: the server is too old, is still loading, or evicts keys when its memory is full.
     """
     try:
-        nodes = await insist("waiting until the server has loaded", _about, redis)
+        nodes = await retry_until_available("check server", _info_of_primaries, redis)
     except BusyLoadingError as error:
         raise ServerError(f"the server is still loading its data: {error}") from error
-    return {_judged(about) for about in nodes}.pop()
+    return {_check_info(info) for info in nodes}.pop()
 
 
-def _judged(about: dict[str, Any]) -> str:
-    name = "valkey" if "valkey_version" in about else "redis"
-    version = str(about.get("valkey_version") or about["redis_version"])
+def _check_info(info: dict[str, Any]) -> str:
+    name = "valkey" if "valkey_version" in info else "redis"
+    version = str(info.get("valkey_version") or info["redis_version"])
     if name == "redis" and tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
-        raise ServerError(
-            f"the server is redis {version}; streams are claimed with commands of 6.2 and later"
-        )
-    policy = str(about.get("maxmemory_policy", "noeviction"))
+        raise ServerError(f"the server is redis {version}; redis 6.2 or later, or valkey, is required")
+    policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
         raise ServerError(
-            f"the server's maxmemory-policy is {policy}: when memory runs out it would drop queued work "
-            "without a word; set maxmemory-policy to noeviction"
+            f"the server's maxmemory-policy is {policy}, which drops queued work when memory is full; "
+            "set maxmemory-policy to noeviction"
         )
     return f"{name} {version}"
 
 
-async def _about(redis: Redis) -> list[dict[str, Any]]:
-    """What each primary says of itself."""
+async def _info_of_primaries(redis: Redis) -> list[dict[str, Any]]:
+    """Returns the reply of INFO from each primary."""
     try:
         client = cast("Any", redis)  # see schemas.store.connection
         if isinstance(client, RedisCluster):
@@ -83,66 +84,68 @@ async def _about(redis: Redis) -> list[dict[str, Any]]:
         return [await redis.info()]
     except BusyLoadingError:
         raise
-    except (
-        RedisError,
-        RedisClusterException,
-        OSError,
-    ) as error:  # at a start, a wrong address is likelier than a failover
-        raise ServerAway(f"cannot reach the server: {error}") from error
+    except (RedisError, RedisClusterException, OSError) as error:
+        # Not retried: when a worker starts, a wrong address is likelier than a failover.
+        raise ServerUnreachable(f"cannot reach the server: {error}") from error
 
 
-def passes(error: BaseException) -> bool:
-    """Whether the same call may succeed a moment later: failover, restart, full memory, lost connection."""
+def is_transient(error: BaseException) -> bool:
+    """Reports whether the same call may succeed later: failover, restart, full memory, lost connection."""
     if isinstance(error, ConnectionError | TimeoutError | OSError | RedisClusterException | ClusterError):
         return True
-    return isinstance(error, ResponseError) and code(error, _PASSES)
+    return isinstance(error, ResponseError) and _has_code(error, _TRANSIENT)
 
 
 def group_missing(error: BaseException) -> bool:
-    """Whether the error says that the stream or its consumer group is gone."""
-    return isinstance(error, ResponseError) and code(error, _NO_GROUP)
+    """Reports whether the stream or its consumer group does not exist (any more)."""
+    return isinstance(error, ResponseError) and _has_code(error, _NO_GROUP)
 
 
-def code(error: ResponseError, pattern: re.Pattern[str]) -> bool:
-    """6.2 buries the code of an error inside a script in the text; redis-py strips some codes in front."""
-    kind = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "TryAgainError": "TRYAGAIN"}
-    told = kind.get(type(error).__name__, "")
-    return bool(pattern.search(told) or pattern.search(str(error)))
+def _has_code(error: ResponseError, pattern: re.Pattern[str]) -> bool:
+    """Searches the text too: Redis 6.2 puts the code of an error inside a script in the middle of the text."""
+    code = _CODES_OF_CLASSES.get(type(error).__name__, "")
+    return bool(pattern.search(code) or pattern.search(str(error)))
 
 
-async def insist(
-    what: str, call: Callable[[*Arguments], Awaitable[Answer]], *arguments: *Arguments
-) -> Answer:
-    """Calls until the server answers; errors that do not pass are raised at once.
+async def retry_until_available(
+    operation: str, call: Callable[[*Arguments], Awaitable[Reply]], *arguments: *Arguments
+) -> Reply:
+    """Calls a coroutine function, retrying transient errors with exponential backoff and jitter.
+
+    Args:
+        operation: verb and object, for the log.
 
     Raises:
-        RedisError: the server was away for longer than `PATIENCE`.
+        RedisError: the error is not transient, or the outage has lasted longer than `MAX_OUTAGE_SECONDS`.
     """
-    deadline, pause = asyncio.get_running_loop().time() + PATIENCE, 0.05
+    deadline, pause = asyncio.get_running_loop().time() + MAX_OUTAGE_SECONDS, 0.05
     while True:
         try:
-            answer = await call(*arguments)
-            _be_cancelled()
-            return answer
+            reply = await call(*arguments)
+            _raise_if_cancelled()
+            return reply
         except (RedisError, RedisClusterException, OSError) as error:
-            _be_cancelled()
-            if not passes(error) or asyncio.get_running_loop().time() > deadline:
+            _raise_if_cancelled()
+            if not is_transient(error) or asyncio.get_running_loop().time() > deadline:
                 raise
-            log.warning("server away", doing=what, error=str(error) or type(error).__name__)
+            log.warning("server unavailable", operation=operation, error=str(error) or type(error).__name__)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, SLOWEST_RETRY)
+            pause = min(pause * 2, MAX_RETRY_PAUSE_SECONDS)
 
 
-def _be_cancelled() -> None:
-    """Sending goes through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes just as
-    the sending ends; a background role would then never end."""
+def _raise_if_cancelled() -> None:
+    """Raises a cancellation that redis-py has lost.
+
+    It sends through `asyncio.wait_for`, which before Python 3.12 loses a cancellation that arrives just as the
+    sending ends; a background role would then never end.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> bool:
-    """Creates a consumer group that reads the stream from its beginning; False: it was there."""
+    """Creates a consumer group that reads the stream from its beginning; returns False when it exists already."""
     try:
         await redis.xgroup_create(stream, group, id="0", mkstream=True)
     except ResponseError as error:

@@ -1,4 +1,7 @@
-"""How a message that is given up becomes a dead letter; schemas.store.dead_letters reads and replays them."""
+"""Dead letters: makes the message that goes to the dead letter stream.
+
+`schemas.store.dead_letters` lists and replays them.
+"""
 
 import time
 import traceback
@@ -7,64 +10,86 @@ from typing import Any
 import msgspec
 
 from consumers.runtime.scripts import Owner
-from consumers.runtime.stage import Completion, Fields, Outgoing
+from consumers.runtime.stage import Completion, Delivery, Fields, Outgoing, Stage
 from schemas.envelope import JSON, MSGPACK, Envelope
 from schemas.store.dead_letters import REPLAYS
 
-TRACE_BYTES = 8192
+MAX_TEXT_LENGTH = 8192
+"""Characters of the reason, of the error text, and of the end of the traceback that are kept."""
 
 
-def letter(
-    dead_stream: str,
-    stage: str,
+def dead_letter(
+    stage: Stage,
     owner: Owner,
-    entry_id: str,
-    fields: Fields,
-    deliveries: int,
-    envelope: Envelope[Any] | None,
+    delivery: Delivery[Any],
     reason: str,
     error: Exception | None,
     completion: Completion,
 ) -> Outgoing:
-    """The dead letter of a message; `envelope` is None when it could not be decoded."""
-    body_field = next((name for name in (MSGPACK, JSON) if name in fields), b"")
-    body = fields.get(body_field, b"")
-    fan_in = completion.fan_in
-    about: dict[str, str | bytes | int | float] = {
-        "stage": stage,
+    """Returns the dead letter of a message: its raw body and headers, why it failed, and where.
+
+    Args:
+        delivery: its envelope has no type when the entry could not be decoded.
+        completion: the one applied with the dead letter; its unit is reopened by a replay.
+    """
+    envelope = delivery.envelope if delivery.envelope.type else None
+    letter: dict[str, str | bytes | int | float] = {
+        "stage": stage.name,
         "stream": owner.stream,
         "job": envelope.job if envelope else "",
         "type": envelope.type if envelope else "",
-        "reason": reason[:TRACE_BYTES],
+        "reason": reason[:MAX_TEXT_LENGTH],
         "error": type(error).__name__ if error else "",
-        "text": str(error)[:TRACE_BYTES] if error else "",
-        "trace": "".join(traceback.format_exception(error))[-TRACE_BYTES:] if error else "",
-        "attempts": (envelope.attempt if envelope else 0) + deliveries,
-        "deliveries": deliveries,
-        "first": (envelope.created if envelope else 0.0) or int(entry_id.partition("-")[0]) / 1000,
+        "text": str(error)[:MAX_TEXT_LENGTH] if error else "",
+        "trace": "".join(traceback.format_exception(error))[-MAX_TEXT_LENGTH:] if error else "",
+        "attempts": (envelope.attempt if envelope else 0) + delivery.deliveries,
+        "deliveries": delivery.deliveries,
+        "first": (envelope.created if envelope else 0.0) or _entry_time(delivery.entry_id),
         "last": time.time(),
         "worker": owner.consumer,
-        "replays": replays_of(fields),
+        "replays": replays_of(delivery.fields),
         "traceparent": envelope.traceparent if envelope else "",
+        **_message_fields(delivery.fields, envelope),
+        **_fan_in_fields(completion),
+    }
+    return Outgoing(stage.dead_stream, {name.encode(): _bytes(value) for name, value in letter.items()})
+
+
+def replays_of(fields: Fields) -> int:
+    """Returns how often a message was replayed from the dead letter stream."""
+    replays = fields.get(REPLAYS, b"0")
+    return int(replays) if replays.isdigit() else 0
+
+
+def _message_fields(fields: Fields, envelope: Envelope[Any] | None) -> dict[str, str | bytes | int | float]:
+    """Returns what a replay needs to send the message again."""
+    body_field = next((name for name in (MSGPACK, JSON) if name in fields), b"")
+    body = fields.get(body_field, b"")
+    headers = {name: value for name, value in fields.items() if name not in (body_field, REPLAYS)}
+    return {
         "body": body,
         "body_field": body_field,
-        "headers": msgspec.msgpack.encode(
-            {name: value for name, value in fields.items() if name not in (body_field, REPLAYS)}
-        ),
+        "headers": msgspec.msgpack.encode(headers),
         "message": msgspec.msgpack.encode(envelope)
         if envelope and not _is_envelope(body_field, body)
         else b"",
+    }
+
+
+def _fan_in_fields(completion: Completion) -> dict[str, str | bytes | int | float]:
+    fan_in = completion.fan_in
+    fields: dict[str, str | bytes | int | float] = {
         "record": fan_in.record if fan_in else "",
         "outcomes": fan_in.outcomes if fan_in else "",
     }
     if fan_in is not None and completion.unit is not None:
-        about["unit"] = completion.unit
-    return Outgoing(dead_stream, {name.encode(): _bytes(value) for name, value in about.items()})
+        fields["unit"] = completion.unit
+    return fields
 
 
-def replays_of(fields: Fields) -> int:
-    told = fields.get(REPLAYS, b"0")
-    return int(told) if told.isdigit() else 0
+def _entry_time(entry_id: str) -> float:
+    """Returns the Unix time at which an entry was added: the first part of its id, in milliseconds."""
+    return int(entry_id.partition("-")[0]) / 1000
 
 
 def _is_envelope(body_field: bytes, body: bytes) -> bool:

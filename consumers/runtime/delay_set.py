@@ -1,59 +1,51 @@
-"""Retries: failed messages wait in a sorted set beside their stream and come back when they are due."""
+"""Delay set: a sorted set beside each stream, in which failed messages wait for their retry."""
 
 import asyncio
-import random
+import contextlib
 
 import structlog
 from redis.asyncio import Redis
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import insist
+from consumers.runtime.connection import retry_until_available
 from schemas.envelope import MSGPACK
 
 log = structlog.get_logger(__name__)
 
-LONGEST = 60.0
-"""Seconds between two attempts at most."""
-LOOK_EVERY = 1.0
-"""Seconds after which retries that other workers have set are seen."""
-AT_ONCE = 100
+POLL_SECONDS = 1.0
+"""Longest wait between two looks at the delay set, to which other workers add retries too."""
+MESSAGES_PER_MOVE = 100
+"""Messages that one script call moves: a script blocks the server for all other clients."""
 
 
 def delay_set_key(stream: str) -> str:
-    """The sorted set in which messages wait for their retry."""
+    """Returns the key of the sorted set: message → Unix time in milliseconds at which it is due."""
     return f"{stream}:delayed"
 
 
-def backoff(attempt: int, first: float) -> float:
-    """Seconds until the next attempt: doubling from `first`, less up to a half, so that what failed together
-    does not come back together."""
-    return min(LONGEST, first * 2.0 ** min(attempt - 1, 16)) * random.uniform(0.5, 1.0)
-
-
 class Forwarder:
-    """Puts messages that are due back on their stream."""
+    """Moves messages that are due from the delay set back to their stream."""
 
     def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
         self._stream = stream
-        self._look = asyncio.Event()
+        self._wake = asyncio.Event()
 
-    def look(self) -> None:
-        """A retry was set: find out when it is due."""
-        self._look.set()
+    def wake(self) -> None:
+        """Looks at the delay set now, because a retry is due or was scheduled."""
+        self._wake.set()
 
     async def run(self) -> None:
-        call = scripts.move(delay_set_key(self._stream), self._stream, MSGPACK, AT_ONCE)
+        """Moves messages until cancelled."""
+        call = scripts.move(delay_set_key(self._stream), self._stream, MSGPACK, MESSAGES_PER_MOVE)
         while True:
-            self._look.clear()
-            moved, wait_ms = await insist("moving retries", scripts.run, self._redis, call)
+            self._wake.clear()
+            moved, due_in_ms = await retry_until_available("move due retries", scripts.run, self._redis, call)
             if moved:
-                log.debug("retries are due", messages=moved)
-            if moved == AT_ONCE:
+                log.debug("retries moved", messages=moved)
+            if moved == MESSAGES_PER_MOVE:
                 continue
-            wait = LOOK_EVERY if wait_ms < 0 else min(LOOK_EVERY, wait_ms / 1000)
-            try:
+            wait = POLL_SECONDS if due_in_ms < 0 else min(POLL_SECONDS, due_in_ms / 1000)
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(wait, 0.001)):
-                    await self._look.wait()
-            except TimeoutError:
-                pass
+                    await self._wake.wait()

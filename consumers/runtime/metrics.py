@@ -1,14 +1,17 @@
-"""What a worker counts, for Prometheus. One registry a process; every series is labelled with the stage."""
+"""Metrics: the Prometheus series of a worker process, each labelled with its stage."""
 
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 120, 600, 3600)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Messages."""
+HANDLER_SECONDS_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 120, 600, 3600)
 
 
 class Metrics:
+    """Registry of one process, with the metric families that all stages share."""
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._families = {
@@ -17,15 +20,16 @@ class Metrics:
         }
 
     def stage(self, name: str) -> "StageMetrics":
+        """Returns the series of a stage."""
         return StageMetrics({family: metric.labels(name) for family, metric in self._families.items()})
 
     def serve(self, port: int) -> None:
-        """Answers GET /metrics on a thread of its own."""
+        """Answers GET /metrics in a thread of its own."""
         start_http_server(port, registry=self.registry)
 
 
 class StageMetrics:
-    """The series of one stage."""
+    """The series of one stage; `_FAMILIES` describes them."""
 
     def __init__(self, series: dict[str, Any]) -> None:
         self.processed: Counter = series["processed"]
@@ -34,7 +38,7 @@ class StageMetrics:
         self.failed: Counter = series["failed"]
         self.retried: Counter = series["retried"]
         self.dead: Counter = series["dead"]
-        self.gone: Counter = series["gone"]
+        self.deleted: Counter = series["gone"]
         self.recovered: Counter = series["recovered"]
         self.leases_lost: Counter = series["leases_lost"]
         self.groups_created: Counter = series["groups_created"]
@@ -52,21 +56,21 @@ class StageMetrics:
 _FAMILIES: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
     ("processed", Counter, "Messages completed", {}),
     ("duplicates", Counter, "Messages whose unit had an outcome already", {}),
-    ("dropped", Counter, "Messages of records that have ended", {}),
-    ("failed", Counter, "Handler errors, one a message", {}),
-    ("retried", Counter, "Messages sent to the delay set", {}),
+    ("dropped", Counter, "Messages of jobs that had ended", {}),
+    ("failed", Counter, "Messages for which the handler returned or raised an error", {}),
+    ("retried", Counter, "Messages scheduled for a retry", {}),
     ("dead", Counter, "Messages that became dead letters", {}),
-    ("gone", Counter, "Pending entries that were deleted by somebody else", {}),
-    ("recovered", Counter, "Entries claimed from workers that let their lease run out", {}),
-    ("leases_lost", Counter, "Entries that another worker took over", {}),
-    ("groups_created", Counter, "Consumer groups that had to be created", {}),
-    ("consumers_reaped", Counter, "Idle consumers removed", {}),
-    ("in_flight", Gauge, "Messages held by this worker", {}),
-    ("paused", Gauge, "1 while a stream further down is too long to read more", {}),
-    ("lag", Gauge, "Entries not delivered yet: length of the stream minus pending; scale on this", {}),
+    ("gone", Counter, "Pending entries that another client deleted from the stream", {}),
+    ("recovered", Counter, "Pending entries claimed after their lease expired", {}),
+    ("leases_lost", Counter, "Entries that another worker claimed from this one", {}),
+    ("groups_created", Counter, "Consumer groups that were missing and created again", {}),
+    ("consumers_reaped", Counter, "Idle consumers removed from the group", {}),
+    ("in_flight", Gauge, "Entries that this worker owns", {}),
+    ("paused", Gauge, "1 while a downstream stream is above its high-water mark, else 0", {}),
+    ("lag", Gauge, "Entries not delivered yet: stream length minus pending entries; scale on this", {}),
     ("pending", Gauge, "Entries delivered and not acknowledged", {}),
-    ("delayed", Gauge, "Messages waiting for their retry", {}),
+    ("delayed", Gauge, "Messages in the delay set", {}),
     ("oldest_entry_age_seconds", Gauge, "Age of the first entry of the stream", {}),
-    ("batch_size", Histogram, "Messages a handler call", {"buckets": SIZES}),
-    ("handler_seconds", Histogram, "Seconds a handler call", {"buckets": SECONDS}),
+    ("batch_size", Histogram, "Messages per handler call", {"buckets": BATCH_SIZE_BUCKETS}),
+    ("handler_seconds", Histogram, "Duration of a handler call", {"buckets": HANDLER_SECONDS_BUCKETS}),
 )

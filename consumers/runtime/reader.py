@@ -1,4 +1,4 @@
-"""Reader: asks for new entries whenever a handler is free, and never for more than can start."""
+"""Reader: reads new entries of the stream whenever the executor has free slots."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from consumers.runtime.connection import ensure_group, group_missing, insist
+from consumers.runtime.connection import ensure_group, group_missing, retry_until_available
 from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
@@ -18,20 +18,22 @@ from consumers.runtime.stage import Stage
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 0.1
-"""Seconds between looks at a stream further down that is too long."""
+BACK_PRESSURE_PAUSE_SECONDS = 0.1
+"""Wait before the lengths of the downstream streams are checked again."""
 
 
 class Reader:
-    """Args:
-    redis: connection for blocking reads alone.
-    control: connection for everything else.
-    block: seconds that a read waits on the server.
+    """Reads as many entries as the executor can start now, and never more.
+
+    Args:
+        blocking: connection for blocking reads only.
+        control: connection for everything else.
+        block: seconds that a read waits for new entries.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        blocking: Redis,
         control: Redis,
         stage: Stage,
         owner: Owner,
@@ -39,23 +41,24 @@ class Reader:
         block: float,
         metrics: StageMetrics,
     ) -> None:
-        self._redis = redis
+        self._blocking = blocking
         self._control = control
         self._stage = stage
         self._owner = owner
         self._executor = executor
         self._block = block
         self._metrics = metrics
-        self._missing = 0
+        self._failed_reads = 0
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Reads until `stop` is set."""
         while not stop.is_set():
-            await self._executor.wait_free()
-            if stop.is_set() or not await self._room_downstream():
+            await self._executor.wait_for_slot()
+            if stop.is_set() or await self._back_pressure():
                 continue
             try:
-                entries = await insist("reading", self._read)
-                self._missing = 0
+                entries = await retry_until_available("read entries", self._read)
+                self._failed_reads = 0
             except ResponseError as error:
                 if not group_missing(error):
                     raise
@@ -65,47 +68,53 @@ class Reader:
                 self._executor.accept([(entry_id.decode(), fields, 1) for entry_id, fields in entries])
 
     async def _read(self) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
-        """What there is for the free handlers; waits a moment for a first batch to fill."""
+        """Reads entries for the free slots; waits up to `Stage.linger` seconds for one batch to fill."""
         size = self._stage.batch_size
-        entries = await self._next(size * self._executor.free, self._block)
+        entries = await self._read_new(size * self._executor.free_slots, self._block)
         if not self._stage.linger:
             return entries
-        until = time.monotonic() + self._stage.linger
-        while 0 < len(entries) < size and (left := until - time.monotonic()) > 0.001:
-            entries += await self._next(size - len(entries), left)
+        deadline = time.monotonic() + self._stage.linger
+        while 0 < len(entries) < size and (left := deadline - time.monotonic()) > 0.001:
+            entries += await self._read_new(size - len(entries), left)
         return entries
 
-    async def _next(self, count: int, block: float) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
+    async def _read_new(self, count: int, block: float) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
         if count <= 0:
             return []
-        answer = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+        reply = await self._blocking.execute_command(  # type: ignore[no-untyped-call]
             "XREADGROUP", "GROUP", self._owner.group, self._owner.consumer,
             "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS", self._owner.stream, ">",
         )  # fmt: skip
-        return cast("list[Any]", answer)[0][1] if answer else []
+        return cast("list[Any]", reply)[0][1] if reply else []
 
-    async def _room_downstream(self) -> bool:
-        """Looks at the streams further down; waits a moment when one is too long."""
+    async def _back_pressure(self) -> bool:
+        """Reports whether a downstream stream is above its high-water mark; waits a moment if so."""
         if not self._stage.downstream:
-            return True
-        long = await insist("looking downstream", self._too_long)
-        self._metrics.paused.set(long)
-        if long:
-            await asyncio.sleep(PAUSE * random.uniform(0.5, 1.0))
-        return not long
+            return False
+        above = await retry_until_available("check downstream streams", self._above_high_water)
+        self._metrics.paused.set(above)
+        if above:
+            await asyncio.sleep(BACK_PRESSURE_PAUSE_SECONDS * random.uniform(0.5, 1.0))
+        return above
 
-    async def _too_long(self) -> bool:
+    async def _above_high_water(self) -> bool:
         async with self._control.pipeline(transaction=False) as pipe:
             for stream, _ in self._stage.downstream:
                 pipe.xlen(stream)
             lengths = await pipe.execute()
-        return any(length > high for length, (_, high) in zip(lengths, self._stage.downstream, strict=True))
+        marks = [high_water for _, high_water in self._stage.downstream]
+        return any(length > mark for length, mark in zip(lengths, marks, strict=True))
 
     async def _create_group(self) -> None:
-        """After a flush or a failover that lost it. Reading from the beginning repeats work, and loses none."""
-        await asyncio.sleep(min(2.0, 0.02 * 2 ** min(self._missing, 8)) * random.uniform(0.5, 1.0))
-        self._missing += 1
+        """Creates the group after a flush, or a failover that lost it, with exponential backoff and jitter.
+
+        The group reads from the beginning of the stream, which may repeat work, but loses none.
+        """
+        await asyncio.sleep(min(2.0, 0.02 * 2 ** min(self._failed_reads, 8)) * random.uniform(0.5, 1.0))
+        self._failed_reads += 1
         owner = self._owner
-        if await insist("creating the group", ensure_group, self._control, owner.stream, owner.group):
+        if await retry_until_available(
+            "create the group", ensure_group, self._control, owner.stream, owner.group
+        ):
             self._metrics.groups_created.inc()
             log.warning("group created", stream=owner.stream, group=owner.group)

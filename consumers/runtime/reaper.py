@@ -1,4 +1,4 @@
-"""Reaper: removes consumers that are gone, and tells how long the stream is."""
+"""Reaper: removes idle consumers without pending entries, and updates the gauges of the stream."""
 
 import asyncio
 import random
@@ -9,18 +9,22 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, insist
+from consumers.runtime.connection import group_missing, retry_until_available
 from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 
 log = structlog.get_logger(__name__)
 
-IDLE_LEASES = 4
-"""Leases after which a consumer without pending entries counts as gone."""
+MAX_IDLE_LEASES = 4
+"""Leases after which an idle consumer without pending entries is removed."""
+MAX_INTERVAL_SECONDS = 5.0
+"""Longest pause between two rounds: keeps the gauges fresh when the lease is long."""
 
 
 class Reaper:
+    """Periodic maintenance of one stream and its consumer group."""
+
     def __init__(self, redis: Redis, owner: Owner, lease: float, metrics: StageMetrics) -> None:
         self._redis = redis
         self._owner = owner
@@ -28,34 +32,35 @@ class Reaper:
         self._metrics = metrics
 
     async def run(self) -> None:
+        """Repeats both duties until cancelled."""
         while True:
             try:
-                await insist("looking at the stream", self._look)
-                removed = await insist("reaping consumers", self._reap)
+                await retry_until_available("measure the stream", self._update_gauges)
+                removed = await retry_until_available("remove idle consumers", self._remove_idle)
             except ResponseError as error:
                 if not group_missing(error) and "no such key" not in str(error):
                     raise
                 removed = 0  # the reader creates the group
             if removed:
                 self._metrics.consumers_reaped.inc(removed)
-                log.info("consumers reaped", stream=self._owner.stream, count=removed)
-            await asyncio.sleep(min(5.0, self._lease) * random.uniform(0.8, 1.2))
+                log.info("consumers removed", stream=self._owner.stream, count=removed)
+            await asyncio.sleep(min(MAX_INTERVAL_SECONDS, self._lease) * random.uniform(0.8, 1.2))
 
-    async def _reap(self) -> int:
-        call = scripts.reap(self._owner, self._lease * IDLE_LEASES)
+    async def _remove_idle(self) -> int:
+        call = scripts.reap(self._owner, self._lease * MAX_IDLE_LEASES)
         return int(await scripts.run(self._redis, call))
 
-    async def _look(self) -> None:
-        """With one group, and entries deleted when acknowledged, what is not pending is not delivered yet."""
+    async def _update_gauges(self) -> None:
+        """Lag is length minus pending: the stream has one group, and acknowledged entries are deleted."""
         stream, group = self._owner.stream, self._owner.group
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xlen(stream)
             pipe.xpending(stream, group)
             pipe.zcard(delay_set_key(stream))
             pipe.xrange(stream, "-", "+", 1)
-            length, pending, waiting, first = await pipe.execute()
+            length, pending, delayed, first = await pipe.execute()
         self._metrics.lag.set(length - pending["pending"])
         self._metrics.pending.set(pending["pending"])
-        self._metrics.delayed.set(waiting)
-        since = int(first[0][0].partition(b"-")[0]) / 1000 if first else 0.0
-        self._metrics.oldest.set(max(0.0, time.time() - since) if first else 0.0)
+        self._metrics.delayed.set(delayed)
+        added = int(first[0][0].partition(b"-")[0]) / 1000 if first else None
+        self._metrics.oldest.set(0.0 if added is None else max(0.0, time.time() - added))

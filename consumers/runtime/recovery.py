@@ -1,4 +1,4 @@
-"""Recovery: takes over what workers have let go of: their lease has run out."""
+"""Recovery: claims pending entries whose lease has expired."""
 
 import asyncio
 import contextlib
@@ -10,21 +10,23 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, insist
-from consumers.runtime.executor import SUSPICIOUS, BatchExecutor, Entry
+from consumers.runtime.connection import group_missing, retry_until_available
+from consumers.runtime.executor import SUSPECT_DELIVERIES, BatchExecutor, Entry
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Fields, Stage
 
 log = structlog.get_logger(__name__)
 
-LOOK_AT = 200
-"""Pending entries that one script call looks at."""
-START = b"-"
+ENTRIES_PER_SCAN = 200
+"""Pending entries that one script call looks at: a script blocks the server for all other clients."""
+MAX_LOGGED_IDS = 20
+FIRST_CURSOR = b"-"
 
 
 class Recoverer:
-    """Claims at most half of what could start, so that poison does not keep fresh work waiting."""
+    """Claims expired entries for at most half of the free slots, so that messages that crash workers cannot keep new
+    messages waiting."""
 
     def __init__(
         self,
@@ -41,53 +43,61 @@ class Recoverer:
         self._lease = lease
         self._executor = executor
         self._metrics = metrics
-        self._suspicious = max(2, min(SUSPICIOUS, stage.max_attempts))
+        self._suspect_deliveries = max(2, min(SUSPECT_DELIVERIES, stage.max_attempts))
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Scans the pending entries three times per lease until `stop` is set."""
         while not stop.is_set():
-            suspects = await self._sweep(stop)
+            suspects_left = await self._scan(stop)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._lease / 3 * random.uniform(0.8, 1.2)):
-                    await (self._executor.wait_unsuspicious() if suspects else stop.wait())
+                    await (self._executor.wait_for_suspects() if suspects_left else stop.wait())
 
-    async def _sweep(self, stop: asyncio.Event) -> int:
-        """Once through all pending entries, as fast as handlers get free; returns how many suspects have to wait
-        for the one that is running."""
-        cursor, suspects = START, 0
+    async def _scan(self, stop: asyncio.Event) -> int:
+        """Goes once through all pending entries, as fast as slots become free.
+
+        Returns:
+            How many suspect entries were not claimed: only one of them runs at a time.
+        """
+        cursor, suspects_left = FIRST_CURSOR, 0
         while not stop.is_set():
-            await self._executor.wait_free()
+            await self._executor.wait_for_slot()
             if stop.is_set():
                 break
             try:
-                cursor, entries, gone, waiting = await insist("recovering", self._claim, cursor)
+                cursor, entries, deleted, skipped = await retry_until_available(
+                    "claim expired entries", self._claim, cursor
+                )
             except ResponseError as error:
                 if group_missing(error):
-                    break  # the reader creates it
+                    break  # the reader creates the group
                 raise
-            suspects += waiting
-            if gone:
-                self._metrics.gone.inc(len(gone))
-                log.error("entries gone", ids=[entry_id.decode() for entry_id in gone[:20]], count=len(gone))
+            suspects_left += skipped
+            if deleted:
+                self._metrics.deleted.inc(len(deleted))
+                ids = [entry_id.decode() for entry_id in deleted[:MAX_LOGGED_IDS]]
+                log.error("pending entries deleted", ids=ids, count=len(deleted))
             if entries:
                 self._metrics.recovered.inc(len(entries))
-                log.warning("recovered", stage=self._stage.name, messages=len(entries))
+                log.warning("entries recovered", stage=self._stage.name, messages=len(entries))
                 self._executor.accept(entries)
-            if cursor == START:
+            if cursor == FIRST_CURSOR:
                 break
-        return suspects
+        return suspects_left
 
     async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes], int]:
+        """Returns the next cursor, claimed entries, ids of deleted entries, number of suspects not claimed."""
         call = scripts.recover(
             self._owner,
             self._lease,
             cursor,
-            max(1, self._executor.free * self._stage.batch_size // 2),
-            suspicious=self._suspicious,
+            max(1, self._executor.free_slots * self._stage.batch_size // 2),
+            suspicious=self._suspect_deliveries,
             suspects=0 if self._executor.suspects else 1,
-            look_at=LOOK_AT,
+            look_at=ENTRIES_PER_SCAN,
         )
-        cursor, claimed, gone, waiting = await scripts.run(self._redis, call)
-        return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], gone, waiting
+        cursor, claimed, deleted, skipped = await scripts.run(self._redis, call)
+        return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], deleted, skipped
 
 
 def _fields(flat: list[Any]) -> Fields:

@@ -1,14 +1,16 @@
-"""What becomes of a message: done, tried again, or given up."""
+"""Retry policy: decides whether a message is completed, retried later, or becomes a dead letter."""
 
 import asyncio
+import random
 from typing import Any
 
 import msgspec
 import structlog
 
-from consumers.runtime import delay_set, scripts
+from consumers.runtime import scripts
 from consumers.runtime.acknowledgement import Acknowledgement
-from consumers.runtime.dead_letters import letter, replays_of
+from consumers.runtime.dead_letters import dead_letter, replays_of
+from consumers.runtime.delay_set import Forwarder, delay_set_key
 from consumers.runtime.leases import Batch
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
@@ -16,63 +18,77 @@ from consumers.runtime.stage import Completion, Delivery, LeaseLost, NotReady, R
 
 log = structlog.get_logger(__name__)
 
+MAX_BACKOFF_SECONDS = 60.0
+"""Upper bound of the delay between two attempts."""
+
+
+def backoff(attempt: int, first: float) -> float:
+    """Returns the seconds until the next attempt: exponential backoff with jitter.
+
+    The delay doubles from `first` with every attempt. The jitter subtracts up to a half, so that messages that
+    failed together are not retried together.
+    """
+    return min(MAX_BACKOFF_SECONDS, first * 2.0 ** min(attempt - 1, 16)) * random.uniform(0.5, 1.0)
+
 
 class RetryPolicy:
-    """Args: backoff: seconds before the second attempt."""
+    """Maps the outcome of a handler to the acknowledgement of its message.
+
+    Args:
+        first_backoff: seconds before the second attempt.
+    """
 
     def __init__(
-        self,
-        stage: Stage,
-        owner: Owner,
-        forwarder: delay_set.Forwarder,
-        backoff: float,
-        metrics: StageMetrics,
+        self, stage: Stage, owner: Owner, forwarder: Forwarder, first_backoff: float, metrics: StageMetrics
     ) -> None:
         self._stage = stage
         self._owner = owner
         self._forwarder = forwarder
-        self._backoff = backoff
+        self._first_backoff = first_backoff
         self._metrics = metrics
 
-    def outcome(
+    def acknowledge(
         self, delivery: Delivery[Any], batch: Batch, outcome: Completion | Exception
     ) -> Acknowledgement | None:
-        """None: another worker owns the message, so there is nothing to tell."""
+        """Returns the acknowledgement of a handled message; None when another worker owns the message."""
         if isinstance(outcome, Completion):
             call = scripts.complete(self._owner, delivery.entry_id, outcome)
-            return Acknowledgement(delivery, batch, call, final=True)
+            return Acknowledgement(delivery, batch, call, completed=True)
         if isinstance(outcome, LeaseLost):
             return None
-        return self.failed(delivery, batch, outcome)
+        return self.on_error(delivery, batch, outcome)
 
-    def failed(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Acknowledgement:
+    def on_error(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Acknowledgement:
+        """Schedules a retry; without attempts left, or on `Reject`, makes a dead letter."""
         if isinstance(error, NotReady):
-            return self._later(delivery, batch, error.after, delivery.attempt - 1, error)
+            return self._retry(delivery, batch, error.after, delivery.attempt - 1, error)
         self._metrics.failed.inc()
         if isinstance(error, Reject) or delivery.attempt >= self._stage.max_attempts:
-            return self.given_up(delivery, batch, str(error) or type(error).__name__, error)
+            return self.dead_letter(delivery, batch, str(error) or type(error).__name__, error)
         after = error.after if isinstance(error, Retry) else None
         if after is None:
-            after = delay_set.backoff(delivery.attempt, self._backoff)
-        return self._later(delivery, batch, after, delivery.attempt, error)
+            after = backoff(delivery.attempt, self._first_backoff)
+        return self._retry(delivery, batch, after, delivery.attempt, error)
 
-    def given_up(
+    def dead_letter(
         self, delivery: Delivery[Any], batch: Batch, reason: str, error: Exception | None = None
     ) -> Acknowledgement:
-        self._log(delivery, "dead", reason=reason, error=error)
+        """Makes a dead letter of a message, along with the completion that its stage returns for it."""
+        self._log(delivery, "message dead-lettered", reason=reason, error=error)
         try:
             completion = self._stage.on_dead_letter(delivery.envelope, reason)
-        except Exception:  # the letter goes out all the same, and the job's deadline ends it
+        except Exception:
+            # The dead letter is added all the same; the deadline of the job fails it.
             log.exception("on_dead_letter failed", stage=self._stage.name, entry=delivery.entry_id)
             completion = Completion()
-        return self._dead(delivery, batch, completion, reason, error)
+        return self._dead_letter(delivery, batch, completion, reason, error)
 
     def undecodable(self, delivery: Delivery[Any], batch: Batch, error: Exception) -> Acknowledgement:
-        """`delivery.envelope` is empty: nobody knows whose message this is."""
-        log.error("dead", stage=self._stage.name, entry=delivery.entry_id, reason=str(error))
-        return self._dead(delivery, batch, Completion(), f"cannot be decoded: {error}", error)
+        """Makes a dead letter of an entry that has no envelope, and so no known job."""
+        log.error("message dead-lettered", stage=self._stage.name, entry=delivery.entry_id, reason=str(error))
+        return self._dead_letter(delivery, batch, Completion(), f"cannot be decoded: {error}", error)
 
-    def _dead(
+    def _dead_letter(
         self,
         delivery: Delivery[Any],
         batch: Batch,
@@ -81,42 +97,31 @@ class RetryPolicy:
         error: Exception | None,
     ) -> Acknowledgement:
         self._metrics.dead.inc()
-        dead = letter(
-            self._stage.dead_stream,
-            self._stage.name,
-            self._owner,
-            delivery.entry_id,
-            delivery.fields,
-            delivery.deliveries,
-            delivery.envelope if delivery.envelope.type else None,
-            reason,
-            error,
-            completion,
-        )
-        call = scripts.complete(self._owner, delivery.entry_id, completion, dead)
-        alone = scripts.complete(self._owner, delivery.entry_id, Completion(), dead)
-        return Acknowledgement(delivery, batch, call, final=False, fallback=alone)
+        letter = dead_letter(self._stage, self._owner, delivery, reason, error, completion)
+        call = scripts.complete(self._owner, delivery.entry_id, completion, letter)
+        letter_only = scripts.complete(self._owner, delivery.entry_id, Completion(), letter)
+        return Acknowledgement(delivery, batch, call, completed=False, fallback=letter_only)
 
-    def _later(
+    def _retry(
         self, delivery: Delivery[Any], batch: Batch, after: float, attempt: int, error: Exception
     ) -> Acknowledgement:
         self._metrics.retried.inc()
-        self._log(delivery, "retry", after=round(after, 2), attempt=attempt, error=error)
+        self._log(delivery, "retry scheduled", after=round(after, 2), attempt=attempt, error=error)
         message = msgspec.msgpack.encode(msgspec.structs.replace(delivery.envelope, attempt=attempt))
-        asyncio.get_running_loop().call_later(after, self._forwarder.look)
+        asyncio.get_running_loop().call_later(after, self._forwarder.wake)
         call = scripts.retry(
             self._owner,
-            delay_set.delay_set_key(self._owner.stream),
+            delay_set_key(self._owner.stream),
             delivery.entry_id,
             after,
             replays_of(delivery.fields),
             message,
         )
-        return Acknowledgement(delivery, batch, call, final=False)
+        return Acknowledgement(delivery, batch, call, completed=False)
 
-    def _log(self, delivery: Delivery[Any], event: str, *, error: Exception | None, **more: Any) -> None:
-        """Errors that a stage classified are told in a line; what nobody expected comes with its trace."""
-        expected = error is None or isinstance(error, Retry | Reject | NotReady)
+    def _log(self, delivery: Delivery[Any], event: str, *, error: Exception | None, **fields: Any) -> None:
+        """Logs the error of a message; with a traceback, unless the stage has classified the error."""
+        classified = error is None or isinstance(error, Retry | Reject | NotReady)
         log.warning(
             event,
             stage=self._stage.name,
@@ -124,6 +129,6 @@ class RetryPolicy:
             entry=delivery.entry_id,
             traceparent=delivery.envelope.traceparent,
             error=f"{type(error).__name__}: {error}" if error else None,
-            exc_info=None if expected else error,
-            **more,
+            exc_info=None if classified else error,
+            **fields,
         )

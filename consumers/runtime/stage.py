@@ -1,4 +1,4 @@
-"""What a stage is to the runtime: a source of messages, a handler, and what follows from each message."""
+"""Stage: the interface between the runtime and a consumer group's work."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ Fields = Mapping[bytes, bytes]
 
 
 class Retry(Exception):
-    """Try again later; counts as an attempt.
+    """Raised by a handler to retry the message later; counts as an attempt.
 
     Args:
         reason: what went wrong, for logs and dead letters.
-        after: seconds until then; by default they double with each attempt.
+        after: seconds until the retry; None: exponential backoff.
     """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
@@ -24,11 +24,16 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """Trying again is pointless: the message becomes a dead letter now."""
+    """Raised by a handler when a retry cannot succeed: the message becomes a dead letter at once."""
 
 
 class NotReady(Exception):
-    """What the message needs is not there yet: come back after so many seconds. Does not count as an attempt."""
+    """Raised by a handler that lacks something the message needs; does not count as an attempt.
+
+    Args:
+        after: seconds until the message is delivered again.
+        reason: what is missing, for logs.
+    """
 
     def __init__(self, after: float, reason: str = "not ready") -> None:
         super().__init__(reason)
@@ -36,12 +41,12 @@ class NotReady(Exception):
 
 
 class LeaseLost(Exception):
-    """Another worker has taken the message over; nothing that this one does with it counts any more."""
+    """Raised when another worker has claimed the message; the outcome of this worker is discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish; the fields come from `schemas.envelope.seal`."""
+    """A message to publish; `schemas.envelope.seal` makes the fields."""
 
     stream: str
     fields: Fields
@@ -49,11 +54,11 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class FanIn:
-    """Many units of work that one message follows, once all of them have an outcome.
+    """Fan-in: a final message is published once all units of a job have an outcome.
 
     Attributes:
         record: key of a hash. Where it is missing, or has the field ``ended``, work is dropped without effect.
-        outcomes: key of a hash: unit -> outcome. Its length is the progress.
+        outcomes: key of a hash: unit → outcome. Its length is the progress.
         final_message: published once, when the number of units is known and as many have an outcome.
     """
 
@@ -64,13 +69,18 @@ class FanIn:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What happens, atomically, when a message is done.
+    """The effects of a handled message, applied atomically with its acknowledgement.
 
     Attributes:
-        unit: its outcome is recorded, unless it has one: then the message has no effect.
-        units: "so many units there are", which is now known: of all the work, or of a part of it.
-        publish: messages that follow from this one.
-        part, parts: the part whose units are told, once; the units of all ``parts`` add up when each has been told.
+        unit: unit whose outcome is recorded. If it has one already, the message is a duplicate without effect.
+        outcome: bytes recorded for the unit.
+        units: number of units of the job, or of one of its parts; None: not known from this message.
+        publish: messages to publish.
+        part: number of the part that `units` counts, from 0; None: `units` counts the whole job.
+        parts: number of parts; the units of the job are known once every part has its number.
+
+    Raises:
+        ValueError: a field is set without the ones it depends on.
     """
 
     fan_in: FanIn | None = None
@@ -83,22 +93,23 @@ class Completion:
 
     def __post_init__(self) -> None:
         if self.fan_in is None and (self.unit is not None or self.units is not None):
-            raise ValueError("a unit or a number of units needs a fan_in that says of what")
+            raise ValueError("unit and units require fan_in")
         if self.part is not None and (self.units is None or not 0 <= self.part < self.parts):
-            raise ValueError("a part needs its number of units and the number of parts")
+            raise ValueError("part requires units and must be in the range of parts")
 
 
 Publish = Callable[[str, Sequence[Outgoing], str | None, Mapping[str, str | int]], Awaitable[bool]]
+"""Entry id, messages, record, fields of the record → whether this worker owns the entry."""
 
 
 @dataclass(slots=True)
 class Delivery(Generic[Body]):
-    """A message in the hands of a worker.
+    """A message delivered to this worker.
 
     Attributes:
-        entry_id: its entry in the stream.
-        deliveries: how often the server has delivered this entry, this time included.
-        fields: the entry as it came.
+        entry_id: id of its stream entry.
+        deliveries: delivery count of the entry, this delivery included.
+        fields: the raw entry.
     """
 
     entry_id: str
@@ -109,7 +120,7 @@ class Delivery(Generic[Body]):
 
     @property
     def attempt(self) -> int:
-        """1 for the first try."""
+        """Number of this attempt, from 1: counts retries and deliveries whose worker crashed."""
         return self.envelope.attempt + self.deliveries
 
     async def publish(
@@ -118,7 +129,7 @@ class Delivery(Generic[Body]):
         record: str | None = None,
         fields: Mapping[str, str | int] = {},
     ) -> None:
-        """Publishes before the message is done, and sets fields of the record if that exists, in one step.
+        """Publishes messages before the handler is done, and sets fields of the record if it exists, atomically.
 
         Raises:
             LeaseLost: another worker owns the message; nothing was published.
@@ -128,15 +139,17 @@ class Delivery(Generic[Body]):
 
 
 class Stage(Protocol):
-    """One consumer group on one stream, and what its workers do.
+    """One consumer group on one stream, and the handler of its messages.
 
     Attributes:
-        batch_size: most messages that one call of the handler gets.
+        name: label of metrics and logs.
+        dead_stream: stream of its dead letters.
+        batch_size: maximum number of messages per call of the handler.
         linger: seconds to wait for a batch to fill once its first message is there.
-        concurrency: batches in the handler at once.
-        max_run: seconds after which a handler counts as stuck and its messages go to others.
-        max_attempts: tries before a message becomes a dead letter.
-        downstream: reading pauses while one of these streams is longer than the number beside it.
+        concurrency: maximum number of batches that are handled at the same time.
+        max_run: seconds after which a handler counts as stuck and other workers may claim its messages.
+        max_attempts: attempts before a message becomes a dead letter.
+        downstream: streams and their high-water marks; reading pauses while one is longer than its mark.
     """
 
     name: str
@@ -153,17 +166,25 @@ class Stage(Protocol):
     def downstream(self) -> Sequence[tuple[str, int]]: ...
 
     def decode(self, entry_id: str, fields: Fields) -> Envelope[Any]:
-        """Raises `schemas.envelope.EnvelopeError`: the entry becomes a dead letter."""
+        """Decodes the fields of an entry.
+
+        Raises:
+            EnvelopeError: the entry cannot be decoded; it becomes a dead letter.
+        """
         ...
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Loads what the handler needs."""
+        ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        """Releases what `start` has loaded."""
+        ...
 
     async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
-        """One completion or error a message, in order. An exception raised is every message's error."""
+        """Returns one completion or error per message, in order. A raised exception counts for every message."""
         ...
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
-        """Returns the completion to apply, atomically, with the dead letter of a message that is given up."""
+        """Returns the completion to apply, atomically, with the dead letter of a message."""
         ...

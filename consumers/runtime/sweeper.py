@@ -1,4 +1,4 @@
-"""Sweeper: a periodic duty that one of several processes has at a time."""
+"""Sweeper: runs a periodic duty in one of several processes, chosen by leader election."""
 
 import asyncio
 import contextlib
@@ -10,53 +10,59 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import insist
+from consumers.runtime.connection import retry_until_available
 
 log = structlog.get_logger(__name__)
 
 
 class Sweeper:
-    """Runs `sweep` every so many seconds, in the process that leads. The lead is a key with a time to live:
-    a leader that dies is replaced, and one that is cut off may overlap with the next, so sweeping twice must
-    do no harm.
+    """Calls `sweep` periodically in the process that holds the leader lock.
+
+    The lock is a key that expires after three intervals without renewal, so a leader that crashes is replaced. A
+    leader that lost its connection may overlap with the next one: `sweep` must be idempotent.
 
     Args:
-        name: the key is ``<name>:sweeper``.
-        every: seconds.
+        name: the lock is the key ``<name>:sweeper``.
+        interval: seconds between two calls.
     """
 
-    def __init__(self, redis: Redis, name: str, every: float, sweep: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, redis: Redis, name: str, interval: float, sweep: Callable[[], Awaitable[None]]
+    ) -> None:
         self._redis = redis
         self._lock = f"{name}:sweeper"
-        self._every = every
+        self._interval = interval
         self._sweep = sweep
-        self._me = secrets.token_hex(8)
+        self._candidate = secrets.token_hex(8)
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Sweeps, whenever this process is the leader, until `stop` is set; then releases the lock."""
         try:
             while not stop.is_set():
-                if await insist("asking for the lead", self._lead):
-                    await self._sweep_leading()
+                if await retry_until_available("acquire the leader lock", self._acquire):
+                    await self._sweep_as_leader()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._every):
+                    async with asyncio.timeout(self._interval):
                         await stop.wait()
         finally:
-            with contextlib.suppress(RedisError, OSError):  # the server is away: the lead ends by itself
-                await scripts.run(self._redis, scripts.resign(self._lock, self._me))
+            with contextlib.suppress(RedisError, OSError):  # server unavailable: the lock expires
+                await scripts.run(self._redis, scripts.resign(self._lock, self._candidate))
 
-    async def _lead(self) -> bool:
-        return bool(await scripts.run(self._redis, scripts.lead(self._lock, self._me, 3 * self._every)))
+    async def _acquire(self) -> bool:
+        """Acquires or renews the leader lock."""
+        call = scripts.lead(self._lock, self._candidate, 3 * self._interval)
+        return bool(await scripts.run(self._redis, call))
 
-    async def _sweep_leading(self) -> None:
-        """Keeps the lead while a sweep takes its time."""
+    async def _sweep_as_leader(self) -> None:
+        """Calls `sweep`, and renews the lock as long as that takes."""
 
-        async def keep() -> None:
+        async def renew() -> None:
             while True:
-                await asyncio.sleep(self._every)
-                await insist("keeping the lead", self._lead)
+                await asyncio.sleep(self._interval)
+                await retry_until_available("renew the leader lock", self._acquire)
 
-        keeping = asyncio.create_task(keep())
+        renewal = asyncio.create_task(renew())
         try:
-            await insist("sweeping", self._sweep)
+            await retry_until_available("sweep", self._sweep)
         finally:
-            keeping.cancel()
+            renewal.cancel()

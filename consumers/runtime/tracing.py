@@ -1,6 +1,6 @@
-"""Spans for OpenTelemetry: one for every message handled, under the span that its traceparent names.
+"""Tracing: one OpenTelemetry span per handled message, as a child of the span in its traceparent.
 
-Needs the extra ``otel``. The SDK reads its own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``,
+Requires the extra ``otel``. The SDK reads its own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``,
 ``OTEL_TRACES_SAMPLER``, …).
 """
 
@@ -14,17 +14,21 @@ from consumers.runtime.stage import Delivery
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
-ASKED_FOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-Record = Callable[[str, Delivery[Any], float, Exception | None], None]
-"""Notes that a stage has handled a message just now: name, message, seconds it took, how it failed."""
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Tracing is on when one of these environment variables is set."""
+RecordSpan = Callable[[str, Delivery[Any], float, Exception | None], None]
+"""Records a message handled just now: stage name, message, duration in seconds, error if it failed."""
 
 
 class TracingUnavailable(Exception):
-    """Spans are asked for, and there is nothing to make them with."""
+    """Tracing is configured, but the OpenTelemetry SDK is not installed."""
 
 
 class Tracing:
-    """Hands spans to an exporter, in the background.
+    """Exports spans in the background.
+
+    Args:
+        exporter: where spans go; None: the OTLP endpoint of the environment.
 
     Raises:
         TracingUnavailable: the extra ``otel`` is not installed.
@@ -36,17 +40,20 @@ class Tracing:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
-            raise TracingUnavailable(f"{ASKED_FOR[0]} is set; install the extra otel: {error}") from error
+            raise TracingUnavailable(
+                f"{ENDPOINT_VARIABLES[0]} is set: install the extra otel ({error})"
+            ) from error
         self._provider = TracerProvider()
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("faces")
 
     @classmethod
     def from_env(cls) -> "Tracing | None":
-        """None where no endpoint is named."""
-        return cls() if any(os.environ.get(name) for name in ASKED_FOR) else None
+        """Returns None when no endpoint is configured."""
+        return cls() if any(os.environ.get(name) for name in ENDPOINT_VARIABLES) else None
 
     def record(self, stage: str, delivery: Delivery[Any], seconds: float, error: Exception | None) -> None:
+        """Records the span of a message that was handled just now."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -69,5 +76,5 @@ class Tracing:
         span.end(ended)
 
     def close(self) -> None:
-        """Hands over what has not been sent."""
+        """Exports the spans that are left."""
         self._provider.shutdown()

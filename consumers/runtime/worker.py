@@ -1,4 +1,4 @@
-"""Worker: one stage's background roles, started together and ended in order."""
+"""Worker: runs the background roles of one stage and shuts them down in order."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,12 @@ from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
 from consumers.runtime.acknowledgement import Acknowledger
-from consumers.runtime.connection import LONGEST_BLOCK, check_server, ensure_group, insist
+from consumers.runtime.connection import (
+    MAX_BLOCK_SECONDS,
+    check_server,
+    ensure_group,
+    retry_until_available,
+)
 from consumers.runtime.delay_set import Forwarder
 from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.leases import Leases
@@ -20,28 +25,28 @@ from consumers.runtime.recovery import Recoverer
 from consumers.runtime.retry_policy import RetryPolicy
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Outgoing, Stage
-from consumers.runtime.tracing import Record
+from consumers.runtime.tracing import RecordSpan
 from schemas.store.connection import connect
 
 log = structlog.get_logger(__name__)
 
-NOBODY = "nobody"
-"""Consumer that entries handed back belong to until another worker claims them."""
-LONG_IDLE = 86400.0
-"""Idle time, in seconds, of an entry handed back: above every lease."""
-GOODBYE = 5.0
-"""Seconds for each of the last words to a server that may be away."""
+UNOWNED = "nobody"
+"""Name of the consumer that owns released entries until a worker claims them."""
+RELEASED_IDLE_SECONDS = 86400.0
+"""Idle time given to released entries: longer than every lease, so that they can be claimed at once."""
+SHUTDOWN_CALL_SECONDS = 5.0
+"""Time limit of each of the last calls to a server that may be unavailable."""
 
 
 class Worker:
-    """Takes the messages of a stage until told to stop. The stage has been started.
+    """Consumes the messages of one stage. The stage has been started.
 
     Args:
-        consumer: name in the group; no two live workers share one.
-        lease: seconds after which what a dead worker held goes to others.
-        trace: told of every message handled.
-        backoff: seconds before the second attempt of a failed message.
-        drain: seconds that handlers may take after `stop`; what is not done then is handed back.
+        consumer: name in the consumer group; must be unique among live workers.
+        lease: seconds after which other workers may claim the entries of a worker that has crashed.
+        record_span: is called after every message handled.
+        first_backoff: seconds before the second attempt of a failed message.
+        drain: seconds that running handlers have to finish after `stop`; then their entries are released.
     """
 
     def __init__(
@@ -52,8 +57,8 @@ class Worker:
         consumer: str,
         lease: float = 30.0,
         metrics: Metrics | None = None,
-        trace: Record | None = None,
-        backoff: float = 1.0,
+        record_span: RecordSpan | None = None,
+        first_backoff: float = 1.0,
         drain: float = 25.0,
     ) -> None:
         self._url = url
@@ -61,52 +66,59 @@ class Worker:
         self._owner = Owner(stage.stream, stage.group, consumer)
         self._lease = lease
         self._metrics = (metrics or Metrics()).stage(stage.name)
-        self._trace = trace
-        self._backoff = backoff
+        self._record_span = record_span
+        self._first_backoff = first_backoff
         self._drain = drain
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, then drains.
+        """Consumes until `stop` is set, then drains.
 
         Raises:
             ServerError: the server cannot be used.
-            ExceptionGroup: a background role has failed; what this worker held goes to others.
+            ExceptionGroup: a background role has failed; other workers claim the entries when the lease expires.
         """
         async with contextlib.AsyncExitStack() as stack:
-            self._read = await stack.enter_async_context(connect(self._url, waits=LONGEST_BLOCK))
-            self._work = await stack.enter_async_context(connect(self._url))
-            self._renew = await stack.enter_async_context(connect(self._url))
+            self._blocking = await stack.enter_async_context(connect(self._url, waits=MAX_BLOCK_SECONDS))
+            self._control = await stack.enter_async_context(connect(self._url))
+            self._renewals = await stack.enter_async_context(connect(self._url))
             await self._run(stop)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        stage, owner, metrics = self._stage, self._owner, self._metrics
-        await insist("greeting the server", self._work.ping)
-        server = await check_server(self._work)
-        await insist("creating the group", ensure_group, self._work, owner.stream, owner.group)
-        log.info("works", stage=stage.name, consumer=owner.consumer, server=server)
+        stage, owner, metrics, control = self._stage, self._owner, self._metrics, self._control
+        await retry_until_available("ping the server", control.ping)
+        server = await check_server(control)
+        await retry_until_available("create the group", ensure_group, control, owner.stream, owner.group)
+        log.info("worker started", stage=stage.name, consumer=owner.consumer, server=server)
         async with asyncio.TaskGroup() as roles:
-            forwarder = Forwarder(self._work, stage.stream)
-            policy = RetryPolicy(stage, owner, forwarder, self._backoff, metrics)
-            leases = Leases(self._renew, owner, self._lease, stage.max_run, metrics)
-            acknowledger = Acknowledger(self._work, leases, metrics, policy.failed)
+            forwarder = Forwarder(control, stage.stream)
+            policy = RetryPolicy(stage, owner, forwarder, self._first_backoff, metrics)
+            leases = Leases(self._renewals, owner, self._lease, stage.max_run, metrics)
+            acknowledger = Acknowledger(control, leases, metrics, policy.on_error)
             executor = BatchExecutor(
-                stage, leases, acknowledger, policy, self._publish, metrics, self._trace, roles.create_task
+                stage,
+                leases,
+                acknowledger,
+                policy,
+                self._publish,
+                metrics,
+                self._record_span,
+                roles.create_task,
             )
-            block = min(LONGEST_BLOCK, self._lease / 3)
-            reader = Reader(self._read, self._work, stage, owner, executor, block, metrics)
-            recoverer = Recoverer(self._work, stage, owner, self._lease, executor, metrics)
-            reaper = Reaper(self._work, owner, self._lease, metrics)
+            block = min(MAX_BLOCK_SECONDS, self._lease / 3)
+            reader = Reader(self._blocking, control, stage, owner, executor, block, metrics)
+            recoverer = Recoverer(control, stage, owner, self._lease, executor, metrics)
+            reaper = Reaper(control, owner, self._lease, metrics)
             intake = [roles.create_task(role.run(stop)) for role in (reader, recoverer)]
             others = [roles.create_task(role.run()) for role in (leases, acknowledger, forwarder, reaper)]
             await stop.wait()
             executor.close()
-            await asyncio.wait(intake, timeout=LONGEST_BLOCK + 1)
-            unfinished = await executor.drain(self._drain)
-            await self._last_words("flush", acknowledger.flushed())
-            await self._last_words("hand back", self._leave(unfinished))
+            await asyncio.wait(intake, timeout=MAX_BLOCK_SECONDS + 1)
+            unhandled = await executor.drain(self._drain)
+            await self._try_briefly("flush acknowledgements", acknowledger.wait_until_flushed())
+            await self._try_briefly("leave the group", self._leave_group(unhandled))
             for task in (*intake, *others):
                 task.cancel()
-        log.info("stopped", stage=stage.name, consumer=owner.consumer, handed_back=len(unfinished))
+        log.info("worker stopped", stage=stage.name, consumer=owner.consumer, released=len(unhandled))
 
     async def _publish(
         self,
@@ -116,17 +128,19 @@ class Worker:
         fields: Mapping[str, str | int],
     ) -> bool:
         call = scripts.publish(self._owner, entry_id, messages, record, fields)
-        return bool(await insist("publishing", scripts.run, self._work, call))
+        return bool(await retry_until_available("publish", scripts.run, self._control, call))
 
-    async def _leave(self, unfinished: Sequence[str]) -> None:
-        if unfinished:
-            await scripts.run(self._work, scripts.hand_back(self._owner, NOBODY, LONG_IDLE, unfinished))
-        await scripts.run(self._work, scripts.reap(self._owner, 0.0, only=self._owner.consumer))
+    async def _leave_group(self, unhandled: Sequence[str]) -> None:
+        """Releases entries so that others can claim them at once, and removes the consumer."""
+        if unhandled:
+            call = scripts.hand_back(self._owner, UNOWNED, RELEASED_IDLE_SECONDS, unhandled)
+            await scripts.run(self._control, call)
+        await scripts.run(self._control, scripts.reap(self._owner, 0.0, only=self._owner.consumer))
 
-    async def _last_words(self, what: str, call: Awaitable[None]) -> None:
-        """The server may be away: its entries then go to others when their lease has run out."""
+    async def _try_briefly(self, operation: str, call: Awaitable[None]) -> None:
+        """Awaits a last call. Should it fail, other workers claim the entries when their lease expires."""
         try:
-            async with asyncio.timeout(GOODBYE):
+            async with asyncio.timeout(SHUTDOWN_CALL_SECONDS):
                 await call
         except (TimeoutError, RedisError, OSError) as error:
-            log.warning("left without a word", doing=what, error=str(error) or type(error).__name__)
+            log.warning("shutdown step failed", operation=operation, error=str(error) or type(error).__name__)

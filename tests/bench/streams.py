@@ -100,7 +100,7 @@ async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]
         try:
             yield lambda: [(open_entry(fields, {"unit": Unit}).created, now) for fields, now in seen]
         finally:
-            while not task.done():  # redis-py may lose a cancellation, see `connection.insist`
+            while not task.done():  # redis-py may lose a cancellation, see `connection.retry_until_available`
                 task.cancel()
                 await asyncio.wait([task], timeout=0.1)
 

@@ -53,7 +53,7 @@ def test_a_frame_that_kills_its_worker_costs_nobody_else_anything(
         assert [frame["frame_index"] for frame in partial["failed_frames"]] == [int(POISON)]
         assert partial["frames_processed"] == whole["metadata"]["frames_processed"] - 1
         (letter,) = msgspec.json.decode(faces(faulty, "dead", "list", "--json").stdout)
-        assert letter["job"] == job_id and "its worker died" in letter["reason"]
+        assert letter["job"] == job_id and "its worker crashed" in letter["reason"]
         assert faulty.log.read_text().count("signal SIGABRT") == letter["deliveries"] - 1 == 4
 
         (tmp_path / "mended").touch()

@@ -184,5 +184,5 @@ async def _process(
         for setting, value in settings.items():
             setattr(stage, setting, value)
         await Worker(
-            url, stage, consumer=consumer, lease=lease, backoff=0.05, metrics=Metrics(), drain=5.0
+            url, stage, consumer=consumer, lease=lease, first_backoff=0.05, metrics=Metrics(), drain=5.0
         ).run(stop)

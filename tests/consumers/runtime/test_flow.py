@@ -6,7 +6,7 @@ from consumers.runtime import scripts
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.sweeper import Sweeper
-from consumers.runtime.worker import NOBODY
+from consumers.runtime.worker import UNOWNED
 from tests.consumers.runtime.helpers import (
     Quick,
     Sized,
@@ -72,10 +72,10 @@ async def test_a_stopped_worker_finishes_hands_back_and_leaves_nobody(world: Wor
         await world.until(lambda: world.redis.hexists(world.keys.runs, "job/1"))
     assert list(await world.outcomes("job")) == [0]
     pending = await world.pending(world.keys.units, "units")
-    assert {entry["consumer"] for entry in pending} == {NOBODY.encode()}
+    assert {entry["consumer"] for entry in pending} == {UNOWNED.encode()}
     assert {entry["times_delivered"] for entry in pending} == {0}  # an interrupted delivery is no attempt
     consumers = await world.redis.xinfo_consumers(world.keys.units, "units")
-    assert [consumer["name"] for consumer in consumers] == [NOBODY.encode()]
+    assert [consumer["name"] for consumer in consumers] == [UNOWNED.encode()]
     async with world.worker("units", "next", stage=Quick("units", world.redis, world.keys)):
         await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
     await world.redis.delete(world.keys.ends)
@@ -107,7 +107,7 @@ async def test_an_entry_that_somebody_deleted_is_told_and_forgotten(world: World
     await world.record("job", units=1)
     await world.add_unit("job", 0)
     async with world.worker("units", lease=0.2) as units:
-        await world.until(lambda: true(count(units.metrics.gone) == 1))
+        await world.until(lambda: true(count(units.metrics.deleted) == 1))
         await world.until(lambda: quiet(world))
     assert len(await world.outcomes("job")) == 1
     await world.redis.delete(world.keys.ends)

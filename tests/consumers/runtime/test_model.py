@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consumers.runtime import scripts
-from consumers.runtime.dead_letters import letter
+from consumers.runtime.dead_letters import dead_letter
 from consumers.runtime.scripts import Call, Owner
-from consumers.runtime.stage import Completion
-from consumers.runtime.worker import NOBODY
+from consumers.runtime.stage import Completion, Delivery
+from consumers.runtime.worker import UNOWNED
 from schemas.envelope import MSGPACK, Envelope
 from schemas.store.dead_letters import REPLAY
-from tests.consumers.runtime.chain import Keys, Unit
+from tests.consumers.runtime.chain import Keys, Unit, Units
 from tests.consumers.runtime.servers import Server
 
 UNITS = 3
@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         for entry, fields, _ in claimed:
             assert entry.decode() in self.owner
             assert fields
-            assert lease == 0 or self.owner[entry.decode()] == NOBODY
+            assert lease == 0 or self.owner[entry.decode()] == UNOWNED
             self.owner[entry.decode()] = consumer
 
     @precondition(lambda self: self.seen)
@@ -135,9 +135,9 @@ class Machine(RuleBasedStateMachine):
     @rule(consumer=consumers)
     def hand_back(self, consumer: str) -> None:
         mine = [entry for entry, owner in self.owner.items() if owner == consumer]
-        call = scripts.hand_back(Owner(self.keys.units, GROUP, consumer), NOBODY, 86400.0, self.seen[-10:])
+        call = scripts.hand_back(Owner(self.keys.units, GROUP, consumer), UNOWNED, 86400.0, self.seen[-10:])
         assert self._run(call) == len(set(mine) & set(self.seen[-10:]))
-        self.owner |= {entry: NOBODY for entry in mine if entry in self.seen[-10:]}
+        self.owner |= {entry: UNOWNED for entry in mine if entry in self.seen[-10:]}
 
     @rule()
     def reap(self) -> None:
@@ -220,11 +220,11 @@ class Machine(RuleBasedStateMachine):
         owner, fan_in = Owner(self.keys.units, GROUP, consumer), self.keys.fan_in(JOB)
         completion = Completion(fan_in, units=UNITS) if unit == SEAL else Completion(fan_in, str(unit), value)
         envelope = Envelope(id="x", job=JOB, type="unit", body=Unit(unit, "ok"))
-        about = letter(
-            self.keys.dead, "units", owner, entry, {}, 1, envelope, "reason", ValueError("x"), completion
-        )
+        stage = Units("units", cast("Any", self.redis), self.keys)
+        delivery = Delivery(entry, envelope, 1, cast("Any", None))
+        letter = dead_letter(stage, owner, delivery, "reason", ValueError("x"), completion)
         dead = dead and unit != SEAL
-        answer = self._run(scripts.complete(owner, entry, completion, about if dead else None))
+        answer = self._run(scripts.complete(owner, entry, completion, letter if dead else None))
         if self.owner.get(entry) != consumer:
             assert answer == scripts.LOST
             return

@@ -8,7 +8,7 @@ import redis as sync_redis
 from consumers.runtime import scripts
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Outgoing
-from consumers.runtime.worker import NOBODY
+from consumers.runtime.worker import UNOWNED
 from tests.consumers.runtime.helpers import (
     Quick,
     empty,
@@ -119,7 +119,7 @@ async def test_a_former_owner_can_do_nothing(world: World) -> None:
     assert await run(redis, scripts.publish(owner, entry, completion.publish, None, {})) == 0
     assert await run(redis, scripts.retry(owner, "{t}:delayed", entry, 0, 0, b"")) == 0
     assert await run(redis, scripts.renew(owner, [entry])) == [entry.encode()]
-    assert await run(redis, scripts.hand_back(owner, NOBODY, 60, [entry])) == 0
+    assert await run(redis, scripts.hand_back(owner, UNOWNED, 60, [entry])) == 0
     (pending,) = await world.pending(owner.stream, owner.group)
     assert pending["consumer"] == b"other"
     assert not await redis.exists(world.keys.outcomes("job"), world.keys.jobs, world.keys.ends, "{t}:delayed")

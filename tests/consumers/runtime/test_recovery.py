@@ -76,7 +76,7 @@ async def test_poison_dies_alone(world: World) -> None:
     (dead,) = await dead_letters.listed(world.redis, world.keys.dead)
     assert dead.unit == "3"
     assert dead.attempts == Units.max_attempts + 1
-    assert "its worker died" in dead.reason
+    assert "its worker crashed" in dead.reason
     assert await world.runs("job", 3) == Units.max_attempts
     await world.redis.set(world.keys.fixed, 1, ex=60)
     assert await dead_letters.replay(world.redis, world.keys.dead, dead) == "sent"

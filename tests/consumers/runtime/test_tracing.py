@@ -23,9 +23,9 @@ async def test_every_message_of_a_job_is_a_span_of_its_trace(lone_world: World) 
     message = seal("job", "a", "", Job(("ok", "flaky:2")), traceparent=f"00-{TRACE}-{PARENT}-01")
     await lone_world.redis.xadd(lone_world.keys.jobs, cast("dict[bytes | str, bytes]", message))
     async with (
-        lone_world.worker("jobs", trace=tracing.record),
-        lone_world.worker("units", trace=tracing.record),
-        lone_world.worker("ends", trace=tracing.record),
+        lone_world.worker("jobs", record_span=tracing.record),
+        lone_world.worker("units", record_span=tracing.record),
+        lone_world.worker("ends", record_span=tracing.record),
     ):
         await lone_world.ended("a")
     tracing.close()

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import Metrics, StageMetrics
-from consumers.runtime.tracing import Record
+from consumers.runtime.tracing import RecordSpan
 from consumers.runtime.worker import Worker
 from schemas.envelope import seal
 from tests.consumers.runtime import chain
@@ -53,7 +53,7 @@ class World:
         stage: Stage | None = None,
         lease: float = LEASE,
         drain: float = 5.0,
-        trace: Record | None = None,
+        record_span: RecordSpan | None = None,
         **settings: Any,
     ) -> AsyncIterator["InProcess"]:
         stage = stage or STAGES[name](name, self.redis, self.keys)
@@ -65,9 +65,9 @@ class World:
             stage,
             consumer=consumer,
             lease=lease,
-            backoff=0.05,
+            first_backoff=0.05,
             metrics=metrics,
-            trace=trace,
+            record_span=record_span,
             drain=drain,
         )
         stop = asyncio.Event()
