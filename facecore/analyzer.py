@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -224,16 +225,7 @@ class Analyzer:
         return self._pack.detector.min_confidence if frame.min_confidence is None else frame.min_confidence
 
     def _provenance_at(self, threshold: float) -> Provenance:
-        base = self._provenance
-        return Provenance(
-            pack=base.pack,
-            detector=base.detector,
-            embedder=base.embedder,
-            providers=base.providers,
-            sharpness=base.sharpness,
-            occlusion=base.occlusion,
-            min_confidence=threshold,
-        )
+        return msgspec.structs.replace(self._provenance, min_confidence=threshold)
 
     def _providers(self) -> tuple[str, ...]:
         pack = self._pack
