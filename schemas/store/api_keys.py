@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from datetime import UTC, datetime
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -17,7 +17,6 @@ from redis.asyncio import Redis
 from schemas.names import Names
 
 Scope = Literal["submit", "read", "admin"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PREFIX = "faces_"
 
