@@ -29,7 +29,7 @@ async def stand(request: web.Request) -> web.Response:
     """How long every stage's queue is, how old, and who works on it."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     alive = Counter(worker.stage for worker in await workers.alive(redis, partitions.home))
-    measured = await queues.measure(redis, partitions)
+    measured = await queues.measure(redis, partitions.all)
     body = Queues(
         queues=measured,
         workers={

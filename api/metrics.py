@@ -42,7 +42,7 @@ MEMORY_LIMIT = Gauge("faces_server_memory_limit_bytes", "Memory it may use, 0: a
 @endpoints.add(Endpoint("GET", "/metrics", "read", None, limited=False))
 async def metrics(request: web.Request) -> web.Response:
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
-    for queue in await measure(redis, partitions):
+    for queue in await measure(redis, partitions.all):
         LENGTH.labels(queue.stream, queue.stage).set(queue.entries)
         PENDING.labels(queue.stream, queue.stage).set(queue.held)
         OLDEST.labels(queue.stream, queue.stage).set(queue.oldest_seconds)

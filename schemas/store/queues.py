@@ -1,13 +1,14 @@
 """How the streams between the stages stand."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from schemas.names import Partitions
+from schemas.names import Names, Partitions
 from schemas.topology import groups
 
 
@@ -28,10 +29,10 @@ class Queue(msgspec.Struct, kw_only=True):
     oldest_seconds: float = 0.0
 
 
-async def measure(redis: Redis, partitions: Partitions) -> list[Queue]:
-    """Every stream that a consumer group reads."""
+async def measure(redis: Redis, partitions: Sequence[Names]) -> list[Queue]:
+    """Measures every stream that a consumer group reads."""
     queues: dict[str, Queue] = {}
-    for names in partitions.all:
+    for names in partitions:
         for key, group in groups(names).items():
             name = key.removeprefix(f"{names.prefix}:")
             queue = queues.setdefault(name, Queue(stream=name, stage=group))
