@@ -14,22 +14,20 @@ import msgspec
 
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
-from models.fetch import ModelsUnavailable, ensure
 from schemas.cores import usable_cores
-from schemas.settings import Settings, SettingsError, is_loopback
+from schemas.settings import is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
-READY_WITHIN = 180.0
-ENGINES_WITHIN = 1800.0
-"""Seconds that all stages may take to be ready; the second where TensorRT builds its engines first."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """Attributes:
-    data: directory of the embedded server's data.
-    scale: how many processes of each type; 1 where nothing is said.
-    insecure: nobody needs a key, wherever the API listens.
+    """Options of ``faces up``.
+
+    Attributes:
+        data: directory of the embedded server's data.
+        scale: number of processes by type; 1 for a type that is not named.
+        insecure: no request needs an API key, whatever the address of the API.
     """
 
     host: str
@@ -40,19 +38,12 @@ class UpOptions:
     insecure: bool = False
 
 
-def up(options: UpOptions) -> int:
-    """Runs until Ctrl-C or SIGTERM; the exit status."""
-    try:
-        settings = Settings.from_env()
-        ensure(settings.pack, settings.models_path)
-        asyncio.run(_up(options, READY_WITHIN if settings.tensorrt == "off" else ENGINES_WITHIN))
-    except (SettingsError, ModelsUnavailable, ProcessFailed) as error:
-        sys.stderr.write(f"faces up: {error}\n")
-        return 1
-    return 0
+async def launch(options: UpOptions, ready_seconds: float) -> None:
+    """Runs all processes until Ctrl-C or SIGTERM.
 
-
-async def _up(options: UpOptions, within: float) -> None:
+    Raises:
+        ProcessFailed: a process cannot be kept running, or not every stage is ready in time.
+    """
     supervisor = Supervisor()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,7 +60,7 @@ async def _up(options: UpOptions, within: float) -> None:
         children = processes(options, url)
         for child in children:
             supervisor.start(child)
-        await _or_stopped(supervisor, stop, _ready(supervisor, options, url, within))
+        await _or_stopped(supervisor, stop, _ready(supervisor, options, url, ready_seconds))
         await _or_stopped(supervisor, stop, stop.wait())
         supervisor.say("faces", "stopping")
     finally:

@@ -23,19 +23,19 @@ class OutputError(ValueError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Attributes:
-    out, report: a file, or a directory for a file of each source: one that is there, or ends in a slash.
-    csv, parquet: one table for all sources.
-    json: results go to the standard output, in place of tables.
-    resume: what is written already is not done again.
+class OutputOptions:
+    """The files to write.
+
+    Attributes:
+        out, report: a file, or a directory for one file of each source: one that exists, or ends in a slash.
+        csv, parquet: one table of all sources.
+        resume: sources with a complete result are skipped.
     """
 
     out: str | None = None
     report: str | None = None
     csv: Path | None = None
     parquet: Path | None = None
-    json: bool = False
     resume: bool = False
 
 
@@ -46,37 +46,37 @@ class Outputs:
         OutputError: several sources would go to one file that can hold one, or a place cannot be written to.
     """
 
-    def __init__(self, wanted: Wanted, sources: Sequence[Source]) -> None:
-        self._wanted = wanted
+    def __init__(self, options: OutputOptions, sources: Sequence[Source]) -> None:
+        self._options = options
         self._many = len(sources) > 1
         self._reported: dict[str, Reported] = {}
         self._order = [source.path for source in sources]
-        if wanted.resume and not (wanted.out and (_is_directory(wanted.out) or not self._many)):
+        if options.resume and not (options.out and (_is_directory(options.out) or not self._many)):
             raise OutputError("--resume needs a file for each source: --out DIRECTORY/ (with the slash)")
-        if wanted.resume and wanted.report and self._many and not _is_directory(wanted.report):
+        if options.resume and options.report and self._many and not _is_directory(options.report):
             raise OutputError(
                 "--resume keeps no pictures of what is done for one --report of all: --report DIRECTORY/"
             )
-        if wanted.parquet is not None:
+        if options.parquet is not None:
             try:
                 need_parquet()
             except NoParquet as error:
                 raise OutputError(f"--parquet: {error}") from error
         names = Counter(source.name for source in sources)
         twice = next((name for name, count in names.items() if count > 1), None)
-        if twice and any(place and _is_directory(place) for place in (wanted.out, wanted.report)):
+        if twice and any(place and _is_directory(place) for place in (options.out, options.report)):
             raise OutputError(f"two sources are called {twice}: their outputs would be one file")
         for place in self.places:
             _prepare(Path(place) if _is_directory(place) else Path(place).parent)
 
     @property
     def wants_report(self) -> bool:
-        return self._wanted.report is not None
+        return self._options.report is not None
 
     def finished(self, source: Source) -> bytes | None:
         """The result of an earlier run, with `resume`: whole, of this source, and younger than the source."""
-        out, page = self._file(self._wanted.out, source, ".json"), self._page(source)
-        if not self._wanted.resume or out is None or not out.is_file() or (page and not page.is_file()):
+        out, page = self._file(self._options.out, source, ".json"), self._page(source)
+        if not self._options.resume or out is None or not out.is_file() or (page and not page.is_file()):
             return None
         video = Path(source.path)
         if not video.is_file() or video.stat().st_mtime > out.stat().st_mtime:
@@ -97,18 +97,18 @@ class Outputs:
                 _write(page, report.render([reported]))
             else:
                 self._reported[source.path] = reported
-        if (out := self._file(self._wanted.out, source, ".json")) is not None:
+        if (out := self._file(self._options.out, source, ".json")) is not None:
             _write(out, result)  # the last one: with it the source counts as finished
 
     def write_together(self, results: Sequence[bytes]) -> None:
         """The files that hold all sources, at the end."""
-        out = self._wanted.out
+        out = self._options.out
         if out and self._many and not _is_directory(out) and results:
             _write(Path(out), b"[" + b",\n".join(results) + b"]")
-        if self._wanted.report and self._reported:
+        if self._options.report and self._reported:
             pages = [self._reported[path] for path in self._order if path in self._reported]
-            _write(Path(self._wanted.report), report.render(pages))
-        for place, write in ((self._wanted.csv, write_csv), (self._wanted.parquet, write_parquet)):
+            _write(Path(self._options.report), report.render(pages))
+        for place, write in ((self._options.csv, write_csv), (self._options.parquet, write_parquet)):
             if place is not None:
                 table = io.BytesIO()
                 write((msgspec.json.decode(result, type=JobResult) for result in results), table)
@@ -117,11 +117,11 @@ class Outputs:
     @property
     def places(self) -> list[str]:
         """What was asked for, to be named at the end."""
-        wanted = (self._wanted.out, self._wanted.report, self._wanted.csv, self._wanted.parquet)
+        wanted = (self._options.out, self._options.report, self._options.csv, self._options.parquet)
         return [str(place) for place in wanted if place is not None]
 
     def _page(self, source: Source) -> Path | None:
-        return self._file(self._wanted.report, source, ".html")
+        return self._file(self._options.report, source, ".html")
 
     def _file(self, place: str | None, source: Source, suffix: str) -> Path | None:
         """The file of this source alone; None where there is none."""

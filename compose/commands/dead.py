@@ -1,117 +1,163 @@
-"""``faces dead list | show | replay | drop``: messages that were given up, on the server of REDIS_URL."""
+"""``faces dead list | show | replay | drop``: the dead letters on the server of REDIS_URL."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-from redis.asyncio import Redis
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from compose.arguments import Commands, output_options
+from compose.terminal import print_json, print_table
 from schemas.names import Partitions
 from schemas.settings import Settings
-from schemas.store.connection import connect
-from schemas.store.dead_letters import DeadLetter, drop, listed, replay, show
-from schemas.store.jobs import Jobs
 
-Found = tuple[str, DeadLetter]
+if TYPE_CHECKING:  # redis takes long to import
+    from redis.asyncio import Redis
+
+    from schemas.store.dead_letters import DeadLetter
+
+Found: TypeAlias = "tuple[str, DeadLetter]"
 """A letter and the stream of its partition."""
 
-WORDS = {
+OUTCOMES = {
     "sent": "sent again",
     "dropped": "dropped",
-    "missing": "gone already",
-    "ended": "its job has ended; not sent (faces jobs again JOB_ID runs it anew)",
+    "missing": "no longer there",
+    "ended": "not sent, its job has ended (faces jobs again JOB_ID submits it as a new job)",
 }
 
 
-def run(action: str, letters: Sequence[str], reason: str | None, everything: bool, as_json: bool) -> int:
-    """The exit status: 0 when every letter asked for was there, and done with what was asked."""
-    return asyncio.run(_run(Settings.from_env(), action, letters, reason, everything, as_json))
+def register(commands: Commands) -> None:
+    """Adds ``faces dead`` and its actions."""
+    dead = commands.add_parser("dead", help="list, show, replay or drop dead letters (server: REDIS_URL)")
+    actions = dead.add_subparsers(required=True, metavar="ACTION")
+    oldest = actions.add_parser("list", help="list dead letters, oldest first", parents=[output_options()])
+    oldest.set_defaults(run=list_letters)
+    for action, text in (
+        ("show", "print all fields, with the error and its traceback"),
+        ("replay", "send to their stages again"),
+        ("drop", "delete for good"),
+    ):
+        parser = actions.add_parser(action, help=text, parents=[output_options()])
+        parser.add_argument(
+            "letter_ids", nargs="*", metavar="LETTER", help="id, as faces dead list prints it"
+        )
+        parser.add_argument("--all", action="store_true", dest="all_letters", help="every letter")
+        parser.set_defaults(run=run, action=action)
+    for parser in actions.choices.values():
+        parser.add_argument("--reason", metavar="TEXT", help="letters whose reason contains TEXT")
+
+
+def list_letters(reason: str | None, as_json: bool) -> int:
+    """Prints the dead letters; returns the exit status."""
+    letters = asyncio.run(_list(Settings.from_env(), reason))
+    if as_json:
+        _print_json(letters)
+        return 0
+    print_table(
+        ("letter", "given up", "stage", "job", "type", "tries", "reason"),
+        (
+            (
+                letter.id, datetime.fromtimestamp(letter.last, UTC).isoformat(timespec="seconds"),
+                letter.stage, letter.job, letter.type, str(letter.attempts), letter.reason,
+            )
+            for letter in letters
+        ),
+    )  # fmt: skip
+    return 0
+
+
+def run(action: str, letter_ids: Sequence[str], reason: str | None, all_letters: bool, as_json: bool) -> int:
+    """Applies the action to the letters chosen, prints the outcomes.
+
+    Returns:
+        Exit status: 0 when it could be done for every letter.
+    """
+    return asyncio.run(_run(Settings.from_env(), action, letter_ids, reason, all_letters, as_json))
+
+
+async def _list(settings: Settings, reason: str | None) -> "list[DeadLetter]":
+    from schemas.store.connection import connect
+    from schemas.store.dead_letters import listed
+
+    async with connect(settings.redis_url) as redis:
+        return [
+            letter
+            for names in Partitions(settings.prefix, settings.partitions).all
+            for letter in await listed(redis, names.dead, reason=reason)
+        ]
 
 
 async def _run(
-    settings: Settings, action: str, ids: Sequence[str], reason: str | None, everything: bool, as_json: bool
+    settings: Settings, action: str, ids: Sequence[str], reason: str | None, all_letters: bool, as_json: bool
 ) -> int:
+    from schemas.store.connection import connect
+    from schemas.store.dead_letters import drop, replay
+    from schemas.store.jobs import Jobs
+
     partitions = Partitions(settings.prefix, settings.partitions)
-    streams = [names.dead for names in partitions.all]
     async with connect(settings.redis_url) as redis:
-        if action == "list":
-            found = [letter for stream in streams for letter in await listed(redis, stream, reason=reason)]
-            _list(found, as_json)
-            return 0
-        chosen = await _chosen(redis, streams, ids, reason, everything)
-        if chosen is None:
+        found = await _find(redis, partitions, ids, reason, all_letters)
+        if found is None:
             return 1
         match action:
             case "show":
-                _show([letter for _, letter in chosen], as_json)
+                _show([letter for _, letter in found], as_json)
                 return 0
             case "drop":
-                dropped = [await drop(redis, stream, [letter.id]) for stream, letter in chosen]
+                dropped = [await drop(redis, stream, [letter.id]) for stream, letter in found]
                 outcomes = ["dropped" if count else "missing" for count in dropped]
             case _:
                 jobs = Jobs(redis, partitions, settings)
-                outcomes = [await replay(redis, stream, letter, jobs) for stream, letter in chosen]
-        _tell({letter.id: told for (_, letter), told in zip(chosen, outcomes, strict=True)}, as_json)
-        return 0 if set(outcomes) <= {"sent", "dropped"} else 1
-
-
-def _tell(outcomes: dict[str, str], as_json: bool) -> None:
-    """What became of each letter."""
+                outcomes = [await replay(redis, stream, letter, jobs) for stream, letter in found]
+    by_id = {letter.id: outcome for (_, letter), outcome in zip(found, outcomes, strict=True)}
     if as_json:
-        sys.stdout.write(msgspec.json.encode(outcomes).decode() + "\n")
-        return
-    for letter_id, outcome in outcomes.items():
-        sys.stdout.write(f"{letter_id}: {WORDS[outcome]}\n")
+        print_json(by_id)
+    else:
+        for letter_id, outcome in by_id.items():
+            sys.stdout.write(f"{letter_id}: {OUTCOMES[outcome]}\n")
+    return 0 if set(outcomes) <= {"sent", "dropped"} else 1
 
 
-def _show(letters: Sequence[DeadLetter], as_json: bool) -> None:
+async def _find(
+    redis: "Redis", partitions: Partitions, ids: Sequence[str], reason: str | None, all_letters: bool
+) -> list[Found] | None:
+    """The letters chosen by the arguments; None, after an error message, when one is missing or none is named."""
+    from schemas.store.dead_letters import listed, show
+
+    streams = [names.dead for names in partitions.all]
+    if all_letters or reason is not None:
+        return [
+            (stream, letter) for stream in streams for letter in await listed(redis, stream, reason=reason)
+        ]
+    if not ids:
+        sys.stderr.write("faces dead: give LETTER ids, --reason TEXT or --all\n")
+        return None
+    found: list[Found] = []
+    for letter_id in ids:
+        letters = [(stream, await show(redis, stream, letter_id)) for stream in streams]
+        matches = [(stream, letter) for stream, letter in letters if letter is not None]
+        if not matches:
+            sys.stderr.write(f"faces dead: no letter {letter_id}\n")
+            return None
+        found += matches
+    return found
+
+
+def _show(letters: "Sequence[DeadLetter]", as_json: bool) -> None:
     if as_json:
-        _list(letters, as_json)
+        _print_json(letters)
         return
     for letter in letters:
         sys.stdout.write(msgspec.json.format(_json(letter)).decode() + "\n")
 
 
-async def _chosen(
-    redis: Redis, streams: Sequence[str], ids: Sequence[str], reason: str | None, everything: bool
-) -> list[Found] | None:
-    """The letters meant; None, after saying so, when one of them is not there or none was named."""
-    if everything or reason is not None:
-        return [
-            (stream, letter) for stream in streams for letter in await listed(redis, stream, reason=reason)
-        ]
-    if not ids:
-        sys.stderr.write("faces dead: name letters, or --reason TEXT, or --all\n")
-        return None
-    found: list[Found] = []
-    for letter_id in ids:
-        letters = [(stream, await show(redis, stream, letter_id)) for stream in streams]
-        there = [(stream, letter) for stream, letter in letters if letter is not None]
-        if not there:
-            sys.stderr.write(f"faces dead: no letter {letter_id}\n")
-            return None
-        found += there
-    return found
+def _print_json(letters: "Sequence[DeadLetter]") -> None:
+    print_json([msgspec.Raw(_json(letter)) for letter in letters])
 
 
-def _list(letters: Sequence[DeadLetter], as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write("[" + ",".join(_json(letter).decode() for letter in letters) + "]\n")
-        return
-    table = Table()
-    for name in ("letter", "given up", "stage", "job", "type", "tries", "reason"):
-        table.add_column(name, overflow="fold")
-    for letter in letters:
-        when = datetime.fromtimestamp(letter.last, UTC).isoformat(timespec="seconds")
-        cells = (letter.id, when, letter.stage, letter.job, letter.type, str(letter.attempts), letter.reason)
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)
-
-
-def _json(letter: DeadLetter) -> bytes:
+def _json(letter: "DeadLetter") -> bytes:
+    """The letter as JSON; bytes that JSON cannot hold as their Python literal."""
     return msgspec.json.encode(msgspec.to_builtins(letter, str_keys=True, enc_hook=repr))

@@ -1,70 +1,91 @@
-"""``faces doctor``: whether everything that the service needs is there, and how its queues stand."""
+"""``faces doctor``: checks models, media roots, the Redis server, workers, streams and dead letters."""
 
 import asyncio
 import os
-import sys
-import time
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
-from rich.console import Console
-from rich.text import Text
 
-from consumers.runtime.connection import ServerError, check_server
-from models import fetch
-from schemas.names import Partitions
+from compose.arguments import Commands, output_options
+from compose.terminal import print_json
+from schemas.names import Names, Partitions
 from schemas.settings import Settings, SettingsError
-from schemas.store import workers
-from schemas.store.connection import connect, memory
-from schemas.topology import groups
 
-OLD = 600.0
-"""Seconds after which an entry that still waits is worth a word."""
+if TYPE_CHECKING:  # redis takes long to import
+    from redis.asyncio import Redis
+
+    from schemas.store.queues import Queue
+    from schemas.store.workers import WorkerInfo
+
+MAX_ENTRY_AGE = 600.0
+"""Seconds; a stream whose first entry is older is reported as BAD."""
+MAX_MEMORY_SHARE = 0.9
+"""Of the server's limit; above it the server is reported as BAD."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Attributes:
-    about: what was looked at.
-    well: False when somebody has to do something.
-    told: what was seen.
+    """One line of the report.
+
+    Attributes:
+        about: what was checked.
+        well: False when an operator has to act.
+        details: what was found.
     """
 
     about: str
     well: bool
-    told: str
+    details: str
+
+
+def register(commands: Commands) -> None:
+    """Adds ``faces doctor``."""
+    parser = commands.add_parser(
+        "doctor",
+        help="check models, server, workers and queues (server: REDIS_URL)",
+        parents=[output_options()],
+    )
+    parser.set_defaults(run=run)
 
 
 def run(as_json: bool) -> int:
-    """The exit status: 0 when all is well."""
+    """Prints the findings.
+
+    Returns:
+        Exit status: 0 when all is well.
+    """
     try:
         findings = asyncio.run(_examine(Settings.from_env()))
     except SettingsError as error:
         findings = [Finding("settings", False, str(error))]
     if as_json:
-        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+        print_json(findings)
     else:
-        console = Console()
-        for finding in findings:
-            console.print(
-                Text("ok  " if finding.well else "BAD ", "green" if finding.well else "red"), end=""
-            )
-            console.print(Text(f"{finding.about}: {finding.told}"))
+        _print(findings)
     return 0 if all(finding.well for finding in findings) else 1
 
 
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for finding in findings:
+        console.print(Text("ok  " if finding.well else "BAD ", "green" if finding.well else "red"), end="")
+        console.print(Text(f"{finding.about}: {finding.details}"))
+
+
 async def _examine(settings: Settings) -> list[Finding]:
-    findings = [*_models(settings), *_roots(settings)]
+    from redis.exceptions import RedisError
+
+    from consumers.runtime.connection import ServerError, check_server
+    from schemas.store.connection import connect
+
+    findings = [_models(settings), *_roots(settings)]
     redis = connect(settings.redis_url)
     try:
-        server = await check_server(redis)
-        filled = await memory(redis)
-        used, most = filled["used_memory"], filled["maxmemory"]
-        told = f"{server}, {used / 1e6:.1f} MB" + (f" of {most / 1e6:.0f} MB" if most else "")
-        findings.append(Finding("server", not most or used < 0.9 * most, told))
-        findings += await _streams(redis, Partitions(settings.prefix, settings.partitions))
+        findings.append(await _server(redis, await check_server(redis)))
+        findings += await _stages(redis, Partitions(settings.prefix, settings.partitions))
     except (ServerError, RedisError) as error:
         findings.append(Finding("server", False, str(error)))
     finally:
@@ -72,60 +93,68 @@ async def _examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _models(settings: Settings) -> list[Finding]:
+def _models(settings: Settings) -> Finding:
+    from models import fetch
+
     problems = fetch.verify(settings.pack, settings.models_path)
-    told = "; ".join(problems) or f"whole, in {settings.models_path}"
-    return [Finding(f"model pack {settings.pack}", not problems, told)]
+    details = "; ".join(problems) or f"complete, in {settings.models_path}"
+    return Finding(f"model pack {settings.pack}", not problems, details)
 
 
 def _roots(settings: Settings) -> list[Finding]:
     findings = []
     for root in settings.roots:
         readable = Path(root).exists() and os.access(root, os.R_OK)
-        findings.append(Finding(f"media root {root}", readable, "readable" if readable else "cannot be read"))
+        details = "readable" if readable else "missing or not readable"
+        findings.append(Finding(f"media root {root}", readable, details))
     return findings
 
 
-async def _streams(redis: Redis, partitions: Partitions) -> list[Finding]:
+async def _server(redis: "Redis", version: str) -> Finding:
+    from schemas.store.connection import memory
+
+    info = await memory(redis)
+    used, limit = info["used_memory"], info["maxmemory"]
+    details = f"{version}, {used / 1e6:.1f} MB" + (f" of {limit / 1e6:.0f} MB" if limit else "")
+    return Finding("server", not limit or used < MAX_MEMORY_SHARE * limit, details)
+
+
+async def _stages(redis: "Redis", partitions: Partitions) -> list[Finding]:
+    from schemas.store import queues, workers
+
     alive = await workers.alive(redis, partitions.home)
     findings = [_providers(alive)]
-    findings += [
-        await _stream(redis, stream, group, alive)
-        for names in partitions.all
-        for stream, group in groups(names).items()
-    ]
-    dead = sum([int(await redis.xlen(names.dead)) for names in partitions.all])
+    for names in partitions.all:
+        measured = await queues.measure(redis, [names])
+        findings += [await _stream(redis, names, queue, alive) for queue in measured]
+    dead = await queues.dead_letters(redis, partitions)
     findings.append(Finding("dead letters", dead == 0, f"{dead}" + (" (faces dead list)" if dead else "")))
     return findings
 
 
-def _providers(alive: list[workers.WorkerInfo]) -> Finding:
-    """What the analyze workers say that they run on; those that differ give results that differ."""
-    told = sorted({f"{worker.pack} on {', '.join(worker.providers)}" for worker in alive if worker.pack})
-    return Finding("models in use", len(told) == 1, "; ".join(told) or "no analyze worker")
+def _providers(alive: "list[WorkerInfo]") -> Finding:
+    """The models and execution providers of the analyze workers; results differ where these do."""
+    used = sorted({f"{worker.pack} on {', '.join(worker.providers)}" for worker in alive if worker.pack})
+    return Finding("models in use", len(used) == 1, "; ".join(used) or "no analyze worker")
 
 
-async def _stream(redis: Redis, stream: str, group: str, alive: list[workers.WorkerInfo]) -> Finding:
-    length = int(await redis.xlen(stream))
+async def _stream(redis: "Redis", names: Names, queue: "Queue", alive: "list[WorkerInfo]") -> Finding:
+    from redis.exceptions import ResponseError
+
+    stream = f"{names.prefix}:{queue.stream}"
     try:
-        pending = await redis.xpending(stream, group)
-        consumers = await redis.xinfo_consumers(stream, group)
+        consumers = await redis.xinfo_consumers(stream, queue.stage)
     except ResponseError:
-        return Finding(stream, not length, f"{length} entries and no consumer group yet")
-    held, serving = int(pending["pending"]), sum(worker.stage == group for worker in alive)
-    names = {worker.consumer for worker in alive}
-    dead = [consumer for consumer in consumers if consumer["name"].decode() not in names]
-    silent = [consumer["name"].decode() for consumer in dead if consumer["pending"]]
-    oldest = await _age(redis, stream)
-    told = (
-        f"{serving} workers, lag {length - held}, pending {held}"
-        + (f", oldest entry {oldest:.0f} s" if length else "")
-        + (f", {len(dead)} consumers not heard of" if dead else "")
-        + (f", holding entries: {', '.join(silent)}" if silent else "")
+        return Finding(stream, not queue.entries, f"{queue.entries} entries, no consumer group yet")
+    serving = sum(worker.stage == queue.stage for worker in alive)
+    known = {worker.consumer for worker in alive}
+    lost = [consumer for consumer in consumers if consumer["name"].decode() not in known]
+    holding = [consumer["name"].decode() for consumer in lost if consumer["pending"]]
+    details = (
+        f"{serving} workers, lag {queue.entries - queue.held}, pending {queue.held}"
+        + (f", oldest entry {queue.oldest_seconds:.0f} s" if queue.entries else "")
+        + (f", {len(lost)} consumers without a live worker" if lost else "")
+        + (f", pending entries held by {', '.join(holding)}" if holding else "")
     )
-    return Finding(stream, serving > 0 and not silent and oldest < OLD, told)
-
-
-async def _age(redis: Redis, stream: str) -> float:
-    first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
-    return time.time() - int(first[0][0].split(b"-")[0]) / 1000 if first else 0.0
+    well = serving > 0 and not holding and queue.oldest_seconds < MAX_ENTRY_AGE
+    return Finding(stream, well, details)

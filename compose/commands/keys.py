@@ -1,65 +1,88 @@
-"""``faces keys create | list | revoke``: who may use the API, on the server of REDIS_URL."""
+"""``faces keys create | revoke | list``: the API keys on the server of REDIS_URL."""
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-from rich.console import Console
-from rich.table import Table
-
+from compose.arguments import Commands, output_options
+from compose.terminal import print_json, print_table
 from schemas.names import Partitions
 from schemas.settings import Settings
-from schemas.store.api_keys import NAME, ApiKey, ApiKeys, Scope
-from schemas.store.connection import connect
 
-DEFAULT: tuple[Scope, ...] = ("submit", "read")
+if TYPE_CHECKING:  # redis takes long to import
+    from schemas.store.api_keys import ApiKeys, Scope
+
+T = TypeVar("T")
+DEFAULT_SCOPES: "tuple[Scope, ...]" = ("submit", "read")
 
 
-def run(action: str, name: str, scopes: Sequence[Scope] | None, as_json: bool) -> int:
-    """The exit status: 0 when it could be done."""
-    if action == "create" and not NAME.fullmatch(name):
-        sys.stderr.write(f"faces keys: {name!r} is no name: 1-64 letters, digits, _ and - (not first)\n")
+def register(commands: Commands) -> None:
+    """Adds ``faces keys`` and its actions."""
+    keys = commands.add_parser("keys", help="create, revoke or list API keys (server: REDIS_URL)")
+    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    creation = actions.add_parser("create", help="make a key, print it once", parents=[output_options()])
+    creation.add_argument("name", metavar="NAME")
+    creation.add_argument(
+        "--scope", action="append", choices=("submit", "read", "admin"), dest="scopes",
+        help="may be given several times (default: submit and read); admin includes all",
+    )  # fmt: skip
+    creation.set_defaults(run=create)
+    revocation = actions.add_parser("revoke", help="refuse a key from now on", parents=[output_options()])
+    revocation.add_argument("name", metavar="NAME")
+    revocation.set_defaults(run=revoke)
+    listing = actions.add_parser("list", help="list names and scopes", parents=[output_options()])
+    listing.set_defaults(run=list_keys)
+
+
+def create(name: str, scopes: "Sequence[Scope] | None", as_json: bool) -> int:
+    """Makes and prints a key; returns the exit status."""
+    from schemas.store.api_keys import NAME
+
+    if not NAME.fullmatch(name):
+        sys.stderr.write(
+            f"faces keys: {name!r} cannot be a name: 1-64 letters, digits, _ and - (- not first)\n"
+        )
         return 2
-    return asyncio.run(_run(Settings.from_env(), action, name, scopes, as_json))
-
-
-async def _run(
-    settings: Settings, action: str, name: str, scopes: Sequence[Scope] | None, as_json: bool
-) -> int:
-    async with connect(settings.redis_url) as redis:
-        keys = ApiKeys(redis, Partitions(settings.prefix, settings.partitions).home)
-        match action:
-            case "create":
-                key = await keys.create(name, tuple(scopes or DEFAULT))
-                if key is None:
-                    return _no(f"there is a key {name} already; revoke it first")
-                sys.stderr.write("This is the only time that the key is shown:\n")
-                _say({"name": name, "key": key} if as_json else key)
-            case "revoke":
-                if not await keys.revoke(name):
-                    return _no(f"there is no key {name}")
-                if as_json:
-                    _say({"name": name, "revoked": True})
-            case _ if as_json:
-                _say([_public(known) for known in await keys.all()])
-            case _:
-                table = Table("name", "scopes", "created")
-                for known in await keys.all():
-                    table.add_row(known.name, ", ".join(known.scopes), known.created_at)
-                Console().print(table)
+    granted = tuple(scopes or DEFAULT_SCOPES)
+    key = asyncio.run(_with_keys(lambda keys: keys.create(name, granted)))
+    if key is None:
+        sys.stderr.write(f"faces keys: a key {name} exists already; revoke it first\n")
+        return 1
+    sys.stderr.write("The key is shown this once:\n")
+    if as_json:
+        print_json({"name": name, "key": key})
+    else:
+        sys.stdout.write(f"{key}\n")
     return 0
 
 
-def _public(key: ApiKey) -> dict[str, Any]:
-    return {"name": key.name, "scopes": key.scopes, "created_at": key.created_at}
+def revoke(name: str, as_json: bool) -> int:
+    """Deletes a key; returns the exit status."""
+    if not asyncio.run(_with_keys(lambda keys: keys.revoke(name))):
+        sys.stderr.write(f"faces keys: no key {name}\n")
+        return 1
+    if as_json:
+        print_json({"name": name, "revoked": True})
+    return 0
 
 
-def _say(told: Any) -> None:
-    sys.stdout.write((told if isinstance(told, str) else msgspec.json.encode(told).decode()) + "\n")
+def list_keys(as_json: bool) -> int:
+    """Prints names and scopes; returns the exit status."""
+    keys = asyncio.run(_with_keys(lambda keys: keys.all()))
+    if as_json:
+        print_json([{"name": k.name, "scopes": k.scopes, "created_at": k.created_at} for k in keys])
+    else:
+        rows = ((key.name, ", ".join(key.scopes), key.created_at) for key in keys)
+        print_table(("name", "scopes", "created"), rows)
+    return 0
 
 
-def _no(why: str) -> int:
-    sys.stderr.write(f"faces keys: {why}\n")
-    return 1
+async def _with_keys(work: "Callable[[ApiKeys], Awaitable[T]]") -> T:
+    """Connects to the server and does the work on its keys."""
+    from schemas.store.api_keys import ApiKeys
+    from schemas.store.connection import connect
+
+    settings = Settings.from_env()
+    async with connect(settings.redis_url) as redis:
+        return await work(ApiKeys(redis, Partitions(settings.prefix, settings.partitions).home))

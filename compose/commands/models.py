@@ -1,31 +1,41 @@
-"""``faces models list | fetch | verify``."""
+"""``faces models list | fetch | verify``: the model packs on this machine."""
 
 import sys
 from itertools import groupby
-from typing import Any
 
-import msgspec
-from rich.console import Console
-
-from models import fetch
+from compose.arguments import Commands, output_options
+from compose.terminal import print_json
 from schemas.settings import Settings
 
 
-def run(action: str, pack: str | None, as_json: bool) -> int:
-    """The exit status: 0 when what was asked for is there and whole."""
-    settings = Settings.from_env()
-    act = {"list": _list, "fetch": _fetch, "verify": _verify}[action]
-    return act(pack or settings.pack, settings, as_json)
+def register(commands: Commands) -> None:
+    """Adds ``faces models`` and its actions."""
+    models = commands.add_parser("models", help="list, fetch or verify model packs on this machine")
+    actions = models.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list known and installed packs", parents=[output_options()])
+    listing.set_defaults(run=list_models)
+    for action, run, text in (
+        ("fetch", install, "download and install a pack"),
+        ("verify", verify, "check the files of a pack against their hashes"),
+    ):
+        parser = actions.add_parser(action, help=text, parents=[output_options()])
+        parser.add_argument("pack", nargs="?", help="default: the pack of INSIGHTFACE_MODEL")
+        parser.set_defaults(run=run)
 
 
-def _list(_: str, settings: Settings, as_json: bool) -> int:
-    """One line a file, under its pack; wide lines are left to the terminal."""
+def list_models(as_json: bool) -> int:
+    """Prints one line a file under its pack, without wrapping; returns the exit status."""
+    from rich.console import Console
+
+    from models import fetch
+
+    directory = Settings.from_env().models_path
     if as_json:
-        _say(fetch.list_models(settings.models_path))
+        print_json(fetch.list_models(directory))
         return 0
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"in {settings.models_path}")
-    for pack, group in groupby(fetch.list_models(settings.models_path), key=lambda row: row.pack):
+    console.print(f"in {directory}")
+    for pack, group in groupby(fetch.list_models(directory), key=lambda row: row.pack):
         rows = list(group)
         console.print(f"\n[bold]{pack}[/bold]  {' · '.join(dict.fromkeys(row.licence for row in rows))}")
         for row in rows:
@@ -36,25 +46,35 @@ def _list(_: str, settings: Settings, as_json: bool) -> int:
     return 0
 
 
-def _fetch(pack: str, settings: Settings, as_json: bool) -> int:
-    directory = fetch.fetch(pack, settings.models_path)
+def install(pack: str | None, as_json: bool) -> int:
+    """Installs a pack; returns the exit status."""
+    from models import fetch
+
+    settings = Settings.from_env()
+    name = pack or settings.pack
+    directory = fetch.fetch(name, settings.models_path)
     if as_json:
-        _say({"pack": pack, "directory": str(directory)})
+        print_json({"pack": name, "directory": str(directory)})
     else:
-        sys.stdout.write(f"{pack} is in {directory}\n")
+        sys.stdout.write(f"{name} is in {directory}\n")
     return 0
 
 
-def _verify(pack: str, settings: Settings, as_json: bool) -> int:
-    problems = fetch.verify(pack, settings.models_path)
+def verify(pack: str | None, as_json: bool) -> int:
+    """Checks a pack, prints its problems.
+
+    Returns:
+        Exit status: 0 when it is complete and undamaged.
+    """
+    from models import fetch
+
+    settings = Settings.from_env()
+    name = pack or settings.pack
+    problems = fetch.verify(name, settings.models_path)
     if as_json:
-        _say({"pack": pack, "problems": problems})
-        return 1 if problems else 0
-    for problem in problems:
-        sys.stderr.write(f"{problem}\n")
-    sys.stdout.write(f"{pack}: {'damaged' if problems else 'whole'}\n")
+        print_json({"pack": name, "problems": problems})
+    else:
+        for problem in problems:
+            sys.stderr.write(f"{problem}\n")
+        sys.stdout.write(f"{name}: {'damaged' if problems else 'complete'}\n")
     return 1 if problems else 0
-
-
-def _say(told: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(told).decode() + "\n")

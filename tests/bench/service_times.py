@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from compose.commands.plan import TIMES
-from compose.simulation import Film, Fleet, ServiceTimes, simulate
+from compose.capacity.load import SERVICE_TIMES, Film, ServiceTimes
+from compose.capacity.simulation import Fleet, simulate
 from facecore.analyzer import Analyzer
 from facecore.video import Interval, open_source
 from facecore.video.images import encode
@@ -199,7 +199,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, default=60)
     parser.add_argument("--workers", default="1,2,3,4")
-    parser.add_argument("--write", type=Path, nargs="?", const=TIMES, metavar="FILE")
+    parser.add_argument("--write", type=Path, nargs="?", const=SERVICE_TIMES, metavar="FILE")
     given = parser.parse_args()
     quiet()
     where = machine()

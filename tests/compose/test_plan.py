@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose.commands.plan import TIMES, Load, PlanError, arrivals_of, demand, plan, read_times
-from compose.simulation import STAGES, Film, Fleet, ServiceTimes, simulate
+from compose.capacity.load import (
+    SERVICE_TIMES,
+    STAGES,
+    Film,
+    Load,
+    PlanError,
+    ServiceTimes,
+    arrivals_of,
+    demand,
+    read_times,
+)  # fmt: skip
+from compose.capacity.search import plan
+from compose.capacity.simulation import Fleet, simulate
 
 ONE_SECOND = ServiceTimes(
     source="made up",
@@ -44,11 +55,11 @@ def test_every_job_ends_and_no_stage_does_more_than_its_cores_can(fleet: Fleet, 
     outcome = simulate(ONE_SECOND, fleet, arrivals)
     assert len(outcome.turnaround) == len(arrivals)
     assert all(0 <= wait <= whole for wait, whole in zip(outcome.waits, outcome.turnaround, strict=True))
-    assert all(0 < busy <= 1 + 1e-6 for busy in outcome.busy.values())
+    assert all(0 < busy <= 1 + 1e-6 for busy in outcome.utilization.values())
     total = sum(work(ONE_SECOND, film) for _, film in arrivals)
     if fleet.shared is not None:
         assert outcome.makespan >= total / fleet.shared - 1e-6
-        assert sum(outcome.busy.values()) * outcome.makespan * fleet.shared == pytest.approx(total)
+        assert sum(outcome.utilization.values()) * outcome.makespan * fleet.shared == pytest.approx(total)
     for (_, film), whole in zip(arrivals, outcome.turnaround, strict=True):
         needs = demand(ONE_SECOND, film)
         samplers = fleet.shared or fleet.workers["frames"]  # parts of a film may keep all shared cores busy
@@ -75,7 +86,7 @@ def test_work_that_takes_longer_by_a_factor_makes_all_times_longer_by_it(
 @given(film=films, load=st.floats(1, 400))
 @settings(deadline=None, max_examples=8)
 def test_a_plan_keeps_its_promises(film: Film, load: float) -> None:
-    told = plan(Load(jobs_per_hour=load, film=film), ONE_SECOND, OWN_CORES, within=6.0)
+    told = plan(Load(jobs_per_hour=load, film=film), ONE_SECOND, OWN_CORES, slowdown=6.0)
     needs = demand(ONE_SECOND, film)
     assert told.turnaround_p95 <= 6.0 * told.alone + 0.1
     for stage in STAGES:
@@ -128,7 +139,7 @@ def test_jobs_that_come_all_at_once_wait_longest() -> None:
 
 def test_a_fleet_that_cannot_be_is_refused() -> None:
     with pytest.raises(PlanError, match="workers of one stage"):
-        plan(Load(jobs_per_hour=10**9, film=Film(minutes=90)), ONE_SECOND, OWN_CORES, within=4.0)
+        plan(Load(jobs_per_hour=10**9, film=Film(minutes=90)), ONE_SECOND, OWN_CORES, slowdown=4.0)
     with pytest.raises(ValueError, match="every stage needs a worker"):
         simulate(ONE_SECOND, Fleet(workers={**dict.fromkeys(STAGES, 1), "analyze": 0}, cores=OWN_CORES), [])
 
@@ -139,7 +150,7 @@ def test_the_command_plans_with_the_times_that_are_shipped_and_with_a_gpu(tmp_pa
         return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
     told = msgspec.json.decode(faces_plan("--json").stdout)
-    assert told["times"] == read_times(TIMES).source
+    assert told["times"] == read_times(SERVICE_TIMES).source
     assert told["workers"]["analyze"] >= 1 and all(share <= 0.85 for share in told["busy"].values())
     with_gpu = msgspec.json.decode(faces_plan("--gpu", "200", "--json").stdout)
     assert with_gpu["workers"]["analyze"] == 1 and "200 frames/s" in with_gpu["times"]

@@ -65,10 +65,10 @@ def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
     doctor = faces(service, "doctor", "--json")
     findings = msgspec.json.decode(doctor.stdout)
     assert doctor.returncode == 0, findings
-    told = {finding["about"]: finding["told"] for finding in findings}
-    assert {"server", "media root /", "faces:frames", "dead letters"} <= told.keys()
-    assert told["models in use"] == "open on CPUExecutionProvider"
-    assert told["faces:requests:high"].startswith("1 workers, lag 0, pending 0")
+    details = {finding["about"]: finding["details"] for finding in findings}
+    assert {"server", "media root /", "faces:frames", "dead letters"} <= details.keys()
+    assert details["models in use"] == "open on CPUExecutionProvider"
+    assert details["faces:requests:high"].startswith("1 workers, lag 0, pending 0")
 
 
 def test_the_doctor_says_when_the_server_is_away(service: Service) -> None:

@@ -1,0 +1,71 @@
+"""``faces up``: runs the whole service on this machine."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from compose.arguments import Commands, verbose_option
+from schemas.settings import Settings, SettingsError
+from schemas.topology import PROCESSES
+
+READY_SECONDS = 180.0
+"""How long all stages may take until they are ready."""
+ENGINE_BUILD_SECONDS = 1800.0
+"""The same where TensorRT is on: it builds its engines first."""
+
+
+def register(commands: Commands) -> None:
+    """Adds ``faces up``."""
+    parser = commands.add_parser(
+        "up", help="run the whole service on this machine", parents=[verbose_option()]
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
+    parser.add_argument("--port", type=int, default=5003, help="port of the API (default %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
+        help="data directory of the embedded server (default %(default)s); not used where REDIS_URL is set",
+    )  # fmt: skip
+    parser.add_argument(
+        "--server-port", type=int, default=0, metavar="N",
+        help="port of the embedded server (default: a free one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scale", type=_scale, default={}, metavar="TYPE=N,…",
+        help="number of processes of a type: analyze=2,frames=2 (default: one each)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow requests from other machines without an API key"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(host: str, port: int, data: Path, server_port: int, scale: dict[str, int], insecure: bool) -> int:
+    """Runs until Ctrl-C or SIGTERM; returns the exit status."""
+    from compose.launcher import UpOptions, launch
+    from compose.supervisor import ProcessFailed
+    from models.fetch import ModelsUnavailable, ensure
+
+    options = UpOptions(host, port, data, server_port, scale, insecure)
+    try:
+        settings = Settings.from_env()
+        ensure(settings.pack, settings.models_path)
+        seconds = READY_SECONDS if settings.tensorrt == "off" else ENGINE_BUILD_SECONDS
+        asyncio.run(launch(options, seconds))
+    except (SettingsError, ModelsUnavailable, ProcessFailed) as error:
+        sys.stderr.write(f"faces up: {error}\n")
+        return 1
+    return 0
+
+
+def _scale(text: str) -> dict[str, int]:
+    """Argument type: ``TYPE=N`` pairs, separated by commas."""
+    scale = {}
+    for part in text.split(","):
+        name, _, count = part.partition("=")
+        if name not in PROCESSES or not count.isdigit():
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not TYPE=N, where TYPE is one of {', '.join(PROCESSES)}"
+            )
+        scale[name] = int(count)
+    return scale
