@@ -1,1 +1,1 @@
-"""Where frames come from, what may be read, and where frames lie between the stages."""
+"""Sources of frames: opening and segmenting them, what may be read, and the frame store between the stages."""

@@ -1,4 +1,4 @@
-"""Name resolution for requests to the outside: every address is checked before it is connected to."""
+"""Name resolution for outgoing requests: checks every address before the connection."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -13,11 +13,9 @@ Lookup = Callable[[str, int, socket.AddressFamily], Awaitable[list[ResolveResult
 
 
 class CheckedResolver(AbstractResolver):
-    """Looks a host up once for a connection, which then goes to an address that was checked: a name that means
-    something else a moment later changes nothing.
+    """Resolves a host once per connection and refuses addresses that are not allowed.
 
-    Args:
-        lookup: resolves names, as the system does unless told otherwise.
+    The connection goes to the address that was checked, which prevents DNS rebinding.
     """
 
     def __init__(self, allowed: AllowList, lookup: Lookup) -> None:
@@ -27,14 +25,16 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._lookup(host, port, family)
-        for entry in found:
-            self._allowed.check_address(ip_address(entry["host"].partition("%")[0]), host)
-        return found
+        """Returns the addresses of a host; raises NotAllowed when one of them is not allowed."""
+        results = await self._lookup(host, port, family)
+        for result in results:
+            self._allowed.check_address(ip_address(result["host"].partition("%")[0]), host)
+        return results
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no resource is held."""
 
 
 async def system_lookup(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    """Resolves a host as the operating system does."""
     return await ThreadedResolver().resolve(host, port, family)

@@ -1,5 +1,7 @@
-"""A directory or a list of pictures as one source: each picture a frame, one second apart, in the order of the list,
-in a directory of their names."""
+"""Albums: a directory or a list of pictures as a source, one frame per picture and one second apart.
+
+A list keeps its order; the pictures of a directory are sorted by name.
+"""
 
 import asyncio
 import hashlib
@@ -15,12 +17,13 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif
 
 
 class AlbumSource:
-    """The pictures as they lie there: the analyze stage decodes them, and a damaged one is a failed frame with its
-    reason. Pictures that come while the job runs, or lie in further directories, are not of it.
+    """Reads the pictures of an album; the analyze stage decodes them, and a damaged one becomes a failed frame.
+
+    Pictures added while the job runs, and those in subdirectories, are not included.
 
     Args:
-        pictures: as `pictures_in` or `resolve_all` lists them.
-        first: number of the first picture that is wanted.
+        pictures: from `pictures_in` or `resolve_all`.
+        first: index of the first picture to read.
     """
 
     method = "album"
@@ -33,6 +36,7 @@ class AlbumSource:
         self._pool = pool
 
     async def next_chunk(self) -> list[Frame]:
+        """Reads the next pictures; empty at the end."""
         numbers = range(self._next, min(self._next + FRAMES_PER_CHUNK, len(self._pictures)))
         self._next = numbers.stop
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, numbers)
@@ -42,42 +46,43 @@ class AlbumSource:
 
 
 def pictures_in(directory: Path, roots: tuple[Path, ...]) -> list[Path]:
-    """Files whose names end as pictures' do, by name; links that lead out of the roots are left out.
+    """Lists the picture files of a directory by name, except links to files outside the roots.
 
     Raises:
-        SourceError: there are none.
+        SourceError: the directory has no picture.
     """
     found = sorted(file for file in directory.iterdir() if file.suffix.lower() in SUFFIXES)
     inside = [file for file in found if any(file.resolve().is_relative_to(root) for root in roots)]
     if not inside:
-        raise SourceError(f"{directory} is a directory without pictures.")
+        endings = ", ".join(sorted(SUFFIXES))
+        raise SourceError(f"{directory} is a directory without pictures (files that end in {endings}).")
     return inside
 
 
 def resolve_all(images: list[str], roots: tuple[Path, ...]) -> list[Path]:
-    """The files that a request lists, in its order.
+    """Resolves the files that a request lists, in its order.
 
     Raises:
-        SourceError: one of them may not be read, is not there, or is no file.
+        SourceError: one of them may not be read, does not exist or is a directory.
     """
     pictures = [resolve(image, roots) for image in images]
     for picture in pictures:
         if picture.is_dir():
-            raise SourceError(f"{picture} is a directory; images names files.")
+            raise SourceError(f"{picture} is a directory, but `images` must list files.")
     return pictures
 
 
 def version_of(pictures: list[Path]) -> str:
-    """Changes when a picture comes, goes or is replaced."""
-    told = hashlib.sha256()
+    """Returns a hash of paths, sizes and modification times: changes when a picture is added, removed or replaced."""
+    digest = hashlib.sha256()
     for picture in pictures:
-        status = picture.stat() if picture.exists() else picture.lstat()  # a link to nowhere
-        told.update(f"{picture}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
-    return told.hexdigest()
+        status = picture.stat() if picture.exists() else picture.lstat()  # a dangling link
+        digest.update(f"{picture}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _bytes(picture: Path) -> bytes:
-    """Nothing for what cannot be read or is too large, which the analyze stage tells of."""
+    """Reads a picture; empty when it cannot be read or is too large, which the analyze stage reports."""
     try:
         if not picture.is_file() or picture.stat().st_size > MAX_FRAME_BYTES:
             return b""

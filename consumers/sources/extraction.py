@@ -1,4 +1,4 @@
-"""Frames by way of the Frame Server: asked for, waited for, checked, and fetched one by one."""
+"""Extraction by the Frame Server: submits a job, waits for it, verifies its frames, and fetches them one by one."""
 
 import asyncio
 import time
@@ -27,25 +27,25 @@ from schemas.messages import FileFrame
 
 log = structlog.get_logger(__name__)
 
-INTERVALS = (0.1, 10.0)
-"""Seconds between samples that the Frame Server accepts."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between questions after a job's status: the pause grows by half each time."""
-SUBMISSIONS = 3
-"""How often a job is asked for anew when the Frame Server has forgotten it: it was restarted."""
-LONGEST_OUTAGE = 60.0
-"""Seconds without an answer that are waited out while a job is under way."""
-TOLERANCE = 0.15
-"""Seconds that a frame may be off the moment asked for: the Frame Server counts frames, so that with ten frames a
-second it can be wrong by one, and its files' times are rounded."""
+MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 0.1, 10.0
+"""Sampling intervals that the Frame Server accepts."""
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.1, 2.0
+"""Pause between two requests for a job's status: grows by half each time, from the first to the second."""
+MAX_SUBMISSIONS = 3
+"""Submissions of a job that the Frame Server no longer has, for example after its restart."""
+MAX_OUTAGE_SECONDS = 60.0
+"""Time without a response after which waiting for a job fails."""
+TIMESTAMP_TOLERANCE_SECONDS = 0.15
+"""Most that a frame may be off its requested moment: the Frame Server counts frames, so that at ten frames per second
+it can be wrong by one, and it rounds the timestamps of its files."""
 
 
 class SamplingMismatch(Exception):
-    """The Frame Server's frames are not the ones that were asked for; another way to get them is needed."""
+    """The Frame Server does not sample as requested; the frames have to be obtained in another way."""
 
 
 class ServedFrame(msgspec.Struct, frozen=True):
-    """One sample: its number in the plan, its moment in seconds, and what the Frame Server calls it."""
+    """One sample: its index in the plan, its moment in seconds, and the frame of the Frame Server."""
 
     index: int
     timestamp: float
@@ -53,10 +53,11 @@ class ServedFrame(msgspec.Struct, frozen=True):
 
 
 class ServedFrames(msgspec.Struct, frozen=True):
-    """The samples of a plan, and the job of the Frame Server that has them.
+    """The samples of a plan that a job of the Frame Server has extracted.
 
     Attributes:
-        duration: seconds that the film lasts, where the Frame Server tells.
+        job_id: the Frame Server's job.
+        duration: seconds of the video; None when the Frame Server does not report it.
     """
 
     job_id: str
@@ -65,39 +66,40 @@ class ServedFrames(msgspec.Struct, frozen=True):
 
     @property
     def last(self) -> float:
-        """Seconds, of the last frame."""
+        """Timestamp of the last frame in seconds."""
         return self.frames[-1].frame.timestamp
 
 
 async def extract_frames(
     server: FrameServer, job_id: str, video_path: str, plan: Plan, *, deadline: float
 ) -> ServedFrames:
-    """Has the frames of a plan extracted and waits until they are there.
+    """Has the Frame Server extract the frames of a plan, and waits for them.
 
     Args:
-        job_id: this service's job; the Frame Server's is called ``frames-<job id>``.
+        job_id: this service's job; that of the Frame Server is named ``frames-<job id>``.
         deadline: seconds that all of it may take.
 
     Raises:
-        FrameServerUnavailable: the Frame Server cannot be reached, or is not done in time; worth another try.
-        FrameServerRefused: it does not know the video, or its job failed.
-        SamplingMismatch: it cannot sample like this, or did not.
+        FrameServerUnavailable: the Frame Server cannot be reached, or is not done in time; a retry may succeed.
+        FrameServerRefused: the Frame Server does not have the video, or its job failed.
+        SamplingMismatch: the Frame Server cannot sample by this plan, or did not.
     """
     end = time.monotonic() + deadline
-    for attempt in range(SUBMISSIONS):
+    for attempt in range(MAX_SUBMISSIONS):
         try:
             job = await _submit(server, f"frames-{job_id}", video_path, plan)
             extraction = await _completed(server, job, end)
             return ServedFrames(job.job_id, _matched(extraction, plan), extraction.duration)
         except FrameServerNotFound as error:
-            if attempt == SUBMISSIONS - 1:
+            if attempt == MAX_SUBMISSIONS - 1:
                 raise
-            log.info("the Frame Server forgot the job", error=str(error))
+            log.info("frame server lost the job", error=str(error))
     raise AssertionError("the last submission returns or raises")
 
 
 async def _submit(server: FrameServer, job_id: str, video_path: str, plan: Plan) -> ExtractJob:
-    """A video that is not known is refused for good; only a job that is not known can be asked for again."""
+    """Submits a job in the first spelling that the Frame Server accepts. An unknown video is refused for good: only a
+    lost job is submitted again."""
     refusal: FrameServerRefused | None = None
     for sampling in _spellings(plan):
         try:
@@ -107,15 +109,18 @@ async def _submit(server: FrameServer, job_id: str, video_path: str, plan: Plan)
         except FrameServerRefused as error:
             refusal = error
     assert refusal is not None
-    raise SamplingMismatch(f"The Frame Server does not sample like this. {refusal}") from refusal
+    raise SamplingMismatch(f"The Frame Server does not support this sampling. {refusal}") from refusal
 
 
 def _spellings(plan: Plan) -> list[dict[str, Any]]:
-    """The plan as the Frame Server may understand it; for scenes its code and its documentation differ."""
+    """Returns the plan as fields of a request; for scenes, the Frame Server's code and documentation differ."""
     match plan:
         case Interval(seconds):
-            if not INTERVALS[0] <= seconds <= INTERVALS[1]:
-                raise SamplingMismatch(f"The Frame Server takes no interval of {seconds} s.")
+            if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
+                raise SamplingMismatch(
+                    f"The Frame Server does not support a sampling interval of {seconds} s (only"
+                    f" {MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g} s)."
+                )
             return [{"sampling_strategy": {"mode": "interval", "interval_seconds": seconds}}]
         case Timestamps(seconds):
             return [{"sampling_strategy": {"mode": "timestamps", "timestamps": sorted(set(seconds))}}]
@@ -128,8 +133,8 @@ def _spellings(plan: Plan) -> list[dict[str, Any]]:
 
 
 async def _completed(server: FrameServer, job: ExtractJob, end: float) -> Extraction:
-    """The results of a job, as soon as it is done; outages are waited out for a while."""
-    pause, heard = FIRST_PAUSE, time.monotonic()
+    """Polls a job until it is done and returns its results; tolerates outages of `MAX_OUTAGE_SECONDS`."""
+    pause, last_response = FIRST_POLL_SECONDS, time.monotonic()
     while True:
         try:
             if job.status == "failed":
@@ -139,30 +144,29 @@ async def _completed(server: FrameServer, job: ExtractJob, end: float) -> Extrac
             if job.status == "completed":
                 return await server.results(job.job_id)
             job = await server.status(job.job_id)
-            heard = time.monotonic()
+            last_response = time.monotonic()
             if job.status in ("completed", "failed"):
                 continue
         except ResultsNotReady:
             job = msgspec.structs.replace(job, status="processing")
         except FrameServerUnavailable:
-            if time.monotonic() - heard > LONGEST_OUTAGE:
+            if time.monotonic() - last_response > MAX_OUTAGE_SECONDS:
                 raise
         if time.monotonic() + pause > end:
             raise FrameServerUnavailable("The Frame Server did not extract the frames in time.")
         await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        pause = min(pause * 1.5, MAX_POLL_SECONDS)
 
 
 def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
-    """The frame of every sample; raises SamplingMismatch unless there is one at each moment of the plan."""
+    """Assigns a frame to each sample; raises SamplingMismatch when a moment of the plan has none."""
     frames = sorted(extraction.frames, key=lambda frame: frame.timestamp)
     if not frames:
-        raise SamplingMismatch("The Frame Server found no frame.")
+        raise SamplingMismatch("The Frame Server extracted no frame.")
     moments = _moments(plan, extraction, frames[-1].timestamp)
-    tolerance = TOLERANCE
-    if not isinstance(
-        plan, Scenes
-    ):  # where a scene ends the next one begins: those are as good as one moment
+    tolerance = TIMESTAMP_TOLERANCE_SECONDS
+    # The end of a scene and the start of the next may be the same moment, so scenes do not narrow the tolerance.
+    if not isinstance(plan, Scenes):
         tolerance = min([tolerance, *(0.45 * (b - a) for a, b in pairwise(moments))])
     matched = []
     for index, moment in enumerate(moments):
@@ -177,37 +181,39 @@ def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
 
 
 def _moments(plan: Plan, extraction: Extraction, last: float) -> list[float]:
-    """The moments of the plan that must be there. The last one of an interval may be missing: whether the
-    picture lasts that long is known for certain only to who decodes it."""
+    """Returns the moments of the plan that need a frame. The last one of an interval may be missing, since only
+    decoding shows whether the picture lasts that long."""
     info = VideoInfo(duration=extraction.duration, fps=extraction.fps or 0.0)
     times = sample_times(plan, info)
     if not isinstance(plan, Interval):
         return [t for t in times if info.duration is None or t < info.duration]
     check_end(plan, info.duration, last)
-    return list(takewhile(lambda t: t <= last + TOLERANCE, times)) or [0.0]
+    return list(takewhile(lambda t: t <= last + TIMESTAMP_TOLERANCE_SECONDS, times)) or [0.0]
 
 
 def check_end(plan: Plan, duration: float | None, last: float) -> None:
-    """Raises SamplingMismatch when the frames of an interval end long before the film does."""
+    """Raises SamplingMismatch when the frames of an interval end long before the video does."""
     if isinstance(plan, Interval) and duration is not None and duration - last > plan.seconds + 1.0:
-        raise SamplingMismatch(f"The Frame Server's frames end at {last:.2f} s of {duration:.2f} s.")
+        raise SamplingMismatch(
+            f"The Frame Server's frames end at {last:.2f} s of {duration:.2f} s of the video."
+        )
 
 
 async def fetch(
     server: FrameServer, job_id: str, served: ServedFrame, roots: Sequence[Path]
 ) -> FileFrame | bytes:
-    """A sample as a file on the shared volume where it lies there, else as the bytes of the picture.
+    """Returns a sample as a file where the volume is shared, otherwise downloads the picture.
 
     Args:
         job_id: the Frame Server's job (`ServedFrames.job_id`).
-        roots: directories of the shared volume, links resolved; empty when there is none.
+        roots: directories of the shared volume, links resolved; empty without one.
 
     Raises:
-        FrameServerNotFound: the frame has been removed, on the volume and on the server.
-        FrameServerUnavailable, FrameServerRefused: as for any request.
+        FrameServerNotFound: neither the volume nor the Frame Server has the frame any more.
+        FrameServerUnavailable, FrameServerRefused: the request failed.
     """
     path = _shared_path(served.frame.url)
-    if path is not None and await asyncio.to_thread(_is_there, path, roots):
+    if path is not None and await asyncio.to_thread(_is_readable, path, roots):
         return FileFrame(str(path))
     if served.frame.number is None:
         raise FrameServerNotFound(
@@ -217,7 +223,7 @@ async def fetch(
 
 
 def _shared_path(url: str) -> Path | None:
-    """The file that an address names on this host; None for anything else."""
+    """Returns the path in a file URL, or the path itself; None for anything else."""
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None
@@ -225,7 +231,7 @@ def _shared_path(url: str) -> Path | None:
     return Path(path) if path.startswith("/") and "\0" not in path else None
 
 
-def _is_there(path: Path, roots: Sequence[Path]) -> bool:
+def _is_readable(path: Path, roots: Sequence[Path]) -> bool:
     try:
         place = path.resolve(strict=True)
         return (

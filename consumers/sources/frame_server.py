@@ -1,4 +1,4 @@
-"""Client of the Frame Server: what it can be asked, and what its answers mean.
+"""Client of the Frame Server: its requests, the structs of its responses, and the meaning of its errors.
 
 The exceptions differ by what to do about them: after `FrameServerUnavailable` a retry may succeed, after
 `FrameServerRefused` it cannot; `FrameServerNotFound`: the Frame Server no longer has the job or the frame.
@@ -14,36 +14,43 @@ import msgspec
 
 from facecore.video.images import HEAD, image_kind
 
-FRAME_TIMEOUT = 45.0
-"""Seconds: the Frame Server itself waits 30 for a frame that is not ready."""
-ANSWER_TIMEOUT = 30.0
-HEALTH_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 5.0
+FRAME_TIMEOUT_SECONDS = 45.0
+"""For one frame: the Frame Server itself waits 30 seconds for a frame that is not ready."""
+RESPONSE_TIMEOUT_SECONDS = 30.0
+"""For submitting a job, its status and its results."""
+HEALTH_TIMEOUT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
 MAX_FRAME_BYTES = 64 << 20
-MAX_ANSWER_BYTES = 64 << 20  # 100,000 frames take about 20 MB
-TRY_LATER = frozenset({408, 425, 429})
+MAX_RESPONSE_BYTES = 64 << 20
+"""Largest JSON response: the results of 100,000 frames take about 20 MB."""
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+"""Client error statuses after which a retry may succeed."""
 
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 
 class FrameServerUnavailable(Exception):
-    """The Frame Server could not answer now: no connection, no answer in time, an error of its own."""
+    """The Frame Server could not respond now: no connection, a timeout or an internal error."""
 
 
 class FrameServerRefused(Exception):
-    """The Frame Server's answer will not change: it does not know the video, or what it sent makes no sense."""
+    """The Frame Server refused the request, or its response is invalid; a retry cannot succeed."""
 
 
 class FrameServerNotFound(FrameServerRefused):
-    """The Frame Server no longer has the job or the frame, or never had it."""
+    """The Frame Server does not have the job or the frame (any more)."""
 
 
 class ResultsNotReady(Exception):
-    """The results are not there yet."""
+    """The job is not completed yet."""
 
 
 class ExtractJob(msgspec.Struct, frozen=True):
-    """Attributes: job_id: may be another one than was sent: that of a job with the same frames."""
+    """State of an extraction job.
+
+    Attributes:
+        job_id: differs from the submitted one when another job already has the same frames.
+    """
 
     job_id: str
     status: Literal["queued", "processing", "completed", "failed"]
@@ -51,7 +58,12 @@ class ExtractJob(msgspec.Struct, frozen=True):
 
 
 class ExtractedFrame(msgspec.Struct, frozen=True):
-    """Attributes: url: place on the shared volume, as a file address or a path; empty when it tells none."""
+    """One extracted frame.
+
+    Attributes:
+        timestamp: seconds from the start of the video.
+        url: location on the shared volume, as a file URL or a path; empty when not reported.
+    """
 
     timestamp: float
     url: str = ""
@@ -60,7 +72,7 @@ class ExtractedFrame(msgspec.Struct, frozen=True):
 
     @property
     def number(self) -> int | None:
-        """What the Frame Server calls this frame; it has two names for that."""
+        """Number of the frame in requests; the Frame Server has two field names for it."""
         return self.index if self.index is not None else self.frame_index
 
 
@@ -80,12 +92,12 @@ class Extraction(msgspec.Struct, frozen=True):
 
     @property
     def duration(self) -> float | None:
-        """Seconds that the video lasts, where the Frame Server tells."""
+        """Seconds of the video; None when the Frame Server does not report it."""
         return self._facts.video_duration_seconds or self._facts.duration
 
     @property
     def fps(self) -> float | None:
-        """Frames a second, where the Frame Server tells."""
+        """Frames per second of the video; None when the Frame Server does not report it."""
         return self._facts.video_fps or self._facts.fps
 
     @property
@@ -93,27 +105,43 @@ class Extraction(msgspec.Struct, frozen=True):
         return self.metadata or self.video_metadata or _VideoFacts()
 
 
-class _JobAnswer(msgspec.Struct, frozen=True):
+class _JobReply(msgspec.Struct, frozen=True):
     status: Literal["queued", "processing", "completed", "failed"]
     job_id: str | None = None
     error: str | None = None
 
 
 class FrameServer:
-    """Args:
-    base_url: where it listens, such as ``http://frame-server:5001``.
-    session: carries the requests; whoever opened it closes it.
+    """Client of one Frame Server.
+
+    Args:
+        base_url: such as ``http://frame-server:5001``.
+        session: carries the requests; the caller closes it.
+        response_timeout: seconds for submitting a job, its status and its results.
+        frame_timeout: seconds for one frame.
+        health_timeout: seconds for the health check.
     """
 
-    def __init__(self, base_url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        session: aiohttp.ClientSession,
+        *,
+        response_timeout: float = RESPONSE_TIMEOUT_SECONDS,
+        frame_timeout: float = FRAME_TIMEOUT_SECONDS,
+        health_timeout: float = HEALTH_TIMEOUT_SECONDS,
+    ) -> None:
         self._base = base_url.rstrip("/")
         self._session = session
+        self._response_timeout = response_timeout
+        self._frame_timeout = frame_timeout
+        self._health_timeout = health_timeout
         self._enhancing = asyncio.Semaphore(1)  # the Frame Server enhances one frame at a time
 
     async def healthy(self) -> bool:
-        """Whether it answers, within `HEALTH_TIMEOUT` seconds, that it works."""
+        """Whether the Frame Server reports within the health timeout that it works."""
         try:
-            body = await self._get("/frames/health", {}, HEALTH_TIMEOUT, 1 << 16)
+            body = await self._get("/frames/health", {}, self._health_timeout, 1 << 16)
         except (FrameServerUnavailable, FrameServerRefused):
             return False
         try:
@@ -123,10 +151,10 @@ class FrameServer:
         return status in ("healthy", "ok", "degraded")
 
     async def extract(self, job_id: str, video_path: str, sampling: Mapping[str, Any]) -> ExtractJob:
-        """Asks for frames.
+        """Submits a job that extracts frames.
 
         Args:
-            sampling: fields of the body that say which frames: ``sampling_strategy`` and what goes with it.
+            sampling: fields of the request that choose the frames: ``sampling_strategy`` and its companions.
         """
         body = {
             "video_path": video_path,
@@ -135,37 +163,39 @@ class FrameServer:
             "quality": 95,
             **sampling,
         }
-        answer = await self._request("POST", "/frames/extract", {}, ANSWER_TIMEOUT, MAX_ANSWER_BYTES, body)
-        job = _decoded(answer, _JobAnswer)
+        reply = await self._request(
+            "POST", "/frames/extract", {}, self._response_timeout, MAX_RESPONSE_BYTES, body
+        )
+        job = _decoded(reply, _JobReply)
         return ExtractJob(job.job_id or job_id, job.status, job.error)
 
     async def status(self, job_id: str) -> ExtractJob:
-        """How a job stands; raises FrameServerNotFound when it is not known (any more)."""
+        """Reads the state of a job; raises FrameServerNotFound when the Frame Server does not have it."""
         path = f"/frames/jobs/{quote(job_id, safe='')}/status"
-        job = _decoded(await self._get(path, {}, ANSWER_TIMEOUT, MAX_ANSWER_BYTES), _JobAnswer)
+        job = _decoded(await self._get(path, {}, self._response_timeout, MAX_RESPONSE_BYTES), _JobReply)
         return ExtractJob(job_id, job.status, job.error)
 
     async def results(self, job_id: str) -> Extraction:
-        """The frames of a completed job; raises ResultsNotReady before that."""
+        """Reads the frames of a completed job; raises ResultsNotReady before that."""
         path = f"/frames/jobs/{quote(job_id, safe='')}/results"
-        return _decoded(await self._get(path, {}, ANSWER_TIMEOUT, MAX_ANSWER_BYTES), Extraction)
+        return _decoded(await self._get(path, {}, self._response_timeout, MAX_RESPONSE_BYTES), Extraction)
 
     async def frame(self, job_id: str, number: int) -> bytes:
-        """One frame of a job, encoded, for a host that does not share the volume."""
-        return await self._picture(f"/frames/{quote(job_id, safe='')}/{number}", {}, FRAME_TIMEOUT)
+        """Downloads one encoded frame of a job, for a host that does not share the volume."""
+        return await self._picture(f"/frames/{quote(job_id, safe='')}/{number}", {}, self._frame_timeout)
 
     async def enhanced_frame(
         self, video_path: str, timestamp: float, model: str, fidelity_weight: float, timeout: float
     ) -> bytes:
-        """The frame shown at `timestamp` seconds with its faces restored, encoded; it may be larger than the
-        original.
+        """Returns the frame at a timestamp with its faces enhanced, encoded; it may be larger than the original.
 
         Args:
-            timeout: seconds; on a CPU enhancing takes tens of them a frame.
+            timestamp: seconds from the start of the video.
+            timeout: seconds; on a CPU, enhancing a frame takes tens of seconds.
 
         Raises:
-            FrameServerUnavailable: worth another try.
-            FrameServerRefused: not worth one.
+            FrameServerUnavailable: a retry may succeed.
+            FrameServerRefused: a retry cannot succeed.
         """
         query = {
             "video_path": video_path,
@@ -182,7 +212,7 @@ class FrameServer:
     async def _picture(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
         picture = await self._get(path, query, timeout, MAX_FRAME_BYTES)
         if image_kind(picture[:HEAD]) is None:
-            raise FrameServerRefused("What the Frame Server sent is not a picture.")
+            raise FrameServerRefused("The Frame Server's response is not a picture.")
         return picture
 
     async def _get(self, path: str, query: Mapping[str, str], timeout: float, limit: int) -> bytes:
@@ -191,28 +221,28 @@ class FrameServer:
     async def _request(
         self, method: str, path: str, query: Mapping[str, str], timeout: float, limit: int, body: Any
     ) -> bytes:
-        """The body of a successful answer, at most `limit` bytes long."""
-        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        """Returns the body of a successful response, of at most ``limit`` bytes."""
+        timeouts = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
             async with self._session.request(
-                method, self._base + path, params=query, json=body, timeout=limits, allow_redirects=False
-            ) as answer:
-                if answer.status not in (200, 202):
-                    raise _failure(answer.status, await _bounded(answer, 2048))
-                content = await _bounded(answer, limit + 1)
+                method, self._base + path, params=query, json=body, timeout=timeouts, allow_redirects=False
+            ) as response:
+                if response.status not in (200, 202):
+                    raise _failure(response.status, await _bounded(response, 2048))
+                content = await _bounded(response, limit + 1)
         except TimeoutError as error:
-            raise FrameServerUnavailable(f"The Frame Server did not answer within {timeout:g} s.") from error
+            raise FrameServerUnavailable(f"The Frame Server did not respond within {timeout:g} s.") from error
         except aiohttp.ClientError as error:
             raise FrameServerUnavailable(f"The Frame Server cannot be reached: {error}") from error
         if len(content) > limit:
-            raise FrameServerRefused(f"The Frame Server sent more than {limit >> 20} MiB.")
+            raise FrameServerRefused(f"The Frame Server's response is larger than {limit >> 20} MiB.")
         return content
 
 
-async def _bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, or its first `limit` bytes."""
+async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Reads the body, or its first ``limit`` bytes."""
     parts, left = [], limit
-    async for part in answer.content.iter_any():
+    async for part in response.content.iter_any():
         parts.append(part[:left])
         left -= len(parts[-1])
         if not left:
@@ -220,18 +250,18 @@ async def _bounded(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _decoded(body: bytes, type_: type[Answer]) -> Answer:
+def _decoded(body: bytes, type_: type[Reply]) -> Reply:
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FrameServerRefused(f"The Frame Server's answer cannot be understood: {error}") from error
+        raise FrameServerRefused(f"The Frame Server's response is invalid: {error}") from error
 
 
 def _failure(status: int, body: bytes) -> Exception:
-    said = " ".join(body.decode(errors="replace").split())[:300]
-    text = f"The Frame Server answered {status}" + (f": {said}" if said else ".")
+    detail = " ".join(body.decode(errors="replace").split())[:300]
+    text = f"The Frame Server answered with status {status}" + (f": {detail}" if detail else ".")
     if status == 409:
         return ResultsNotReady(text)
-    if status >= 500 or status in TRY_LATER:
+    if status >= 500 or status in TRANSIENT_STATUSES:
         return FrameServerUnavailable(text)
     return FrameServerNotFound(text) if status in (404, 410) else FrameServerRefused(text)

@@ -1,4 +1,4 @@
-"""Where frames wait between the stages, for a limited time: in the server, or in files on a shared volume."""
+"""Frame store: holds frames between the stages for a limited time, in Redis or as files on a shared volume."""
 
 import asyncio
 import os
@@ -14,21 +14,21 @@ from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
 
 MAX_FRAME_BYTES = 64 << 20
-"""A frame in a file that is larger than this was not written by a frame server."""
+"""Largest frame in a file that is read; no frame server writes a larger one."""
 SUFFIX = ".faces-frame"
-"""Of the store's own files: no other file of its directory is ever removed."""
-SWEEP = 60.0
-"""Seconds between looks for files that nobody deleted."""
+"""Ending of the store's files: no other file of its directory is ever removed."""
+SWEEP_SECONDS = 60.0
+"""Least time between two searches for expired files."""
 
 
 class FrameStore:
-    """Encoded pictures by job and name.
+    """Stores encoded pictures by job and name.
 
     Args:
         redis: client with ``decode_responses=False``.
-        ttl: seconds after which a frame is dropped that nobody deleted.
-        directory: of a volume that all workers see under this path; None keeps the frames in the server.
-        frame_roots: further directories that a `FileFrame` may lie in, links resolved.
+        ttl: seconds after which a frame that was not deleted expires.
+        directory: of a volume that all workers see under this path; None stores the frames in Redis.
+        frame_roots: further directories that a `FileFrame` may be in, links resolved.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class FrameStore:
         self._swept = 0.0
 
     async def put(self, job_id: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
-        """Stores a frame; storing it again replaces it and starts its time anew.
+        """Stores a frame; storing it again replaces it and restarts its time to live.
 
         Raises:
-            OSError: the volume is full, or cannot be written.
+            OSError: the volume is full or not writable.
         """
         (stored,) = await self.put_many(job_id, [(name, encoded)])
         return stored
@@ -72,7 +72,7 @@ class FrameStore:
         return [StoredFrame(name) for name, _ in frames]
 
     async def get_many(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> list[bytes | None]:
-        """The pictures of some frames, each of a job; None for one that is gone or may not be read."""
+        """Reads frames, given as job id and frame; None for one that no longer exists or may not be read."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id, frame in frames:
                 if isinstance(frame, StoredFrame):
@@ -86,7 +86,7 @@ class FrameStore:
         ]
 
     async def delete(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> None:
-        """Drops stored frames; files that another service wrote belong to it and stay."""
+        """Deletes frames of the store; files of other services stay."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id, frame in frames:
                 if isinstance(frame, StoredFrame):
@@ -96,18 +96,18 @@ class FrameStore:
             await pipe.execute()
 
     def _write(self, directory: Path, name: str, encoded: bytes) -> FileFrame:
-        """Under another name first, so that nobody reads half a picture."""
+        """Writes to a temporary name and renames the file, so that no reader sees half a picture."""
         path = directory / name
         partial = path.with_suffix(f".{os.getpid()}{SUFFIX}")
         partial.write_bytes(encoded)
         partial.replace(path)
-        if time.monotonic() - self._swept > SWEEP:
+        if time.monotonic() - self._swept > SWEEP_SECONDS:
             self._swept = time.monotonic()
             self._sweep(directory)
         return FileFrame(str(path))
 
     def _sweep(self, directory: Path) -> None:
-        """Removes what was left behind; another worker may be doing the same."""
+        """Deletes expired files; other workers may do the same at the same time."""
         oldest = time.time() - self._ttl
         for path in directory.glob(f"*{SUFFIX}"):
             try:
@@ -118,12 +118,12 @@ class FrameStore:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            place = path.resolve(strict=True)
-            if not any(place.is_relative_to(root) for root in self._frame_roots):
+            resolved = path.resolve(strict=True)
+            if not any(resolved.is_relative_to(root) for root in self._frame_roots):
                 return None
-            status = place.stat()
+            status = resolved.stat()
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FRAME_BYTES:
                 return None
-            return place.read_bytes()
+            return resolved.read_bytes()
         except (FileNotFoundError, NotADirectoryError, RuntimeError):
             return None

@@ -1,4 +1,4 @@
-"""Frames as the frames stage takes them, wherever they come from: a few at a time, encoded."""
+"""Frame sources: yield the encoded frames of a job in chunks, whatever their origin."""
 
 import asyncio
 import time
@@ -19,12 +19,18 @@ from schemas.messages import FileFrame
 from schemas.settings import Settings
 
 FRAMES_PER_CHUNK, CHUNK_SECONDS = 4, 0.05
-"""Frames got, stored and published together: few round trips where frames come fast; where they do not, the models
-begin with the first one while the next is decoded."""
+"""Most frames of a chunk, and seconds after which a chunk is complete with fewer. A chunk is stored and published in
+one round trip; when decoding is slow, the models start with the first frame while the next is decoded."""
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Number of the sample in the job, seconds, and the encoded picture or where it lies."""
+    """One sampled frame.
+
+    Attributes:
+        index: index of the sample in the job.
+        timestamp: seconds from the start of the source.
+        picture: the encoded picture, or the file that holds it.
+    """
 
     index: int
     timestamp: float
@@ -35,38 +41,43 @@ class FrameSource(Protocol):
     """Frames of a source, in order of time.
 
     Attributes:
-        method: as the result's metadata names it.
-        expected: how many there will be about; 0 when nobody can tell.
-        warnings: what is wrong with the source.
+        method: sampling method, as the metadata of the result names it.
+        expected: approximate number of frames; 0 when unknown.
     """
 
     method: str
     expected: int
 
     @property
-    def warnings(self) -> list[str]: ...
+    def warnings(self) -> list[str]:
+        """Problems of the source, for the result."""
+        ...
 
     async def next_chunk(self) -> list[Frame]:
-        """The next few; none at the end."""
+        """Returns the next frames; empty at the end."""
         ...
 
 
 class LocalFrames(Protocol):
-    """What facecore.video decodes or cuts."""
+    """Frames of `facecore.video`: decoded from a file, or cut from sprites."""
 
     expected: int
 
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """Sampling method, as the metadata of the result names it."""
+        ...
 
     @property
-    def warnings(self) -> list[str]: ...
+    def warnings(self) -> list[str]:
+        """Problems of the source, for the result."""
+        ...
 
     def __iter__(self) -> Iterator[SampledFrame]: ...
 
 
 class LocalSource:
-    """Frames decoded or cut here, in a thread."""
+    """Frames that a thread of this process decodes or cuts, and encodes."""
 
     def __init__(self, source: LocalFrames, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self.method = source.method
@@ -78,23 +89,25 @@ class LocalSource:
 
     @property
     def warnings(self) -> list[str]:
+        """Problems that the decoder found so far."""
         return self.source.warnings
 
     async def next_chunk(self) -> list[Frame]:
+        """Decodes the next frames; empty at the end."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)
 
     def _encoded(self) -> list[Frame]:
-        quality, form = self._settings.frame_quality, self._settings.frame_format
+        quality, format_ = self._settings.frame_quality, self._settings.frame_format
         frames, until = [], time.monotonic() + CHUNK_SECONDS
         for frame in islice(self._frames, FRAMES_PER_CHUNK):
-            frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, form)))
+            frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, format_)))
             if time.monotonic() > until:
                 break
         return frames
 
 
 class FrameServerSource:
-    """Frames that the Frame Server has extracted: as files where its volume is shared, else over HTTP."""
+    """Frames that the Frame Server extracted: as files where its volume is shared, otherwise over HTTP."""
 
     method = "frame-server"
 
@@ -109,6 +122,7 @@ class FrameServerSource:
         self._roots = roots
 
     async def next_chunk(self) -> list[Frame]:
+        """Fetches the next frames; empty at the end."""
         frames = []
         for served in self._served.frames[self._next : self._next + FRAMES_PER_CHUNK]:
             try:

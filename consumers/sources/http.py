@@ -1,4 +1,4 @@
-"""Sources from the web: downloaded to a bounded file, from hosts that the operator allows."""
+"""Web client: downloads sources of limited size from hosts that the operator allows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,25 +14,29 @@ from facecore.video import SourceError
 from schemas.addresses import AllowList, NotAllowed
 
 MAX_REDIRECTS = 5
-CONNECT_TIMEOUT = 10.0
-SILENCE = 30.0
-"""Seconds without a byte after which a download is given up."""
-NO_MEDIA = ("text/", "application/json", "application/xml", "application/xhtml")
-"""Types of pages about a film, of error messages and of sign-in forms."""
-TRY_LATER = frozenset({408, 425, 429})
+CONNECT_TIMEOUT_SECONDS = 10.0
+READ_TIMEOUT_SECONDS = 30.0
+"""Seconds without a byte after which a download fails."""
+NON_MEDIA_TYPES = ("text/", "application/json", "application/xml", "application/xhtml")
+"""Content types of web pages, error messages and sign-in forms."""
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+"""Client error statuses after which a retry may succeed."""
 
 
 class WebSourceUnavailable(Exception):
-    """The source could not be fetched now; worth another try."""
+    """The source could not be fetched now; a retry may succeed."""
 
 
 class ConnectionBroken(WebSourceUnavailable):
-    """The connection broke off after `received` bytes."""
+    """The connection was lost in the middle of the body."""
 
 
 def checked_session(allowed: AllowList, lookup: Lookup | None = None) -> aiohttp.ClientSession:
-    """A session that connects to allowed addresses only, holds nothing over from one request to the next, and takes
-    bodies as they are: a small one that unpacks to a huge one is never unpacked."""
+    """Opens an HTTP session that connects to allowed addresses only.
+
+    It keeps no cookies and no connections between requests. It does not decompress bodies, so that a small one cannot
+    become a huge one.
+    """
     resolver = CheckedResolver(allowed, lookup or system_lookup)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
@@ -44,10 +48,10 @@ def checked_session(allowed: AllowList, lookup: Lookup | None = None) -> aiohttp
 
 
 class WebClient:
-    """Fetches from allowed hosts; to be closed.
+    """Fetches files from allowed hosts; `close` it after use.
 
     Args:
-        lookup: resolves names, for tests.
+        lookup: resolves host names; the operating system's by default.
     """
 
     def __init__(self, allowed: AllowList, *, lookup: Lookup | None = None) -> None:
@@ -55,27 +59,34 @@ class WebClient:
         self._session = checked_session(allowed, lookup)
 
     async def close(self) -> None:
+        """Closes the session."""
         await self._session.close()
 
     async def read(self, url: str, *, max_bytes: int, seconds: float) -> bytes:
-        """A small file: a sprite map, a sprite picture.
+        """Fetches a small file, such as a sprite map, into memory.
+
+        Args:
+            seconds: limit for the whole request.
 
         Raises:
-            SourceError: not allowed, not there, too large.
-            WebSourceUnavailable: worth another try.
+            SourceError: the file is not allowed, does not exist or is too large.
+            WebSourceUnavailable: a retry may succeed.
         """
         try:
-            async with asyncio.timeout(seconds), self._opened(url, {}) as answer:
-                return b"".join([part async for part in _body(answer, url, max_bytes)])
+            async with asyncio.timeout(seconds), self._opened(url, {}) as response:
+                return b"".join([part async for part in _body(response, url, max_bytes)])
         except TimeoutError as error:
             raise WebSourceUnavailable(f"{url} was not fetched within {seconds:.0f} s.") from error
 
     async def download(self, url: str, target: Path, *, max_bytes: int, seconds: float) -> None:
-        """Writes a film or a picture to a file; goes on once where the connection breaks off.
+        """Downloads a video or a picture to a file; resumes once after a lost connection.
+
+        Args:
+            seconds: limit for the whole download.
 
         Raises:
-            SourceError: not allowed, not there, no media, too large.
-            WebSourceUnavailable: worth another try.
+            SourceError: the file is not allowed, does not exist, is no media file or is too large.
+            WebSourceUnavailable: a retry may succeed.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -93,89 +104,95 @@ class WebClient:
             url, file, max_bytes, {"Range": f"bytes={received}-", "If-Range": validator}
         )
         if unfinished is not None:
-            raise WebSourceUnavailable(f"The connection for {url} broke off twice.")
+            raise WebSourceUnavailable(f"The connection was lost twice during the download of {url}.")
 
     async def _append(self, url: str, file: BinaryIO, max_bytes: int, headers: dict[str, str]) -> str | None:
-        """None: all is there; else the connection broke off, and this is the name of the version it had."""
+        """Appends the rest of a file; returns None at its end, or the validator to resume with (its ETag or
+        Last-Modified date) when the connection was lost."""
         start = file.tell()
-        async with self._opened(url, headers) as answer:
-            kind = answer.headers.get("Content-Type", "").strip().lower()
-            if kind.startswith(NO_MEDIA):
+        async with self._opened(url, headers) as response:
+            kind = response.headers.get("Content-Type", "").strip().lower()
+            if kind.startswith(NON_MEDIA_TYPES):
                 raise SourceError(f"{url} is of type {kind.partition(';')[0]}, not a video or picture.")
-            if headers and (answer.status != 206 or not _goes_on(answer, start)):
+            if headers and (response.status != 206 or not _continues_at(response, start)):
                 raise WebSourceUnavailable(
-                    f"{url} changed, or cannot be gone on with, after the connection broke off."
+                    f"The download of {url} could not be resumed after the connection was lost: the file has changed,"
+                    " or its host does not serve parts of files."
                 )
             try:
-                async for part in _body(answer, url, max_bytes - start):
+                async for part in _body(response, url, max_bytes - start):
                     await asyncio.to_thread(file.write, part)
             except ConnectionBroken:
-                if not (validator := answer.headers.get("ETag") or answer.headers.get("Last-Modified")):
+                if not (validator := response.headers.get("ETag") or response.headers.get("Last-Modified")):
                     raise
                 return validator
         return None
 
     @asynccontextmanager
     async def _opened(self, url: str, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer after redirects, each of which is checked like the first address."""
-        place = _address(url, None)
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=SILENCE)
+        """Yields the response after redirects, each of which is checked like the first address."""
+        address = _address(url, None)
+        timeouts = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=READ_TIMEOUT_SECONDS
+        )
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                self._allowed.check(place)
+                self._allowed.check(address)
                 async with self._session.get(
-                    place, headers=headers, allow_redirects=False, timeout=limits
-                ) as answer:
-                    if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
-                        place = _address(answer.headers["Location"], place)
+                    address, headers=headers, allow_redirects=False, timeout=timeouts
+                ) as response:
+                    if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
+                        address = _address(response.headers["Location"], address)
                         continue
-                    _require_success(answer, url)
-                    yield answer
+                    _require_success(response, url)
+                    yield response
                     return
         except NotAllowed as error:
             raise SourceError(str(error)) from error
         except TimeoutError as error:
-            raise WebSourceUnavailable(f"{url} does not answer.") from error
+            raise WebSourceUnavailable(f"{url} cannot be fetched: its host does not respond.") from error
         except aiohttp.ClientError as error:
             raise WebSourceUnavailable(f"{url} cannot be fetched: {error}") from error
-        raise SourceError(f"{url} leads on more than {MAX_REDIRECTS} times.")
+        raise SourceError(f"{url} redirects more than {MAX_REDIRECTS} times.")
 
 
-def _address(told: str, beside: URL | None) -> URL:
-    """An address, which may be relative to another one."""
+def _address(text: str, base: URL | None) -> URL:
+    """Parses an address, which may be relative to ``base``."""
     try:
-        address = URL(told) if beside is None else beside.join(URL(told))
-        if address.host is None:  # looked at here, since an encoded name is decoded when it is asked for
+        address = URL(text) if base is None else base.join(URL(text))
+        if address.host is None:  # `host` decodes the name, which may raise too
             raise ValueError("it names no host")
-    except ValueError as error:  # UnicodeError is one
-        raise SourceError(f"{told[:200]!r} is not an http or https address: {error}.") from error
+    except ValueError as error:  # includes UnicodeError
+        raise SourceError(f"{text[:200]!r} is not an http or https address: {error}.") from error
     return address
 
 
-async def _body(answer: aiohttp.ClientResponse, url: str, max_bytes: int) -> AsyncIterator[bytes]:
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise SourceError(f"{url} is packed ({answer.headers['Content-Encoding']}), which was not asked for.")
+async def _body(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> AsyncIterator[bytes]:
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise SourceError(f"{url} is served with content encoding {encoding}, which is not supported.")
     too_large = SourceError(f"{url} is larger than {max_bytes} bytes.")
-    if (answer.content_length or 0) > max_bytes:
+    if (response.content_length or 0) > max_bytes:
         raise too_large
     received = 0
     try:
-        async for part in answer.content.iter_chunked(1 << 18):
+        async for part in response.content.iter_chunked(1 << 18):
             received += len(part)
             if received > max_bytes:
                 raise too_large
             yield part
     except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerTimeoutError) as error:
-        raise ConnectionBroken(f"The connection for {url} broke off after {received} bytes.") from error
+        raise ConnectionBroken(f"The connection was lost after {received} bytes of {url}.") from error
 
 
-def _goes_on(answer: aiohttp.ClientResponse, start: int) -> bool:
-    return answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+def _continues_at(response: aiohttp.ClientResponse, start: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
-def _require_success(answer: aiohttp.ClientResponse, url: str) -> None:
-    if answer.status in (200, 206):
+def _require_success(response: aiohttp.ClientResponse, url: str) -> None:
+    if response.status in (200, 206):
         return
-    if answer.status >= 500 or answer.status in TRY_LATER:
-        raise WebSourceUnavailable(f"{url} was answered with {answer.status}.")
-    raise SourceError(f"{url} was answered with {answer.status}.")
+    text = f"{url} cannot be fetched: its host answered with status {response.status}."
+    if response.status >= 500 or response.status in TRANSIENT_STATUSES:
+        raise WebSourceUnavailable(text)
+    raise SourceError(text)

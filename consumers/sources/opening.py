@@ -1,4 +1,4 @@
-"""How the frames of a job are got: decoded here, asked of the Frame Server, cut from sprites, downloaded first."""
+"""Source opener: opens the frames of a job, from a file, the Frame Server, a sprite map, an album or the web."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,14 @@ from consumers.sources.frame_server import FrameServer, FrameServerRefused, Fram
 from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
 from consumers.sources.http import WebClient, WebSourceUnavailable
 from consumers.sources.safety import MediaFileMissing, resolve
-from consumers.sources.segmentation import SAME_TIME, Segmentation, changed, check_unchanged, divide, plan_of
+from consumers.sources.segmentation import (
+    MTIME_TOLERANCE_SECONDS,
+    Segmentation,
+    changed,
+    check_unchanged,
+    divide,
+    plan_of,
+)
 from facecore.video import Plan, Samples, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
@@ -32,17 +39,19 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 MAX_GRID_BYTES = 64 << 20
-SMALL_FILE_SECONDS = 60.0
+"""Bytes of a sprite picture."""
+SMALL_FILE_TIMEOUT_SECONDS = 60.0
+"""For the whole download of a sprite map or a sprite picture."""
 
 
 class Source(NamedTuple):
-    """What a source is, for the cache.
+    """A source that was found, with the identity that the result cache uses.
 
     Attributes:
         name: path or address.
-        version: changes with the content: modification time, or a hash; empty when nothing here tells it.
-        path: the file, when it is one on this host; none of one that only the Frame Server sees.
-        pictures: of an album.
+        version: changes with the content: modification time or hash; empty when this host cannot determine it.
+        path: the file on this host; None when only the Frame Server has it, and for albums and sprite maps.
+        pictures: files of an album.
     """
 
     name: str
@@ -50,14 +59,14 @@ class Source(NamedTuple):
     path: Path | None
     pictures: list[Path] | None = None
 
-    def is_version(self, noted: str) -> bool:
-        """Whether this is what an earlier attempt, perhaps on another host, has noted the version of."""
+    def is_version(self, recorded: str) -> bool:
+        """Whether the source still has the version that an earlier attempt recorded, perhaps on another host."""
         if isinstance(self.version, float):
-            return abs(float(noted) - self.version) <= SAME_TIME
-        return noted == self.version
+            return abs(float(recorded) - self.version) <= MTIME_TOLERANCE_SECONDS
+        return recorded == self.version
 
     def check_unchanged(self) -> None:
-        """Raises SourceError when the files are others by now."""
+        """Raises SourceError when the files have changed since."""
         if self.pictures is not None and version_of(self.pictures) != self.version:
             raise changed(self.name)
         if self.path is not None and isinstance(self.version, float):
@@ -65,7 +74,7 @@ class Source(NamedTuple):
 
 
 class SourceOpener:
-    """Gets frames; one for all jobs of a worker.
+    """Opens the sources of all jobs of a worker.
 
     Args:
         pool: threads for decoding; a source uses one at a time.
@@ -78,6 +87,11 @@ class SourceOpener:
         self._server: FrameServer | None = None
 
     async def start(self) -> None:
+        """Opens the sessions of the web client and of the Frame Server.
+
+        Raises:
+            SettingsError: the list of allowed hosts is invalid.
+        """
         try:
             allowed = AllowList.parse(self._settings.hosts)
         except ValueError as error:
@@ -89,14 +103,18 @@ class SourceOpener:
             self._server = FrameServer(self._settings.frame_server_url, session)
 
     async def stop(self) -> None:
+        """Closes the sessions."""
         await self._closing.aclose()
 
     async def locate(self, request: AnalyzeRequest, held: AsyncExitStack) -> Source:
-        """Finds the source, and downloads it when it is an address; ``held`` gives the download back.
+        """Finds the source of a request; downloads it when it is an address.
+
+        Args:
+            held: deletes the download when it is closed.
 
         Raises:
             SourceError: the source cannot be used.
-            Retry: it cannot be reached now.
+            Retry: the source cannot be reached now.
         """
         parameters = request.parameters
         if parameters.use_sprites and parameters.sprite_vtt_url:
@@ -129,11 +147,11 @@ class SourceOpener:
         method: str | None,
         held: AsyncExitStack,
     ) -> FrameSource:
-        """The frames of a source from number ``first`` on; raises as `locate` does.
+        """Opens the frames of a source from index ``first`` on; raises as `locate` does.
 
         Args:
-            method: how an earlier attempt got them: this one must do the same, since frames differ.
-            held: closes what the frames need.
+            method: method of an earlier attempt, which this one has to repeat, since the frames of methods differ.
+            held: closes the frames.
         """
         if request.parameters.use_sprites:
             sprites = await self._sprites(request.parameters, first)
@@ -151,20 +169,23 @@ class SourceOpener:
                 return FrameServerSource(self._server, served, first, self._settings.shared_roots)
             except (SamplingMismatch, FrameServerRefused, FrameServerUnavailable) as error:
                 if source.path is None or method is not None or self._settings.frame_source == "frame-server":
-                    raise _told(error, source) from error
-                log.warning("decoding here instead", error=str(error))
+                    raise _job_error(error, source) from error
+                log.warning("frame server failed, decoding locally", error=str(error))
         if source.path is None:
-            raise Retry(f"There is no file at {source.name} on this host, and the Frame Server is not well.")
+            raise Retry(
+                f"There is no file at {source.name} on this host, and the Frame Server (FRAME_SERVER_URL)"
+                " is not healthy."
+            )
         opened = await self._run(self._opened, source.path, plan, request.parameters, first)
         held.push_async_callback(self._run, opened.close)
         return LocalSource(opened, self._pool, self._settings)
 
     async def segmentation(self, source: Source, frames: FrameSource, window: int) -> Segmentation | None:
-        """The parts in which a film is to be sampled; None: in one, since it is short, only this host has it, or
-        its keyframes are too far apart.
+        """Divides a film into parts; None when it is sampled as a whole: it is short, only this host has it, or its
+        keyframes are too far apart.
 
         Args:
-            frames: as `frames` has opened them.
+            frames: from `frames`.
         """
         whole = frames.source if isinstance(frames, LocalSource) else None
         if not isinstance(whole, Samples) or source.path is None or _is_address(source.name):
@@ -181,14 +202,16 @@ class SourceOpener:
         return open_source(path, plan, start_index=first, max_pixels=pixels)
 
     async def _asks_server(self, source: Source, method: str | None) -> bool:
-        """FRAME_SOURCE=auto asks a Frame Server that is there and well."""
+        """Whether the Frame Server extracts the frames; FRAME_SOURCE=auto uses it when it is healthy."""
         if method is not None:
             return method == "frame-server"
         if self._settings.frame_source == "local" or _is_address(source.name):
             return False
         if self._server is None:
             if self._settings.frame_source == "frame-server":
-                raise SourceError("FRAME_SOURCE is frame-server, and FRAME_SERVER_URL is not set.")
+                raise SourceError(
+                    "No Frame Server is configured: FRAME_SOURCE is frame-server, but FRAME_SERVER_URL is not set."
+                )
             return False
         return self._settings.frame_source == "frame-server" or await self._server.healthy()
 
@@ -202,27 +225,27 @@ class SourceOpener:
             check_end(plan, info.duration, served.last)
 
     async def _sprites(self, parameters: Parameters, first: int) -> Sprites:
-        """The sprite map's tiles. A grid that cannot be had costs its own tiles only."""
-        where = parameters.sprite_vtt_url or ""
-        sprite_map = parse_sprite_map(await self._small(where, MAX_VTT_BYTES))
+        """Opens the tiles of a sprite map; a missing sprite picture costs only its own tiles."""
+        address = parameters.sprite_vtt_url or ""
+        sprite_map = parse_sprite_map(await self._small(address, MAX_VTT_BYTES))
         grids: dict[str, bytes] = {}
         for name in sprite_map.grids:
             try:
                 grids[name] = await self._small(
-                    _grid_place(name, parameters, len(sprite_map.grids)), MAX_GRID_BYTES
+                    _grid_location(name, parameters, len(sprite_map.grids)), MAX_GRID_BYTES
                 )
             except SourceError as error:
                 log.warning("sprite picture missing", grid=name, error=str(error))
         return Sprites(sprite_map, grids, start_index=first, max_pixels=self._settings.max_pixels)
 
-    async def _small(self, place: str, limit: int) -> bytes:
-        """A small file at an address or a path."""
-        if _is_address(place):
+    async def _small(self, location: str, limit: int) -> bytes:
+        """Reads a small file at an address or a path."""
+        if _is_address(location):
             try:
-                return await self._web.read(place, max_bytes=limit, seconds=SMALL_FILE_SECONDS)
+                return await self._web.read(location, max_bytes=limit, seconds=SMALL_FILE_TIMEOUT_SECONDS)
             except WebSourceUnavailable as error:
                 raise Retry(str(error)) from error
-        return await self._run(_read, place, self._settings.roots, limit)
+        return await self._run(_read, location, self._settings.roots, limit)
 
     async def _downloaded(self, address: str, target: Path) -> Path:
         limit = self._settings.max_download_bytes
@@ -236,34 +259,36 @@ class SourceOpener:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
 
-def _told(error: Exception, source: Source) -> Exception:
-    """As the runtime and the caller are to see it: worth another try, or the end of the job."""
+def _job_error(error: Exception, source: Source) -> Exception:
+    """Turns an error of the Frame Server into a retry, or into the error that ends the job."""
     missing = "" if source.path else f"There is no file at {source.name} on this host. "
     text = f"{missing}{error}"
     return Retry(text) if isinstance(error, FrameServerUnavailable) else SourceError(text)
 
 
-def _grid_place(name: str, parameters: Parameters, grids: int) -> str:
-    """Where a sprite picture lies: beside the map, unless the caller says which one it is."""
+def _grid_location(name: str, parameters: Parameters, grids: int) -> str:
+    """Returns the location of a sprite picture: relative to the map, unless the request gives the only picture."""
     if parameters.sprite_image_url and grids == 1:
         return parameters.sprite_image_url
     sprite_map = parameters.sprite_vtt_url or ""
-    if not _is_address(sprite_map):  # a path: # and ? are letters like others
+    if not _is_address(sprite_map):  # in a path, # and ? are ordinary characters
         return name if _is_address(name) else str(Path(sprite_map).parent / name)
     try:
         return urljoin(sprite_map, name)
     except ValueError as error:
-        raise SourceError(f"{name!r} is not the name of a picture: {error}.") from error
+        raise SourceError(
+            f"The sprite map {sprite_map} names {name!r}, which is not an address: {error}."
+        ) from error
 
 
 def _is_address(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def _read(place: str, roots: tuple[Path, ...], limit: int) -> bytes:
-    path = resolve(place, roots)
+def _read(location: str, roots: tuple[Path, ...], limit: int) -> bytes:
+    path = resolve(location, roots)
     if path.stat().st_size > limit:
-        raise SourceError(f"{place} is larger than {limit >> 20} MiB.")
+        raise SourceError(f"{location} is larger than {limit >> 20} MiB.")
     return path.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Which moments of a film are sampled, and which of them are a worker's: a long film is sampled in parts."""
+"""Segmentation: divides a long film into parts that several workers sample."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from facecore.video.keyframes import keyframe_times, segments
 from schemas.requests import AnalyzeRequest, Parameters
 
 MAX_PARTS = 1000
-"""Of one film; the parts of a longer one are longer."""
-SAME_TIME = 0.01
-"""Seconds by which hosts may differ about a file's time: not all file systems keep all digits."""
+"""Most parts of a film; a film that would have more gets longer parts."""
+MTIME_TOLERANCE_SECONDS = 0.01
+"""Difference of a file's modification time between hosts that is ignored: file systems round differently."""
 
 
 class Segmentation(msgspec.Struct, frozen=True):
-    """A film in parts, as the record of its job keeps it.
+    """The parts of a film, as stored in the job record.
 
     Attributes:
-        starts: number of the first sample of each part; a part ends where the next one starts.
-        window: frames of the job that may be under way.
-        moments: seconds of every sample where the parameters alone do not tell them.
+        starts: index of the first sample of each part; a part ends where the next one starts.
+        window: frames of the job that may be in flight.
+        moments: seconds of every sample, where they do not follow from the request's parameters.
     """
 
     starts: tuple[int, ...]
@@ -30,14 +30,14 @@ class Segmentation(msgspec.Struct, frozen=True):
 
 
 def plan_of(parameters: Parameters) -> Plan:
-    """Scenes where the caller knows them, else an interval."""
+    """Returns the sampling plan of a request: scenes where it lists them, otherwise an interval."""
     if parameters.scene_boundaries:
         return Scenes(tuple((s.start_timestamp, s.end_timestamp) for s in parameters.scene_boundaries))
     return Interval(parameters.sampling_interval)
 
 
 def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels: int) -> Segmentation | None:
-    """The parts of a film; None for one that is too short for two, or whose keyframes are too far apart.
+    """Divides a film into parts; None when it is too short, or its keyframes are too far apart, for two parts.
 
     Args:
         whole: all samples of the film.
@@ -64,13 +64,13 @@ def open_part(
     *,
     max_pixels: int,
 ) -> Samples:
-    """The samples of a part from number ``first`` of the film on.
+    """Opens the samples of a part, from index ``first`` of the film on.
 
     Args:
-        version: modification time of the film when it was divided.
+        version: modification time of the file when the film was divided.
 
     Raises:
-        SourceError: the file cannot be used, or is another one now.
+        SourceError: the file cannot be used, or has changed.
     """
     check_unchanged(path, request.video_path, version)
     plan = plan_of(request.parameters) if segmentation.moments is None else Timestamps(segmentation.moments)
@@ -79,11 +79,11 @@ def open_part(
 
 
 def check_unchanged(path: Path, name: str, version: float) -> None:
-    """Raises SourceError when the file is another one now; one that is gone was not: it stays open until the end."""
-    if path.exists() and abs(path.stat().st_mtime - version) > SAME_TIME:
+    """Raises SourceError when the file has changed; a deleted file is fine, since it is still open."""
+    if path.exists() and abs(path.stat().st_mtime - version) > MTIME_TOLERANCE_SECONDS:
         raise changed(name)
 
 
 def changed(name: str) -> SourceError:
-    """Frames of a source may be of two versions of it."""
-    return SourceError(f"{name} was changed while it was being analysed.")
+    """Returns the error of a source whose frames may be of two versions."""
+    return SourceError(f"{name} was changed while it was being analysed. Submit the job again.")

@@ -155,9 +155,9 @@ ADDRESSES = {
     "{site}/away?to=http://[::1": "is not an http or https address",
     "{site}/away?to=/away%3Fto=http://127.0.0.1/": INSIDE,
     "{site}/endless.mp4": "is larger than 4194304 bytes",
-    "{site}/packed.mp4": "is packed (gzip)",
+    "{site}/packed.mp4": "is served with content encoding gzip",
     "{site}/page.mp4": "is of type text/html",
-    "{site}/nothing.mp4": "was answered with 404",
+    "{site}/nothing.mp4": "answered with status 404",
 }
 MAPS = {
     "{media}/million.vtt": "larger than 16 MiB",

@@ -128,7 +128,7 @@ def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
     other.replace(path)
     status = one_worker.ended(job_id)
     assert (status["status"], status["error"]) == (
-        "failed", f"{path} was changed while it was being analysed.",
+        "failed", f"{path} was changed while it was being analysed. Submit the job again.",
     )  # fmt: skip
     assert bool(parts_of(one_worker, job_id)) == (name != "makeup_occluded.avi")
     _nothing_is_left(one_worker)

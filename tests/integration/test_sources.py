@@ -225,7 +225,7 @@ def test_a_frame_server_that_does_not_answer_in_time(
         assert result["metadata"]["total_detections"] == 6
         report = result["metadata"]["enhancement"]
         assert (report["enhanced_faces"], report["kept_frames"]) == (0, 1)
-        assert [*report["reasons"]] == ["The Frame Server did not answer within 1 s."]
+        assert [*report["reasons"]] == ["The Frame Server did not respond within 1 s."]
         assert not any(d["enhanced"] for d in detections(result))
 
 

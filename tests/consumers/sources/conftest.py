@@ -31,6 +31,13 @@ async def server(double: ServerProcess) -> AsyncIterator[FrameServer]:
         yield FrameServer(double.url, session)
 
 
+@pytest.fixture
+async def impatient_server(double: ServerProcess) -> AsyncIterator[FrameServer]:
+    """A client that waits one second at most; most responses take a hundredth of that."""
+    async with aiohttp.ClientSession() as session:
+        yield FrameServer(double.url, session, response_timeout=1.0, frame_timeout=1.0, health_timeout=1.0)
+
+
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten seconds, 25 numbered frames a second."""

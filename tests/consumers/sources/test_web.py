@@ -199,7 +199,7 @@ async def test_a_name_that_changes_its_meaning(
 
 
 async def test_going_round_in_circles_ends(fetcher: WebClient, port: int) -> None:
-    assert "leads on more than 5 times" in await refusal(fetcher, f"http://media.test:{port}/round")
+    assert "redirects more than 5 times" in await refusal(fetcher, f"http://media.test:{port}/round")
 
 
 async def test_an_endless_stream_is_cut_off(fetcher: WebClient, port: int, tmp_path: Path) -> None:
@@ -225,7 +225,9 @@ async def test_what_says_that_it_is_too_large_is_not_read(fetcher: WebClient, po
 
 
 async def test_packed_bodies_are_not_unpacked(fetcher: WebClient, port: int) -> None:
-    assert "is packed (gzip)" in await refusal(fetcher, f"http://media.test:{port}/packed.mp4")
+    assert "is served with content encoding gzip" in await refusal(
+        fetcher, f"http://media.test:{port}/packed.mp4"
+    )
 
 
 async def test_a_page_about_a_film_is_no_film(fetcher: WebClient, port: int, tmp_path: Path) -> None:
@@ -237,14 +239,14 @@ async def test_a_page_about_a_film_is_no_film(fetcher: WebClient, port: int, tmp
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_refused_by_the_other_side(fetcher: WebClient, port: int, status: int) -> None:
-    assert f"was answered with {status}" in await refusal(
+    assert f"answered with status {status}" in await refusal(
         fetcher, f"http://media.test:{port}/status/{status}"
     )
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_worth_another_try(fetcher: WebClient, port: int, status: int) -> None:
-    with pytest.raises(WebSourceUnavailable, match=f"was answered with {status}"):
+    with pytest.raises(WebSourceUnavailable, match=f"answered with status {status}"):
         await fetcher.read(f"http://media.test:{port}/status/{status}", max_bytes=MIB, seconds=20)
 
 
@@ -263,7 +265,7 @@ async def test_a_broken_connection_is_gone_on_with_once(
     assert (tmp_path / "film").read_bytes() == FILM
     assert site.requests == ["/broken.mp4"] * 2
     site.breaks = 2
-    with pytest.raises(WebSourceUnavailable, match="broke off twice"):
+    with pytest.raises(WebSourceUnavailable, match="was lost twice"):
         await fetcher.download(url, tmp_path / "film", max_bytes=2 * MIB, seconds=20)
 
 
@@ -276,7 +278,7 @@ async def test_a_film_that_changed_meanwhile_is_not_glued_together(
         site.etag = '"two"'
 
     changing = asyncio.create_task(change())
-    with pytest.raises(WebSourceUnavailable, match="changed, or cannot be gone on with"):
+    with pytest.raises(WebSourceUnavailable, match=r"could not be resumed .*: the file has changed"):
         await fetcher.download(
             f"http://media.test:{port}/broken.mp4", tmp_path / "film", max_bytes=2 * MIB, seconds=20
         )
