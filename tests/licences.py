@@ -18,7 +18,7 @@ REQUIREMENTS = Path(__file__).parents[1] / "requirements"
 LINUX = {
     "python_full_version": "3.12.0", "python_version": "3.12", "sys_platform": "linux", "platform_system": "Linux"
 }  # fmt: skip
-UNTOLD = {
+UNSTATED = {
     "insightface": "MIT",  # in its README; https://github.com/deepinsight/insightface
     "onnxruntime-gpu": "MIT License",  # as onnxruntime, which is built from the same source
     "scikit-image": "BSD-3-Clause",  # the field holds the text of several licences
@@ -72,21 +72,21 @@ def locked(extra: str) -> Iterator[str]:
 
 def licence_of(name: str) -> str:
     """As the distribution's metadata say it, the newest way first."""
-    if name in UNTOLD:
-        return UNTOLD[name]
+    if name in UNSTATED:
+        return UNSTATED[name]
     if name.startswith("nvidia-"):  # CUDA and cuDNN, which the gpu extra alone installs
         return "LicenseRef-NVIDIA-Proprietary"
-    told = metadata(name)
+    fields = metadata(name)
     classifiers = [
         text.rpartition(" :: ")[2]
-        for text in told.get_all("Classifier") or []
+        for text in fields.get_all("Classifier") or []
         if text.startswith("License ::")
     ]
-    text = told.get("License-Expression") or told.get("License") or ", ".join(classifiers)
+    text = fields.get("License-Expression") or fields.get("License") or ", ".join(classifiers)
     if not text or "\n" in text:
         text = ", ".join(classifiers)
     if not text:
-        raise LookupError(f"{name} does not tell its licence: look it up and add it to UNTOLD")
+        raise LookupError(f"{name} does not tell its licence: look it up and add it to UNSTATED")
     return text
 
 

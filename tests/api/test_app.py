@@ -133,9 +133,9 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        told = dict(attrs)
-        self.to |= {str(told[name]) for name in ("href", "src") if told.get(name)}
-        self.ids |= {str(told["id"])} if "id" in told else set()
+        attributes = dict(attrs)
+        self.to |= {str(attributes[name]) for name in ("href", "src") if attributes.get(name)}
+        self.ids |= {str(attributes["id"])} if "id" in attributes else set()
 
 
 async def test_the_documentation_needs_nothing_else(api: Client) -> None:

@@ -48,7 +48,7 @@ def bearer(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_without_a_key_nothing_is_told_but_health(guarded: tuple[Client, ApiKeys]) -> None:
+async def test_without_a_key_only_health_is_answered(guarded: tuple[Client, ApiKeys]) -> None:
     api, keys = guarded
     token = await keys.create("other", ("read",))
     for headers in (
@@ -147,8 +147,8 @@ async def test_the_refusal_is_a_sentence_and_keys_are_made_as_it_says(valkey: st
 async def test_the_same_request_under_a_key_is_one_job(api: Client, redis: Redis) -> None:
     async def submit(key: str, request: dict[str, str]) -> tuple[int, str | None, str | None]:
         answer = await api.post("/faces/analyze", json=request, headers={"Idempotency-Key": key})
-        told = await answer.json(content_type=None)
-        return answer.status, told.get("job_id"), told.get("field")
+        body = await answer.json(content_type=None)
+        return answer.status, body.get("job_id"), body.get("field")
 
     answers = await asyncio.gather(*(submit("upload-7", REQUEST) for _ in range(10)))
     assert len(set(answers)) == 1 and answers[0][0] == 202

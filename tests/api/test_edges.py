@@ -16,10 +16,10 @@ REQUEST = {"video_path": "/1.mp4"}
 @pytest.fixture
 def talkative() -> Iterator[None]:
     """Logs as by default, whatever other tests want to hear of them."""
-    told = structlog.get_config()
+    configured = structlog.get_config()
     structlog.reset_defaults()
     yield
-    structlog.configure(**told)
+    structlog.configure(**configured)
 
 
 async def test_a_request_keeps_its_id_and_the_log_has_it(

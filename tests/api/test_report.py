@@ -75,8 +75,8 @@ def result(name: str) -> JobResult:
 
 
 def render(name: str, parameters: Parameters = Parameters()) -> Page:  # noqa: B008
-    told = result(name)
-    return Page(report.render([Reported(told.job_id, told.source_id, told, NO_PICTURES, parameters)]))
+    body = result(name)
+    return Page(report.render([Reported(body.job_id, body.source_id, body, NO_PICTURES, parameters)]))
 
 
 HARMLESS = render("film.mp4")
@@ -105,7 +105,11 @@ def test_a_hostile_name_is_text_and_nothing_else(name: str) -> None:
 
 
 def test_the_policy_allows_the_page_s_own_script_and_nothing_else() -> None:
-    (policy,) = (told["content"] for tag, told in HARMLESS.elements if tag == "meta" and "http-equiv" in told)
+    (policy,) = (
+        attributes["content"]
+        for tag, attributes in HARMLESS.elements
+        if tag == "meta" and "http-equiv" in attributes
+    )
     assert policy is not None
     assert policy == report.PAGE.policy
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy

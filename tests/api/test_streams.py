@@ -59,11 +59,11 @@ async def test_a_stream_that_was_cut_goes_on_where_it_was(start: Start, jobs: Jo
     cut.close()
     await jobs.note("job", expected=50, units=50)
     again = await api.get(PLACE, headers={"Last-Event-ID": seen["id"]})
-    told = await next_event(again)
-    assert told["event"] == "progress" and told["id"] != seen["id"]
+    progress = await next_event(again)
+    assert progress["event"] == "progress" and progress["id"] != seen["id"]
     again.close()
     await jobs.fail("job", "broken")
-    ended = await api.get(PLACE, headers={"Last-Event-ID": told["id"]})
+    ended = await api.get(PLACE, headers={"Last-Event-ID": progress["id"]})
     end = await next_event(ended)
     assert end["event"] == "end"
     assert (await api.get(PLACE, headers={"Last-Event-ID": end["id"]})).status == 204

@@ -95,8 +95,8 @@ def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
             before = asyncio.run(_waiting(url))
             load = _wrk(served, "", arguments, "-s", str(script))
             published = asyncio.run(_waiting(url)) - before
-            told = f"{load.rate:.0f}/s, p99 {load.p99:.1f} ms, {load.cpu:.2f} ms CPU, {published} published"
-            print(f"submit to {who}: {told}")
+            line = f"{load.rate:.0f}/s, p99 {load.p99:.1f} ms, {load.cpu:.2f} ms CPU, {published} published"
+            print(f"submit to {who}: {line}")
     asyncio.run(_in_order(url))
     with _service(ours, url, FACES_MAX_QUEUED_JOBS="1") as full:
         refused = urllib.request.Request(f"{full.url}/faces/analyze", b'{"video_path": "/late.mp4"}')
@@ -107,7 +107,7 @@ def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def _tell(what: str, rounds: dict[str, list[Load]]) -> None:
-    """Medians of the rounds. CPU time a request is told as well: what else runs on the machine changes it less."""
+    """Medians of the rounds. CPU time a request is given as well: other work on the machine changes it less."""
     rate, p99, cpu = (
         {who: median(getattr(load, name) for load in loads) for who, loads in rounds.items()}
         for name in ("rate", "p99", "cpu")
@@ -124,13 +124,13 @@ def _wrk(served: Served, path: str, arguments: argparse.Namespace, *more: str) -
     size = ("-t1", f"-c{arguments.connections}", f"-d{arguments.seconds}s")
     command = ["wrk", *size, "--latency", "--timeout", "20s", *more, served.url + path]
     before = _cpu(served.pid)
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = _cpu(served.pid) - before
-    if "Non-2xx" in told or "Socket errors" in told:
-        raise SystemExit(told)
-    rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", told), re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
-    count = re.search(r"(\d+) requests in", told)
-    assert rate and p99 and count, told
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise SystemExit(output)
+    rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", output), re.search(r"99%\s+([\d.]+)(us|ms|s)", output)
+    count = re.search(r"(\d+) requests in", output)
+    assert rate and p99 and count, output
     late = float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]
     return Load(float(rate[1]), late, 1000 * used / max(1, int(count[1])))
 
@@ -186,10 +186,10 @@ async def _fill(url: str) -> None:
 
 
 def _summary(body: ResultBody) -> ResultSummary:
-    told = body.metadata
+    metadata = body.metadata
     return ResultSummary(
-        unique_faces=told.unique_faces, total_detections=told.total_detections,
-        frames_processed=told.frames_processed, processing_time_seconds=1.0,
+        unique_faces=metadata.unique_faces, total_detections=metadata.total_detections,
+        frames_processed=metadata.frames_processed, processing_time_seconds=1.0,
     )  # fmt: skip
 
 

@@ -156,15 +156,15 @@ def main() -> int:
     parser.add_argument("--faces", type=int, default=1_000_000)
     parser.add_argument("--served", type=int, default=50_000)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     quiet()
-    where, found = machine(), {"in_memory": in_memory(told.faces, told.threads)}
+    where, found = machine(), {"in_memory": in_memory(arguments.faces, arguments.threads)}
     with tempfile.TemporaryDirectory() as folder:
         server = ValkeyServer(port=free_port(), host="127.0.0.1", data_dir=folder, persist=False)
         server.start()
         try:
             url = f"redis://127.0.0.1:{server.port}/0"
-            found["served"] = asyncio.run(served(told.served, told.threads, url))
+            found["served"] = asyncio.run(served(arguments.served, arguments.threads, url))
         finally:
             server.stop()
     report(found, where)

@@ -63,11 +63,11 @@ def card_memory() -> int | None:
     """MiB of the first card in use; None without nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return None
-    told = subprocess.run(
+    listed = subprocess.run(
         ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
-    return int(told.stdout.split()[0])
+    return int(listed.stdout.split()[0])
 
 
 def compare(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, float]:
@@ -147,11 +147,13 @@ def main() -> int:
     parser.add_argument("--batches", default="1,2,4,8,16,32")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--tensorrt", choices=["off", "fp32", "fp16"], default="off")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
-    batches = [int(size) for size in told.batches.split(",")]
+    batches = [int(size) for size in arguments.batches.split(",")]
     try:
-        found = measure(told.device, told.tensorrt, told.pack, told.video, told.frames, batches)
+        found = measure(
+            arguments.device, arguments.tensorrt, arguments.pack, arguments.video, arguments.frames, batches
+        )
     except DeviceUnavailable as error:
         parser.error(str(error))
     print(msgspec.json.format(msgspec.json.encode(found)).decode())

@@ -65,8 +65,8 @@ def machine() -> dict[str, Any]:
 
 def report(figures: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> None:
     """Prints the figures as JSON, with the machine (as it was before, where that is given)."""
-    told = {"machine": where or machine(), **figures}
-    print(msgspec.json.format(msgspec.json.encode(told)).decode())
+    document = {"machine": where or machine(), **figures}
+    print(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def quiet() -> None:

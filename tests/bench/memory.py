@@ -35,19 +35,19 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, default=2000)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     faces, rng = faces_of(analyzer), np.random.default_rng(1)
     seen, memory, began = 0, [], time.perf_counter()
-    for number in range(0, told.frames, BATCH):
+    for number in range(0, arguments.frames, BATCH):
         counts = (int(rng.integers(0, MOST + 1 if rng.random() < CROWDS else 5)) for _ in range(BATCH))
         batch = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
         seen += sum(len(found.faces) for found in analyzer.analyze(batch))
-        if number // BATCH % max(1, told.frames // BATCH // 10) == 0:
+        if number // BATCH % max(1, arguments.frames // BATCH // 10) == 0:
             memory.append(resident_megabytes())
-    found = {"frames": told.frames, "faces": seen, "seconds": round(time.perf_counter() - began, 1)}
+    found = {"frames": arguments.frames, "faces": seen, "seconds": round(time.perf_counter() - began, 1)}
     report({**found, "resident_mb": memory})
     return 0
 

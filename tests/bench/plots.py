@@ -15,8 +15,8 @@ INK, OTHER, LIMIT = "#1f5a92", "#9aa7b3", "#b03a2e"
 Figures = dict[str, Any]
 
 
-def whole_path(axes: Axes, told: Figures) -> None:
-    runs = told["runs"]
+def whole_path(axes: Axes, figures: Figures) -> None:
+    runs = figures["runs"]
     least = runs["decoding"]["processor_seconds"] + runs["models"]["processor_seconds"]
     rows = [
         ("plain loop", runs["plain"]["processor_seconds"], OTHER),
@@ -25,20 +25,22 @@ def whole_path(axes: Axes, told: Figures) -> None:
     ]
     axes.barh([row[0] for row in rows], [row[1] for row in rows], color=[row[2] for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel(f"processor seconds, {told['film']['seconds']:.0f} s of film, {told['frames']} frames")
+    axes.set_xlabel(
+        f"processor seconds, {figures['film']['seconds']:.0f} s of film, {figures['frames']} frames"
+    )
 
 
-def many_jobs(axes: Axes, told: Figures) -> None:
-    rows = told["crowds"]
+def many_jobs(axes: Axes, figures: Figures) -> None:
+    rows = figures["crowds"]
     counts = [row["analyze_workers"] for row in rows]
     axes.bar(counts, [row["jobs_per_minute"] for row in rows], color=INK)
     axes.set_xticks(counts)
-    axes.set_xlabel(f"analyze workers, {told['machine']['cores']} cores")
+    axes.set_xlabel(f"analyze workers, {figures['machine']['cores']} cores")
     axes.set_ylabel("jobs a minute")
 
 
-def long_film(axes: Axes, told: Figures) -> None:
-    over, most = told["over_time"], 2
+def long_film(axes: Axes, figures: Figures) -> None:
+    over, most = figures["over_time"], 2
     for name, colour in (("analyze", INK), ("frames", OTHER), ("server_data", LIMIT)):
         axes.plot(
             over["done"], over[f"{name}_megabytes"], color=colour, label=name.replace("_", " "), lw=most
@@ -49,8 +51,8 @@ def long_film(axes: Axes, told: Figures) -> None:
     axes.legend(frameon=False)
 
 
-def clustering(axes: Axes, told: Figures) -> None:
-    rows = told["sizes"]
+def clustering(axes: Axes, figures: Figures) -> None:
+    rows = figures["sizes"]
     greedy = [row for row in rows if "greedy_processor_seconds" in row]
     axes.loglog(
         [r["faces"] for r in rows], [r["processor_seconds"] for r in rows], "o-", color=INK, label="ours"
@@ -64,8 +66,8 @@ def clustering(axes: Axes, told: Figures) -> None:
     axes.legend(frameon=False)
 
 
-def overhead(axes: Axes, told: Figures) -> None:
-    each = told["milliseconds_a_frame"]
+def overhead(axes: Axes, figures: Figures) -> None:
+    each = figures["milliseconds_a_frame"]
     rows = [*((name, each["work"][name], OTHER) for name in ("decoding", "encoding", "reading")),
             ("streams", each["overhead"], INK)]  # fmt: skip
     axes.barh([row[0] for row in rows], [row[1] for row in rows], color=[row[2] for row in rows])
@@ -74,8 +76,8 @@ def overhead(axes: Axes, told: Figures) -> None:
     axes.set_xlabel("processor milliseconds a frame (target for the streams: 3)")
 
 
-def service_times(axes: Axes, told: Figures) -> None:
-    rows = told["check"]
+def service_times(axes: Axes, figures: Figures) -> None:
+    rows = figures["check"]
     counts = [row["analyze_workers"] for row in rows]
     axes.plot(counts, [row["measured_jobs_per_minute"] for row in rows], "o-", color=INK, label="measured")
     axes.plot(
@@ -88,8 +90,8 @@ def service_times(axes: Axes, told: Figures) -> None:
     axes.legend(frameon=False)
 
 
-def sprites(axes: Axes, told: Figures) -> None:
-    films = told["films"]
+def sprites(axes: Axes, figures: Figures) -> None:
+    films = figures["films"]
     faces = [f"{film['faces']['service'] / film['tiles']:.1f} faces a tile" for film in films]
     places = range(len(films))
     for name, by, shift, colour in (
@@ -101,23 +103,23 @@ def sprites(axes: Axes, told: Figures) -> None:
     axes.set_yticks(list(places), faces)
     axes.invert_yaxis()
     axes.axvline(100.0, color=LIMIT, lw=1)
-    axes.set_xlabel(f"tiles a second of {told['machine']['cores']} cores' time (target: 100)")
+    axes.set_xlabel(f"tiles a second of {figures['machine']['cores']} cores' time (target: 100)")
     axes.legend(frameon=False)
 
 
-def streams(axes: Axes, told: Figures) -> None:
-    rows = told["rows"]
+def streams(axes: Axes, figures: Figures) -> None:
+    rows = figures["rows"]
     colours = [INK if name.startswith("runtime") else OTHER for name in rows]
     axes.barh(list(rows), [row["drained/s"] for row in rows.values()], color=colours)
     axes.invert_yaxis()
     axes.set_xlabel("messages drained a second")
 
 
-def memory(axes: Axes, told: Figures) -> None:
-    seen = told["resident_mb"]
-    axes.plot([told["frames"] * n / len(seen) for n in range(len(seen))], seen, "o-", color=INK)
+def memory(axes: Axes, figures: Figures) -> None:
+    seen = figures["resident_mb"]
+    axes.plot([figures["frames"] * n / len(seen) for n in range(len(seen))], seen, "o-", color=INK)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"frames, with {told['faces']} faces in all")
+    axes.set_xlabel(f"frames, with {figures['faces']} faces in all")
     axes.set_ylabel("megabytes of an analyze process")
 
 

@@ -88,10 +88,10 @@ def main() -> int:
     parser.add_argument("--work", type=float, default=90.0, metavar="SECONDS")
     parser.add_argument("--lease", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--queued", type=int, default=1_000_000)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     quiet()
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measure(told.work, told.lease, told.queued, Path(folder)))
+        found = asyncio.run(measure(arguments.work, arguments.lease, arguments.queued, Path(folder)))
     report(found)
     return 0
 

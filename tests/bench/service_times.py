@@ -4,7 +4,7 @@
 
 Costs are processor seconds of each process type over known work: jobs of one small picture (a job), a film without
 faces (a frame), one with them (a face). The check measures what a clip costs where a few of it are at work, then
-sends many of it at once to 1 to 4 analyze workers and compares with the simulation, which is told when each was sent
+sends many of it at once to 1 to 4 analyze workers and compares with the simulation, which knows when each was sent
 and how many cores others left (`cores_left`, from /proc/stat).
 """
 

@@ -236,8 +236,8 @@ async def run(count: int, folder: Path) -> None:
         for name, row in rows.items()
         if name != "runtime"
     }
-    told = {name: {what: round(value, 2) for what, value in row.items()} for name, row in rows.items()}
-    report({"messages": count, "rows": told, "runtime_times_drained": ratios}, where)
+    rounded = {name: {what: round(value, 2) for what, value in row.items()} for name, row in rows.items()}
+    report({"messages": count, "rows": rounded, "runtime_times_drained": ratios}, where)
 
 
 def main() -> int:

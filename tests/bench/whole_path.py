@@ -86,7 +86,7 @@ def middle(runs: list[Spent]) -> Spent:
     return Spent(statistics.median(run.wall for run in runs), statistics.median(run.cpu for run in runs))
 
 
-def told(run: Spent) -> dict[str, float]:
+def figures_of(run: Spent) -> dict[str, float]:
     return {"seconds": round(run.wall, 2), "processor_seconds": round(run.cpu, 2)}
 
 
@@ -120,7 +120,7 @@ def measure(video: Path, folder: Path, minutes: float, pairs: int, pack: str) ->
         "pack": pack,
         "frames": frames,
         "faces": {"plain": plain_faces, "service": results[0]["metadata"]["total_detections"]},
-        "runs": {name: told(run) for name, run in medians.items()},
+        "runs": {name: figures_of(run) for name, run in medians.items()},
         "jobs_per_minute": round(60 / service_run.wall, 2),
         "frames_per_second": round(frames / service_run.wall, 2),
         "times_plain_loop": {

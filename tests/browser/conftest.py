@@ -56,8 +56,8 @@ class Tab:
         sticks_out = (
             "[...document.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > innerWidth)"
         )
-        told = f"{sticks_out}.map(e => e.outerHTML.slice(0, 120))"
-        assert inner <= outer, f"{self.page.url} is {inner} pixels wide: {self.page.evaluate(told)[:8]}"
+        elements = f"{sticks_out}.map(e => e.outerHTML.slice(0, 120))"
+        assert inner <= outer, f"{self.page.url} is {inner} pixels wide: {self.page.evaluate(elements)[:8]}"
 
 
 @pytest.fixture(params=[(1600, "light"), (390, "dark")], ids=["1600 light", "390 dark"])
@@ -115,7 +115,9 @@ def axe() -> str:
 def serious(page: "Page", axe: str) -> list[str]:
     """What axe-core finds that keeps people out, each with the elements it is about."""
     page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(told => told.violations)")
+    found = page.evaluate(
+        "axe.run(document, {resultTypes: ['violations']}).then(results => results.violations)"
+    )
     return [
         f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
         for one in found

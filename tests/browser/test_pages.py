@@ -183,7 +183,7 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
         os.kill(worker, signal.SIGCONT)
     until(page, "!document.title.includes('so far')")
     assert page.title() == f"6 people in {six_people.name}"
-    page.wait_for_selector("#bar", state="hidden")  # when the stream of events has told of the end, too
+    page.wait_for_selector("#bar", state="hidden")  # when the end event has arrived, too
     assert page.locator(".card").count() == 6
     with page.expect_download() as saved:
         page.locator("#save").click()
@@ -312,7 +312,7 @@ def test_a_page_of_another_site_changes_nothing(service: Service, hostile: str, 
     page = wide_tab.open(service.url.replace("127.0.0.1", "localhost") + "/faces/health")
     before = len(service.get("/faces/jobs?limit=500").json["jobs"])
     request = "{method: 'POST', mode: 'no-cors', body: '{\"video_path\": \"/x\"}'}"
-    sends = f"(url) => fetch(url, {request}).then(told => told.type)"
+    sends = f"(url) => fetch(url, {request}).then(response => response.type)"
     answers: list[tuple[str, int]] = []
     page.on("response", lambda answer: answers.append((answer.request.method, answer.status)))
     assert page.evaluate(sends, f"{service.url}/faces/analyze") == "opaque"
@@ -372,8 +372,8 @@ async def _multiply(service: Service, job_id: str, new: str, count: int) -> None
         assert stored is not None
         body = msgspec.json.decode(stored.body, type=ResultBody)
         pictures = await reader.pictures(state, [face.face_id for face in body.faces])
-        told: Any = [(number, body.faces[number % len(body.faces)]) for number in range(count)]
-        faces = [msgspec.structs.replace(face, face_id=f"face_{number}") for number, face in told]
+        numbered: Any = [(number, body.faces[number % len(body.faces)]) for number in range(count)]
+        faces = [msgspec.structs.replace(face, face_id=f"face_{number}") for number, face in numbered]
         metadata = msgspec.structs.replace(body.metadata, unique_faces=count)
         await jobs.begin(new, AnalyzeRequest(video_path=f"/films/{new}.mp4"))
         await jobs.complete(
@@ -384,7 +384,7 @@ async def _multiply(service: Service, job_id: str, new: str, count: int) -> None
             ),
             600,
             type(pictures)(
-                {f"face_{number}": pictures.best[face.face_id] for number, face in told},
-                {f"face_{number}": pictures.strips[face.face_id] for number, face in told},
+                {f"face_{number}": pictures.best[face.face_id] for number, face in numbered},
+                {f"face_{number}": pictures.strips[face.face_id] for number, face in numbered},
             ),
         )

@@ -95,13 +95,11 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
             ]  # fmt: skip
             if job_id not in ENDED:  # the stream of a job that has not ended does not end either
                 command += ["--exclude-path", "/faces/jobs/{job_id}/events"]
-            told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-            print(f"round {seed}, job {job_id}: exit {told.returncode}", flush=True)
-            if told.returncode:
-                print(
-                    *(line[:600] for line in (told.stdout + told.stderr).splitlines()), sep="\n", flush=True
-                )
-            worst, seed = max(worst, told.returncode), seed + 1
+            run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+            print(f"round {seed}, job {job_id}: exit {run.returncode}", flush=True)
+            if run.returncode:
+                print(*(line[:600] for line in (run.stdout + run.stderr).splitlines()), sep="\n", flush=True)
+            worst, seed = max(worst, run.returncode), seed + 1
     finally:
         api.terminate()
         api.wait(60)

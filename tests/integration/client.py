@@ -43,8 +43,8 @@ class Service:
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Answer:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        told = headers or {"Content-Type": "application/json"}
-        return _ask(urllib.request.Request(self.url + path, data=data, headers=told, method=method))
+        headers = headers or {"Content-Type": "application/json"}
+        return _ask(urllib.request.Request(self.url + path, data=data, headers=headers, method=method))
 
     def delete(self, path: str) -> Answer:
         return _ask(urllib.request.Request(self.url + path, method="DELETE"))

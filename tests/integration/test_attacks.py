@@ -209,6 +209,6 @@ def test_what_is_allowed_is_analysed(guarded: Service, media: Path, site: str, s
 
 def peak(process: int) -> int:
     """Bytes of memory that a process has held at once (proc(5), VmHWM)."""
-    told = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    assert told is not None
-    return int(told[1]) << 10
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    assert peak is not None
+    return int(peak[1]) << 10

@@ -106,8 +106,8 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         assert text == {
             k: "" if v is None else str(int(v) if isinstance(v, bool) else v) for k, v in row.items()
         }
-    told = [(row["face_id"], float(row["timestamp"]), float(row["quality"])) for row in rows]
-    assert told == [
+    listed = [(row["face_id"], float(row["timestamp"]), float(row["quality"])) for row in rows]
+    assert listed == [
         (face["face_id"], detection["timestamp"], detection["quality"]["composite"])
         for face in result["faces"]
         for detection in face["detections"]
@@ -122,7 +122,7 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["a.mp4", "b.mp4", "--report", "page.html", "--out", "out/", "--resume"], "--report"),
         (["a.mp4", "b.mp4", "--resume"], "--resume"),
@@ -132,10 +132,10 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         (["tests/test_house.py", "--out", "/dev/null/x.json"], "/dev/null"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(faces, arguments: list[str], told: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_done_is_said_in_a_sentence(faces, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", *arguments)
     assert done.returncode == 2
-    assert told in done.stderr.replace("\n", "") and "Traceback" not in done.stderr
+    assert message in done.stderr.replace("\n", "") and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("assignment", ["max_faces=0", "enhancement.model=waifu2x", "min_confidence=much"])
@@ -166,8 +166,12 @@ def test_a_setting_that_makes_no_sense_is_named(faces, six_people: Path) -> None
 
 def test_an_error_is_a_sentence_and_a_trace_where_one_is_asked_for(faces) -> None:  # type: ignore[no-untyped-def]
     away = {"REDIS_URL": "redis://127.0.0.1:1/0"}
-    told = faces("jobs", "list", **away)
-    assert told.returncode == 1 and told.stderr.startswith("faces jobs: ") and told.stderr.count("\n") == 1
+    refused = faces("jobs", "list", **away)
+    assert (
+        refused.returncode == 1
+        and refused.stderr.startswith("faces jobs: ")
+        and refused.stderr.count("\n") == 1
+    )
     assert "Traceback" in faces("jobs", "list", "--verbose", **away).stderr
     wrong = faces("models", "verify", INSIGHTFACE_MODEL="no_such_pack")
     assert wrong.returncode == 1 and "no_such_pack" in wrong.stderr and "Traceback" not in wrong.stderr

@@ -64,8 +64,10 @@ def test_it_brings_nothing_of_the_service(installed: Path, tmp_path: Path) -> No
 def test_the_example_finds_the_people(
     service: Service, six_people: Path, installed: Path, tmp_path: Path
 ) -> None:
-    told = run(installed, tmp_path, sys.executable, str(EXAMPLES / "people.py"), str(six_people), service.url)
-    assert [line.split(":")[0] for line in told.splitlines()] == [f"face_{number}" for number in range(6)]
+    output = run(
+        installed, tmp_path, sys.executable, str(EXAMPLES / "people.py"), str(six_people), service.url
+    )
+    assert [line.split(":")[0] for line in output.splitlines()] == [f"face_{number}" for number in range(6)]
 
 
 def test_a_client_in_another_language(
@@ -74,14 +76,14 @@ def test_a_client_in_another_language(
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    told = run(installed, tmp_path, node, str(EXAMPLES / "people.mjs"), str(six_people), service.url)
-    assert [line.split()[0] for line in told.splitlines()] == [f"face_{number}" for number in range(6)]
+    output = run(installed, tmp_path, node, str(EXAMPLES / "people.mjs"), str(six_people), service.url)
+    assert [line.split()[0] for line in output.splitlines()] == [f"face_{number}" for number in range(6)]
 
 
 def test_the_example_publishes(service: Service, six_people: Path, installed: Path, tmp_path: Path) -> None:
     videos = [str(six_people), "/no/such/film.mp4"]
-    told = run(installed, tmp_path, sys.executable, str(EXAMPLES / "many.py"), service.redis_url, *videos)
-    ends = [service.ended(job_id)["status"] for job_id in told.split()]
+    output = run(installed, tmp_path, sys.executable, str(EXAMPLES / "many.py"), service.redis_url, *videos)
+    ends = [service.ended(job_id)["status"] for job_id in output.split()]
     assert ends == ["completed", "failed"]
 
 

@@ -226,7 +226,7 @@ def test_questions_that_cannot_be_answered_say_why(
     )
 
 
-def test_a_picture_without_a_face_is_told_apart_from_one_of_a_stranger(
+def test_a_picture_without_a_face_and_one_of_a_stranger_get_different_answers(
     service: Service, friends: None
 ) -> None:
     _, picture = cv2.imencode(".jpg", np.full((200, 300, 3), 90, np.uint8))

@@ -70,8 +70,8 @@ def test_results_come_in_parts(service: Service, job: str) -> None:
         assert urljoin(place, other["thumbnail"]) == f"/faces/jobs/{job}/faces/{face['face_id']}/thumbnail"
         picture = b64decode(face["thumbnail"].removeprefix("data:image/jpeg;base64,"), validate=True)
         assert picture == service.get(urljoin(place, other["thumbnail"])).body
-    told = service.get(f"{place}?fields=metadata,faces.share").json
-    assert set(told["faces"][0]) == {"face_id", "share"} and told["metadata"] == whole["metadata"]
+    selected = service.get(f"{place}?fields=metadata,faces.share").json
+    assert set(selected["faces"][0]) == {"face_id", "share"} and selected["metadata"] == whole["metadata"]
 
 
 @pytest.mark.parametrize(

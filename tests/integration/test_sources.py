@@ -155,7 +155,7 @@ def overlap(one: Any, other: Any) -> float:
 
 
 def enhanced_frames(double: ServerProcess) -> int:
-    """How often the Frame Server was asked to enhance since it was last told its faults."""
+    """How often the Frame Server was asked to enhance since its faults were last set."""
     return sum(path == "/frames/extract-frame" for _, path, _ in double.requests())
 
 

@@ -35,7 +35,7 @@ def machine(root: Path, groups: str, **files: str) -> Path:
         pytest.param("0::/\n", {"cpu_max": "20000 100000\n"}, 1, id="a fifth of one"),
         pytest.param("0::/\n", {"cpu_max": "max 100000\n"}, 8, id="no limit"),
         pytest.param("0::/\n", {"cpu_max": "9900000 100000\n"}, 8, id="more than there are"),
-        pytest.param("0::/\n", {}, 8, id="nothing told"),
+        pytest.param("0::/\n", {}, 8, id="no limit"),
         pytest.param(
             "0::/a/b\n", {"a__cpu_max": "300000 100000\n", "a__b__cpu_max": "max 100000\n"}, 3, id="by the parent"
         ),
