@@ -1,4 +1,4 @@
-"""Cutting faces out of pictures: pure geometry on pixels."""
+"""Cutting and aligning faces, and turning pictures into network inputs."""
 
 from typing import NamedTuple
 
@@ -16,25 +16,27 @@ ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
 )
-"""Where eyes, nose and corners of the mouth lie in the 112×112 crop that ArcFace networks are trained on
-(published with ArcFace, Deng et al. 2019)."""
-ALIGNED = 112
+"""Eyes, nose and corners of the mouth, x and y, in the 112×112 crop that ArcFace networks are trained on (Deng et al.
+2019)."""
+ALIGNED_SIDE = 112
+"""Pixels."""
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""Of RGB values 0-1."""
 
 
 class FaceInImage(NamedTuple):
-    """A detection and the picture it lies in; the box may reach beyond the picture."""
+    """A detected face and its picture. The box may reach beyond the picture."""
 
     image: Image
     box: Box
     landmarks: Points  # (5, 2) float32
 
 
-def similarity(points: Points, template: Points) -> NDArray[np.float64]:
-    """The 2×3 matrix that rotates, scales uniformly and moves ``points`` closest to ``template`` (least squares;
-    Umeyama 1991). Points must not all be the same."""
+def similarity_transform(points: Points, template: Points) -> NDArray[np.float64]:
+    """Returns the 2×3 matrix that rotates, scales and moves ``points`` onto ``template`` with the least squared error
+    (Umeyama 1991). The points must not all be equal."""
     source, target = points.astype(np.float64), template.astype(np.float64)
     from_center, to_center = source.mean(0), target.mean(0)
     covariance = (target - to_center).T @ (source - from_center) / len(source)
@@ -49,15 +51,15 @@ def similarity(points: Points, template: Points) -> NDArray[np.float64]:
 
 
 def aligned(face: FaceInImage) -> Image:
-    """The 112×112 crop that embedders take, black beyond the picture."""
-    matrix = similarity(face.landmarks, ARCFACE_TEMPLATE)
-    return np.asarray(cv2.warpAffine(face.image, matrix, (ALIGNED, ALIGNED)), np.uint8)
+    """Returns the aligned 112×112 crop that embedders take, black beyond the picture."""
+    matrix = similarity_transform(face.landmarks, ARCFACE_TEMPLATE)
+    return np.asarray(cv2.warpAffine(face.image, matrix, (ALIGNED_SIDE, ALIGNED_SIDE)), np.uint8)
 
 
 def crop(image: Image, box: Box, size: int) -> Image:
-    """The box, resized to ``size``×``size``; beyond the picture its edge is repeated.
+    """Cuts out a box and resizes it to ``size``×``size``; beyond the picture its edge is repeated.
 
-    Shrinking averages areas, so that a large face does not turn into a noisy small one.
+    Shrinking averages areas, which avoids aliasing.
     """
     height, width = image.shape[:2]
     x_min, y_min = int(np.floor(box[0])), int(np.floor(box[1]))
@@ -70,16 +72,16 @@ def crop(image: Image, box: Box, size: int) -> Image:
     if any(margins):
         inside = np.asarray(cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE), np.uint8)
     shrinks = inside.shape[0] > size and inside.shape[1] > size
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(inside, (size, size), interpolation=how), np.uint8)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(inside, (size, size), interpolation=interpolation), np.uint8)
 
 
 def to_sample(image: Image, mean: NDArray[np.float32] | float, std: NDArray[np.float32] | float) -> Points:
-    """(H, W, 3) BGR bytes → (3, H, W) RGB float32, ``(value - mean) / std``."""
+    """Converts (H, W, 3) BGR bytes to (3, H, W) RGB float32, ``(value - mean) / std``."""
     normalised = (image[:, :, ::-1].astype(np.float32) - mean) / std
     return np.ascontiguousarray(normalised.transpose(2, 0, 1), np.float32)
 
 
 def imagenet_sample(image: Image) -> Points:
-    """As `to_sample` with ImageNet's mean and deviation, which are of values 0-1."""
+    """Converts as `to_sample`, with the mean and standard deviation of ImageNet."""
     return to_sample(image, IMAGENET_MEAN * 255, IMAGENET_STD * 255)

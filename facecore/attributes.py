@@ -1,15 +1,19 @@
-"""Age, gender and emotion.
+"""Age, gender and emotion of a face.
 
-What the open pack's networks are worth on 58 photographs of 16 people (tests.eval.faces), and what is told therefore:
-age is off by 5.3 years in the mean, always saying the median by 6.1: it is told. Gender is right in 83 % (always
-saying the more frequent one: 69 %), and in all of the third where the value is beyond 0.8 or 0.2: in between nothing
-is told. Emotion is right in 81 % where it has more than half of the probability and in 89 % from 0.7 on (always
-saying happy: 63 %): below that nothing is told. Smiles are found; neutral faces are at times called sad or angry.
-0.8 and 0.7 were chosen on the same photographs: others will show a little less.
+How good the open pack's networks are, on 58 photographs of 16 people (tests.eval.faces), and what is reported
+therefore:
+
+- Age: mean error 5.3 years; a constant guess of the median: 6.1. Always reported.
+- Gender: 83 % right; a constant guess: 69 %. All of the third with a probability above 0.8 or below 0.2 are right, so
+  gender is reported only there.
+- Emotion: 81 % right above a probability of 0.5, 89 % from 0.7 on; always "happy": 63 %. It is reported from 0.7 on.
+  Smiles are found; neutral faces are sometimes called sad or angry.
+
+0.8 and 0.7 were chosen on the same photographs: expect slightly less on others.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,82 +21,119 @@ from facecore.align import FaceInImage, Image, Points, crop, imagenet_sample, to
 from facecore.geometry import Box, squared, widened
 from facecore.model import Model, Outputs, batch_size
 
-Value = TypeVar("Value")
-
-BATCH = 16
+GPU_BATCH = 16
 SSR_SIDE = 64
-AGE_MARGIN, GENDER_MARGIN = 1.6, 1.4
-"""Side of the square crop in longer sides of the box, where each network was best on photographs of known people."""
-OLDEST = 101.0
-"""Age in years that an SSR-Net's 1.0 stands for."""
-NARROWEST = 1e-3
-"""Least factor by which a stage may change the width of its bins; the network's own goes down to 0."""
-EMOTION_SIDE, EMOTION_BATCH = 224, 4
+AGE_CROP_SCALE, GENDER_CROP_SCALE = 1.6, 1.4
+"""Side of the square crop in longer sides of the box; each the best of several on photographs of known people."""
+SSR_AGE_RANGE_YEARS = 101.0
+"""Age that an SSR-Net's output of 1.0 means."""
+SSR_MIN_WIDTH_CHANGE = 1e-3
+"""Lower limit of the factor by which a stage changes the width of its bins; the network's own goes down to 0."""
+EMOTION_SIDE, EMOTION_GPU_BATCH = 224, 4
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-EMOTION_SURE = 0.7
-"""Probability below which no emotion is told."""
-PORTRAIT_MARGIN = 1.5
+EMOTION_MIN_PROBABILITY = 0.7
+"""Emotions of lower probability are not reported."""
+PORTRAIT_SCALE = 1.5
 """Side of a portrait in longer sides of the box."""
-PORTRAIT_SIDE = 256
-"""Largest side of a portrait in pixels."""
+PORTRAIT_MAX_SIDE = 256
+"""Pixels."""
 
 
-def load_ssr(
-    session: Any, margin: float, told: Callable[[float], Value], *, mirrored: bool
-) -> Model[FaceInImage, Value]:
-    """SSR-Net (Yang et al. 2018): three stages refine a value 0-1; outputs are the probabilities of three bins a
-    stage, the stages' relative change of bin width, and the shift of each bin.
+class FaceAttributes(NamedTuple):
+    """What attribute models estimate of one face; named as in `ObservedFace`. None: no model estimates it.
 
-    Args:
-        told: what the value means.
-        mirrored: looks at the mirror image; the mean of both is better than either.
+    Attributes:
+        age: years.
+        male: probability that the person is a man, 0-1.
     """
 
+    age: float | None = None
+    male: float | None = None
+
+
+DECIMALS = {"age": 2, "male": 4}
+"""Decimal places to which each attribute is rounded."""
+
+
+def combined(estimates: Sequence[FaceAttributes]) -> FaceAttributes:
+    """Returns the mean of each attribute over the models that estimate it, rounded to `DECIMALS`."""
+    means = {}
+    for name, decimals in DECIMALS.items():
+        values = [value for estimate in estimates if (value := getattr(estimate, name)) is not None]
+        means[name] = round(sum(values) / len(values), decimals) if values else None
+    return FaceAttributes(**means)
+
+
+def load_age(session: Any) -> tuple[Model[FaceInImage, FaceAttributes], ...]:
+    """Returns the age network, for the face and for its mirror image: the mean of both is better than either."""
+
+    def read(outputs: Outputs) -> list[FaceAttributes]:
+        return [FaceAttributes(age=value * SSR_AGE_RANGE_YEARS) for value in _read_ssr(outputs)]
+
+    return tuple(_ssr(session, AGE_CROP_SCALE, read, mirrored=mirrored) for mirrored in (False, True))
+
+
+def load_gender(session: Any) -> tuple[Model[FaceInImage, FaceAttributes], ...]:
+    """Returns the gender network, for the face and for its mirror image."""
+
+    def read(outputs: Outputs) -> list[FaceAttributes]:
+        return [FaceAttributes(male=min(1.0, max(0.0, value))) for value in _read_ssr(outputs)]
+
+    return tuple(_ssr(session, GENDER_CROP_SCALE, read, mirrored=mirrored) for mirrored in (False, True))
+
+
+ATTRIBUTE_LOADERS = {"age": load_age, "gender": load_gender}
+"""Role in `models.catalog.OPEN_PACK` → function that makes models of an open session."""
+
+
+def _ssr(
+    session: Any, scale: float, read: Callable[[Outputs], list[FaceAttributes]], *, mirrored: bool
+) -> Model[FaceInImage, FaceAttributes]:
     def prepare(face: FaceInImage) -> Points:
-        picture = crop(face.image, squared(face.box, margin), SSR_SIDE)
+        picture = crop(face.image, squared(face.box, scale), SSR_SIDE)
         if mirrored:
             picture = picture[:, ::-1]
-        return imagenet_sample(picture[:, :, ::-1])  # trained on blue-green-red
+        return imagenet_sample(picture[:, :, ::-1])  # these networks were trained on BGR
 
-    return Model(
-        session,
-        prepare,
-        lambda outputs: [told(value) for value in _read_ssr(outputs)],
-        batch_size(session, BATCH),
-    )
+    return Model(session, prepare, read, batch_size(session, GPU_BATCH))
 
 
 def _read_ssr(outputs: Outputs) -> list[float]:
+    """Decodes soft stagewise regression (SSR-Net, Yang et al. 2018, section 3): three stages refine a value 0-1.
+
+    Outputs are, for three stages each, the probabilities of three bins, the relative change of the bins' width and
+    the shift of each bin.
+    """
     probabilities, widths, shifts = outputs[0:3], outputs[3:6], outputs[6:9]
     value = np.zeros(len(outputs[0]), np.float64)
     width = np.ones(len(outputs[0]), np.float64)
     for probability, change, shift in zip(probabilities, widths, shifts, strict=True):
         bins = probability.shape[1]
-        width = width / (bins * np.maximum(1.0 + change.reshape(-1).astype(np.float64), NARROWEST))
+        width = width / (bins * np.maximum(1.0 + change.reshape(-1).astype(np.float64), SSR_MIN_WIDTH_CHANGE))
         value += ((np.arange(bins) + shift) * probability).sum(1) * width
     return [float(v) for v in value]
 
 
 def load_emotion(session: Any) -> Model[Image, str | None]:
-    """Portraits → the most probable of `EMOTIONS`, None when it is not probable enough."""
-    return Model(session, _emotion_sample, _read_emotion, batch_size(session, EMOTION_BATCH))
+    """Returns a model from portraits to the most probable of `EMOTIONS`; None below `EMOTION_MIN_PROBABILITY`."""
+    return Model(session, _emotion_sample, _read_emotion, batch_size(session, EMOTION_GPU_BATCH))
 
 
 def portrait(image: Image, box: Box) -> Image:
-    """The square around a face, at most 256 pixels: enough for what is looked at once a person."""
-    around = squared(box, PORTRAIT_MARGIN)
-    side = max(1, round(min(PORTRAIT_SIDE, around[2] - around[0])))
+    """Cuts out the square around a face, at most 256 pixels a side, BGR."""
+    around = squared(box, PORTRAIT_SCALE)
+    side = max(1, round(min(PORTRAIT_MAX_SIDE, around[2] - around[0])))
     return crop(image, around, side)
 
 
 def _emotion_sample(picture: Image) -> Points:
-    """The face's own square out of its portrait."""
+    """Cuts the face's own square out of its portrait."""
     height, width = picture.shape[:2]
     whole = (0.0, 0.0, float(width), float(height))
-    return to_sample(crop(picture, widened(whole, 1.0 / PORTRAIT_MARGIN), EMOTION_SIDE), 0.0, 255.0)
+    return to_sample(crop(picture, widened(whole, 1.0 / PORTRAIT_SCALE), EMOTION_SIDE), 0.0, 255.0)
 
 
 def _read_emotion(outputs: Outputs) -> list[str | None]:
     odds = np.exp(outputs[0] - outputs[0].max(1, keepdims=True))
     odds /= odds.sum(1, keepdims=True)
-    return [EMOTIONS[int(row.argmax())] if row.max() >= EMOTION_SURE else None for row in odds]
+    return [EMOTIONS[int(row.argmax())] if row.max() >= EMOTION_MIN_PROBABILITY else None for row in odds]

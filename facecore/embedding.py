@@ -1,4 +1,4 @@
-"""512-D embeddings of aligned faces."""
+"""Face embedding networks: 512 numbers for an aligned face."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from facecore.align import FaceInImage, Points, aligned, to_sample
 from facecore.model import Model, Outputs, batch_size
 from schemas.vectors import DIMENSIONS
 
-BATCH = 16
+GPU_BATCH = 16
 
 
 def load(session: Any, mean: float, std: float) -> Model[FaceInImage, Points]:
-    """Faces → embeddings, 512 float32, not normalised: their length tells how sure the network is.
+    """Returns a model from faces to embeddings: 512 float32, not normalised; a longer vector means a surer network.
 
     Args:
-        mean, std: the network takes RGB ``(value - mean) / std``.
+        mean, std: normalisation of the input, RGB ``(value - mean) / std``.
     """
 
     def prepare(face: FaceInImage) -> Points:
         return to_sample(aligned(face), mean, std)
 
-    return Model(session, prepare, _read, batch_size(session, BATCH))
+    return Model(session, prepare, _read, batch_size(session, GPU_BATCH))
 
 
 def _read(outputs: Outputs) -> list[Points]:

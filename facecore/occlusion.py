@@ -1,4 +1,4 @@
-"""Whether something hides part of a face: a ResNet18 with two classes (0 free, 1 occluded)."""
+"""The occlusion classifier: a ResNet18 with two classes (0 free, 1 occluded)."""
 
 from typing import Any
 
@@ -8,18 +8,19 @@ from facecore.align import FaceInImage, Points, crop, imagenet_sample
 from facecore.geometry import squared
 from facecore.model import Model, Outputs, batch_size
 
-SIDE, BATCH = 224, 16
-MARGIN = 1.36
-"""Side of the square crop in longer sides of the box: the classifier is trained on crops with 18 % on every side."""
+SIDE, GPU_BATCH = 224, 16
+CROP_SCALE = 1.36
+"""Side of the square crop in longer sides of the box: the classifier was trained with a margin of 18 % on every
+side."""
 
 
 def load(session: Any) -> Model[FaceInImage, float]:
-    """Faces → probability 0-1 that the face is occluded (class 1 of the softmax)."""
-    return Model(session, _sample, _read, batch_size(session, BATCH))
+    """Returns a model from faces to the probability, 0-1, that the face is occluded (softmax of class 1)."""
+    return Model(session, _sample, _read, batch_size(session, GPU_BATCH))
 
 
 def _sample(face: FaceInImage) -> Points:
-    return imagenet_sample(crop(face.image, squared(face.box, MARGIN), SIDE))
+    return imagenet_sample(crop(face.image, squared(face.box, CROP_SCALE), SIDE))
 
 
 def _read(outputs: Outputs) -> list[float]:

@@ -1,75 +1,53 @@
-"""The models of a pack, and the open pack's."""
+"""A model pack in memory, and loading the open pack."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from facecore import attributes, embedding, pose
 from facecore.align import FaceInImage, Image, Points
+from facecore.attributes import FaceAttributes
 from facecore.detection import centerface
 from facecore.detection.detector import Detector
 from facecore.device import Device, open_session
 from facecore.model import Model
+from models.catalog import OPEN_PACK
 from schemas.observations import Angles
-
-
-class Demographics(NamedTuple):
-    """Age in years and probability of being a man; None: not told by this model."""
-
-    age: float | None
-    male: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The models of a pack; None where it has none for a role.
+    """The loaded models of a pack by role; None where the pack has no model for a role.
 
     Attributes:
-        demographics: models that each tell age, gender or both; what several tell is averaged.
-        files: role → file.
+        attributes: models that each estimate some attributes; several estimates of one attribute are averaged.
+        files: role → model file.
     """
 
     name: str
     detector: Detector
     embedder: Model[FaceInImage, Points]
     pose: Model[FaceInImage, Angles] | None
-    demographics: tuple[Model[FaceInImage, Demographics], ...]
+    attributes: tuple[Model[FaceInImage, FaceAttributes], ...]
     emotion: Model[Image, str | None] | None
     files: dict[str, Path]
 
 
 def load_open(name: str, directory: Path, device: Device) -> Pack:
-    """The open pack, as models.fetch prepares it."""
-    files = {
-        "detector": directory / "centerface.onnx",
-        "embedding": directory / "fr_feature.onnx",
-        "pose": directory / "fr_pose.onnx",
-        "age": directory / "fr_age.onnx",
-        "gender": directory / "fr_gender.onnx",
-        "emotion": directory / "fr_expression.onnx",
-    }
+    """Loads the open pack from a directory prepared by `models.fetch`.
+
+    Raises:
+        DeviceUnavailable, ModelsUnavailable: as `open_session`.
+    """
+    files = {file.role: directory / file.file for file in OPEN_PACK}
     sessions = {role: open_session(file, device) for role, file in files.items()}
-    age, gender = sessions["age"], sessions["gender"]
     return Pack(
         name=name,
         detector=centerface.load(sessions["detector"], files["detector"].stem),
         embedder=embedding.load(sessions["embedding"], mean=127.0, std=128.0),
         pose=pose.load_hopenet(sessions["pose"]),
-        demographics=(
-            *(attributes.load_ssr(age, attributes.AGE_MARGIN, _age, mirrored=m) for m in (False, True)),
-            *(
-                attributes.load_ssr(gender, attributes.GENDER_MARGIN, _male, mirrored=m)
-                for m in (False, True)
-            ),
+        attributes=tuple(
+            model for role, load in attributes.ATTRIBUTE_LOADERS.items() for model in load(sessions[role])
         ),
         emotion=attributes.load_emotion(sessions["emotion"]),
         files=files,
     )
-
-
-def _age(value: float) -> Demographics:
-    return Demographics(age=value * attributes.OLDEST, male=None)
-
-
-def _male(value: float) -> Demographics:
-    return Demographics(age=None, male=min(1.0, max(0.0, value)))

@@ -1,7 +1,7 @@
-"""Head pose in degrees: from a pose network, from 68 landmarks in space, or from five in the picture.
+"""Head pose in degrees, from a pose network or from five landmarks; `facecore.zoo` estimates it from 68 landmarks.
 
-Signs, whatever the source: yaw < 0 looks to the left of the picture, pitch > 0 up, roll > 0 is tilted clockwise
-as seen in the picture.
+Signs in all cases: yaw < 0 looks to the left of the picture, pitch > 0 looks up, roll > 0 is tilted clockwise as seen
+in the picture.
 """
 
 from typing import Any
@@ -14,48 +14,49 @@ from facecore.geometry import widened
 from facecore.model import Array, Model, Outputs, batch_size
 from schemas.observations import Angles
 
-BATCH = 16
+GPU_BATCH = 16
 HOPENET_SIDE = 224
-HOPENET_MARGIN = 1.5
+HOPENET_CROP_SCALE = 1.5
 """Side of the crop in sides of the box."""
-BIN, FIRST_BIN = 3.0, -99.0
-"""Degrees: the network tells a distribution over 66 bins of 3°, of which the mean is the angle."""
+BIN_DEGREES, FIRST_BIN_DEGREES = 3.0, -99.0
+"""The network outputs a distribution over 66 bins of 3°; its mean is the angle."""
 
-YAW_BIAS, ROLL_BIAS = 1.75, -1.5
-"""Degrees by which the open pack's network sees a photograph and its mirror image turned to the same side."""
+YAW_BIAS_DEGREES, ROLL_BIAS_DEGREES = 1.75, -1.5
+"""Systematic error of the open pack's network: it sees a photograph and its mirror image turned to the same side."""
 
 NOSE_DEPTH, MOUTH_DEPTH = 0.53, 0.12
 NOSE_DROP, MOUTH_DROP = 0.57, 1.16
-"""How far the tip of the nose and the mouth lie before and below the line of the eyes in an upright frontal head,
-in distances between the eyes: depths from InsightFace's mean face of 68 points, drops from ArcFace's template."""
+"""Distance of nose tip and mouth in front of (depth) and below (drop) the line of the eyes, in an upright frontal
+head; unit: distance between the eyes. Depths are from InsightFace's mean face of 68 points, drops from ArcFace's
+template."""
 
 
 def load_hopenet(session: Any) -> Model[FaceInImage, Angles]:
-    """A network after Ruiz et al. 2018 (open pack): outputs yaw, pitch, roll as logits over bins."""
-    return Model(session, _hopenet_sample, _read_hopenet, batch_size(session, BATCH))
+    """Returns the model of a Hopenet (Ruiz et al. 2018; open pack): outputs yaw, pitch, roll as logits over bins."""
+    return Model(session, _hopenet_sample, _read_hopenet, batch_size(session, GPU_BATCH))
 
 
 def _hopenet_sample(face: FaceInImage) -> Points:
-    return imagenet_sample(crop(face.image, widened(face.box, HOPENET_MARGIN), HOPENET_SIDE))
+    return imagenet_sample(crop(face.image, widened(face.box, HOPENET_CROP_SCALE), HOPENET_SIDE))
 
 
 def _read_hopenet(outputs: Outputs) -> list[Angles]:
     yaw, pitch, roll = (_expectation(logits) for logits in outputs)
-    turned = zip(-yaw - YAW_BIAS, pitch, roll - ROLL_BIAS, strict=True)
+    turned = zip(-yaw - YAW_BIAS_DEGREES, pitch, roll - ROLL_BIAS_DEGREES, strict=True)
     return [Angles(*(float(v) for v in values)) for values in turned]
 
 
 def _expectation(logits: Array) -> Array:
     odds = np.exp(logits - logits.max(1, keepdims=True))
-    bins = np.arange(logits.shape[1], dtype=np.float32) * BIN + FIRST_BIN
+    bins = np.arange(logits.shape[1], dtype=np.float32) * BIN_DEGREES + FIRST_BIN_DEGREES
     return np.asarray((odds * bins).sum(1) / odds.sum(1), np.float32)
 
 
 def from_landmarks(landmarks: Points) -> Angles:
-    """An estimate from eyes, nose and corners of the mouth, (5, 2) pixels; for want of a pose model.
+    """Estimates the pose from eyes, nose and corners of the mouth, (5, 2) pixels, where a pack has no pose model.
 
-    Roll is the slope of the line through the eyes. In the upright face the nose moves sideways with yaw, and up
-    or down between eyes and mouth with pitch; both are solved for a rigid head seen from afar.
+    Roll is the slope of the line through the eyes. In the upright face the nose moves sideways with yaw, and up or
+    down between eyes and mouth with pitch; both are solved for a rigid head in orthographic projection.
     """
     left_eye, right_eye, nose, left_mouth, right_mouth = landmarks.astype(np.float64)
     across = right_eye - left_eye

@@ -1,1 +1,1 @@
-"""Finding faces: CenterFace (open pack) and SCRFD (InsightFace's packs)."""
+"""Face detectors: CenterFace (open pack) and SCRFD (InsightFace's packs)."""

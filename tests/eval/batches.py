@@ -31,19 +31,19 @@ def in_batches(analyzer: Analyzer) -> Analyzer:
     pack = analyzer._pack
     detector = pack.detector.model
     if detector.batch == 1 and not isinstance(detector.session.get_inputs()[0].shape[0], int):
-        wide = centerface.BATCH if pack.name == "open" else scrfd.BATCH
+        wide = centerface.GPU_BATCH if pack.name == "open" else scrfd.GPU_BATCH
         read = detector.read if pack.name == "open" else scrfd.reader(0.4, wide)
         detector = replace(detector, batch=wide, read=read)
     analyzer._pack = replace(
         pack,
         detector=replace(pack.detector, model=detector),
-        embedder=wider(pack.embedder, embedding.BATCH),
-        pose=wider(pack.pose, pose.BATCH),
-        demographics=tuple(wider(model, attributes.BATCH) for model in pack.demographics),
-        emotion=wider(pack.emotion, attributes.EMOTION_BATCH),
+        embedder=wider(pack.embedder, embedding.GPU_BATCH),
+        pose=wider(pack.pose, pose.GPU_BATCH),
+        attributes=tuple(wider(model, attributes.GPU_BATCH) for model in pack.attributes),
+        emotion=wider(pack.emotion, attributes.EMOTION_GPU_BATCH),
     )
-    analyzer._occlusion = wider(analyzer._occlusion, occlusion.BATCH)
-    analyzer._sharpness = wider(analyzer._sharpness, sharpness.BATCH)
+    analyzer._occlusion = wider(analyzer._occlusion, occlusion.GPU_BATCH)
+    analyzer._sharpness = wider(analyzer._sharpness, sharpness.GPU_BATCH)
     return analyzer
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer
+from facecore.attributes import FaceAttributes
 from facecore.device import CPU, CUDA, TENSORRT, Device, TensorRT, check_session, choose_device, open_session
 from facecore.errors import DeviceUnavailable
 from facecore.model import Model, Workers
-from facecore.packs import Demographics, Pack, load_open
+from facecore.packs import Pack, load_open
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
 from tests.eval.batches import differences, emotions, in_batches
@@ -46,7 +47,7 @@ def faces(analyzer: Analyzer, group: Image) -> list[FaceInImage]:
 def numbers(value: Any) -> list[float]:
     if isinstance(value, Angles):
         return [value.yaw, value.pitch, value.roll]
-    if isinstance(value, Demographics):
+    if isinstance(value, FaceAttributes):
         return [number for number in value if number is not None]
     return [float(number) for number in np.ravel(value)]
 
@@ -57,7 +58,7 @@ def test_a_batch_equals_singles(pack: Pack, faces: list[FaceInImage], role: str,
     models: list[Model[FaceInImage, Any]] = [
         pack.embedder,
         *([pack.pose] if pack.pose else []),
-        *pack.demographics,
+        *pack.attributes,
     ]
     model = models[ROLES.index(role)]
     workers = Workers(2)
