@@ -1,9 +1,10 @@
-"""``python -m compose.acl > users.acl``: a user of the server for each process type, with the least rights that it
-can work with, for Redis 7 and later and Valkey. The addresses to give to the processes go to standard error.
+"""``python -m compose.acl > users.acl``: writes an ACL file for the Redis server, with one user a process type.
 
-A server that starts with ``--aclfile users.acl`` knows nobody else: the default user is off. With a prefix of your
-own say so (``--prefix``; with several partitions ``--prefix '{faces:*}'``); Redis 6.2 has ``~`` alone, for ``%RW~``,
-``%R~`` and ``%W~``.
+Each user has the least rights that its process needs. For Redis 7 and later and Valkey; for Redis 6.2 replace
+``%RW~``, ``%R~`` and ``%W~`` by ``~``. The URLs with the passwords go to standard error.
+
+A server that starts with ``--aclfile users.acl`` has no other users: the default user is off. Where FACES_PREFIX is
+set, give it as ``--prefix``; with several partitions as ``--prefix '{faces:*}'``.
 """
 
 import argparse
@@ -27,15 +28,17 @@ STAGE = (
     "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem", "hset",
     "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire", "pexpire",
 )  # fmt: skip
-"""What every worker does with its stream, the record of a job, and itself."""
+"""Commands of every worker: on its streams, on job records, on the list of workers."""
 RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink")
-"""What ends a job."""
+"""Commands that end a job."""
 
 
 class Role(msgspec.Struct, frozen=True):
-    """Attributes:
-    commands: that the user may give, scripts' commands among them.
-    keys: how keys may be used, and which: patterns without the prefix.
+    """Rights of a user.
+
+    Attributes:
+        commands: those it may run, with those that its scripts run.
+        keys: patterns without the prefix, by permission (`READ`, `WRITE` or `BOTH`).
     """
 
     commands: Sequence[str]
@@ -46,6 +49,7 @@ COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
     "zremrangebyscore",
 )  # fmt: skip
+"""Commands on collections of known people."""
 
 
 def _streams(process: str | None = None) -> tuple[str, ...]:
@@ -61,9 +65,9 @@ def _streams(process: str | None = None) -> tuple[str, ...]:
 
 
 ENDS = ("job:*", "active", "jobs", "cache:*", "events", "webhooks")
-"""Keys that the end of a job changes; and the streams that announce it."""
+"""Keys that the end of a job changes, and the streams that announce it."""
 KNOWN = ("collections*", "collection:*", "search:*", "answer:*")
-"""Known people, and what is asked of them."""
+"""Collections of known people, searches in them and their replies."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
@@ -113,15 +117,15 @@ ROLES: dict[str, Role] = {
         {BOTH: ("*",)},
     ),
 }  # fmt: skip
-"""By process type; ``publisher``: services that submit to the stream themselves; ``operator``: the command line. To
-run a script takes both uses of each of its keys, whatever it does with them."""
+"""By process type. ``publisher``: services that add requests to the stream themselves; ``operator``: the command
+line. A script needs read and write permission on each of its keys, even if it only reads them."""
 
 
 def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:
-    """The file.
+    """The text of the ACL file.
 
     Args:
-        passwords: of every role; the file holds their SHA-256.
+        passwords: by role; the file holds their SHA-256.
         prefix: first part of every key (FACES_PREFIX).
     """
     lines = ["user default off"]
@@ -134,16 +138,19 @@ def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:
 
 
 def main() -> int:
+    """Writes the ACL file to standard output, the URLs to standard error; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m compose.acl", description=__doc__)
-    parser.add_argument("--prefix", default="faces")
-    parser.add_argument("--url", default="redis://localhost:6379/0", help="of the server, for the addresses")
+    parser.add_argument("--prefix", default="faces", help="FACES_PREFIX (default %(default)s)")
+    parser.add_argument(
+        "--url", default="redis://localhost:6379/0", help="URL of the server, without user and password"
+    )
     arguments = parser.parse_args()
     passwords = {name: secrets.token_urlsafe(24) for name in ROLES}
     sys.stdout.write(users(passwords, arguments.prefix))
     parts = urlsplit(arguments.url)
     for name, password in passwords.items():
-        address = parts._replace(netloc=f"faces-{name}:{password}@{parts.netloc.rpartition('@')[2]}")
-        sys.stderr.write(f"{name}: REDIS_URL={address.geturl()}\n")
+        url = parts._replace(netloc=f"faces-{name}:{password}@{parts.netloc.rpartition('@')[2]}")
+        sys.stderr.write(f"{name}: REDIS_URL={url.geturl()}\n")
     return 0
 
 

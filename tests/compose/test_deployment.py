@@ -26,8 +26,8 @@ def services(*names: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         (document,) = documents(COMPOSE / name)
-        for service, told in document["services"].items():
-            found.setdefault(service, {}).update(told)
+        for name, service in document["services"].items():
+            found.setdefault(name, {}).update(service)
     return found
 
 
@@ -60,16 +60,16 @@ def test_every_file_can_be_read(file: Path) -> None:
 def test_compose_runs_commands_that_there_are_with_settings_that_there_are() -> None:
     known = {field.encode_name for field in msgspec.structs.fields(Settings)} | {"LOG_LEVEL"}
     ours = {
-        name: told
-        for name, told in services("docker-compose.yml", "docker-compose.cuda.yml").items()
-        if str(told["image"]).startswith("faces:")
+        name: service
+        for name, service in services("docker-compose.yml", "docker-compose.cuda.yml").items()
+        if str(service["image"]).startswith("faces:")
     }
-    for told in ours.values():
-        check_command(told["command"].split())
-        assert told["environment"].keys() <= known
-    for told in services("docker-compose.frame-server.yml").values():
-        assert told["environment"].keys() <= known
-    assert {name for told in ours.values() for name in told["command"].split()} >= WORKERS
+    for service in ours.values():
+        check_command(service["command"].split())
+        assert service["environment"].keys() <= known
+    for service in services("docker-compose.frame-server.yml").values():
+        assert service["environment"].keys() <= known
+    assert {name for service in ours.values() for name in service["command"].split()} >= WORKERS
     assert all(ours[name]["read_only"] for name in ours.keys() - {"models"})
 
 

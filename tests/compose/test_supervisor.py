@@ -32,7 +32,7 @@ async def test_a_killed_process_is_started_again_and_said_so() -> None:
         assert worker.process is not None
         os.kill(worker.process.pid, signal.SIGKILL)
         await printed(output, "worker.1    | here", times=2)
-        assert "worker.1 died (signal SIGKILL); starting it again in 0.2 s" in output.getvalue()
+        assert "worker.1 exited (signal SIGKILL); restarting in 0.2 s" in output.getvalue()
     finally:
         await supervisor.stop()
     assert worker.process.returncode == -signal.SIGTERM
@@ -45,7 +45,7 @@ async def test_a_process_that_cannot_start_is_not_tried_again() -> None:
     with pytest.raises(ProcessFailed, match="no such server"):
         await supervisor.wait()
     await supervisor.stop()
-    assert "starting it again" not in output.getvalue()
+    assert "restarting" not in output.getvalue()
 
 
 async def test_a_process_that_is_started_later_is_watched_as_well() -> None:
@@ -63,7 +63,7 @@ async def test_a_process_that_is_started_later_is_watched_as_well() -> None:
 async def test_a_process_that_keeps_dying_is_given_up() -> None:
     supervisor = Supervisor(io.StringIO(), pauses=(0.01, 0.01))
     supervisor.start(child("worker.1", "raise ValueError('a bug')"))
-    with pytest.raises(ProcessFailed, match=r"(?s)worker.1 died 3 times in a row \(exit status 1\).*a bug"):
+    with pytest.raises(ProcessFailed, match=r"(?s)worker.1 exited 3 times in a row \(exit status 1\).*a bug"):
         await supervisor.wait()
     await supervisor.stop()
 

@@ -44,7 +44,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
             os.kill(pid, signal.SIGKILL)
     assert three_analyzers.ended(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
-    assert "died (signal SIGKILL); starting it again" in three_analyzers.log.read_text()
+    assert "exited (signal SIGKILL); restarting" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
         for stream in ("requests", "frames", "frames:express", "frames:urgent", "finalize"):
             eventually(lambda: redis.xlen(f"faces:{stream}") == 0)  # noqa: B023
