@@ -75,7 +75,7 @@ async def enrol(request: web.Request) -> web.Response:
     if answer is None:
         enrolled = await request.app[COLLECTIONS].face(name, face_id)
         return (
-            json_response(enrolled, 202) if enrolled else problem(404, "The face has been erased meanwhile.")
+            json_response(enrolled, 202) if enrolled else problem(404, "The face was erased in the meantime.")
         )
     return reply_response(answer, 201 if how == "new" else 200)
 

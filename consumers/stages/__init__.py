@@ -1,1 +1,1 @@
-"""The stages, one module each: what a worker of each consumer group does with a message."""
+"""Stages, one module each: how the workers of a consumer group handle a message."""

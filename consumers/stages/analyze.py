@@ -1,4 +1,4 @@
-"""The analyze stage: finds the faces of frames, in batches across jobs. The only one that loads face models."""
+"""Analyze stage: detects and embeds the faces of frames, in batches across jobs."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -29,15 +29,22 @@ from schemas.observations import FrameFaces
 
 log = structlog.get_logger(__name__)
 
-PORTRAIT_QUALITY = 90
-PORTRAITS_A_TURN = 32
-"""Best shots looked at before others get their turn: about a second of two cores."""
+PORTRAIT_JPEG_QUALITY = 90
+PORTRAITS_PER_TURN = 32
+"""Best shots per use of the inference thread, before other stages get a turn: about a second on two cores."""
+NO_ORIGINAL_FACES = "The faces of the original frame are no longer stored."
+NO_PICTURE = "The picture of this frame is no longer in the frame store (FACES_FRAME_TTL)."
 Image = NDArray[uint8]
 Lane = Literal["", "express", "urgent"]
 
 
-class _Look(NamedTuple):
-    """What was seen in the picture of a message; `first`: what is stored of an earlier look at this frame."""
+class _Analysis(NamedTuple):
+    """The analysis of one picture.
+
+    Attributes:
+        seen: faces in the picture of the message.
+        first: stored faces of the original frame, which an enhanced picture improves.
+    """
 
     delivery: Delivery[FrameTask]
     seen: FrameFaces
@@ -46,12 +53,12 @@ class _Look(NamedTuple):
 
     @property
     def field(self) -> str:
-        """Where it is stored under the job."""
+        """Field of the job's hash of faces."""
         task = self.delivery.envelope.body
         return f"{task.index}+" if task.enhanced else str(task.index)
 
     def faces(self) -> FrameFaces | None:
-        """What is to be stored; None when the first look, which this one improves, is lost."""
+        """Returns the faces to store; None when the faces of the original frame are no longer stored."""
         task = self.delivery.envelope.body
         if not task.enhanced:
             return self.seen
@@ -62,11 +69,13 @@ class _Look(NamedTuple):
 
 
 class AnalyzeStage(BaseStage[Any]):
-    """Consumer group ``analyze`` on ``faces:frames``, or on one of the streams beside it for what is urgent or soon
-    done. All hand their batches to the one thread of the models, where they take turns."""
+    """Consumer group ``analyze`` on ``faces:frames``, or on its express or urgent stream.
+
+    The three stages of a process share its inference thread, which serves them in turn.
+    """
 
     linger = 0.005
-    concurrency = 2  # one batch is fetched and decoded while the other is in the models
+    concurrency = 2  # one batch is read and decoded while the models run on the other
 
     def __init__(self, service: Service, inference: InferenceThread, lane: Lane = "") -> None:
         super().__init__(service, "analyze", lane)
@@ -83,16 +92,20 @@ class AnalyzeStage(BaseStage[Any]):
         self.batch_size = settings.batch
 
     async def start(self) -> None:
+        """Loads the models."""
         await self._inference.load()
 
     async def stop(self) -> None:
+        """Ends the threads that decode pictures."""
         self._pixels.shutdown()
 
     @property
     def analyzer(self) -> Analyzer:
+        """The models of the process."""
         return self._inference.analyzer
 
     async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
+        """Analyses the frames of a batch together, then its best shots."""
         frames = [d for d in batch if isinstance(d.envelope.body, FrameTask)]
         portraits = [d for d in batch if isinstance(d.envelope.body, PortraitsTask)]
         done: dict[str, Completion | Exception] = {}
@@ -103,31 +116,32 @@ class AnalyzeStage(BaseStage[Any]):
         return [done[delivery.entry_id] for delivery in batch]
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
-        if isinstance(envelope.body, PortraitsTask):  # the job does without emotions
+        """Records the frame as failed; without its best shots, a job ends without emotions."""
+        if isinstance(envelope.body, PortraitsTask):
             unknown = FinalizeTask(emotions=(None,) * len(envelope.body.portraits))
             return self._finalize(envelope, unknown)
         task: FrameTask = envelope.body
         return self._end(envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
 
     async def _frames(self, batch: Sequence[Delivery[FrameTask]]) -> list[Completion | Exception]:
-        """Frames of ended jobs are dropped; what an earlier attempt has stored is not done again."""
-        stored, ended = await self._known(batch)
+        """Analyses frames, except those of ended jobs; faces stored by an earlier attempt are reused."""
+        stored, ended = await self._stored(batch)
         pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
         loop = asyncio.get_running_loop()
         decoded = await asyncio.gather(
             *(
-                loop.run_in_executor(self._pixels, _picture, None if gone else picture)
-                for picture, gone in zip(pictures, ended, strict=True)
+                loop.run_in_executor(self._pixels, _decoded, None if over else picture)
+                for picture, over in zip(pictures, ended, strict=True)
             )
         )
-        todo = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
-        inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in todo]
+        rows = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
+        inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in rows]
         seen: dict[int, FrameFaces] = {}
         if inputs:
             found = await self._inference.run(self.name, lambda: self.analyzer.analyze(inputs))
-            seen = dict(zip(todo, found, strict=True))
-        looks = [_Look(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in todo]
-        kept = dict(zip(todo, await self._keep(looks), strict=True))
+            seen = dict(zip(rows, found, strict=True))
+        analyses = [_Analysis(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in rows]
+        completed = dict(zip(rows, await self._store_faces(analyses), strict=True))
         if dropped := [
             (d.envelope.job, d.envelope.body.frame) for d, over in zip(batch, ended, strict=True) if over
         ]:
@@ -136,16 +150,16 @@ class AnalyzeStage(BaseStage[Any]):
         for i, delivery in enumerate(batch):
             if ended[i]:
                 completions.append(Completion())
-            elif i in kept:
-                completions.append(kept[i])
+            elif i in completed:
+                completions.append(completed[i])
             else:
                 completions.append(self._without_picture(delivery, stored[i], str(decoded[i])))
         return completions
 
-    async def _known(
+    async def _stored(
         self, batch: Sequence[Delivery[FrameTask]]
     ) -> tuple[list[tuple[FrameFaces | None, FrameFaces | None]], list[bool]]:
-        """What is stored of each frame (first look, look at the enhanced picture), and whether its job ended."""
+        """Reads the stored faces of each frame (original, enhanced), and whether its job has ended."""
         rows: dict[str, list[int]] = {}
         for i, delivery in enumerate(batch):
             rows.setdefault(delivery.envelope.job, []).append(i)
@@ -155,56 +169,67 @@ class AnalyzeStage(BaseStage[Any]):
                 units = [str(batch[i].envelope.body.index) for i in indices]
                 pipe.hmget(keys.metadata, ["created", "ended"])
                 pipe.hmget(keys.faces, [field for unit in units for field in (unit, unit + "+")])
-            answers = await pipe.execute()
+            replies = await pipe.execute()
         stored: list[tuple[FrameFaces | None, FrameFaces | None]] = [(None, None)] * len(batch)
         over = [False] * len(batch)
-        for indices, (created, end), fields in zip(rows.values(), answers[::2], answers[1::2], strict=True):
-            known = [msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields]
-            for i, first, second in zip(indices, known[::2], known[1::2], strict=True):
+        for indices, (created, end), fields in zip(rows.values(), replies[::2], replies[1::2], strict=True):
+            faces = [msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields]
+            for i, first, second in zip(indices, faces[::2], faces[1::2], strict=True):
                 stored[i], over[i] = (first, second), created is None or end is not None
         return stored, over
 
-    async def _keep(self, looks: Sequence[_Look]) -> list[Completion]:
-        """Stores what was seen and how the faces look, then drops the pictures; two round trips for all of them."""
+    async def _store_faces(self, analyses: Sequence[_Analysis]) -> list[Completion]:
+        """Stores the faces and their crops, then deletes the pictures; two round trips for the whole batch."""
         names, loop = self._service.names, asyncio.get_running_loop()
-        found = [look.faces() for look in looks]
-        pieces = [(look, faces) for look, faces in zip(looks, found, strict=True) if faces is not None]
+        found = [analysis.faces() for analysis in analyses]
+        pieces = [
+            (analysis, faces) for analysis, faces in zip(analyses, found, strict=True) if faces is not None
+        ]
         portraits = await asyncio.gather(
-            *(loop.run_in_executor(self._pixels, self._portraits, look, faces) for look, faces in pieces)
+            *(
+                loop.run_in_executor(self._pixels, self._portraits, analysis, faces)
+                for analysis, faces in pieces
+            )
         )
         async with self._service.redis.pipeline(transaction=False) as pipe:
-            for (look, faces), pictures in zip(pieces, portraits, strict=True):
-                keys = names.job(look.delivery.envelope.job)
-                pipe.hset(keys.faces, look.field, cast("Any", msgspec.msgpack.encode(faces)))
+            for (analysis, faces), pictures in zip(pieces, portraits, strict=True):
+                keys = names.job(analysis.delivery.envelope.job)
+                pipe.hset(keys.faces, analysis.field, cast("Any", msgspec.msgpack.encode(faces)))
                 if pictures:
                     pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", pictures))
-            for job in {look.delivery.envelope.job for look, _ in pieces}:
+            for job in {analysis.delivery.envelope.job for analysis, _ in pieces}:
                 pipe.expire(names.job(job).faces, self._service.running_job_ttl)
                 pipe.expire(names.job(job).portraits, self._service.running_job_ttl)
             await pipe.execute()
         await self._store.delete(
-            [(look.delivery.envelope.job, look.delivery.envelope.body.frame) for look, _ in pieces]
+            [
+                (analysis.delivery.envelope.job, analysis.delivery.envelope.body.frame)
+                for analysis, _ in pieces
+            ]
         )
         return [
-            self._end(look.delivery.envelope, FrameOutcome("failed", "the first look at this frame is lost"))
+            self._end(
+                analysis.delivery.envelope,
+                FrameOutcome("failed", "The faces of the original frame are no longer stored."),
+            )
             if faces is None
-            else self._next(look.delivery, faces)
-            for look, faces in zip(looks, found, strict=True)
+            else self._next(analysis.delivery, faces)
+            for analysis, faces in zip(analyses, found, strict=True)
         ]
 
-    def _portraits(self, look: _Look, faces: FrameFaces) -> dict[str, bytes]:
-        """Crops of the faces this picture shows best; faces are in source pixels, the picture may be larger."""
-        scale, enhanced = look.image.shape[1] / faces.width, look.delivery.envelope.body.enhanced
+    def _portraits(self, analysis: _Analysis, faces: FrameFaces) -> dict[str, bytes]:
+        """Crops the faces that this picture shows best. Faces are in source pixels; the picture may be larger."""
+        scale, enhanced = analysis.image.shape[1] / faces.width, analysis.delivery.envelope.body.enhanced
         return {
             portrait_field(faces.index, position, enhanced): encode(
-                self.analyzer.portrait(look.image, scaled(face, scale, scale)), PORTRAIT_QUALITY
+                self.analyzer.portrait(analysis.image, scaled(face, scale, scale)), PORTRAIT_JPEG_QUALITY
             )
             for position, face in enumerate(faces.faces)
             if face.enhanced == enhanced
         }
 
     def _next(self, delivery: Delivery[FrameTask], faces: FrameFaces) -> Completion:
-        """The frame is done, unless an enhancement of it is due."""
+        """Completes a frame, or sends it to the enhance stage when it needs enhancement."""
         task, envelope = delivery.envelope.body, delivery.envelope
         if task.enhanced:
             if any(face.enhanced for face in faces.faces):
@@ -222,7 +247,7 @@ class AnalyzeStage(BaseStage[Any]):
         stored: tuple[FrameFaces | None, FrameFaces | None],
         reason: str,
     ) -> Completion:
-        """An earlier attempt may have stored the faces and dropped the picture before it could say so."""
+        """Completes a frame without a picture: an earlier attempt may have stored its faces before it was lost."""
         task = delivery.envelope.body
         faces = stored[1] if task.enhanced else stored[0]
         if faces is not None:
@@ -237,29 +262,27 @@ class AnalyzeStage(BaseStage[Any]):
         )
 
     async def _emotions(self, batch: Sequence[Delivery[PortraitsTask]]) -> list[Completion]:
-        """Of all people of all jobs at once, so that no core waits while a job has one person."""
+        """Classifies the emotions of all people of all jobs together, since large batches use the cores better."""
         service = self._service
         async with service.redis.pipeline(transaction=False) as pipe:
             for delivery in batch:
-                wanted = delivery.envelope.body.portraits
-                pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(wanted))
+                fields = delivery.envelope.body.portraits
+                pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(fields))
             rows = cast("list[list[bytes | None]]", await pipe.execute())
         pictures = [picture for row in rows for picture in row]
         emotions = list[str | None]()
-        for start in range(0, len(pictures), PORTRAITS_A_TURN):
-            part = pictures[start : start + PORTRAITS_A_TURN]
-            emotions += await self._inference.run(self.name, partial(self._tell_emotions, part))
-        told = iter(emotions)
-        answers = [FinalizeTask(emotions=tuple(islice(told, len(row)))) for row in rows]
-        return [
-            self._finalize(delivery.envelope, answer) for delivery, answer in zip(batch, answers, strict=True)
-        ]
+        for start in range(0, len(pictures), PORTRAITS_PER_TURN):
+            part = pictures[start : start + PORTRAITS_PER_TURN]
+            emotions += await self._inference.run(self.name, partial(self._classify_emotions, part))
+        remaining = iter(emotions)
+        tasks = [FinalizeTask(emotions=tuple(islice(remaining, len(row)))) for row in rows]
+        return [self._finalize(delivery.envelope, task) for delivery, task in zip(batch, tasks, strict=True)]
 
-    def _tell_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:
-        there = [i for i, picture in enumerate(pictures) if picture is not None]
-        told = self.analyzer.emotions([decode(cast("bytes", pictures[i])) for i in there])
+    def _classify_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:
+        present = [i for i, picture in enumerate(pictures) if picture is not None]
+        found = self.analyzer.emotions([decode(cast("bytes", pictures[i])) for i in present])
         emotions: list[str | None] = [None] * len(pictures)
-        for i, emotion in zip(there, told, strict=True):
+        for i, emotion in zip(present, found, strict=True):
             emotions[i] = emotion
         return emotions
 
@@ -271,10 +294,10 @@ def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
         yield AnalyzeStage(service, inference, lane)
 
 
-def _picture(encoded: bytes | None) -> Image | str:
-    """The decoded picture, or why there is none."""
+def _decoded(encoded: bytes | None) -> Image | str:
+    """Decodes a picture; returns the reason when that fails."""
     if encoded is None:
-        return "the picture of this frame is no longer in the frame store"
+        return NO_PICTURE
     try:
         return decode(encoded)
     except SourceError as error:

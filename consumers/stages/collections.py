@@ -1,4 +1,4 @@
-"""The collections stage: enrols faces, looks for them, and takes erased people out of the results of jobs."""
+"""Collections stage: enrols faces, searches for them, and removes erased people from the results of jobs."""
 
 import asyncio
 import time
@@ -36,14 +36,14 @@ from schemas.store.replies import Questions
 
 log = structlog.get_logger(__name__)
 
-MATCHES = 5
-"""People that a face of a job is told to be like, at most."""
-LOOK_EVERY = 30.0
-"""Seconds after which what was erased is out of the memory of a worker that nobody asks anything."""
+MAX_MATCHES = 5
+"""Most matches of one person of a job, over all collections."""
+REFRESH_SECONDS = 30.0
+"""Pause between two synchronizations of the replicas: an erased face leaves the memory of an idle worker by then."""
 
 
 class CollectionsStage(OneByOneStage[Any]):
-    """Consumer group ``collections`` on ``faces:collections``."""
+    """Consumer group ``collections`` on ``faces:collections``: handles all work on the faces of collections."""
 
     concurrency = 4
 
@@ -53,15 +53,17 @@ class CollectionsStage(OneByOneStage[Any]):
         self._replicas = replicas
         self._collections = Collections(service.redis, home)
         self._questions = Questions(service.redis, home)
-        self._watching: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        """Loads the collections, and starts the periodic synchronization."""
         await self._replicas.refresh()
-        self._watching = asyncio.create_task(self._watch())
+        self._refreshing = asyncio.create_task(self._refresh())
 
     async def stop(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        """Ends the periodic synchronization."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
 
     async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
         handlers: dict[type, Callable[[Envelope[Any]], Awaitable[Completion]]] = {
@@ -73,7 +75,7 @@ class CollectionsStage(OneByOneStage[Any]):
         return await handlers[type(delivery.envelope.body)](delivery.envelope)
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
-        """A job does without matches, and says so; whoever asked a question waits in vain."""
+        """Ends a job without matches, with a warning in its result; a request of the API times out."""
         task = envelope.body
         if not isinstance(task, MatchTask):
             return Completion()
@@ -86,7 +88,7 @@ class CollectionsStage(OneByOneStage[Any]):
             vector = to_bytes(_unit(candidate.embedding))
             await self._collections.enrol(task.collection, task.face, vector, candidate.thumbnail)
         face = await self._collections.face(task.collection, task.face)
-        answer = _body(face) if face else Answer(status=404, detail="The face has been erased meanwhile.")
+        answer = _body(face) if face else Answer(status=404, detail="The face was erased in the meantime.")
         await self._questions.reply(task.question, answer)
         return Completion()
 
@@ -115,11 +117,11 @@ class CollectionsStage(OneByOneStage[Any]):
         return Completion()
 
     async def _labelled(self, collection: str, hits: Sequence[Hit]) -> list[Found]:
-        """With the labels that the people have now; without who has been erased since."""
+        """Adds the current labels of the people; leaves out people who were erased since the search."""
         key = self._service.partitions.home.collection(collection).people
         people = [hit.person for hit in hits]
-        told = await self._service.redis.hmget(key, people) if people else []
-        labels = cast("list[bytes | None]", told)
+        values = await self._service.redis.hmget(key, people) if people else []
+        labels = cast("list[bytes | None]", values)
         return [
             Found(
                 person_id=hit.person.decode(),
@@ -137,31 +139,34 @@ class CollectionsStage(OneByOneStage[Any]):
         frames = cast("list[bytes | None]", stored)
         if None in frames:
             return Completion()  # the job has ended
-        seen = [msgspec.msgpack.decode(cast("bytes", frame), type=FrameFaces) for frame in frames]
-        faces = [frame.faces[place].embedding for frame, (_, place) in zip(seen, task.faces, strict=True)]
-        queries = np.array([_unit(face) for face in faces], np.float32)
-        like: list[list[Resemblance]] = [[] for _ in faces]
-        problems = []
+        decoded = [msgspec.msgpack.decode(cast("bytes", frame), type=FrameFaces) for frame in frames]
+        embeddings = [
+            frame.faces[position].embedding for frame, (_, position) in zip(decoded, task.faces, strict=True)
+        ]
+        queries = np.array([_unit(embedding) for embedding in embeddings], np.float32)
+        matches: list[list[Resemblance]] = [[] for _ in embeddings]
+        warnings = []
         for name in dict.fromkeys(task.collections):
             try:
-                found, _ = await self._replicas.search(name, queries, task.model, MATCHES, SAME_PERSON)
+                found, _ = await self._replicas.search(name, queries, task.model, MAX_MATCHES, SAME_PERSON)
             except UnsearchableCollection as error:
-                problems.append(f"The faces were not matched: {error}")
+                warnings.append(f"The faces were not matched: {error}")
                 continue
-            for resemblances, hits in zip(like, found, strict=True):
+            for resemblances, hits in zip(matches, found, strict=True):
                 resemblances += [
                     Resemblance(name, hit.person.decode(), hit.face.decode(), hit.similarity) for hit in hits
                 ]
-        best = [tuple(sorted(one, key=lambda r: -r.similarity)[:MATCHES]) for one in like]
-        return self._matched(envelope, best, tuple(problems))
+        best = [tuple(sorted(one, key=lambda r: -r.similarity)[:MAX_MATCHES]) for one in matches]
+        return self._matched(envelope, best, tuple(warnings))
 
     def _matched(
         self,
         envelope: Envelope[MatchTask],
         matches: Sequence[tuple[Resemblance, ...]],
-        problems: tuple[str, ...],
+        warnings: tuple[str, ...],
     ) -> Completion:
-        task = FinalizeTask(emotions=envelope.body.emotions, matches=tuple(matches), unmatched=problems)
+        """Sends a job back to the finalize stage with its matches."""
+        task = FinalizeTask(emotions=envelope.body.emotions, matches=tuple(matches), unmatched=warnings)
         return self._finalize(envelope, task)
 
     async def _erase(self, envelope: Envelope[EraseTask]) -> Completion:
@@ -170,17 +175,17 @@ class CollectionsStage(OneByOneStage[Any]):
         await self._questions.reply(envelope.body.question, Answer(status=204))
         return Completion()
 
-    async def _watch(self) -> None:
+    async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(REFRESH_SECONDS)
             try:
                 await self._replicas.refresh()
             except (RedisError, OSError) as error:
-                log.warning("cannot look after the collections", error=str(error) or type(error).__name__)
+                log.warning("collections not synchronized", error=str(error) or type(error).__name__)
 
 
 def build(service: Service, shared: Shared) -> Iterator[CollectionsStage]:
-    """The stage on its stream, with the replicas of the process."""
+    """Builds the stage of a partition, with the replicas of the process."""
     replicas = shared.get(
         CollectionReplicas,
         lambda: CollectionReplicas(service.redis, service.partitions.home, service.settings.worker_threads),
@@ -189,7 +194,7 @@ def build(service: Service, shared: Shared) -> Iterator[CollectionsStage]:
 
 
 def _unit(embedding: bytes) -> NDArray[np.float32]:
-    """The embedding scaled to length 1; the API has refused vectors of zeros."""
+    """Scales an embedding to length 1; the API refuses vectors of zeros."""
     return np.asarray(unit(from_bytes([embedding])[0].astype(np.float64)), np.float32)
 
 

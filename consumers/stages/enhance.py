@@ -1,4 +1,4 @@
-"""The enhance stage: fetches enhanced pictures of frames with poor faces and sends them through analyze again."""
+"""Enhance stage: fetches enhanced pictures of frames with poor faces, and sends them back to the analyze stage."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,14 +19,16 @@ from schemas.messages import EnhanceTask
 
 log = structlog.get_logger(__name__)
 
-STORING = 60.0
-"""Seconds that everything but the Frame Server's answer may take."""
-NO_SERVER = "no Frame Server is configured (FRAME_SERVER_URL)"
+STORE_SECONDS = 60.0
+"""Time for everything but the Frame Server's response."""
+NO_SERVER = "No Frame Server is configured (FRAME_SERVER_URL)."
 
 
 class EnhanceStage(OneByOneStage[EnhanceTask]):
-    """Consumer group ``enhance`` on ``faces:enhance``. The Frame Server enhances one picture at a time, for tens
-    of seconds on a CPU: one request in flight a worker."""
+    """Consumer group ``enhance`` on ``faces:enhance``: fetches enhanced frames from the Frame Server.
+
+    A worker has one request in flight: the Frame Server enhances one picture at a time, for tens of seconds on a CPU.
+    """
 
     def __init__(self, service: Service) -> None:
         super().__init__(service, "enhance")
@@ -38,20 +40,22 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
         )
         self._server: FrameServer | None = None
         self._session: aiohttp.ClientSession | None = None
-        self.max_run = service.settings.enhance_timeout + STORING
+        self.max_run = service.settings.enhance_timeout + STORE_SECONDS
         self.downstream = ((service.names.express, service.settings.frames_high_water),)
 
     async def start(self) -> None:
+        """Opens the session of the Frame Server, where one is configured."""
         if url := self._service.settings.frame_server_url:
             self._session = aiohttp.ClientSession()
             self._server = FrameServer(url, self._session)
 
     async def stop(self) -> None:
+        """Closes the session."""
         if self._session is not None:
             await self._session.close()
 
     def on_dead_letter(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
-        """The original faces stand, and the job's metadata says why."""
+        """Keeps the original faces of the frame; the metadata of the result names the reason."""
         return Completion(
             fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
             unit=str(envelope.body.task.index),
@@ -61,8 +65,8 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
     async def _handle_one(self, delivery: Delivery[EnhanceTask]) -> Completion:
         envelope, task = delivery.envelope, delivery.envelope.body.task
         record = self._service.names.job(envelope.job).metadata
-        ended, known = await self._service.redis.hmget(record, ["ended", "created"])
-        if ended or not known:
+        ended, created = await self._service.redis.hmget(record, ["ended", "created"])
+        if ended or not created:
             return Completion()
         if self._server is None:
             return self.on_dead_letter(envelope, NO_SERVER)
@@ -73,27 +77,27 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
         except FrameServerUnavailable as error:
             raise Retry(str(error)) from error
         stored = await self._store.put(envelope.job, f"{task.index}-enhanced", picture)
-        again = msgspec.structs.replace(task, frame=stored, enhanced=True)
+        enhanced = msgspec.structs.replace(task, frame=stored, enhanced=True)
         message = seal(
-            "frame", envelope.job, f"{task.index}/enhanced", again, traceparent=envelope.traceparent
+            "frame", envelope.job, f"{task.index}/enhanced", enhanced, traceparent=envelope.traceparent
         )
         return Completion(publish=(Outgoing(self._service.names.express, message),))
 
     async def _picture(self, envelope: Envelope[EnhanceTask]) -> bytes:
-        """From the cache of enhanced frames, else from the Frame Server."""
+        """Returns the enhanced picture, from the cache of enhanced frames or from the Frame Server."""
         task = envelope.body.task
-        assert task.enhancement is not None, "only frames with a wanted enhancement come here"
+        assert task.enhancement is not None, "the analyze stage sends only frames of jobs with enhancement"
         assert self._server is not None
         redis, names = self._service.redis, self._service.names
         version = await redis.hget(names.job(envelope.job).metadata, "version")
-        what = (
+        identity = (
             task.source,
             version,
             task.timestamp,
             task.enhancement.model,
             task.enhancement.fidelity_weight,
         )
-        key = names.enhanced(hashlib.sha256(repr(what).encode()).hexdigest())
+        key = names.enhanced(hashlib.sha256(repr(identity).encode()).hexdigest())
         cached = cast("bytes | None", await redis.get(key))
         if cached is not None:
             return cached
@@ -109,5 +113,5 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
 
 
 def build(service: Service, _: Shared) -> Iterator[EnhanceStage]:
-    """The stage on its stream."""
+    """Builds the stage of a partition."""
     yield EnhanceStage(service)

@@ -1,4 +1,4 @@
-"""The frames stage: opens the source of a job, samples it, stores the frames and publishes one message each."""
+"""Frames stage: opens the source of a job, samples it, stores the frames and publishes one message per frame."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -29,63 +29,69 @@ log = structlog.get_logger(__name__)
 
 
 class FramesStage(OneByOneStage[dict[str, Any]]):
-    """Consumer group ``frames`` on ``faces:requests``. Works on several jobs at once, each with its own thread
-    and its own window of frames in flight, so that a long film does not hold up a short clip.
+    """Consumer group ``frames`` on ``faces:requests``: samples several jobs at the same time.
+
+    Each job has its own thread and its own window of frames in flight: a long film does not delay a short clip.
 
     Args:
-        priority: whose requests this worker takes; `PRIORITY_FACTOR` says how many at once.
+        priority: priority of the requests; `PRIORITY_FACTOR` scales the number of jobs and their windows.
     """
 
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
         super().__init__(service, "frames", "" if priority == "normal" else priority)
-        settings, share = service.settings, PRIORITY_FACTOR[priority]
-        at_once = max(1, round(settings.jobs_per_worker * share))
+        settings, factor = service.settings, PRIORITY_FACTOR[priority]
+        concurrency = max(1, round(settings.jobs_per_worker * factor))
         self._priority: Priority = priority
         self._publisher = FramePublisher(service)
-        self._pool = ThreadPoolExecutor(at_once, "decode")
+        self._pool = ThreadPoolExecutor(concurrency, "decode")
         self._opener = SourceOpener(settings, self._pool)
-        self._window = max(1, round(settings.job_window * share))
-        self.concurrency = at_once
+        self._window = max(1, round(settings.job_window * factor))
+        self.concurrency = concurrency
         self.max_run = settings.job_deadline
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
         return open_request(entry_id, fields)
 
     async def start(self) -> None:
+        """Limits the memory of the process and opens the sessions of the sources."""
         limit_memory(self._service.settings.max_memory)
         await self._opener.start()
 
     async def stop(self) -> None:
+        """Closes the sessions and ends the decoding threads."""
         await self._opener.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
-        """The job of a request that cannot be worked on ends: no more frames of it will come."""
+        """Fails the job."""
         return self._finalize(envelope, FinalizeTask(error=f"The frames could not be sampled: {reason}"))
 
     async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
-        """A source that cannot be used is the caller's affair: the job fails, with the reason."""
+        """Samples a job; one with an invalid request or source fails, with the reason."""
         job_id, jobs = delivery.envelope.job, self._service.jobs
         if (home := self._service.partitions.of(job_id)) is not self._service.names:
-            return await self._pass_on(delivery.envelope, home.requests_of(self._priority))
+            return await self._forward(delivery.envelope, home.requests_of(self._priority))
         try:
             request = to_request(delivery.envelope.body)
         except RequestError as error:
-            await jobs.begin(job_id, _unreadable(delivery.envelope.body))
-            await jobs.fail(job_id, f"The request cannot be accepted: {error}")
+            await jobs.begin(job_id, _placeholder(delivery.envelope.body))
+            await jobs.fail(job_id, f"The request is invalid: {error}")
             return Completion()
         if not await jobs.begin(job_id, request):
             return Completion()
         try:
             return await self._sample(delivery, request)
         except SourceError as error:
-            log.info("source refused", error=str(error))
+            log.info("job failed", error=str(error))
             await jobs.fail(job_id, str(error))
             return Completion()
 
-    async def _pass_on(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
-        """A publisher need not know the partitions: another slot has the job, so this is no part of a script, and a
-        crash in between sends the request twice, of which the second one finds its job begun."""
+    async def _forward(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
+        """Sends a request to the partition of its job, which the publisher need not know.
+
+        The other partition is in another hash slot, so this is not part of the completion's script. A crash in
+        between forwards the request twice; the second one finds its job already begun.
+        """
         message = seal("analyze", envelope.job, "", envelope.body, traceparent=envelope.traceparent)
         await self._service.redis.xadd(stream, cast("dict[Any, Any]", message))
         return Completion()
@@ -95,9 +101,9 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as held:
             source = await self._opener.locate(request, held)
-            if await self._answered(job_id, request, source):
+            if await self._join_other_job(job_id, request, source):
                 return Completion()
-            fields = ["sampled", "method", "parts", "version"]  # an earlier attempt got this far
+            fields = ["sampled", "method", "parts", "version"]  # of an earlier attempt
             sampled, method, parts, version = cast(
                 "list[bytes | None]", await service.redis.hmget(record, fields)
             )
@@ -123,47 +129,49 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             await asyncio.to_thread(source.check_unchanged)
             if warnings := [*frames.warnings, *_warnings(request.parameters)]:
                 await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
-        log.info("sampled", frames=number, method=frames.method)
+        log.info("job sampled", frames=number, method=frames.method)
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
 
     async def _publish_segments(
         self, delivery: Delivery[dict[str, Any]], segmentation: Segmentation
     ) -> Completion:
-        """Hands a long film out in parts; that it was done is noted in the same step."""
+        """Publishes the first parts of a long film and records its parts, in one step."""
         names, envelope, parts = self._service.names, delivery.envelope, len(segmentation.starts)
         fields: dict[str, str | int] = {
             "parts": parts,
             "segments": msgspec.json.encode(segmentation).decode(),
         }
         stream = names.segments_of(self._priority)
-        begin = segment_messages(
+        messages = segment_messages(
             stream, envelope.job, envelope.traceparent, range(parallel_segments(segmentation))
         )
-        await delivery.publish(begin, names.job(envelope.job).metadata, fields)
-        log.info("divided", parts=parts)
+        await delivery.publish(messages, names.job(envelope.job).metadata, fields)
+        log.info("job divided", parts=parts)
         return Completion()
 
-    async def _answered(self, job_id: str, request: AnalyzeRequest, source: Source) -> bool:
-        """Whether another job, finished or running, answers for this one. Never where people are looked for in
-        collections: those change."""
-        settings, keep = self._service.settings, request.parameters.cache_duration
-        if keep == 0 or request.parameters.match_collections or source.version == "":
+    async def _join_other_job(self, job_id: str, request: AnalyzeRequest, source: Source) -> bool:
+        """Whether a job with the same source and parameters, completed or running, provides the result of this one.
+
+        Never with `match_collections`, since collections change.
+        """
+        settings, ttl = self._service.settings, request.parameters.cache_duration
+        if ttl == 0 or request.parameters.match_collections or source.version == "":
             return False
         key = cache_key(source.name, source.version, _identity(request.parameters, settings))
-        answered = await self._service.jobs.join(job_id, key, settings.cache_ttl if keep is None else keep)
-        if answered:
-            log.info("answered by another job")
-        return answered
+        joined = await self._service.jobs.join(job_id, key, settings.cache_ttl if ttl is None else ttl)
+        if joined:
+            log.info("job coalesced")
+        return joined
 
 
 def build(service: Service, _: Shared) -> Iterator[FramesStage]:
-    """A stage for each priority."""
+    """Builds the stages of a partition, one per priority."""
     for priority in get_args(Priority):
         yield FramesStage(service, priority)
 
 
 def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
-    """What the result depends on beside the source: the parameters as they will be used, and the models."""
+    """Returns what the result depends on besides the source: parameters with their defaults, and the model pack."""
     identity: dict[str, Any] = msgspec.to_builtins(parameters)
     del identity["cache_duration"]
     if parameters.min_confidence is None:
@@ -177,11 +185,11 @@ def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:
 
 def _warnings(parameters: Parameters) -> list[str]:
     if parameters.enhancement.enabled and parameters.use_sprites:
-        return ["Faces on sprites are not enhanced: there is no larger picture of them."]
+        return ["Faces on sprites are not enhanced: no larger picture of them exists."]
     return []
 
 
-def _unreadable(body: dict[str, Any]) -> AnalyzeRequest:
-    """A stand-in for a request that is not valid, so that its job can be asked after."""
-    named = body.get("video_path", body.get("source"))
-    return AnalyzeRequest(video_path=named[:4096] if isinstance(named, str) and named else "?")
+def _placeholder(body: dict[str, Any]) -> AnalyzeRequest:
+    """Returns a placeholder for an invalid request, so that its job has a record."""
+    path = body.get("video_path", body.get("source"))
+    return AnalyzeRequest(video_path=path[:4096] if isinstance(path, str) and path else "?")

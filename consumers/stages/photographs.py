@@ -1,4 +1,4 @@
-"""The photographs stage, in every analyze worker: the embedding of the face in an uploaded photograph."""
+"""Photographs stage: computes the embedding of the face in an uploaded photograph."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,8 +25,10 @@ NO_FACE = "No face was found in the photograph."
 
 
 class PhotographsStage(OneByOneStage[SearchTask]):
-    """Consumer group ``photographs`` on ``faces:photographs``: somebody waits for each, so that they have a stream of
-    their own beside the frames of films, and go between two batches of those."""
+    """Consumer group ``photographs`` on ``faces:photographs``, run by every analyze worker.
+
+    A client waits for each photograph: with a stream of its own, it is analysed between two batches of frames.
+    """
 
     concurrency = 2
     max_run = 60.0
@@ -37,10 +39,11 @@ class PhotographsStage(OneByOneStage[SearchTask]):
         self._questions = Questions(service.redis, service.partitions.home)
 
     async def start(self) -> None:
+        """Loads the models."""
         await self._inference.load()
 
     def on_dead_letter(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
-        """Whoever asked waits in vain."""
+        """Has no effects: the request of the client times out."""
         return Completion()
 
     async def _handle_one(self, delivery: Delivery[SearchTask]) -> Completion:
@@ -56,28 +59,30 @@ class PhotographsStage(OneByOneStage[SearchTask]):
                 await self._questions.reply(task.question, Answer(status=422, detail=str(error)))
                 return Completion()
             frame = FrameInput(0, 0.0, image, self._service.settings.min_confidence, False)
-            seen, *_ = await self._inference.run(self.name, lambda: self._inference.analyzer.analyze([frame]))
-            if not seen.faces:
+            faces, *_ = await self._inference.run(
+                self.name, lambda: self._inference.analyzer.analyze([frame])
+            )
+            if not faces.faces:
                 await self._questions.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
-            await self._questions.put(task.question, _of_largest(seen))
+            await self._questions.put(task.question, _probe_of_largest(faces))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
 
 
 def build(service: Service, shared: Shared) -> Iterator[PhotographsStage]:
-    """The stage on its stream, with the models of the process."""
+    """Builds the stage of a partition, with the inference thread of the process."""
     inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
     yield PhotographsStage(service, inference)
 
 
-def _of_largest(seen: FrameFaces) -> Probe:
-    face = max(seen.faces, key=lambda face: float(area(face.box)))
+def _probe_of_largest(frame: FrameFaces) -> Probe:
+    face = max(frame.faces, key=lambda face: float(area(face.box)))
     x_min, y_min, x_max, y_max = (round(side) for side in face.box)
     return Probe(
         embedding=face.embedding,
-        model=seen.provenance.pack,
+        model=frame.provenance.pack,
         seen=SeenFace(
-            bbox=(x_min, y_min, x_max, y_max), confidence=round(face.confidence, 4), faces=len(seen.faces)
+            bbox=(x_min, y_min, x_max, y_max), confidence=round(face.confidence, 4), faces=len(frame.faces)
         ),
     )

@@ -1,8 +1,8 @@
-"""Parts of a long film: each is sampled by any frames worker on any host that sees the file.
+"""Segments stage: samples the parts of long films, on any host that has the file.
 
-The parts and their samples are decided once, when the job begins, and written to its record; so who samples a part,
-when, and how often changes nothing. Only some parts of a job wait or run at once: each, when done, publishes the one
-that many places further on, so that the parts of several films take turns.
+The job record states the parts and their samples from the start of the job, so the result does not depend on which
+worker samples a part, when, or how often. Only n parts of a job are queued or running at a time: part i publishes
+part i + n when it is done. So the parts of several films alternate in the stream.
 """
 
 import asyncio
@@ -33,38 +33,39 @@ T = TypeVar("T")
 
 
 class SegmentsStage(OneByOneStage[SegmentTask]):
-    """Consumer group ``frames`` on ``faces:segments``, in every frames worker.
+    """Consumer group ``frames`` on ``faces:segments``, run by every frames worker.
 
     Args:
-        priority: of the films whose parts this worker takes; `PRIORITY_FACTOR` says how many at once.
+        priority: priority of the films; `PRIORITY_FACTOR` scales the number of parts that run at the same time.
     """
 
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
         super().__init__(service, "segments", "" if priority == "normal" else priority)
         settings = service.settings
-        at_once = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
+        concurrency = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
         self._publisher = FramePublisher(service)
-        self._pool = ThreadPoolExecutor(at_once, "segment")
-        self.concurrency = at_once
+        self._pool = ThreadPoolExecutor(concurrency, "segment")
+        self.concurrency = concurrency
         self.max_run = settings.job_deadline
 
     async def stop(self) -> None:
+        """Ends the decoding threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def on_dead_letter(self, envelope: Envelope[SegmentTask], reason: str) -> Completion:
-        """Without one of its parts the job cannot be completed."""
-        failure = FinalizeTask(error=f"A part of the frames could not be sampled: {reason}")
+        """Fails the job: it cannot be completed without this part."""
+        failure = FinalizeTask(error=f"A part of the film could not be sampled: {reason}")
         return self._finalize(envelope, failure)
 
     async def _handle_one(self, delivery: Delivery[SegmentTask]) -> Completion:
         job_id, part = delivery.envelope.job, delivery.envelope.body.number
-        told = await self._service.redis.hmget(
+        record = await self._service.redis.hmget(
             self._service.names.job(job_id).metadata,
             ["request", "ended", "segments", "version", f"sampled:{part}", f"part:{part}"],
         )
-        request, ended, segments, version, sampled, done = cast("list[bytes | None]", told)
+        request, ended, segments, version, sampled, done = cast("list[bytes | None]", record)
         if ended or done or request is None or segments is None or version is None:
-            return Completion()  # the job has ended, or this is a repetition
+            return Completion()  # the job has ended, or the part is already done
         segmentation = msgspec.json.decode(segments, type=Segmentation)
         try:
             return await self._sample(
@@ -75,7 +76,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
                 segmentation.starts[part] + int(sampled or 0),
             )
         except SourceError as error:
-            log.info("source refused", error=str(error))
+            log.info("job failed", error=str(error))
             await self._service.jobs.fail(job_id, str(error))
             return Completion()
 
@@ -103,7 +104,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             if frames.warnings:
                 warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
                 await service.jobs.note(envelope.job, **warnings)
-        log.info("sampled a part", part=part, parts=parts, frames=number - start)
+        log.info("part sampled", part=part, parts=parts, frames=number - start)
         following = part + parallel_segments(segmentation)
         further = [following] if following < parts else []
         return Completion(
@@ -131,25 +132,25 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
 
 
 def build(service: Service, _: Shared) -> Iterator[SegmentsStage]:
-    """A stage for each priority."""
+    """Builds the stages of a partition, one per priority."""
     for priority in get_args(Priority):
         yield SegmentsStage(service, priority)
 
 
 def counter_fields(parts: int) -> tuple[str, ...]:
-    """Fields of the record that count the samples of each part."""
+    """Returns the fields of the job record that count the samples of each part."""
     return tuple(f"sampled:{part}" for part in range(parts))
 
 
 def parallel_segments(segmentation: Segmentation) -> int:
-    """How many parts of a job wait or run at once: each may exceed the job's window by a chunk."""
+    """Returns how many parts of a job may be queued or running: each may exceed the job's window by a chunk."""
     return max(1, min(len(segmentation.starts), segmentation.window // FRAMES_PER_CHUNK))
 
 
 def segment_messages(
     stream: str, job_id: str, traceparent: str, parts: Iterable[int]
 ) -> tuple[Outgoing, ...]:
-    """One a part, to be published."""
+    """Returns the messages that start parts."""
     return tuple(
         Outgoing(
             stream,

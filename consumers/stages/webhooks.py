@@ -1,8 +1,9 @@
-"""The webhooks stage: tells receivers that asked for it that their jobs have ended."""
+"""Webhooks stage: sends the end of a job to the callback address of its request."""
 
 import hashlib
 import random
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import aiohttp
 import msgspec
@@ -21,21 +22,23 @@ from schemas.webhooks import Callback, WebhookTask, secrets_of, signed, told
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 9
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
-"""Seconds between attempts: four times as long each time; the last one is about four hours after the first."""
-PATIENCE = 10.0
-GONE = 410
+MAX_ATTEMPTS = 9
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 5.0, 3600.0
+"""Pause before the second attempt, and the longest pause: each is four times as long as the one before, less up to a
+quarter (jitter). The last attempt is about four hours after the first."""
+RESPONSE_TIMEOUT_SECONDS = 10.0
 
 
 class WebhooksStage(OneByOneStage[WebhookTask]):
-    """Consumer group ``webhooks`` on ``faces:webhooks``. At least once: a worker that dies between the answer and its
-    acknowledgement makes a second delivery, under the same id.
+    """Consumer group ``webhooks`` on ``faces:webhooks``: delivers webhooks at least once.
+
+    A worker that dies between the response and the acknowledgement causes a second delivery with the same id.
 
     Args:
-        lookup: resolves names.
-        first_pause: seconds before the second attempt.
-        patience: seconds that a receiver has for its answer.
+        lookup: resolves host names; the operating system's by default.
+        first_retry: seconds before the second attempt.
+        max_retry: longest pause between two attempts in seconds.
+        response_timeout: seconds that a receiver has to respond.
     """
 
     concurrency = 32
@@ -46,15 +49,17 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         service: Service,
         *,
         lookup: Lookup | None = None,
-        first_pause: float = FIRST_PAUSE,
-        patience: float = PATIENCE,
+        first_retry: float = FIRST_RETRY_SECONDS,
+        max_retry: float = MAX_RETRY_SECONDS,
+        response_timeout: float = RESPONSE_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(service, "webhooks")
-        self.max_attempts = ATTEMPTS
+        self.max_attempts = MAX_ATTEMPTS
         settings = service.settings
         self._lookup = lookup
-        self._first_pause = first_pause
-        self._patience = patience
+        self._first_retry = first_retry
+        self._max_retry = max_retry
+        self._response_timeout = response_timeout
         try:
             self._allowed = AllowList.parse(settings.callback_to, "FACES_CALLBACK_HOSTS")
         except ValueError as error:
@@ -64,61 +69,67 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         except ValueError as error:
             raise SettingsError(f"FACES_WEBHOOK_SECRET: {error}") from error
         if settings.callback_to and not self._keys:
-            raise SettingsError("FACES_WEBHOOK_SECRET: without it nobody can tell who calls back")
+            raise SettingsError(
+                "FACES_WEBHOOK_SECRET: required by FACES_CALLBACK_HOSTS, since receivers verify webhooks by it"
+            )
 
     async def start(self) -> None:
+        """Opens the HTTP session."""
         self._session = checked_session(self._allowed, self._lookup)
 
     async def stop(self) -> None:
+        """Closes the HTTP session."""
         await self._session.close()
 
     def on_dead_letter(self, envelope: Envelope[WebhookTask], reason: str) -> Completion:
-        """The dead letter is all that is left; it can be replayed."""
+        """Has no effects: the dead letter can be replayed."""
         return Completion()
 
     async def _handle_one(self, delivery: Delivery[WebhookTask]) -> Completion:
         envelope = delivery.envelope
-        to = msgspec.json.decode(envelope.body.to, type=Callback)
-        body = told(envelope.job, envelope.body, to.source_id)
+        callback = msgspec.json.decode(envelope.body.to, type=Callback)
+        url, body = callback.url, told(envelope.job, envelope.body, callback.source_id)
         delivery_id = f"msg_{hashlib.sha256(envelope.id.encode()).hexdigest()[:32]}"
-        status = await self._post(to.url, body, signed(body, delivery_id, self._keys), delivery.attempt)
+        status = await self._post(url, body, signed(body, delivery_id, self._keys), delivery.attempt)
         if 200 <= status < 300:
-            log.info("called back", delivery=delivery_id, status=status)
+            log.info("webhook delivered", delivery=delivery_id, status=status)
             return Completion()
         if 300 <= status < 400:
-            raise Reject(f"{to.url} leads elsewhere ({status}), which is not followed")
-        if status == GONE:
-            raise Reject(f"{to.url} does not want to be called any more (410)")
-        raise Retry(f"{to.url} was answered with {status}", self._pause(delivery.attempt))
+            raise Reject(f"{url} answered with a redirect (status {status}), which webhooks do not follow")
+        if status == HTTPStatus.GONE:
+            raise Reject(f"{url} accepts no more webhooks (status 410)")
+        raise Retry(f"{url} answered with status {status}", self._pause(delivery.attempt))
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str], attempt: int) -> int:
-        """The status of the answer, whose body is not read."""
+        """Sends a webhook; returns the status of the response, whose body is not read."""
         if not self._keys:
-            raise Reject("no secret is set to sign with (FACES_WEBHOOK_SECRET)")
+            raise Reject("FACES_WEBHOOK_SECRET is not set, so that webhooks cannot be signed")
         headers |= {"Content-Type": "application/json", "User-Agent": "faces"}
         try:
-            place = URL(url)
-            self._allowed.check(place)
+            address = URL(url)
+            self._allowed.check(address)
             async with self._session.post(
-                place,
+                address,
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self._patience),
-            ) as answer:
-                return answer.status
-        except (NotAllowed, ValueError) as error:  # ValueError: no address at all
+                timeout=aiohttp.ClientTimeout(total=self._response_timeout),
+            ) as response:
+                return response.status
+        except (NotAllowed, ValueError) as error:  # ValueError: not an address
             raise Reject(str(error)) from error
         except TimeoutError as error:
-            raise Retry(f"{url} did not answer within {self._patience:g} s", self._pause(attempt)) from error
+            text = f"{url} did not respond within {self._response_timeout:g} s"
+            raise Retry(text, self._pause(attempt)) from error
         except aiohttp.ClientError as error:
             raise Retry(f"{url} cannot be reached: {error}", self._pause(attempt)) from error
 
     def _pause(self, attempt: int) -> float:
-        longest = min(LONGEST_PAUSE, self._first_pause * 4.0 ** min(attempt - 1, 16))
+        """Returns the seconds before the next attempt: exponential backoff with jitter."""
+        longest = min(self._max_retry, self._first_retry * 4.0 ** min(attempt - 1, 16))
         return longest * random.uniform(0.75, 1.0)
 
 
 def build(service: Service, _: Shared) -> Iterator[WebhooksStage]:
-    """The stage on its stream."""
+    """Builds the stage of a partition."""
     yield WebhooksStage(service)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from consumers.runtime.worker import Worker
 from consumers.service import Service
-from consumers.stages.webhooks import ATTEMPTS, WebhooksStage
+from consumers.stages.webhooks import MAX_ATTEMPTS, WebhooksStage
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
@@ -83,7 +83,9 @@ async def service(valkey: str, at: str, receiver: Receiver) -> AsyncIterator[Ser
         await redis.flushall()
         partitions = Partitions()
         service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
-        stage = WebhooksStage(service, lookup=receiver.lookup, first_pause=0.001, patience=0.2)
+        stage = WebhooksStage(
+            service, lookup=receiver.lookup, first_retry=0.001, max_retry=0.01, response_timeout=0.2
+        )
         await stage.start()
         stop = asyncio.Event()
         working = asyncio.create_task(Worker(valkey, stage, consumer="hooks", lease=0.6).run(stop))
@@ -164,17 +166,16 @@ async def test_a_receiver_that_fails_is_called_again_under_the_same_id(
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("", "was answered with 500"), ("/hangs", "did not answer within 0.2 s")]
+    ("path", "reason"), [("", "answered with status 500"), ("/hangs", "did not respond within 0.2 s")]
 )
 async def test_a_receiver_that_never_takes_it_makes_a_dead_letter_in_the_end(
-    service: Service, at: str, receiver: Receiver, path: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, at: str, receiver: Receiver, path: str, reason: str
 ) -> None:
-    monkeypatch.setattr("consumers.stages.webhooks.LONGEST_PAUSE", 0.01)
     receiver.fails = 1000
     await ended(service, at + path)
     (letter,) = await settled(service)
     assert (letter.stage, letter.job) == ("webhooks", "job") and reason in letter.reason
-    assert len(receiver.told) == ATTEMPTS
+    assert len(receiver.told) == MAX_ATTEMPTS
     receiver.fails = 0
     if not path:
         assert await dead_letters.replay(service.redis, service.names.dead, letter) == "sent"
@@ -185,8 +186,8 @@ async def test_a_receiver_that_never_takes_it_makes_a_dead_letter_in_the_end(
 @pytest.mark.parametrize(
     ("url", "reason", "asked"),
     [
-        ("{at}/inside", "leads elsewhere (307), which is not followed", ["/inside"]),
-        ("{at}/gone", "does not want to be called any more", ["/gone"]),
+        ("{at}/inside", "answered with a redirect (status 307), which webhooks do not follow", ["/inside"]),
+        ("{at}/gone", "accepts no more webhooks", ["/gone"]),
         ("http://127.0.0.1:{port}/", "is inside the network (FACES_CALLBACK_HOSTS)", []),
         ("http://other.test:{port}/", "is not on a host that may be asked (FACES_CALLBACK_HOSTS)", []),
         ("http://hooks.test/", "is not on a host", []),
@@ -244,7 +245,7 @@ async def test_who_did_not_ask_is_not_told(service: Service, receiver: Receiver)
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
-        ({"FACES_CALLBACK_HOSTS": "a.test"}, "FACES_WEBHOOK_SECRET: without it"),
+        ({"FACES_CALLBACK_HOSTS": "a.test"}, "FACES_WEBHOOK_SECRET: required"),
         ({"FACES_CALLBACK_HOSTS": "http://a.test"}, "FACES_CALLBACK_HOSTS"),
         ({"FACES_WEBHOOK_SECRET": "secret"}, "whsec_"),
         ({"FACES_WEBHOOK_SECRET": "whsec_c2hvcnQ="}, "24"),

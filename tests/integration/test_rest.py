@@ -155,7 +155,7 @@ def test_enhancement_without_a_frame_server_says_so(service: Service, six_people
     report = result["metadata"]["enhancement"]
     assert len(result["faces"]) == 6
     assert report["enhanced_faces"] == 0 and report["requested_frames"] == report["kept_frames"] > 0
-    assert list(report["reasons"]) == ["no Frame Server is configured (FRAME_SERVER_URL)"]
+    assert list(report["reasons"]) == ["No Frame Server is configured (FRAME_SERVER_URL)."]
 
 
 def test_every_person_has_a_thumbnail(service: Service, six_people: Path) -> None:
