@@ -1,8 +1,8 @@
-"""The licences of what runs: dependencies from their own metadata, model weights from the catalogue.
+"""Lists the licences of all dependencies, from their metadata, and of model weights, from the catalog.
 
     python -m tests.licences > compose/LICENCES.md
 
-A test compares the file with what this says, so that it is current.
+A test compares the file with the output.
 """
 
 import sys
@@ -62,7 +62,7 @@ def page() -> str:
 
 
 def locked(extra: str) -> Iterator[str]:
-    """Names of the distributions that the locked requirements of an extra install on this system."""
+    """Returns the distributions that the locked requirements of an extra install on Linux."""
     for line in (REQUIREMENTS / f"{extra}.txt").read_text().splitlines():
         if line and not line.startswith((" ", "#")):
             requirement = Requirement(line.rstrip("\\ "))
@@ -71,7 +71,7 @@ def locked(extra: str) -> Iterator[str]:
 
 
 def licence_of(name: str) -> str:
-    """As the distribution's metadata say it, the newest way first."""
+    """Returns the licence in a distribution's metadata, the newest field first."""
     if name in UNSTATED:
         return UNSTATED[name]
     if name.startswith("nvidia-"):  # CUDA and cuDNN, which the gpu extra alone installs
@@ -86,7 +86,7 @@ def licence_of(name: str) -> str:
     if not text or "\n" in text:
         text = ", ".join(classifiers)
     if not text:
-        raise LookupError(f"{name} does not tell its licence: look it up and add it to UNSTATED")
+        raise LookupError(f"{name} states no licence: look it up and add it to UNSTATED")
     return text
 
 

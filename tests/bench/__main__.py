@@ -1,9 +1,9 @@
-"""Runs the benches one after another and writes what they say, as JSON and as plots. ``make bench``
+"""Runs the benches one after another and writes their figures as JSON and as plots. ``make bench``
 
     python -m tests.bench [NAME…] [--out tests/bench/figures]
 
-Each bench is a command of its own too: ``python -m tests.bench.NAME --help``. One that fails is named at the end,
-with what it said; the others go on.
+Each bench is a command of its own too: ``python -m tests.bench.NAME --help``. When one fails, the others still run;
+its error is printed at the end.
 """
 
 import argparse
@@ -28,16 +28,16 @@ BENCHES: dict[str, tuple[str, ...]] = {
     "service_times": (),
 }
 """With the arguments that they are run with here."""
-LONGEST = 3600.0
+BENCH_TIMEOUT_SECONDS = 3600.0
 
 
 def run(name: str, out: Path) -> str | None:
-    """What went wrong; None when the figures are written."""
+    """Runs one bench and writes its figures; returns the error, or None."""
     began = time.monotonic()
     sys.stderr.write(f"{name} … ")
     sys.stderr.flush()
     command = [sys.executable, "-m", f"tests.bench.{name}", *BENCHES[name]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BENCH_TIMEOUT_SECONDS)
     sys.stderr.write(f"{time.monotonic() - began:.0f} s\n")
     if done.returncode:
         return f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}"

@@ -1,7 +1,9 @@
-"""The API under load beside a plain FastAPI service on the same server: ``python -m tests.bench.api PEER_PYTHON``.
+"""Compares the API under load with a plain FastAPI service on the same Redis server.
+
+    python -m tests.bench.api PEER_PYTHON
 
 PEER_PYTHON is the interpreter of an environment with fastapi, uvicorn[standard] and redis[hiredis]; wrk must be on
-PATH. One process each, asked in turns for a job's status and for a result of 300 KB, then submitted to.
+PATH. One process each; in turns they get requests for a job's status, for a result of 300 KB, and submissions.
 """
 
 import argparse
@@ -49,7 +51,7 @@ class Served(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Attributes: rate: requests a second; p99: of the latency, milliseconds; cpu: milliseconds a request."""
+    """Requests a second, 99th percentile of the latency in milliseconds, CPU milliseconds a request."""
 
     rate: float
     p99: float
@@ -136,7 +138,7 @@ def _wrk(served: Served, path: str, arguments: argparse.Namespace, *more: str) -
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used (proc(5): utime and stime)."""
+    """CPU seconds that a process has used (proc(5): utime and stime)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -168,7 +170,7 @@ def _service(command: list[str], redis_url: str, **environment: str) -> Iterator
 
 
 async def _fill(url: str) -> None:
-    """A job that is running and one that is completed, with a result of about 300 KB."""
+    """Stores a running job and a completed one with a result of about 300 KB."""
     body = result_of(people=24, detections=12)
     size = len(msgspec.json.encode(body))
     print(f"result: {size / 1000:.0f} KB")
@@ -199,7 +201,7 @@ async def _waiting(url: str) -> int:
 
 
 async def _in_order(url: str) -> None:
-    """By how many places our submissions lie from the order in which the load wrote them, over many connections."""
+    """Returns by how many places the stored jobs differ from the order of submission over many connections."""
     async with Redis.from_url(url) as redis:
         entries: Any = await redis.xrange("faces:requests", count=50_000)
         ours = [msgspec.msgpack.decode(fields[b"msgpack"]) for _, fields in entries if b"msgpack" in fields]

@@ -1,6 +1,8 @@
-"""The service that `tests.bench.api` measures beside ours: the same answers from the same server, by FastAPI with
-response models, written the way its tutorial does. Runs in an environment of its own: fastapi, uvicorn[standard],
-redis[hiredis]."""
+"""The FastAPI service that `tests.bench.api` compares with: the same responses from the same Redis server.
+
+It uses response models, as FastAPI's tutorial does, and runs in an environment of its own: fastapi,
+uvicorn[standard], redis[hiredis].
+"""
 
 import json
 import os

@@ -1,8 +1,8 @@
-"""What clustering costs from a thousand faces to a hundred thousand, beside the specification's greedy pass.
+"""Measures clustering of 1,000 to 100,000 faces, beside the specification's greedy pass.
 
     python -m tests.bench.clustering [--most 100000] [--people 30]
 
-The faces are drawn: each person has a direction in 512 dimensions, each face strays from it as in real footage (same
+The faces are random: each person has a direction in 512 dimensions, each face strays from it as in real footage (same
 person at a cosine around 0.65, some weak and further), people come and go over time, two in three frames. Processor
 seconds and the largest memory that the call took, each size in a process of its own; `growth` is the exponent between
 neighbouring sizes: 1 is linear.
@@ -25,12 +25,12 @@ from tests.bench.measure import machine, quiet, report, status
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 STRAY = 0.75
 """Length of what a face has beside its person's direction, so that two of one person meet at 1 / (1 + STRAY²)."""
-GREEDY_UP_TO = 10_000
+GREEDY_MAX_FACES = 10_000
 DIMENSIONS = 512
 
 
 def drawn(faces: int, people: int) -> Detections:
-    """Faces in order of time, one or two a frame."""
+    """Returns random faces in order of time, one or two a frame."""
     rng = np.random.default_rng(faces)
     centres = rng.normal(size=(people, DIMENSIONS)) / math.sqrt(DIMENSIONS)
     frames = np.sort(rng.integers(0, int(faces / 1.5) + 1, faces))
@@ -54,7 +54,7 @@ def drawn(faces: int, people: int) -> Detections:
 
 
 def greedy(detections: Detections, threshold: float) -> int:
-    """The specification's pass: each face beside the best one of every person so far."""
+    """Clusters as the specification does: compares each face with the best one of every person so far."""
     units = detections.embeddings / np.linalg.norm(detections.embeddings, axis=1, keepdims=True)
     shown = np.empty_like(units)
     best, count = np.empty(len(units)), 0
@@ -85,7 +85,7 @@ def one(faces: int, people: int) -> dict[str, Any]:
         "more_megabytes": round(more / 1000),
         "groups": int(labels.max()) + 1,
     }
-    if faces <= GREEDY_UP_TO:
+    if faces <= GREEDY_MAX_FACES:
         used = time.process_time()
         row["greedy_groups"] = greedy(detections, 0.6)
         row["greedy_processor_seconds"] = round(time.process_time() - used, 2)

@@ -1,8 +1,10 @@
-"""Searching known faces: `python -m tests.bench.collections --faces 1000000 --served 50000`.
+"""Measures the search for known faces.
 
-Prints JSON: how long a query takes in memory (wall and CPU time, beside one plain matrix product by the vector in the
-same run), whether its answer is that of a sort of all similarities in double precision, and what the memory holds.
-Then the same for faces that lie in a server: how long a worker takes to load them, and the server's memory a face.
+    python -m tests.bench.collections --faces 1000000 --served 50000
+
+Prints JSON: wall and CPU time of a query in memory, beside one plain matrix product by the vector in the same run;
+whether the result equals a sort of all similarities in double precision; memory in use. Then for faces stored in
+Redis: how long a worker takes to load them, and the server's memory per face.
 """
 
 import argparse
@@ -28,11 +30,11 @@ from schemas.names import Names
 from tests.bench.measure import machine, quiet, report, status
 
 DIMENSIONS, TOP, QUERIES, TOGETHER = 512, 10, 15, 16
-FACES_A_PERSON = 4
+FACES_PER_PERSON = 4
 
 
 def some(start: int, count: int) -> NDArray[np.float32]:
-    """Unit vectors in all directions: the hardest case, where the next best is hardly worse than the best."""
+    """Returns random unit vectors: the hardest case, where the next best is hardly worse than the best."""
     vectors = np.random.default_rng(start).standard_normal((count, DIMENSIONS), np.float32)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
@@ -42,7 +44,7 @@ def face(number: int) -> bytes:
 
 
 def person(number: int) -> bytes:
-    return b"person-%024x" % (number // FACES_A_PERSON)
+    return b"person-%024x" % (number // FACES_PER_PERSON)
 
 
 def in_memory(faces: int, threads: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def in_memory(faces: int, threads: int) -> dict[str, Any]:
 
 
 def near(number: int) -> NDArray[np.float32]:
-    """A view of a known face: cosine 0.6 or so."""
+    """Returns another view of a known face, at a cosine of about 0.6."""
     start = number // BLOCK * BLOCK
     row = some(start, number - start + 1)[-1]
     noise = some(-1 - number if number < 0 else 10**9 + number, 1)[0]
@@ -86,19 +88,19 @@ def near(number: int) -> NDArray[np.float32]:
 
 
 def sorted_all(query: NDArray[np.float32], faces: int) -> list[bytes]:
-    """The people of a plain sort, in double precision."""
+    """Ranks people by a plain sort, in double precision."""
     best: dict[bytes, float] = {}
     for start in range(0, faces, BLOCK):
         count = min(faces - start, BLOCK)
         cosines = some(start, count).astype(np.float64) @ query.astype(np.float64)
-        for row in np.argsort(-cosines)[: TOP * FACES_A_PERSON]:
+        for row in np.argsort(-cosines)[: TOP * FACES_PER_PERSON]:
             who = person(start + int(row))
             best[who] = max(best.get(who, -2.0), float(cosines[row]))
     return sorted(best, key=lambda who: -best[who])[:TOP]
 
 
 def timed(work: Callable[[int], Any], times: int = QUERIES) -> dict[str, float]:
-    """Milliseconds."""
+    """Returns milliseconds."""
     wall, cpu = [], []
     for i in range(times):
         began, used = time.perf_counter(), time.process_time()

@@ -1,8 +1,8 @@
-"""Sampling a long film, beside decoding all of it and beside OpenCV seeking to every sample.
+"""Measures sampling of a long film, beside a full decode and beside OpenCV seeking to every sample.
 
     python -m tests.bench.decoding VIDEO... [--minutes 20] [--interval 2] [--threads 2] [--pairs 3]
 
-Every film is looped to the length, and all ways run in turn, so read the ratios: the seconds belong to the machine.
+Every film is looped to the length, and all ways run in turn: compare the ratios, seconds depend on the machine.
 `exact` counts samples whose picture is the one that a full decode shows at that moment.
 """
 
@@ -25,25 +25,25 @@ from facecore.video.picture import Image, to_image
 from facecore.video.sequential import Clock
 from tests.facecore.video.films import loop_film
 
-PIXELS = 10**8
+MAX_PIXELS = 10**8
 Sampler = Callable[[Path, float, int], Iterator[Image]]
 
 
 def ours(film: Path, interval: float, threads: int) -> Iterator[Image]:
-    for sample in open_source(film, Interval(interval), max_pixels=PIXELS, threads=threads):
+    for sample in open_source(film, Interval(interval), max_pixels=MAX_PIXELS, threads=threads):
         yield sample.image
 
 
 def keyframes(film: Path, interval: float, threads: int) -> Iterator[Image]:
     plan = at_keyframes(
-        Interval(interval), probe(film, max_pixels=PIXELS), keyframe_times(film, max_pixels=PIXELS)
+        Interval(interval), probe(film, max_pixels=MAX_PIXELS), keyframe_times(film, max_pixels=MAX_PIXELS)
     )
-    for sample in open_source(film, plan, max_pixels=PIXELS, threads=threads):
+    for sample in open_source(film, plan, max_pixels=MAX_PIXELS, threads=threads):
         yield sample.image
 
 
 def everything(film: Path, interval: float, threads: int) -> Iterator[Image]:
-    """Decodes all, converts what is sampled."""
+    """Decodes every frame, converts the sampled ones."""
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count, stream.codec_context.thread_type = threads, "AUTO"
@@ -65,7 +65,7 @@ def everything(film: Path, interval: float, threads: int) -> Iterator[Image]:
 
 
 def opencv_seeking(film: Path, interval: float, threads: int) -> Iterator[Image]:
-    """As one finds it in examples."""
+    """Seeks to every sample, as OpenCV's examples do."""
     capture = cv2.VideoCapture(str(film), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads])
     length = capture.get(cv2.CAP_PROP_FRAME_COUNT) / capture.get(cv2.CAP_PROP_FPS)
     for index in range(int(length / interval) + 1):
@@ -86,7 +86,7 @@ def fingerprint(image: Image) -> int:
 
 
 class Took(NamedTuple):
-    """Seconds by the clock, and of all cores together: what other programs do shows in the first only."""
+    """Wall-clock seconds and CPU seconds of all cores; other programs change the first only."""
 
     clock: float
     cores: float
@@ -100,7 +100,7 @@ def run(sampler: Sampler, film: Path, interval: float, threads: int) -> tuple[To
 
 def part(film: Path, interval: float, segment: Segment) -> list[int]:
     found = open_source(
-        film, Interval(interval), start_index=segment.first, end_index=segment.end, max_pixels=PIXELS
+        film, Interval(interval), start_index=segment.first, end_index=segment.end, max_pixels=MAX_PIXELS
     )
     return [fingerprint(sample.image) for sample in found]
 
@@ -138,8 +138,8 @@ def report(film: Path, name: str, given: argparse.Namespace) -> None:
         for way, sampler in WAYS.items():
             took, prints[way] = run(sampler, film, given.interval, given.threads)
             seconds[way].append(took)
-    times = keyframe_times(film, max_pixels=PIXELS)
-    info = probe(film, max_pixels=PIXELS)
+    times = keyframe_times(film, max_pixels=MAX_PIXELS)
+    info = probe(film, max_pixels=MAX_PIXELS)
     parts = segments(Interval(given.interval), info, times, length=120.0)
     for workers in (1, 2, 4):
         took, prints[f"{workers} workers"] = in_parts(workers, film, given.interval, parts)

@@ -1,12 +1,12 @@
-"""The GPU, on a machine that has one: does it answer as the CPU does, how fast, with how much memory.
+"""Compares GPU and CPU: same results, frames a second, GPU memory.
 
     python -m tests.bench.gpu VIDEO [--frames 128] [--pack open] [--batches 1,2,4,8,16,32] [--tensorrt fp16]
 
-Prints JSON: the providers that the sessions really have; per batch size the frames a second, and their ratio to the
+Prints JSON: the providers that the sessions use; per batch size the frames a second, and their ratio to the
 CPU's in the same run; the memory of the card after each; the largest differences over all faces between the two
 devices, and on the device between frames in the largest batch and one by one. Ends with status 1 when other faces are
-found, or an embedding differs by more than `EMBEDDINGS_AGREE` allows; with 2 where there is no CUDA. ``--device cpu``
-goes through the same steps without a GPU. ``--tensorrt fp16`` verifies half precision: the CPU calculates in float32.
+found, or the cosine of two embeddings is below `MIN_EMBEDDING_COSINE`; with 2 without CUDA. ``--device cpu``
+runs the same steps without a GPU. ``--tensorrt fp16`` verifies half precision: the CPU calculates in float32.
 """
 
 import argparse
@@ -35,15 +35,15 @@ from schemas.cores import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.settings import Settings
 
-EMBEDDINGS_AGREE = 0.999
+MIN_EMBEDDING_COSINE = 0.999
 """Least cosine similarity of the same face's embeddings: float32 on the CPU, whatever the device calculates in."""
-SAME_FACE = 0.9
+SAME_FACE_MIN_IOU = 0.9
 """Least intersection over union."""
 MAX_PIXELS = 100_000_000
 
 
 def frames_of(video: Path, count: int) -> list[FrameInput]:
-    """So many frames; a short film is gone through again."""
+    """Returns so many frames; a short film is repeated."""
     with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as decoded:
         images = [frame.image for frame in islice(decoded, count)]
     return [
@@ -52,7 +52,7 @@ def frames_of(video: Path, count: int) -> list[FrameInput]:
 
 
 def run(analyzer: Analyzer, frames: list[FrameInput], batch: int) -> tuple[list[FrameFaces], float]:
-    """What is found, and frames a second."""
+    """Returns the faces of each frame, and frames a second."""
     found, began = list[FrameFaces](), time.perf_counter()
     for start in range(0, len(frames), batch):
         found += analyzer.analyze(frames[start : start + batch])
@@ -60,7 +60,7 @@ def run(analyzer: Analyzer, frames: list[FrameInput], batch: int) -> tuple[list[
 
 
 def card_memory() -> int | None:
-    """MiB of the first card in use; None without nvidia-smi."""
+    """Returns the MiB in use on the first GPU, or None without nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return None
     listed = subprocess.run(
@@ -71,11 +71,11 @@ def card_memory() -> int | None:
 
 
 def compare(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, float]:
-    """Largest differences over faces that lie in the same place, and how many have no such face."""
+    """Returns the largest differences of faces in the same place, and the number of faces without a match."""
     pairs = list[tuple[ObservedFace, ObservedFace]]()
     alone = 0
     for a, b in zip(one, other, strict=True):
-        matched = [(x, y) for x in a.faces for y in b.faces if iou(x.box, y.box) >= SAME_FACE]
+        matched = [(x, y) for x in a.faces for y in b.faces if iou(x.box, y.box) >= SAME_FACE_MIN_IOU]
         pairs += matched
         alone += len(a.faces) + len(b.faces) - 2 * len(matched)
     cosines = [cosine(x.embedding, y.embedding) for x, y in pairs]
@@ -162,7 +162,7 @@ def main() -> int:
 
 
 def alike(found: dict[str, float]) -> bool:
-    return found["least_embedding_cosine"] >= EMBEDDINGS_AGREE and not found["faces_on_one_side_only"]
+    return found["least_embedding_cosine"] >= MIN_EMBEDDING_COSINE and not found["faces_on_one_side_only"]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""A film of two hours: is all memory bounded, and does a frame cost the same at the end as at the start?
+"""Measures memory and cost per frame over a film of two hours: both must stay level.
 
     python -m tests.bench.long_film [VIDEO] [--minutes 120] [--interval 4]
 
-A small clip is looped to the length. Every process and the server are looked at while the film goes through; costs
-are compared between the second and the last fifth of the frames, in processor time. One frames worker samples the
+A small clip is looped to the length. Memory of every process and of Redis is sampled meanwhile; the CPU time per
+frame is compared between the second and the last fifth of the frames. One frames worker samples the
 parts of the film one after another.
 """
 
@@ -21,13 +21,13 @@ from tests.bench.measure import Processes, clip, looks, looped, machine, quiet, 
 from tests.integration.client import Service
 
 JOB = "long"
-LOOK = 1.0
-WITHIN = 3600.0
+SAMPLE_SECONDS = 1.0
+TIMEOUT_SECONDS = 3600.0
 FIFTHS = 5
 
 
 def watched(service: Service, film: Path, interval: float) -> list[dict[str, Any]]:
-    """How far the job was, what it had cost and how much memory was in use, from its start to its end."""
+    """Samples progress, CPU time and memory from the start of the job to its end."""
     processes, names = Processes(service), Names()
     keys, seen = names.job(JOB), list[dict[str, Any]]()
     service.submit(
@@ -37,7 +37,7 @@ def watched(service: Service, film: Path, interval: float) -> list[dict[str, Any
             "parameters": {"sampling_interval": interval, "cache_duration": 0},
         }
     )
-    until = time.monotonic() + WITHIN
+    until = time.monotonic() + TIMEOUT_SECONDS
     with Redis.from_url(service.redis_url) as redis:
         while True:
             ended = redis.hexists(keys.metadata, "ended")
@@ -55,11 +55,11 @@ def watched(service: Service, film: Path, interval: float) -> list[dict[str, Any
             else:
                 return seen
             assert time.monotonic() < until, "the film takes too long"
-            time.sleep(LOOK)
+            time.sleep(SAMPLE_SECONDS)
 
 
 def costs(seen: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Processor milliseconds a frame of each fifth of the film, by process type."""
+    """Returns CPU milliseconds per frame of each fifth of the film, by process type."""
     last, found = seen[-1]["done"], []
     for fifth in range(FIFTHS):
         part = [s for s in seen if last * fifth / FIFTHS <= s["done"] <= last * (fifth + 1) / FIFTHS]

@@ -1,9 +1,9 @@
-"""Two hundred short clips at once, with one to four analyze workers; short jobs beside a long one; memory over time.
+"""Measures 200 clips at once with 1 to 4 analyze workers, short jobs beside a long one, memory over time.
 
     python -m tests.bench.many_jobs [VIDEO] [--jobs 200] [--workers 1,2,3,4] [--soak-minutes 2]
 
 All workers share the cores of this machine, so more of them cannot be faster than the cores are: `times_one_worker`
-near 1 says that more cost nothing. `fairness` compares the 95th percentile of short jobs, sent one after another,
+near 1 means that more workers cost nothing. `fairness` compares the 95th percentile of short jobs, sent one by one,
 while a long film is analysed and without it. The soak sends clip after clip and watches the memory of every process.
 """
 
@@ -34,17 +34,17 @@ from tests.bench.measure import (
 from tests.integration.client import Service
 from tests.waiting import eventually
 
-WITHIN = 1800.0
+TIMEOUT_SECONDS = 1800.0
 SHORT_JOBS = 20
 LONG_MINUTES = 10
 LONG_INTERVAL = 0.5
-SOAK_AT_ONCE = 8
-GROWN = 0.05
+SOAK_CONCURRENT_JOBS = 8
+MAX_MEMORY_GROWTH = 0.05
 """Share by which memory may differ between the second and the last quarter of the soak and count as steady."""
 
 
 def copies(video: Path, folder: Path, count: int) -> list[Path]:
-    """The clip under as many names: each is a job of its own, not a cached answer."""
+    """Links the clip under as many names, so that no job is answered from the cache."""
     folder.mkdir()
     named = [folder / f"{number}{video.suffix}" for number in range(count)]
     named[0].write_bytes(video.read_bytes())
@@ -60,16 +60,16 @@ def submit(service: Service, video: Path, job_id: str, **parameters: Any) -> Non
 
 
 def crowd(folder: Path, clips: list[Path], workers: int) -> dict[str, Any]:
-    """All clips at once."""
+    """Submits all clips at once and waits for the last."""
     with running(folder / f"workers-{workers}", "--scale", f"analyze={workers}") as service:
         submit(service, clips[0], "warm-up", sampling_interval=3.3)
-        finished(service, WITHIN)
+        finished(service, TIMEOUT_SECONDS)
         processes = Processes(service)
         before = processes.cpu_by_type()
         with spent(processes.all_cpu) as taken:
             for number, file in enumerate(clips):
                 submit(service, file, f"crowd-{number}")
-            finished(service, WITHIN)
+            finished(service, TIMEOUT_SECONDS)
         run = taken()
         frames = sum(
             service.result(f"crowd-{n}")["metadata"]["frames_processed"] for n in range(0, len(clips), 20)
@@ -87,14 +87,14 @@ def crowd(folder: Path, clips: list[Path], workers: int) -> dict[str, Any]:
 
 
 def short_jobs(service: Service, clips: list[Path], name: str) -> list[float]:
-    """Seconds of each, from the request to its end, one after another."""
+    """Returns the seconds from request to end of jobs sent one after another."""
     taken = []
     with Redis.from_url(service.redis_url) as redis:
         for number, file in enumerate(clips):
             began = time.perf_counter()
             submit(service, file, f"{name}-{number}")
             record = Names().job(f"{name}-{number}").metadata
-            eventually(lambda record=record: redis.hexists(record, "ended"), WITHIN)  # type: ignore[misc]
+            eventually(lambda record=record: redis.hexists(record, "ended"), TIMEOUT_SECONDS)  # type: ignore[misc]
             taken.append(time.perf_counter() - began)
     return taken
 
@@ -102,11 +102,11 @@ def short_jobs(service: Service, clips: list[Path], name: str) -> list[float]:
 def fairness(folder: Path, clips: list[Path], film: Path) -> dict[str, Any]:
     with running(folder / "fairness") as service:
         submit(service, clips[0], "warm-up", sampling_interval=3.3)
-        finished(service, WITHIN)
+        finished(service, TIMEOUT_SECONDS)
         alone = short_jobs(service, clips[:SHORT_JOBS], "alone")
         submit(service, film, "long", sampling_interval=LONG_INTERVAL)
         with Redis.from_url(service.redis_url) as redis:
-            eventually(lambda: redis.hlen(Names().job("long").outcomes) > 20, WITHIN)
+            eventually(lambda: redis.hlen(Names().job("long").outcomes) > 20, TIMEOUT_SECONDS)
             beside = short_jobs(service, clips[SHORT_JOBS : 2 * SHORT_JOBS], "beside")
             done = int(redis.hlen(Names().job("long").outcomes))
             ended = bool(redis.hexists(Names().job("long").metadata, "ended"))
@@ -127,13 +127,13 @@ def p95(values: list[float]) -> float:
 
 
 def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
-    """Memory while clips come without a pause."""
+    """Samples memory while clips are submitted without a pause."""
     seen: list[dict[str, float]] = []
     with running(folder / "soak") as service, Redis.from_url(service.redis_url) as redis:
         processes, until, sent = Processes(service), time.monotonic() + 60 * minutes, 0
         look = time.monotonic()
         while time.monotonic() < until:
-            while int(redis.zcard(Names().active)) < SOAK_AT_ONCE:
+            while int(redis.zcard(Names().active)) < SOAK_CONCURRENT_JOBS:
                 submit(
                     service, clips[sent % len(clips)], f"soak-{sent}", sampling_interval=0.5 + sent % 7 * 0.1
                 )
@@ -142,7 +142,7 @@ def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
                 seen.append(processes.memory())
                 look += max(2.0, minutes * 60 / 60)
             time.sleep(0.05)
-        finished(service, WITHIN)
+        finished(service, TIMEOUT_SECONDS)
         quarter = max(1, len(seen) // 4)
         early = {n: statistics.median(s[n] for s in seen[quarter : 2 * quarter]) for n in seen[0]}
         late = {n: statistics.median(s[n] for s in seen[-quarter:]) for n in seen[0]}
@@ -152,7 +152,7 @@ def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
             "second_quarter_megabytes": early,
             "last_quarter_megabytes": late,
             "most_megabytes": processes.most_memory(),
-            "steady": {name: late[name] <= (1 + GROWN) * early[name] + 2 for name in early},
+            "steady": {name: late[name] <= (1 + MAX_MEMORY_GROWTH) * early[name] + 2 for name in early},
             "analyze_megabytes": [round(s["analyze"]) for s in seen],
             "server_dead_letters": int(redis.xlen(Names().dead)),
         }

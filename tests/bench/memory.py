@@ -1,9 +1,9 @@
-"""Memory of the analyzer over many frames of changing size and with 0 to 40 faces, most with few.
+"""Measures the analyzer's memory over many frames of changing size with 0 to 40 faces, most with few.
 
     python -m tests.bench.memory [--frames 2000]
 
 The frames are put together from the faces of the photograph that the insightface package ships. Prints JSON: resident
-megabytes after every tenth of the frames; flat after the first means that nothing grows with the work.
+megabytes after every tenth of the frames. A flat line means that there is no leak.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.bench.measure import report
 from tests.eval.crowds import MOST, crowd, faces_of
 
 BATCH = 8
-CROWDS = 0.15
+CROWD_SHARE = 0.15
 """Share of the frames with any number of faces; the others have 4 at most."""
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     faces, rng = faces_of(analyzer), np.random.default_rng(1)
     seen, memory, began = 0, [], time.perf_counter()
     for number in range(0, arguments.frames, BATCH):
-        counts = (int(rng.integers(0, MOST + 1 if rng.random() < CROWDS else 5)) for _ in range(BATCH))
+        counts = (int(rng.integers(0, MOST + 1 if rng.random() < CROWD_SHARE else 5)) for _ in range(BATCH))
         batch = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
         seen += sum(len(found.faces) for found in analyzer.analyze(batch))
         if number // BATCH % max(1, arguments.frames // BATCH // 10) == 0:

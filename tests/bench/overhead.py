@@ -1,4 +1,4 @@
-"""Processor time that the way of a frame through the streams costs, beside what the work on it costs.
+"""Measures the CPU time per frame that streams and messages add to decoding and detection.
 
     python -m tests.bench.overhead [--frames 600] [--rounds 3]
 
@@ -30,9 +30,9 @@ from tests.bench.measure import MODELS, Processes, difference, looks, machine, q
 from tests.integration.client import Service
 from tests.waiting import eventually
 
-INTERVAL = 0.5
-IDLE = 5.0
-QUALITY = 95
+INTERVAL_SECONDS = 0.5
+IDLE_SECONDS = 5.0
+JPEG_QUALITY = 95
 BATCH = 8
 WIDTH, HEIGHT = 320, 192
 """Small, so that what is looked for is not the small difference of two large numbers."""
@@ -54,10 +54,13 @@ def film_without_faces(out: Path, frames: int) -> None:
 
 def alone(film: Path, analyzer: Analyzer) -> dict[str, float]:
     """Processor seconds of each piece of work by itself, over all frames."""
-    with spent() as decoding, closing(open_source(film, Interval(INTERVAL), max_pixels=10**9)) as source:
+    with (
+        spent() as decoding,
+        closing(open_source(film, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source,
+    ):
         images: list[Image] = [frame.image for frame in source]
     with spent() as encoding:
-        encoded = [encode(image, QUALITY) for image in images]
+        encoded = [encode(image, JPEG_QUALITY) for image in images]
     with spent() as reading:
         pictures = [decode(picture) for picture in encoded]
     with spent() as models:
@@ -71,7 +74,7 @@ def alone(film: Path, analyzer: Analyzer) -> dict[str, float]:
 
 def through(service: Service, film: Path, job_id: str, frames: int) -> None:
     """One job, waited for at the server: asking the API again and again would cost time of its own."""
-    parameters = {"sampling_interval": INTERVAL, "cache_duration": 0}
+    parameters = {"sampling_interval": INTERVAL_SECONDS, "cache_duration": 0}
     service.submit({"video_path": str(film), "job_id": job_id, "parameters": parameters})
     with Redis.from_url(service.redis_url) as redis:
         eventually(lambda: redis.hexists(Names().job(job_id).metadata, "ended"), 300)
@@ -88,8 +91,10 @@ def measure(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
         processes = Processes(service)
         time.sleep(2)
         before = processes.cpu_by_type()
-        time.sleep(IDLE)
-        idle = {name: value / IDLE for name, value in difference(processes.cpu_by_type(), before).items()}
+        time.sleep(IDLE_SECONDS)
+        idle = {
+            name: value / IDLE_SECONDS for name, value in difference(processes.cpu_by_type(), before).items()
+        }
         for number in range(rounds):
             work.append(alone(film, analyzer))
             before, began = processes.cpu_by_type(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""Peers of the stream runtime, measured when they can be imported; each publishes and consumes in its own way."""
+"""Other stream libraries beside the runtime, measured if installed; each publishes and consumes in its own way."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ def available() -> dict[str, Peer]:
 
 
 def faststream() -> Peer | None:
-    """One message a call, as its documentation shows; acknowledged after the handler."""
+    """FastStream: one message a call, as its documentation shows; acknowledged after the handler."""
     try:
         from faststream.redis import RedisBroker, StreamSub
     except ImportError:
@@ -62,7 +62,7 @@ def faststream() -> Peer | None:
 
 
 def taskiq() -> Peer | None:
-    """Its stream broker and its receiver, ten tasks at once."""
+    """TaskIQ: its stream broker and receiver, ten tasks at once."""
     try:
         from taskiq.receiver import Receiver
         from taskiq_redis import RedisStreamBroker

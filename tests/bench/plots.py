@@ -1,4 +1,4 @@
-"""The figures of the benches as plots, one SVG file each. ``python -m tests.bench.plots [DIRECTORY]``"""
+"""Plots the figures of the benches, one SVG file each: ``python -m tests.bench.plots [DIRECTORY]``."""
 
 import sys
 from collections.abc import Callable
@@ -129,7 +129,7 @@ PLOTS: tuple[Callable[[Axes, Figures], None], ...] = (
 
 
 def draw(folder: Path) -> list[Path]:
-    """Draws what there are figures for; the same figures give the same file."""
+    """Plots every bench that has figures; equal figures give equal files."""
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "faces", "font.size": 9})
     drawn = []
     for plot in PLOTS:

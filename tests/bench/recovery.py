@@ -1,9 +1,9 @@
-"""Long work under a short lease, and a dead worker's entries among a million queued ones.
+"""Measures lease renewal during long work, and the recovery of a dead worker's entries.
 
     python -m tests.bench.recovery [--work 90] [--lease 10] [--queued 1000000]
 
-Prints JSON: how often the long handler ran and was delivered while two workers wanted it; how many entries of the
-dead worker were claimed, in how many calls of the script and milliseconds, the others being left alone.
+Prints JSON: how often the long handler ran and was delivered while two workers read; how many entries of the dead
+worker were claimed among a million queued ones, in how many calls of the script and milliseconds.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from tests.consumers.runtime.chain import quiet
 from tests.consumers.runtime.servers import Server, binary
 from tests.consumers.runtime.world import World
 
-HELD = 100
-AT_ONCE = 5000
+DEAD_WORKER_ENTRIES = 100
+ENTRIES_PER_PIPELINE = 5000
 
 
 async def long_work(world: World, seconds: float, lease: float) -> dict[str, Any]:
@@ -48,23 +48,23 @@ async def long_work(world: World, seconds: float, lease: float) -> dict[str, Any
 async def recovery(redis: Redis, world: World, queued: int) -> dict[str, Any]:
     stream, group = world.keys.units, "units"
     await ensure_group(redis, stream, group)
-    for sent in range(0, HELD + queued, AT_ONCE):
+    for sent in range(0, DEAD_WORKER_ENTRIES + queued, ENTRIES_PER_PIPELINE):
         async with redis.pipeline(transaction=False) as pipe:
-            for _ in range(min(AT_ONCE, HELD + queued - sent)):
+            for _ in range(min(ENTRIES_PER_PIPELINE, DEAD_WORKER_ENTRIES + queued - sent)):
                 pipe.xadd(stream, {"json": "{}"})
             await pipe.execute()
-    held = cast("list[Any]", await redis.xreadgroup(group, "dead", {stream: ">"}, count=HELD))
-    assert len(held[0][1]) == HELD
+    held = cast("list[Any]", await redis.xreadgroup(group, "dead", {stream: ">"}, count=DEAD_WORKER_ENTRIES))
+    assert len(held[0][1]) == DEAD_WORKER_ENTRIES
     heir, claimed, calls, cursor = Owner(stream, group, "heir"), 0, 0, b"-"
     await asyncio.sleep(0.6)  # the lease of the dead one runs out
     began = time.perf_counter()
-    while claimed < HELD:
+    while claimed < DEAD_WORKER_ENTRIES:
         cursor, entries, *_ = await scripts.run(
             redis, scripts.recover(heir, 0.5, cursor, 10, suspicious=3, suspects=1, look_at=200)
         )
         claimed, calls = claimed + len(entries), calls + 1
     elapsed = (time.perf_counter() - began) * 1000
-    assert await redis.xlen(stream) == HELD + queued
+    assert await redis.xlen(stream) == DEAD_WORKER_ENTRIES + queued
     return {"queued": queued, "claimed": claimed, "calls": calls, "ms": round(elapsed, 1)}
 
 

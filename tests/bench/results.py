@@ -1,4 +1,4 @@
-"""Made-up results of a given size, for tests and measurements of what reads them."""
+"""Generates results of a given size for tests and benches."""
 
 import math
 import random
@@ -22,7 +22,7 @@ from schemas.results import (
 
 
 def result_of(people: int, detections: int) -> ResultBody:
-    """A result with so many people, each seen so often; the same for the same numbers."""
+    """Generates a result with so many people and detections of each; equal numbers give equal results."""
     dice = random.Random(people * 1000 + detections)
     faces = [_face(number, detections, dice) for number in range(people)]
     metadata = Metadata(

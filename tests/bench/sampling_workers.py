@@ -1,10 +1,10 @@
-"""A long film sampled by 1, 2 and 4 frames workers, beside one process that decodes all of it.
+"""Measures sampling of a long film by 1, 2 and 4 frames workers, beside one process that decodes all of it.
 
     python -m tests.bench.sampling_workers VIDEO [--minutes 20] [--interval 2] [--part 120]
 
-The workers are the service's own processes, on a server of their own; this program takes the place of the analyze
-stage and looks at every frame that they publish. Prints JSON: whether the frames are the same, byte for byte, and
-the seconds from the request to the last part. Read the ratios, up to the number of cores.
+The workers are the service's own processes on a Redis server of their own; this program replaces the analyze stage
+and reads every published frame. Prints JSON: whether the frames are the same, byte for byte, and
+the seconds from the request to the last part. Compare the ratios, up to the number of cores.
 """
 
 import argparse
@@ -33,18 +33,18 @@ from tests.consumers.runtime.servers import Server, binary
 from tests.facecore.video.films import loop_film
 
 NAMES = Names("faces")
-WITHIN = 3600.0
-QUALITY = 95
+TIMEOUT_SECONDS = 3600.0
+JPEG_QUALITY = 95
 
 
 @contextmanager
 def workers(count: int, server: Server, film: Path, part: float) -> Iterator[None]:
-    """So many processes, each with one part of a film at a time, and nothing to hold them up."""
+    """Starts so many frames workers, one part of a film each, without back-pressure."""
     unlimited = str(10**9)
     environment = {
         "REDIS_URL": server.url, "FACES_MEDIA_ROOTS": str(film.parent), "FACES_SEGMENT_SECONDS": str(part),
         "FACES_JOBS_PER_WORKER": "1", "FACES_JOB_WINDOW": unlimited, "FACES_FRAMES_HIGH_WATER": unlimited,
-        "FACES_JOB_WINDOW_BYTES": unlimited, "LOG_LEVEL": "WARNING", "FACES_FRAME_QUALITY": str(QUALITY),
+        "FACES_JOB_WINDOW_BYTES": unlimited, "LOG_LEVEL": "WARNING", "FACES_FRAME_QUALITY": str(JPEG_QUALITY),
     }  # fmt: skip
     command = [sys.executable, "-m", "consumers", "frames"]
     processes = [subprocess.Popen(command, env=os.environ | environment) for _ in range(count)]
@@ -67,7 +67,7 @@ def readers(redis: "Redis") -> int:
 
 
 def sampled(server: Server, film: Path, interval: float) -> tuple[float, list[tuple[int, float, str]]]:
-    """Seconds, and of every frame its number, its moment and a hash of its picture."""
+    """Returns seconds, and number, timestamp and picture hash of every frame."""
     request = {"video_path": str(film), "parameters": {"sampling_interval": interval, "cache_duration": 0}}
     with Redis.from_url(server.url) as redis:
         began = time.perf_counter()
@@ -88,19 +88,19 @@ def published(redis: "Redis") -> Iterator[tuple[int, float, str]]:
 
 
 def decoded(film: Path, interval: float) -> tuple[float, list[tuple[int, float, str]]]:
-    """The same by one process that decodes everything."""
+    """Returns the same from one process that decodes every frame."""
     began = time.perf_counter()
     frames = [
-        (number, number * interval, hashlib.sha256(encode(image, QUALITY)).hexdigest())
+        (number, number * interval, hashlib.sha256(encode(image, JPEG_QUALITY)).hexdigest())
         for number, image in enumerate(everything(film, interval, 1))
     ]
     return time.perf_counter() - began, frames
 
 
 def wait(done: Any) -> None:
-    until = time.monotonic() + WITHIN
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not done():
-        assert time.monotonic() < until, f"not within {WITHIN} s"
+        assert time.monotonic() < until, f"not within {TIMEOUT_SECONDS} s"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""What each piece of work costs, for `faces plan`, and whether its simulation foretells what 1 to 4 workers do.
+"""Measures the costs that `faces plan` calculates with, and compares its simulation with 1 to 4 workers.
 
     python -m tests.bench.service_times [--jobs 60] [--workers 1,2,3,4] [--write compose/service_times.json]
 
@@ -25,11 +25,11 @@ from compose.capacity.simulation import Fleet, simulate
 from facecore.analyzer import Analyzer
 from facecore.video import Interval, open_source
 from facecore.video.images import encode
-from tests.bench.many_jobs import WITHIN, copies, submit
+from tests.bench.many_jobs import TIMEOUT_SECONDS, copies, submit
 from tests.bench.measure import (
     CORES,
     MODELS,
-    TICK,
+    TICKS_PER_SECOND,
     Processes,
     clip,
     difference,
@@ -43,18 +43,18 @@ from tests.bench.measure import (
 )
 from tests.integration.client import Service
 
-INTERVAL = 2.0
+INTERVAL_SECONDS = 2.0
 PICTURES = 20
 MINUTES = 2.0
-FEW = 24
+CLIPS_FOR_COST = 24
 """Clips that are at work together while the cost of one is measured: by itself, with the processes falling asleep in
 between, one costs up to a quarter more than in a crowd."""
-REST = ("api", "server", "enhance")
+SHARED_PROCESSES = ("api", "server", "enhance")
 
 
 @dataclass
 class Cost:
-    """Processor seconds by process type of some jobs, and what was found in them."""
+    """CPU seconds of some jobs by process type, and their numbers of frames and faces."""
 
     by_type: dict[str, float]
     frames: int
@@ -62,14 +62,14 @@ class Cost:
 
     @property
     def rest(self) -> float:
-        return sum(self.by_type[name] for name in REST)
+        return sum(self.by_type[name] for name in SHARED_PROCESSES)
 
 
 def cost(service: Service, processes: Processes, videos: list[Path], name: str) -> Cost:
     before, frames, faces = processes.cpu_by_type(), 0, 0
     for number, video in enumerate(videos):
         submit(service, video, f"{name}-{number}")
-    finished(service, WITHIN)
+    finished(service, TIMEOUT_SECONDS)
     used = difference(processes.cpu_by_type(), before)
     for number in range(len(videos)):
         metadata = service.result(f"{name}-{number}")["metadata"]
@@ -78,10 +78,13 @@ def cost(service: Service, processes: Processes, videos: list[Path], name: str) 
 
 
 def decoding(film: Path) -> tuple[float, int]:
-    """Processor seconds of sampling, and bytes of an encoded sample."""
+    """Returns CPU seconds of sampling, and bytes of an encoded sample."""
     runs = []
     for _ in range(3):
-        with spent() as taken, closing(open_source(film, Interval(INTERVAL), max_pixels=10**9)) as source:
+        with (
+            spent() as taken,
+            closing(open_source(film, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source,
+        ):
             images = [frame.image for frame in source]
         runs.append(taken().cpu)
     return statistics.median(runs), sum(len(encode(image, 95)) for image in images) // len(images)
@@ -126,8 +129,8 @@ def service_times(folder: Path, source: str) -> ServiceTimes:
 
 
 def of_clip(one: Cost) -> ServiceTimes:
-    """The costs of one clip, its frames alike."""
-    frames = one.frames / FEW
+    """Returns the costs of one clip, spread evenly over its frames."""
+    frames = one.frames / CLIPS_FOR_COST
     return ServiceTimes(
         source="the clip among a few",
         frames_job=0.0,
@@ -136,41 +139,41 @@ def of_clip(one: Cost) -> ServiceTimes:
         analyze_frame=one.by_type["analyze"] / one.frames,
         analyze_face=0.0,
         analyze_job=0.0,
-        finalize_job=one.by_type["finalize"] / FEW,
+        finalize_job=one.by_type["finalize"] / CLIPS_FOR_COST,
         finalize_frame=0.0,
-        rest_job=one.rest / frames / FEW,
+        rest_job=one.rest / frames / CLIPS_FOR_COST,
         rest_frame=0.0,
         frame_bytes=0,
     )
 
 
 def machine_busy() -> float:
-    """Processor seconds that everybody has used since the machine started."""
+    """Returns CPU seconds of all processes since the machine started."""
     user, nice, system, _, _, irq, softirq, *_ = (
         int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )
-    return (user + nice + system + irq + softirq) / TICK
+    return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
 
 
 def check(folder: Path, clips: list[Path], workers: int) -> dict[str, Any]:
-    """Measured and foretold, for so many workers."""
+    """Returns measured and simulated seconds for so many workers."""
     with running(folder / f"check-{workers}", "--scale", f"analyze={workers}") as service:
         processes = Processes(service)
         submit(service, clips[0], "warm-up")
-        finished(service, WITHIN)
-        one = cost(service, processes, clips[1 : 1 + FEW], "few")
-        todo = clips[1 + FEW :]
+        finished(service, TIMEOUT_SECONDS)
+        one = cost(service, processes, clips[1 : 1 + CLIPS_FOR_COST], "few")
+        todo = clips[1 + CLIPS_FOR_COST :]
         before, ours, began, sent = machine_busy(), processes.all_cpu(), time.perf_counter(), list[float]()
         for number, file in enumerate(todo):
             sent.append(time.perf_counter() - began)
             submit(service, file, f"check-{number}")
-        finished(service, WITHIN)
+        finished(service, TIMEOUT_SECONDS)
         elapsed = time.perf_counter() - began
         others = machine_busy() - before - (processes.all_cpu() - ours)
         crowd_cost = (processes.all_cpu() - ours) / len(todo)
     left = CORES - others / elapsed
-    frames = one.frames // FEW
-    film = Film(minutes=(frames - 1) * INTERVAL / 60, interval=INTERVAL, faces=0.0)
+    frames = one.frames // CLIPS_FOR_COST
+    film = Film(minutes=(frames - 1) * INTERVAL_SECONDS / 60, interval=INTERVAL_SECONDS, faces=0.0)
     fleet = Fleet(
         workers={"frames": 1, "analyze": workers, "finalize": 1},
         cores={"frames": 1.0, "analyze": 1.0, "finalize": 1.0},
@@ -187,7 +190,7 @@ def check(folder: Path, clips: list[Path], workers: int) -> dict[str, Any]:
         "predicted_jobs_per_minute": round(60 * len(todo) / predicted, 1),
         "predicted_over_measured": round(elapsed / predicted, 3),
         "processor_seconds_a_job": {
-            "among_a_few": round((sum(one.by_type.values())) / FEW, 3),
+            "among_a_few": round((sum(one.by_type.values())) / CLIPS_FOR_COST, 3),
             "in_the_crowd": round(crowd_cost, 3),
         },
     }
@@ -210,7 +213,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         times = service_times(folder, source)
-        clips = copies(clip("asl_student_manA.mkv", folder), folder / "clips", given.jobs + FEW + 1)
+        clips = copies(
+            clip("asl_student_manA.mkv", folder), folder / "clips", given.jobs + CLIPS_FOR_COST + 1
+        )
         rows = [check(folder, clips, int(count)) for count in given.workers.split(",")]
     if given.write:
         rounded = {

@@ -1,10 +1,10 @@
-"""How many sprite tiles a second the service gets through, beside a plain loop over the same tiles.
+"""Measures sprite tiles a second, beside a plain loop over the same tiles.
 
     python -m tests.bench.sprites [VIDEO] [--tiles 400] [--pairs 3]
 
 Tiles of 160 × 90 pixels are cut from the film as sprite makers do, in grids of ten by ten with a WebVTT file. The
 plain loop opens the grids and gives each tile to the same models by itself. `at_processor` is what the cores would
-get through with nothing else to do: tiles for each second of processor time of all processes, times the cores.
+process without any other work: tiles for each second of processor time of all processes, times the cores.
 Without a film named there are two: one with a face in nearly every tile, one without any.
 """
 
@@ -37,22 +37,22 @@ from tests.bench.measure import (
 )
 
 WIDTH, HEIGHT = 160, 90
-ACROSS = 10
-INTERVAL = 0.25
+TILES_PER_ROW = 10
+INTERVAL_SECONDS = 0.25
 TILE_SECONDS = 5
 
 
 def make_sprites(video: Path, folder: Path, tiles: int) -> Path:
-    """Writes grids and the file that says what is where; its path."""
-    source = open_source(video, Interval(INTERVAL), max_pixels=10**9)
+    """Writes the grids and their WebVTT file; returns its path."""
+    source = open_source(video, Interval(INTERVAL_SECONDS), max_pixels=10**9)
     small = [np.asarray(cv2.resize(f.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)) for f in source]
     pictures = list(islice(cycle(small), tiles))
     lines = ["WEBVTT", ""]
-    for first in range(0, tiles, ACROSS * ACROSS):
-        grid = np.zeros((HEIGHT * ACROSS, WIDTH * ACROSS, 3), np.uint8)
+    for first in range(0, tiles, TILES_PER_ROW * TILES_PER_ROW):
+        grid = np.zeros((HEIGHT * TILES_PER_ROW, WIDTH * TILES_PER_ROW, 3), np.uint8)
         name = f"sprite-{first}.jpg"
-        for number, picture in enumerate(pictures[first : first + ACROSS * ACROSS]):
-            top, left = HEIGHT * (number // ACROSS), WIDTH * (number % ACROSS)
+        for number, picture in enumerate(pictures[first : first + TILES_PER_ROW * TILES_PER_ROW]):
+            top, left = HEIGHT * (number // TILES_PER_ROW), WIDTH * (number % TILES_PER_ROW)
             grid[top : top + HEIGHT, left : left + WIDTH] = picture
             time = (first + number) * TILE_SECONDS
             lines += [
@@ -76,8 +76,8 @@ def tiles_of(folder: Path, count: int) -> list[Image]:
         grid = np.asarray(cv2.imread(str(file)), np.uint8)
         found += [
             grid[top : top + HEIGHT, left : left + WIDTH]
-            for top in range(0, HEIGHT * ACROSS, HEIGHT)
-            for left in range(0, WIDTH * ACROSS, WIDTH)
+            for top in range(0, HEIGHT * TILES_PER_ROW, HEIGHT)
+            for left in range(0, WIDTH * TILES_PER_ROW, WIDTH)
         ]
     return found[:count]
 

@@ -1,10 +1,10 @@
-"""How soon: from a cold start to the first frame, the same warm, a cached answer, a short clip from end to end.
+"""Measures latencies: first frame after a cold and a warm start, a cached result, a short clip end to end.
 
     python -m tests.bench.starts [VIDEO] [--pairs 7]
 
 `short_clip.more_than_models_seconds` is the clip's time from the request to the completed job less the time of the
 models alone over the same frames, measured beside it; `cached.milliseconds` is from the request to the whole result
-in the caller's hands: submit, status until completed, result.
+is read: submit, status until completed, result.
 """
 
 import argparse
@@ -24,28 +24,28 @@ from schemas.names import Names
 from tests.bench.measure import CORES, MODELS, clip, looks, machine, quiet, report, running, spent
 from tests.integration.client import Service
 
-INTERVAL = 2.0
-POLL = 0.002
-WITHIN = 120.0
-COLD = 2
+INTERVAL_SECONDS = 2.0
+POLL_SECONDS = 0.002
+TIMEOUT_SECONDS = 120.0
+COLD_STARTS = 2
 
 
 def until(look: Callable[[], object]) -> float:
-    """Seconds until it is true."""
+    """Returns the seconds until the condition is true."""
     began = time.perf_counter()
     while not look():
-        assert time.perf_counter() - began < WITHIN
-        time.sleep(POLL)
+        assert time.perf_counter() - began < TIMEOUT_SECONDS
+        time.sleep(POLL_SECONDS)
     return time.perf_counter() - began
 
 
 def fresh(video: Path, job_id: str) -> dict[str, Any]:
-    """A request that nothing cached answers, and that leaves nothing behind."""
+    """Returns a request that neither reads nor writes the cache."""
     return {"video_path": str(video), "job_id": job_id, "parameters": {"cache_duration": 0}}
 
 
 def first_frame(service: Service, video: Path, job_id: str) -> float:
-    """Seconds from the request to the first outcome of a frame."""
+    """Returns the seconds from the request to the first outcome of a frame."""
     with Redis.from_url(service.redis_url) as redis:
         outcomes = Names().job(job_id).outcomes
         began = time.perf_counter()
@@ -57,7 +57,7 @@ def first_frame(service: Service, video: Path, job_id: str) -> float:
 
 
 def whole_job(service: Service, video: Path, job_id: str) -> tuple[float, int]:
-    """Seconds from the request to the end of the job, and how many people it has."""
+    """Returns the seconds from the request to the end of the job, and its number of people."""
     with Redis.from_url(service.redis_url) as redis:
         metadata = Names().job(job_id).metadata
         began = time.perf_counter()
@@ -68,7 +68,7 @@ def whole_job(service: Service, video: Path, job_id: str) -> tuple[float, int]:
 
 
 def cached(service: Service, video: Path, job_id: str) -> float:
-    """Seconds from the request to the result, of a job that an earlier one answers."""
+    """Returns the seconds from the request to the result of a job answered from the cache."""
     began = time.perf_counter()
     service.submit({"video_path": str(video), "job_id": job_id})
     until(lambda: service.get(f"/faces/jobs/{job_id}/status").json["status"] == "completed")
@@ -79,9 +79,8 @@ def cached(service: Service, video: Path, job_id: str) -> float:
 
 
 def models_alone(analyzer: Analyzer, video: Path, people: int) -> float:
-    """Seconds of the models over the frames of the clip, all in one batch, and over as many portraits as the clip has
-    people."""
-    with closing(open_source(video, Interval(INTERVAL), max_pixels=10**9)) as source:
+    """Returns the seconds of the models over the clip's frames in one batch and over one portrait per person."""
+    with closing(open_source(video, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source:
         inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None, True) for frame in source]
     with spent() as taken:
         found = analyzer.analyze(inputs)
@@ -93,7 +92,7 @@ def models_alone(analyzer: Analyzer, video: Path, people: int) -> float:
 
 def measure(video: Path, folder: Path, pairs: int) -> dict[str, Any]:
     cold, ready = [], []
-    for number in range(COLD):
+    for number in range(COLD_STARTS):
         began = time.perf_counter()
         with running(folder / f"cold-{number}") as service:
             ready.append(time.perf_counter() - began)

@@ -1,8 +1,9 @@
-"""How fast the stream runtime is, beside a bare redis-py loop in the same run. ``python -m tests.bench.streams``
+"""Measures messages a second of the stream runtime, beside a bare redis-py loop in the same run.
 
-One worker, a handler that does nothing, batches of 100; faststream and
-taskiq-redis are measured too when they can be imported. Read the ratios: the figures themselves belong to
-the machine.
+    python -m tests.bench.streams
+
+One worker, a handler that does nothing, batches of 100; FastStream and taskiq-redis are measured too if installed.
+Compare the ratios: the figures themselves depend on the machine.
 """
 
 import argparse
@@ -32,12 +33,12 @@ from tests.consumers.runtime.servers import Server, binary
 
 BATCH = 100
 STREAM, GROUP = "{b}:in", "g"
-TIMED = 600  # messages whose latency is measured
-RATE = 200  # messages/s while latency is measured
+TIMED_MESSAGES = 600  # messages whose latency is measured
+MESSAGES_PER_SECOND = 200  # messages/s while latency is measured
 
 
 class Idle:
-    """A stage whose messages are done as soon as they are there; notes when that was."""
+    """A stage that does nothing; notes when each message arrived."""
 
     name, stream, group, dead_stream = "bench", STREAM, GROUP, "{b}:dead"
     batch_size = BATCH
@@ -77,7 +78,7 @@ Consumer = Callable[[str], Any]
 
 @asynccontextmanager
 async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]]]:
-    """The least that a consumer group can be: read a hundred, acknowledge and delete them together."""
+    """The smallest consumer group reader: reads 100 entries, acknowledges and deletes them in one round trip."""
     seen: list[tuple[Mapping[bytes, bytes], float]] = []
 
     async def loop(redis: Redis) -> None:
@@ -134,7 +135,7 @@ async def until_empty(redis: Redis) -> None:
 
 
 async def commands(redis: Redis) -> int:
-    """Reads on the server's sockets: what came together in a pipeline mostly counts once."""
+    """Returns the reads on the server's sockets; a pipeline mostly counts once."""
     return int((await redis.info("stats"))["total_reads_processed"])
 
 
@@ -161,16 +162,16 @@ async def measure(consumer: Consumer, url: str, count: int) -> dict[str, float]:
         await redis.hset("{b}:record", "units", str(10**9))
         async with consumer(url) as seen:
             await asyncio.sleep(0.5)  # connections are there
-            for n in range(TIMED):
+            for n in range(TIMED_MESSAGES):
                 await redis.xadd(STREAM, cast("Any", seal("unit", "job", str(n), Unit(n, "ok"))))
-                await asyncio.sleep(1 / RATE)
+                await asyncio.sleep(1 / MESSAGES_PER_SECOND)
             await until_empty(redis)
             late = sorted(1000 * (done - made) for made, done in seen())
     return figures(count, elapsed, both, late, used, trips)
 
 
 async def measure_peer(peer: Peer, url: str, count: int) -> dict[str, float]:
-    """As `measure`, but done means that the handler has seen it: how a peer acknowledges is its own affair."""
+    """As `measure`, but done means that the handler has seen it: how a peer acknowledges is left to it."""
     async with connect(url) as redis:
         await redis.flushall()
         async with peer(url) as (publish, consume):
@@ -194,10 +195,10 @@ async def measure_peer(peer: Peer, url: str, count: int) -> dict[str, float]:
                 both = time.perf_counter() - began
             async with consume() as seen:
                 await asyncio.sleep(0.5)
-                for _ in range(TIMED):
+                for _ in range(TIMED_MESSAGES):
                     await publish(time.time())
-                    await asyncio.sleep(1 / RATE)
-                while len(seen()) < TIMED:
+                    await asyncio.sleep(1 / MESSAGES_PER_SECOND)
+                while len(seen()) < TIMED_MESSAGES:
                     await asyncio.sleep(0.005)
                 late = sorted(1000 * (done - made) for made, done in seen())
     return figures(count, elapsed, both, late, used, trips)
@@ -241,7 +242,9 @@ async def run(count: int, folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--messages", type=int, default=30_000)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30),

@@ -1,9 +1,9 @@
-"""Sprite tiles up to the analyze stage: how many a second on one core, beside frames of the film.
+"""Measures sprite tiles a second on one core up to the analyze stage, beside frames of the film.
 
     python -m tests.bench.tiles [VIDEO] [--tiles 500]
 
-From the map's bytes to pictures in the frame store: parsed, cut, encoded, stored; the film is decoded instead. A
-second is one of one core's time, which other programs do not change.
+Tiles are parsed, cut, encoded and put into the frame store; the film's frames are decoded instead of cut. Seconds are
+CPU seconds, which other programs do not change.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from tests.bench.measure import clip, machine, quiet, report
 from tests.bench.sprites import make_sprites
 from tests.consumers.runtime.servers import Server, binary
 
-PIXELS = 10**8
-QUALITY = 95
+MAX_PIXELS = 10**8
+JPEG_QUALITY = 95
 
 
 async def stored(store: FrameStore, samples: Iterable[SampledFrame]) -> int:
     count = 0
     for sample in samples:
-        await store.put("job", str(sample.index), encode(sample.image, QUALITY))
+        await store.put("job", str(sample.index), encode(sample.image, JPEG_QUALITY))
         count += 1
     return count
 
@@ -43,10 +43,10 @@ async def measure(video: Path, folder: Path, tiles: int, url: str) -> dict[str, 
         began = time.process_time()
         map_ = parse_sprite_map(sprites.read_bytes())
         grids = {name: (folder / name).read_bytes() for name in map_.grids}
-        count = await stored(store, Sprites(map_, grids, max_pixels=PIXELS))
+        count = await stored(store, Sprites(map_, grids, max_pixels=MAX_PIXELS))
         by_tile = (time.process_time() - began) / count
         began = time.process_time()
-        by_frame = await stored(store, open_source(video, Interval(2.0), max_pixels=PIXELS))
+        by_frame = await stored(store, open_source(video, Interval(2.0), max_pixels=MAX_PIXELS))
         by_frame = (time.process_time() - began) / by_frame
     return {
         "tiles": count, "tiles_a_second": round(1 / by_tile), "film_frames_a_second": round(1 / by_frame, 1),

@@ -1,8 +1,8 @@
-"""A 3-minute film through the whole service, beside a plain loop and beside what the cores could do at best.
+"""Measures a 3-minute film through the whole service, beside a plain loop and beside the limit of the cores.
 
     python -m tests.bench.whole_path [VIDEO] [--minutes 3] [--pairs 3] [--pack open]
 
-The plain loop is what one writes first: one process that decodes every frame on all cores and analyses one in two
+The plain loop is straightforward code: one process that decodes every frame on all cores and analyses one in two
 seconds, its faces on all cores. The limit is the processor time of decoding every frame and of the models, each
 measured alone, shared out over the cores without a gap. All run in turn; `by_clock` compares seconds (on a machine
 that does nothing else), `by_processor` the processor time of all processes together (which others disturb less).
@@ -36,12 +36,12 @@ from tests.bench.measure import (
 )
 from tests.integration.client import Service
 
-INTERVAL = 2.0
+INTERVAL_SECONDS = 2.0
 BATCH = 8
 
 
 def plain_loop(film: Path, analyzer: Analyzer) -> int:
-    """Faces found by the loop that one writes first."""
+    """Returns the faces that a straightforward loop finds."""
     faces, due = 0, 0.0
     with av.open(str(film)) as container:
         stream = container.streams.video[0]
@@ -50,12 +50,12 @@ def plain_loop(film: Path, analyzer: Analyzer) -> int:
             if frame.time is not None and frame.time >= due:
                 image = frame.to_ndarray(format="bgr24")
                 (found,) = analyzer.analyze([FrameInput(0, due, image, None, True)])
-                faces, due = faces + len(found.faces), due + INTERVAL
+                faces, due = faces + len(found.faces), due + INTERVAL_SECONDS
     return faces
 
 
 def decoded(film: Path) -> Spent:
-    """Decoding every frame, nothing else."""
+    """Decodes every frame and does nothing else."""
     with spent() as taken, av.open(str(film)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -65,8 +65,8 @@ def decoded(film: Path) -> Spent:
 
 
 def inferred(film: Path, analyzer: Analyzer) -> Spent:
-    """The models alone, over the frames that the service looks at, in its batches."""
-    with closing(open_source(film, Interval(INTERVAL), max_pixels=10**9)) as source:
+    """Runs the models alone over the frames that the service samples, in its batches."""
+    with closing(open_source(film, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source:
         inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None, True) for frame in source]
     with spent() as taken:
         for start in range(0, len(inputs), BATCH):

@@ -28,8 +28,7 @@ from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from tests.browser.conftest import Tab, serious
-from tests.chaos.disturb import pids_of
-from tests.integration.client import Service
+from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Jobs of real video while everything that can go wrong goes wrong; each result is compared with a calm run.
+"""Injects faults while jobs of real video run, and compares each result with that of an undisturbed run.
 
     python -m tests.chaos.disturb --kills 200 --seed 1 VIDEO…
 
-Prints how often what was done, and fails when a job does not end, ends twice or differently, or leaves something
-behind.
+Prints the number of faults of each kind. Fails when a job does not end, ends twice or with another result, or leaves
+entries or keys behind.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from schemas.names import Names
 from schemas.topology import PROCESSES, groups
-from tests.integration.client import Service, without_times
+from tests.integration.client import Service, pids_of, without_times
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 
-LEASE = 2.0
-WORKING_AFTER = 6.0
+LEASE_SECONDS = 2.0
+STARTED_AFTER_SECONDS = 6.0
 """Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
 GROUPS = groups(Names())
 SCALE = ",".join(f"{process}=2" for process in PROCESSES)
@@ -37,7 +37,7 @@ INTERVALS = (0.5, 0.7, 1.0, 1.3)
 
 
 class Disturber:
-    """Breaks a running service, one thing at a time, in an order that the seed decides."""
+    """Injects faults into a running service, one at a time, in an order that the seed determines."""
 
     def __init__(self, service: Service, seed: int) -> None:
         self._service = service
@@ -57,25 +57,27 @@ class Disturber:
                 self.done[way.__name__.strip("_").replace("_", " ")] += 1
 
     def calm(self) -> None:
-        """Lets the paused ones go on."""
+        """Resumes all paused processes."""
         self.resume(everyone=True)
         self._redis.close()
 
     def _kill(self) -> bool:
-        """Somebody who has had time to take work on; who is killed while starting has nothing to lose."""
+        """Kills a worker that has run long enough to hold work; one that is still starting has nothing to lose."""
         stage = self._random.choice(tuple(PROCESSES))
-        pids = [pid for pid in pids_of(f"consumers {stage}", self._service) if _age(pid) > WORKING_AFTER]
+        pids = [
+            pid for pid in pids_of(f"consumers {stage}", self._service) if _age(pid) > STARTED_AFTER_SECONDS
+        ]
         if pids:
             _signal(self._random.choice(pids), signal.SIGKILL)
         return bool(pids)
 
     def _pause(self) -> bool:
-        """Longer than the lease: when it goes on, its work belongs to somebody else."""
+        """Pauses a worker for longer than its lease: when it goes on, other workers have claimed its entries."""
         pids = [p for p in pids_of("-m consumers", self._service) if p not in self._paused]
         if pids:
             pid = self._random.choice(pids)
             _signal(pid, signal.SIGSTOP)
-            self._paused[pid] = time.monotonic() + LEASE * 1.5
+            self._paused[pid] = time.monotonic() + LEASE_SECONDS * 1.5
         return bool(pids)
 
     def _kill_server(self) -> bool:
@@ -101,7 +103,7 @@ class Disturber:
         return bool(entries)
 
     def resume(self, everyone: bool = False) -> None:
-        """Lets those go on who were paused for longer than their lease."""
+        """Resumes processes that were paused for longer than their lease."""
         for pid, until in list(self._paused.items()):
             if everyone or time.monotonic() > until:
                 _signal(pid, signal.SIGCONT)
@@ -115,7 +117,7 @@ def undisturbed(service: Service, videos: Sequence[Path]) -> dict[str, Any]:
 def disturbed(
     service: Service, videos: Sequence[Path], expected: dict[str, Any], kills: int, seed: int
 ) -> Counter[str]:
-    """Runs jobs, again and again, until so many workers were killed; then checks what is left."""
+    """Runs jobs until so many workers were killed, then checks that nothing is left behind."""
     disturber, ended, compared = Disturber(service, seed), list[str](), 0
     pause = random.Random(seed)
     while disturber.done["kill"] < kills:
@@ -144,7 +146,7 @@ def disturbed(
 
 
 def nothing_left(service: Service) -> None:
-    """No entry waits or is pending, no consumer stays without its worker, and every key of a job expires."""
+    """Checks that no entry is queued or pending, no consumer outlives its worker, and every key of a job expires."""
     with Redis.from_url(service.redis_url) as redis:
         for stream, group in GROUPS.items():
             eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
@@ -165,25 +167,13 @@ def each_ended_once(service: Service, jobs: Sequence[str]) -> None:
 
 
 def _gone(redis: "Redis", stream: str, group: str) -> list[str]:
-    """Consumers of workers that have not been heard of."""
+    """Returns consumers without a live worker."""
     try:
         consumers: Any = redis.xinfo_consumers(stream, group)
     except ResponseError:  # the group was destroyed, and its workers have not noticed yet
         return ["?"]
     alive: Any = redis.hkeys(Names().workers)
     return [consumer["name"] for consumer in consumers if consumer["name"] not in alive]
-
-
-def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
-    """Processes of this service whose command line holds the words."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone meanwhile
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-            if command in line and (anybody or service.redis_url in environment):
-                found.append(int(process.name))
-    return sorted(found)
 
 
 def _requests(videos: Sequence[Path]) -> list[tuple[str, dict[str, Any]]]:
@@ -200,7 +190,7 @@ def _ended(service: Service, job_id: str) -> bool:
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
-    """The API may be away, or answer 503, while its server is."""
+    """Retries a request: the API may be unreachable, or answer 503, while Redis is."""
     until = time.monotonic() + 60
     while True:
         try:
@@ -212,7 +202,7 @@ def _patiently(ask: Callable[[], Any]) -> Any:
 
 
 def _age(pid: int) -> float:
-    """Seconds since the process started."""
+    """Returns the seconds since a process started."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
     except OSError:
@@ -251,12 +241,12 @@ def main() -> int:
 
 
 ENVIRONMENT = {
-    "FACES_LEASE": str(LEASE),
+    "FACES_LEASE": str(LEASE_SECONDS),
     "FACES_MAX_ATTEMPTS": "50",
     "FACES_BATCH": "2",
     "FACES_SEGMENT_SECONDS": "3",
 }
-"""Leases that end, small batches and short parts: much to lose, and many who can lose it."""
+"""Short leases, small batches and short segments: much work is in flight, so faults hit it often."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole service, disturbed with a fixed seed: every job ends with the result of the calm run."""
+"""Faults with a fixed seed on the whole service: every job ends with the result of the undisturbed run."""
 
 from collections.abc import Iterator
 from pathlib import Path

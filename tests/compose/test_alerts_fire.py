@@ -15,9 +15,8 @@ import pytest
 from redis import Redis
 
 from compose.server import free_port
-from tests.chaos.disturb import pids_of
 from tests.compose.test_monitoring import ALERTS
-from tests.integration.client import Service
+from tests.integration.client import Service, pids_of
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 

@@ -1,8 +1,8 @@
-"""The served OpenAPI document against the running API, by schemathesis: ``python -m tests.contract PROGRAM``.
+"""Checks the running API against its OpenAPI document with schemathesis: ``python -m tests.contract PROGRAM``.
 
-PROGRAM is the schemathesis command (of an environment of its own: it brings more than this project's). All checks,
-requests by the document and against it, on jobs that are queued, running, completed, failed and unknown, until the
-minutes are over. Ends with 1 when anything was found.
+PROGRAM is the schemathesis command, installed in an environment of its own. Valid and invalid requests, with all
+checks, on jobs that are queued, running, completed, failed and unknown, for so many minutes. Exit status 1 when a
+check failed.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def _answers(port: int) -> bool:
 
 
 async def _fill(url: str) -> None:
-    """Jobs in every state; what an earlier round has cancelled or deleted is there again."""
+    """Stores a job in every state, replacing those that an earlier round cancelled or deleted."""
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
         jobs = Jobs(redis, Partitions(), Settings.from_env({}))

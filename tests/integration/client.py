@@ -3,6 +3,7 @@
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,18 @@ class Service:
         status = self.ended(job_id)
         assert status["status"] == "completed", status
         return self.result(job_id)
+
+
+def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
+    """Returns the processes of this service whose command line contains `command`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+            if command in line and (anybody or service.redis_url in environment):
+                found.append(int(process.name))
+    return sorted(found)
 
 
 def without_times(result: Any) -> Any:

@@ -14,14 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.chaos.disturb import pids_of
 from tests.facecore.video import bombs
-from tests.integration.client import Service
+from tests.integration.client import Service, pids_of
 from tests.integration.conftest import run_service
 
-LISTED = "127.0.0.2"  # no other address inside the network is
-MOST_MEMORY = 1 << 30
-LARGEST = 4 << 20
+LISTED_ADDRESS = "127.0.0.2"  # no other address inside the network is
+MAX_MEMORY_BYTES = 1 << 30
+MAX_DOWNLOAD_BYTES = 4 << 20
 PACKED = gzip.compress(bytes(64 << 20))
 
 
@@ -66,9 +65,9 @@ class Site(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(six_people: Path) -> Iterator[str]:
     Site.film = six_people.read_bytes()
-    with ThreadingHTTPServer((LISTED, 0), Site) as server:
+    with ThreadingHTTPServer((LISTED_ADDRESS, 0), Site) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{LISTED}:{server.server_port}"
+        yield f"http://{LISTED_ADDRESS}:{server.server_port}"
         server.shutdown()
 
 
@@ -108,8 +107,8 @@ def media(tmp_path_factory: pytest.TempPathFactory, six_people: Path) -> Path:
 @pytest.fixture(scope="module")
 def guarded(models_path: Path, tmp_path_factory: pytest.TempPathFactory, media: Path) -> Iterator[Service]:
     settings = {
-        "FACES_MEDIA_ROOTS": str(media), "FACES_ALLOWED_HOSTS": f"{LISTED}/32,localhost",
-        "FACES_MAX_DOWNLOAD_BYTES": str(LARGEST), "FACES_MAX_MEMORY": str(MOST_MEMORY),
+        "FACES_MEDIA_ROOTS": str(media), "FACES_ALLOWED_HOSTS": f"{LISTED_ADDRESS}/32,localhost",
+        "FACES_MAX_DOWNLOAD_BYTES": str(MAX_DOWNLOAD_BYTES), "FACES_MAX_MEMORY": str(MAX_MEMORY_BYTES),
     }  # fmt: skip
     yield from run_service(models_path, tmp_path_factory.mktemp("data"), environment=settings)
 
@@ -197,7 +196,7 @@ def test_every_attack_is_refused_with_its_reason(guarded: Service, media: Path, 
         status = guarded.ended(job_id)
         assert status["status"] == "failed" and reason in status["error"], (request, status)
     assert pids_of("consumers frames", guarded) == workers, "nobody died"
-    assert all(peak(worker) < 1.5 * MOST_MEMORY for worker in workers)
+    assert all(peak(worker) < 1.5 * MAX_MEMORY_BYTES for worker in workers)
 
 
 @pytest.mark.parametrize("source", ["{media}/film.mp4", "{site}/film.mp4", "{site}/away?to=/film.mp4"])

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.chaos.disturb import pids_of
-from tests.integration.client import Service
+from tests.integration.client import Service, pids_of
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 

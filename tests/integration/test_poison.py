@@ -9,8 +9,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, without_times
+from tests.integration.client import Service, pids_of, without_times
 from tests.integration.conftest import run_service
 from tests.integration.test_operating import faces
 from tests.waiting import eventually

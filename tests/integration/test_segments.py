@@ -11,8 +11,7 @@ from redis import Redis
 
 from schemas.names import Names
 from schemas.topology import groups
-from tests.chaos.disturb import pids_of
-from tests.integration.client import Service, without_times
+from tests.integration.client import Service, pids_of, without_times
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 
