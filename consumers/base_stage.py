@@ -66,6 +66,7 @@ class OneByOneStage(BaseStage[Body]):
     """A stage that handles one message at a time: with `batch_size` 1, an exception is the error of one message."""
 
     async def handle(self, batch: Sequence[Delivery[Body]]) -> Sequence[Completion | Exception]:
+        """Handles the messages one after the other."""
         return [await self._handle_one(delivery) for delivery in batch]
 
     @abstractmethod

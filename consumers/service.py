@@ -71,7 +71,7 @@ class Shared(ExitStack):
         self._objects: dict[type, object] = {}
 
     def get(self, kind: type[T], create: Callable[[], T]) -> T:
-        """The process's object of a class."""
+        """Returns the object of a class that the process shares; creates it at the first call."""
         made = self._objects.get(kind)
         if not isinstance(made, kind):
             self._objects[kind] = made = create()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -13,6 +12,7 @@ from numpy import uint8
 from numpy.typing import NDArray
 
 from consumers.base_stage import BaseStage
+from consumers.emotions import classify_emotions
 from consumers.inference import InferenceThread
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing
@@ -30,8 +30,6 @@ from schemas.observations import FrameFaces
 log = structlog.get_logger(__name__)
 
 PORTRAIT_JPEG_QUALITY = 90
-PORTRAITS_PER_TURN = 32
-"""Best shots per use of the inference thread, before other stages get a turn: about a second on two cores."""
 NO_ORIGINAL_FACES = "The faces of the original frame are no longer stored."
 NO_PICTURE = "The picture of this frame is no longer in the frame store (FACES_FRAME_TTL)."
 Image = NDArray[uint8]
@@ -210,7 +208,7 @@ class AnalyzeStage(BaseStage[Any]):
         return [
             self._end(
                 analysis.delivery.envelope,
-                FrameOutcome("failed", "The faces of the original frame are no longer stored."),
+                FrameOutcome("failed", NO_ORIGINAL_FACES),
             )
             if faces is None
             else self._next(analysis.delivery, faces)
@@ -269,26 +267,14 @@ class AnalyzeStage(BaseStage[Any]):
                 fields = delivery.envelope.body.portraits
                 pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(fields))
             rows = cast("list[list[bytes | None]]", await pipe.execute())
-        pictures = [picture for row in rows for picture in row]
-        emotions = list[str | None]()
-        for start in range(0, len(pictures), PORTRAITS_PER_TURN):
-            part = pictures[start : start + PORTRAITS_PER_TURN]
-            emotions += await self._inference.run(self.name, partial(self._classify_emotions, part))
-        remaining = iter(emotions)
+        shots = [shot for row in rows for shot in row]
+        remaining = iter(await classify_emotions(self._inference, self.name, shots))
         tasks = [FinalizeTask(emotions=tuple(islice(remaining, len(row)))) for row in rows]
         return [self._finalize(delivery.envelope, task) for delivery, task in zip(batch, tasks, strict=True)]
 
-    def _classify_emotions(self, pictures: Sequence[bytes | None]) -> list[str | None]:
-        present = [i for i, picture in enumerate(pictures) if picture is not None]
-        found = self.analyzer.emotions([decode(cast("bytes", pictures[i])) for i in present])
-        emotions: list[str | None] = [None] * len(pictures)
-        for i, emotion in zip(present, found, strict=True):
-            emotions[i] = emotion
-        return emotions
-
 
 def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
-    """A stage for each lane, all with the models of the process."""
+    """Builds the stages of a partition, one per lane, with the inference thread of the process."""
     inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
     for lane in get_args(Lane):
         yield AnalyzeStage(service, inference, lane)

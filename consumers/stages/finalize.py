@@ -161,5 +161,5 @@ class FinalizeStage(OneByOneStage[Any]):
 
 
 def build(service: Service, _: Shared) -> Iterator[FinalizeStage]:
-    """The stage on its stream."""
+    """Builds the stage of a partition."""
     yield FinalizeStage(service)

@@ -50,6 +50,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         self.max_run = settings.job_deadline
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
+        """Decodes a request, in an envelope or bare."""
         return open_request(entry_id, fields)
 
     async def start(self) -> None:
