@@ -36,11 +36,11 @@ def page() -> str:
     lines = [
         "# Licences",
         "",
-        "Written by `python -m tests.licences > compose/LICENCES.md`. Faces itself: MIT.",
+        "Faces itself: MIT. This list is written by `python -m tests.licences > compose/LICENCES.md`.",
         "",
         "## Dependencies",
         "",
-        "Of `requirements/cpu.txt` and `requirements/gpu.txt`, where they are installed on Linux.",
+        "Packages of `requirements/cpu.txt` and `requirements/gpu.txt` on Linux.",
         "",
         "| Distribution | Licence |",
         "|---|---|",

@@ -48,6 +48,15 @@ def test_the_runbook_has_a_chapter_for_every_alert() -> None:
     assert alerts == set(re.findall(r"^### (\w+)", (COMPOSE / "RUNBOOK.md").read_text(), re.MULTILINE))
 
 
+def test_the_runbook_explains_log_events_that_there_are() -> None:
+    table = (COMPOSE / "RUNBOOK.md").read_text().split("| Event | Level | Meaning |")[1].split("\n\n")[0]
+    firsts = re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
+    events = [event for first in firsts for event in re.findall(r"`([^`]+)`", first)]
+    rooms = (COMPOSE.parent / room for room in ("api", "consumers"))
+    code = "\n".join(file.read_text() for room in rooms for file in room.rglob("*.py"))
+    assert len(events) > 15 and [event for event in events if f'"{event}"' not in code] == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
