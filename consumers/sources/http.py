@@ -23,6 +23,11 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Client error statuses after which a retry may succeed."""
 
 
+def is_address(source: str) -> bool:
+    """Whether a source is an http or https address, not a path."""
+    return source.lower().startswith(("http://", "https://"))
+
+
 class WebSourceUnavailable(Exception):
     """The source could not be fetched now; a retry may succeed."""
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import urljoin
 
 import aiohttp
 import structlog
@@ -18,7 +17,7 @@ from consumers.sources.album import AlbumSource, pictures_in, resolve_all, versi
 from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
-from consumers.sources.http import WebClient, WebSourceUnavailable
+from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.safety import MediaFileMissing, resolve
 from consumers.sources.segmentation import (
     MTIME_TOLERANCE_SECONDS,
@@ -28,20 +27,15 @@ from consumers.sources.segmentation import (
     divide,
     plan_of,
 )
+from consumers.sources.sprite_maps import SpriteMaps
 from facecore.video import Plan, Samples, SourceError, open_source, probe
 from facecore.video.keyframes import nearest_keyframes
-from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-MAX_GRID_BYTES = 64 << 20
-"""Bytes of a sprite picture."""
-SMALL_FILE_TIMEOUT_SECONDS = 60.0
-"""For the whole download of a sprite map or a sprite picture."""
 
 
 class Source(NamedTuple):
@@ -98,6 +92,7 @@ class SourceOpener:
             raise SettingsError(f"FACES_ALLOWED_HOSTS: {error}") from error
         self._web = WebClient(allowed)
         self._closing.push_async_callback(self._web.close)
+        self._sprite_maps = SpriteMaps(self._settings, self._web, self._pool)
         if self._settings.frame_server_url:
             session = await self._closing.enter_async_context(aiohttp.ClientSession())
             self._server = FrameServer(self._settings.frame_server_url, session)
@@ -118,9 +113,9 @@ class SourceOpener:
         """
         parameters = request.parameters
         if parameters.use_sprites and parameters.sprite_vtt_url:
-            vtt = await self._small(parameters.sprite_vtt_url, MAX_VTT_BYTES)
+            vtt = await self._sprite_maps.read(parameters.sprite_vtt_url)
             return Source(parameters.sprite_vtt_url, _hash(vtt), None)
-        if _is_address(request.video_path):
+        if is_address(request.video_path):
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
             path = await self._downloaded(request.video_path, folder / "source")
             return Source(request.video_path, await self._run(_hash_file, path), path)
@@ -154,7 +149,7 @@ class SourceOpener:
             held: closes the frames.
         """
         if request.parameters.use_sprites:
-            sprites = await self._sprites(request.parameters, first)
+            sprites = await self._sprite_maps.open(request.parameters, first)
             held.callback(sprites.close)
             return LocalSource(sprites, self._pool, self._settings)
         if source.pictures is not None:
@@ -188,7 +183,7 @@ class SourceOpener:
             frames: from `frames`.
         """
         whole = frames.source if isinstance(frames, LocalSource) else None
-        if not isinstance(whole, Samples) or source.path is None or _is_address(source.name):
+        if not isinstance(whole, Samples) or source.path is None or is_address(source.name):
             return None
         length, pixels = self._settings.segment_seconds, self._settings.max_pixels
         return await self._run(
@@ -205,7 +200,7 @@ class SourceOpener:
         """Whether the Frame Server extracts the frames; FRAME_SOURCE=auto uses it when it is healthy."""
         if method is not None:
             return method == "frame-server"
-        if self._settings.frame_source == "local" or _is_address(source.name):
+        if self._settings.frame_source == "local" or is_address(source.name):
             return False
         if self._server is None:
             if self._settings.frame_source == "frame-server":
@@ -224,29 +219,6 @@ class SourceOpener:
             )
             check_end(plan, info.duration, served.last)
 
-    async def _sprites(self, parameters: Parameters, first: int) -> Sprites:
-        """Opens the tiles of a sprite map; a missing sprite picture costs only its own tiles."""
-        address = parameters.sprite_vtt_url or ""
-        sprite_map = parse_sprite_map(await self._small(address, MAX_VTT_BYTES))
-        grids: dict[str, bytes] = {}
-        for name in sprite_map.grids:
-            try:
-                grids[name] = await self._small(
-                    _grid_location(name, parameters, len(sprite_map.grids)), MAX_GRID_BYTES
-                )
-            except SourceError as error:
-                log.warning("sprite picture missing", grid=name, error=str(error))
-        return Sprites(sprite_map, grids, start_index=first, max_pixels=self._settings.max_pixels)
-
-    async def _small(self, location: str, limit: int) -> bytes:
-        """Reads a small file at an address or a path."""
-        if _is_address(location):
-            try:
-                return await self._web.read(location, max_bytes=limit, seconds=SMALL_FILE_TIMEOUT_SECONDS)
-            except WebSourceUnavailable as error:
-                raise Retry(str(error)) from error
-        return await self._run(_read, location, self._settings.roots, limit)
-
     async def _downloaded(self, address: str, target: Path) -> Path:
         limit = self._settings.max_download_bytes
         try:
@@ -264,32 +236,6 @@ def _job_error(error: Exception, source: Source) -> Exception:
     missing = "" if source.path else f"There is no file at {source.name} on this host. "
     text = f"{missing}{error}"
     return Retry(text) if isinstance(error, FrameServerUnavailable) else SourceError(text)
-
-
-def _grid_location(name: str, parameters: Parameters, grids: int) -> str:
-    """Returns the location of a sprite picture: relative to the map, unless the request gives the only picture."""
-    if parameters.sprite_image_url and grids == 1:
-        return parameters.sprite_image_url
-    sprite_map = parameters.sprite_vtt_url or ""
-    if not _is_address(sprite_map):  # in a path, # and ? are ordinary characters
-        return name if _is_address(name) else str(Path(sprite_map).parent / name)
-    try:
-        return urljoin(sprite_map, name)
-    except ValueError as error:
-        raise SourceError(
-            f"The sprite map {sprite_map} names {name!r}, which is not an address: {error}."
-        ) from error
-
-
-def _is_address(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
-
-
-def _read(location: str, roots: tuple[Path, ...], limit: int) -> bytes:
-    path = resolve(location, roots)
-    if path.stat().st_size > limit:
-        raise SourceError(f"{location} is larger than {limit >> 20} MiB.")
-    return path.read_bytes()
 
 
 def _hash(content: bytes) -> str:

@@ -1,0 +1,87 @@
+"""Sprite maps: reads a WebVTT map and its pictures, from paths or addresses."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urljoin
+
+import structlog
+
+from consumers.runtime.stage import Retry
+from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
+from consumers.sources.safety import resolve
+from facecore.video import SourceError
+from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
+from schemas.requests import Parameters
+from schemas.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+MAX_GRID_BYTES = 64 << 20
+"""Largest picture of a sprite map."""
+READ_TIMEOUT_SECONDS = 60.0
+"""For the whole download of a map or a picture."""
+
+
+class SpriteMaps:
+    """Reads sprite maps and opens their tiles.
+
+    Args:
+        pool: threads that read local files.
+    """
+
+    def __init__(self, settings: Settings, web: WebClient, pool: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._web = web
+        self._pool = pool
+
+    async def read(self, location: str, limit: int = MAX_VTT_BYTES) -> bytes:
+        """Reads a map, or another file of at most ``limit`` bytes.
+
+        Raises:
+            SourceError: the file may not be read, does not exist or is too large.
+            Retry: the file cannot be reached now.
+        """
+        if is_address(location):
+            try:
+                return await self._web.read(location, max_bytes=limit, seconds=READ_TIMEOUT_SECONDS)
+            except WebSourceUnavailable as error:
+                raise Retry(str(error)) from error
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, _read, location, self._settings.roots, limit)
+
+    async def open(self, parameters: Parameters, first: int) -> Sprites:
+        """Opens the tiles of a request's map, from index ``first`` on; raises as `read` does.
+
+        A picture that cannot be read costs only its own tiles.
+        """
+        sprite_map = parse_sprite_map(await self.read(parameters.sprite_vtt_url or ""))
+        grids: dict[str, bytes] = {}
+        for name in sprite_map.grids:
+            try:
+                location = _grid_location(name, parameters, len(sprite_map.grids))
+                grids[name] = await self.read(location, MAX_GRID_BYTES)
+            except SourceError as error:
+                log.warning("sprite picture missing", grid=name, error=str(error))
+        return Sprites(sprite_map, grids, start_index=first, max_pixels=self._settings.max_pixels)
+
+
+def _grid_location(name: str, parameters: Parameters, grids: int) -> str:
+    """Returns the location of a picture: relative to the map, unless the request gives the map's only picture."""
+    if parameters.sprite_image_url and grids == 1:
+        return parameters.sprite_image_url
+    sprite_map = parameters.sprite_vtt_url or ""
+    if not is_address(sprite_map):  # in a path, # and ? are ordinary characters
+        return name if is_address(name) else str(Path(sprite_map).parent / name)
+    try:
+        return urljoin(sprite_map, name)
+    except ValueError as error:
+        text = f"The sprite map {sprite_map} names {name!r}, which is not an address: {error}."
+        raise SourceError(text) from error
+
+
+def _read(location: str, roots: tuple[Path, ...], limit: int) -> bytes:
+    path = resolve(location, roots)
+    if path.stat().st_size > limit:
+        raise SourceError(f"{location} is larger than {limit >> 20} MiB.")
+    return path.read_bytes()
