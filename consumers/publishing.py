@@ -24,13 +24,13 @@ FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
 
 
 class SampleCounter(msgspec.Struct, frozen=True):
-    """Counts the samples of a job, or of one segment of it, in the job record.
+    """Counts the samples of a job, or of one part of a long film, in the job record.
 
     Attributes:
-        field: field of the record that counts the samples of this segment, or of the job.
+        field: field of the record that counts the samples of this part, or of the job.
         all: the fields whose sum is the number of samples of the job.
         start: index in the job of the first sample counted by ``field``.
-        window: frames of the job that may be in flight; each running segment may exceed it by a chunk.
+        window: frames of the job that may be in flight; each running part may exceed it by a chunk.
     """
 
     field: str

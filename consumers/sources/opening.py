@@ -101,11 +101,11 @@ class SourceOpener:
         """Closes the sessions."""
         await self._closing.aclose()
 
-    async def locate(self, request: AnalyzeRequest, held: AsyncExitStack) -> Source:
+    async def locate(self, request: AnalyzeRequest, resources: AsyncExitStack) -> Source:
         """Finds the source of a request; downloads it when it is an address.
 
         Args:
-            held: deletes the download when it is closed.
+            resources: deletes the download when it is closed.
 
         Raises:
             SourceError: the source cannot be used.
@@ -116,7 +116,7 @@ class SourceOpener:
             vtt = await self._sprite_maps.read(parameters.sprite_vtt_url)
             return Source(parameters.sprite_vtt_url, _hash(vtt), None)
         if is_address(request.video_path):
-            folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
+            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
             path = await self._downloaded(request.video_path, folder / "source")
             return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
@@ -140,17 +140,17 @@ class SourceOpener:
         source: Source,
         first: int,
         method: str | None,
-        held: AsyncExitStack,
+        resources: AsyncExitStack,
     ) -> FrameSource:
         """Opens the frames of a source from index ``first`` on; raises as `locate` does.
 
         Args:
             method: method of an earlier attempt, which this one has to repeat, since the frames of methods differ.
-            held: closes the frames.
+            resources: closes the frames.
         """
         if request.parameters.use_sprites:
             sprites = await self._sprite_maps.open(request.parameters, first)
-            held.callback(sprites.close)
+            resources.callback(sprites.close)
             return LocalSource(sprites, self._pool, self._settings)
         if source.pictures is not None:
             return AlbumSource(source.pictures, first, self._pool)
@@ -172,7 +172,7 @@ class SourceOpener:
                 " is not healthy."
             )
         opened = await self._run(self._opened, source.path, plan, request.parameters, first)
-        held.push_async_callback(self._run, opened.close)
+        resources.push_async_callback(self._run, opened.close)
         return LocalSource(opened, self._pool, self._settings)
 
     async def segmentation(self, source: Source, frames: FrameSource, window: int) -> Segmentation | None:

@@ -100,8 +100,8 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
     async def _sample(self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest) -> Completion:
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
-        async with AsyncExitStack() as held:
-            source = await self._opener.locate(request, held)
+        async with AsyncExitStack() as resources:
+            source = await self._opener.locate(request, resources)
             if await self._join_other_job(job_id, request, source):
                 return Completion()
             fields = ["sampled", "method", "parts", "version"]  # of an earlier attempt
@@ -114,7 +114,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             if first and version is not None and not source.is_version(version.decode()):
                 raise changed(source.name)
             frames = await self._opener.frames(
-                job_id, request, source, first, method.decode() if method else None, held
+                job_id, request, source, first, method.decode() if method else None, resources
             )
             self._publisher.check_number(request, frames.expected)
             await service.jobs.note(

@@ -92,10 +92,10 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         parts = len(segmentation.starts)
         start, window = segmentation.starts[part], segmentation.window
         counter = SampleCounter(f"sampled:{part}", counter_fields(parts), start, window)
-        async with AsyncExitStack() as held:
+        async with AsyncExitStack() as resources:
             path = await self._run(resolve, request.video_path, service.settings.roots)
             opened = await self._run(self._opened, path, request, version, segmentation, part, first)
-            held.push_async_callback(self._run, opened.close)
+            resources.push_async_callback(self._run, opened.close)
             frames = LocalSource(opened, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
