@@ -1,8 +1,9 @@
-"""Average linkage over groups of faces: exact for a few thousand of them, window by window for more.
+"""Hierarchical clustering of faces by average linkage: exact for a few thousand of them, in windows for more.
 
-The similarity of two groups is *reducible*: a union is to a third group at most as similar as the better of its
-parts is. So a group that has no partner left never gets one again, and pairs that are each other's most similar
-group can be merged at once.
+Average linkage with soft cannot-link constraints (a margin between clusters that share a frame) and weighted members.
+Its similarity is *reducible*: a merged cluster is to a third one at most as similar as the better of its two parts
+(Bruynooghe 1977). Therefore a cluster without a partner above the threshold never gets one later, and pairs that are
+each other's nearest neighbour (reciprocal nearest neighbours, Murtagh 1983) can be merged in any order.
 """
 
 from dataclasses import dataclass
@@ -13,34 +14,34 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 SAME_FRAME_MARGIN = 0.15
-"""Cosine by which groups that meet in a frame must be more similar than others to be one person. Not absolute:
-in a mirror or a split screen the two are far more alike than that."""
+"""Subtracted from the similarity of two clusters that share a frame. A margin, not a prohibition: a mirror or a split
+screen shows one person twice, and those two faces are far more similar than this."""
 
-SAME_FRAME_WEAK = 1.5
-"""The same for two faces of no certainty at all, in addition: in the dark all look alike, without any mirror."""
+SAME_FRAME_WEAK_MARGIN = 1.5
+"""Subtracted in addition for two clusters of weakness 1: in the dark all faces look alike, without any mirror."""
 
 WEAK_DISCOUNT = 0.25
-"""What the cosine of two faces of no certainty at all is lowered by."""
+"""Subtracted from the cosine of two faces of weakness 1."""
 
-EXACT = 4096
-"""Faces up to which all are compared with all: 64 MiB for each of two matrices, a second or two."""
+MAX_EXACT_FACES = 4096
+"""Up to this many faces all pairs are compared: two matrices of 64 MiB, one to two seconds."""
 
-WINDOW = 1024
-"""Faces, in order of time, that are compared all with all where there are more."""
+WINDOW_FACES = 1024
+"""Above `MAX_EXACT_FACES`: faces, in order of time, among which all pairs are compared."""
 
-BLOCK_VALUES = 1 << 23
-"""Similarities that are held at a time (float32, so 32 MiB)."""
+BLOCK_SIMILARITIES = 1 << 23
+"""Similarities held at a time: 32 MiB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """k disjoint groups of faces.
+    """k disjoint clusters of faces.
 
     Attributes:
-        sums: (k, d + 1) weighted sum of the members' unit embeddings and, last, of their weakness (0-1).
-        weights: (k,) sum of the members' weights, so that sums / weights is the mean member.
-        frames: (k, number of frames) how many members are in which frame.
-        links: (k, k) symmetric; the highest cosine of two members in the same place in consecutive samples.
+        sums: (k, d + 1) weighted sum of the members' unit embeddings and, in the last column, of their weakness
+        (0-1). weights: (k,) sum of the members' weights; sums / weights is the mean member.
+        frames: (k, number of frames) count of members in each frame.
+        links: (k, k) symmetric; the highest cosine of two members at the same place in consecutive samples.
     """
 
     sums: NDArray[np.float32]
@@ -54,25 +55,26 @@ class Groups:
     def __getitem__(self, rows: slice) -> "Groups":
         return Groups(self.sums[rows], self.weights[rows], self.frames[rows], self.links[rows, rows])
 
-    def joined(self, labels: NDArray[np.int64]) -> "Groups":
-        """The groups that result when those of one label (0, 1, …) become one."""
+    def merged(self, labels: NDArray[np.int64]) -> "Groups":
+        """Returns the clusters after merging those with the same label (0, 1, …)."""
         pick = sparse.csr_array((np.ones(len(labels), np.float32), (labels, np.arange(len(labels)))))
         links = self.links.tocoo()
         return Groups(
             pick @ self.sums,
             pick @ self.weights,
             sparse.csr_array(pick @ self.frames),
-            highest(labels[links.row], labels[links.col], links.data, pick.shape[0]),
+            sparse_maximum(labels[links.row], labels[links.col], links.data, pick.shape[0]),
         )
 
     @property
     def weakness(self) -> NDArray[np.float32]:
-        """(k,) mean of the members'."""
+        """Returns the mean weakness of the members, (k,)."""
         mean: NDArray[np.float32] = self.sums[:, -1] / self.weights
         return mean
 
     def averages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(rows, k) mean cosine of the members of these groups and of all, less the discount."""
+        """Returns the mean cosine between the members of these clusters and of all, less `WEAK_DISCOUNT` times both
+        weaknesses: (rows, k)."""
         means = self.sums / self.weights[:, None]
         signs = np.ones(means.shape[1], np.float32)
         signs[-1] = -WEAK_DISCOUNT
@@ -80,64 +82,81 @@ class Groups:
         return product
 
 
-def highest(
+def sparse_maximum(
     rows: NDArray[np.int64], columns: NDArray[np.int64], values: NDArray[np.float32], size: int
 ) -> sparse.csr_array:
-    """(size, size) matrix of the highest value at each place off the diagonal."""
-    off = rows != columns
-    places, inverse = np.unique(rows[off].astype(np.int64) * size + columns[off], return_inverse=True)
+    """Returns the (size, size) matrix of the highest value at each place; values on the diagonal are dropped."""
+    off_diagonal = rows != columns
+    places, inverse = np.unique(
+        rows[off_diagonal].astype(np.int64) * size + columns[off_diagonal], return_inverse=True
+    )
     best = np.full(len(places), -np.inf, np.float32)
-    np.maximum.at(best, inverse, values[off])
+    np.maximum.at(best, inverse, values[off_diagonal])
     return sparse.csr_array((best, (places // size, places % size)), shape=(size, size))
 
 
 def same_frame_margin(one: Any, other: Any) -> NDArray[np.float32]:
-    """By how much more than others two groups of this mean weakness must be similar when they meet in a frame."""
-    return np.asarray(SAME_FRAME_MARGIN + SAME_FRAME_WEAK * one * other, np.float32)
+    """Returns what is subtracted from the similarity of two clusters that share a frame.
 
-
-def agglomerate(faces: Groups, cut: float) -> NDArray[np.int64]:
-    """Labels (0, 1, …) of single faces, given in order of time, after merging down to a similarity of `cut`.
-
-    Up to `EXACT` faces the best pair is merged first, always, so that a higher cut only ends sooner. More
-    are merged window by window, and what is left of each window with what is left of those before it: time
-    grows with the number of faces times that of people.
+    Args:
+        one, other: mean weakness of each.
     """
-    if len(faces) <= EXACT:
-        return _best_first(faces, cut)
-    labels = _best_first(faces[:WINDOW], cut)
-    groups = faces[:WINDOW].joined(labels)
-    for start in range(WINDOW, len(faces), WINDOW):
-        window = faces[start : start + WINDOW]
-        found = _best_first(window, cut)
-        across = faces.links[start : start + WINDOW, :start].tocoo()
+    return np.asarray(SAME_FRAME_MARGIN + SAME_FRAME_WEAK_MARGIN * one * other, np.float32)
+
+
+def agglomerate(faces: Groups, threshold: float) -> NDArray[np.int64]:
+    """Merges clusters while their similarity is at least ``threshold``.
+
+    Up to `MAX_EXACT_FACES` faces the most similar pair is always merged first, so that a higher threshold only stops
+    earlier. More faces are merged window by window, then each window's clusters with those of the windows before: the
+    time grows with the number of faces times the number of people.
+
+    Args:
+        faces: one face each, in order of time.
+
+    Returns:
+        Labels 0, 1, … of the faces.
+    """
+    if len(faces) <= MAX_EXACT_FACES:
+        return _merge_best_first(faces, threshold)
+    labels = _merge_best_first(faces[:WINDOW_FACES], threshold)
+    groups = faces[:WINDOW_FACES].merged(labels)
+    for start in range(WINDOW_FACES, len(faces), WINDOW_FACES):
+        window = faces[start : start + WINDOW_FACES]
+        found = _merge_best_first(window, threshold)
+        across = faces.links[start : start + WINDOW_FACES, :start].tocoo()
         settled = len(groups)
-        groups = _beside(groups, window.joined(found), (found[across.row], labels[across.col], across.data))
-        merged = _mutual(groups, settled, cut)
+        groups = _concatenated(
+            groups, window.merged(found), (found[across.row], labels[across.col], across.data)
+        )
+        merged = _merge_reciprocal(groups, settled, threshold)
         labels = merged[np.concatenate((labels, found + settled))]
-        groups = groups.joined(merged)
+        groups = groups.merged(merged)
     return labels
 
 
-def _best_first(groups: Groups, cut: float) -> NDArray[np.int64]:
-    """Labels after merging the most similar two while they are similar enough. A similarity bounds those that
-    follow from above, so a group's best partner is looked for again only when the bound makes it the next."""
+def _merge_best_first(groups: Groups, threshold: float) -> NDArray[np.int64]:
+    """Merges the most similar pair until none reaches the threshold; returns labels.
+
+    Similarities only fall (see the module's docstring), so the last known similarity of a cluster's best partner is
+    an upper bound. The partner is recomputed only when that bound is the highest of all.
+    """
     everyone = np.arange(len(groups))
     average = groups.averages(everyone)
     average = (average + average.T) * np.float32(0.5)  # symmetric to the last bit
     links = np.full(average.shape, -np.inf, np.float32)
     stored = groups.links.tocoo()
     links[stored.row, stored.col] = stored.data
-    together = (groups.frames @ groups.frames.T).toarray() > 0
+    share_frame = (groups.frames @ groups.frames.T).toarray() > 0
     weights, weakness = groups.weights.copy(), groups.weakness
     labels = everyone.copy()
-    barred = np.zeros(len(groups), np.float32)
+    removed = np.zeros(len(groups), np.float32)  # -inf for clusters that were merged into another
     partner, current = everyone.copy(), np.zeros(len(groups), bool)
     bound = np.full(len(groups), np.inf, np.float32)
-    while bound[best := int(bound.argmax())] >= cut:
+    while bound[best := int(bound.argmax())] >= threshold:
         if not current[best]:
-            margin = same_frame_margin(weakness[best], weakness) * together[best]
-            similar = np.maximum(average[best], links[best]) - margin + barred
+            margin = same_frame_margin(weakness[best], weakness) * share_frame[best]
+            similar = np.maximum(average[best], links[best]) - margin + removed
             similar[best] = -np.inf
             partner[best] = similar.argmax()
             bound[best] = similar[partner[best]]
@@ -147,21 +166,25 @@ def _best_first(groups: Groups, cut: float) -> NDArray[np.int64]:
         mixed = (weights[a] * average[a] + weights[b] * average[b]) / (weights[a] + weights[b])
         average[a] = average[:, a] = mixed
         links[a] = links[:, a] = np.maximum(links[a], links[b])
-        together[a] = together[:, a] = together[a] | together[b]
+        share_frame[a] = share_frame[:, a] = share_frame[a] | share_frame[b]
         weakness[a] = (weights[a] * weakness[a] + weights[b] * weakness[b]) / (weights[a] + weights[b])
         weights[a] += weights[b]
         labels[labels == b] = a
         current[a] = current[(partner == a) | (partner == b)] = False
         bound[a] = bound[best]
-        barred[b] = bound[b] = -np.inf
+        removed[b] = bound[b] = -np.inf
     return np.unique(labels, return_inverse=True)[1]
 
 
 Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _beside(settled: Groups, window: Groups, across: Triples) -> Groups:
-    """Both, the settled ones first; `across`: the links between them as (of the window, settled, cosine)."""
+def _concatenated(settled: Groups, window: Groups, across: Triples) -> Groups:
+    """Returns the settled clusters followed by those of the window.
+
+    Args:
+        across: links between the two as (row in the window, row in the settled ones, cosine).
+    """
     count = len(settled)
     old, new = settled.links.tocoo(), window.links.tocoo()
     rows = (old.row, new.row + count, across[0] + count, across[1])
@@ -172,56 +195,58 @@ def _beside(settled: Groups, window: Groups, across: Triples) -> Groups:
         np.concatenate((settled.sums, window.sums)),
         np.concatenate((settled.weights, window.weights)),
         sparse.vstack((settled.frames, window.frames), format="csr"),
-        highest(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), size),
+        sparse_maximum(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), size),
     )
 
 
-def _mutual(groups: Groups, settled: int, cut: float) -> NDArray[np.int64]:
-    """Labels after merging, at once, all pairs that are each other's most similar group, while there are any.
+def _merge_reciprocal(groups: Groups, settled: int, threshold: float) -> NDArray[np.int64]:
+    """Merges all pairs of reciprocal nearest neighbours at once, until none reaches the threshold; returns labels.
 
-    The first `settled` groups have no partner among themselves, so only those are looked at that are another
-    one's.
+    The first ``settled`` clusters have no partner among themselves, so the nearest neighbour is computed only for
+    those of them that are another cluster's nearest neighbour.
     """
     labels = np.arange(len(groups))
     nearest = np.full(len(groups), -1)
-    likeness = np.full(len(groups), -np.inf, np.float32)
+    similarity = np.full(len(groups), -np.inf, np.float32)
     stale = np.arange(settled, len(groups))
     while True:
         while len(stale):
-            nearest[stale], likeness[stale] = _most_similar(groups, stale)
-            partners = np.unique(nearest[stale][likeness[stale] >= cut])
+            nearest[stale], similarity[stale] = _nearest(groups, stale)
+            partners = np.unique(nearest[stale][similarity[stale] >= threshold])
             stale = partners[nearest[partners] < 0]
-        mutual = np.flatnonzero((nearest[nearest] == np.arange(len(groups))) & (likeness >= cut))
-        first = mutual[mutual < nearest[mutual]]
+        reciprocal = np.flatnonzero((nearest[nearest] == np.arange(len(groups))) & (similarity >= threshold))
+        first = reciprocal[reciprocal < nearest[reciprocal]]
         if not len(first):
-            first = likeness.argmax(axis=0, keepdims=True)  # rounding may hide that the best pair is mutual
-            if likeness[first[0]] < cut:
+            first = similarity.argmax(
+                axis=0, keepdims=True
+            )  # rounding may hide that the best pair is reciprocal
+            if similarity[first[0]] < threshold:
                 return labels
-        joined = np.arange(len(groups))
-        joined[np.maximum(first, nearest[first])] = np.minimum(first, nearest[first])
-        merged = np.zeros(len(groups), bool)
-        merged[first] = merged[nearest[first]] = True
-        kept, renumbered = np.unique(joined, return_inverse=True)
-        stale = np.flatnonzero((merged | (merged[nearest] & (likeness >= cut)))[kept])
-        nearest, likeness = np.where(nearest < 0, -1, renumbered[nearest])[kept], likeness[kept]
-        groups, labels = groups.joined(renumbered), renumbered[labels]
+        target = np.arange(len(groups))
+        target[np.maximum(first, nearest[first])] = np.minimum(first, nearest[first])
+        changed = np.zeros(len(groups), bool)
+        changed[first] = changed[nearest[first]] = True
+        kept, renumbered = np.unique(target, return_inverse=True)
+        stale = np.flatnonzero((changed | (changed[nearest] & (similarity >= threshold)))[kept])
+        nearest, similarity = np.where(nearest < 0, -1, renumbered[nearest])[kept], similarity[kept]
+        groups, labels = groups.merged(renumbered), renumbered[labels]
 
 
-def _most_similar(groups: Groups, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of the rows the group that is most similar to it, and how similar it is."""
+def _nearest(groups: Groups, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Returns the nearest neighbour of each of these clusters and its similarity."""
     found = np.empty(len(rows), np.int64)
-    likeness = np.empty(len(rows), np.float32)
-    height, weakness = max(1, BLOCK_VALUES // len(groups)), groups.weakness
+    similarity = np.empty(len(rows), np.float32)
+    height, weakness = max(1, BLOCK_SIMILARITIES // len(groups)), groups.weakness
     for start in range(0, len(rows), height):
         block = rows[start : start + height]
         similar = groups.averages(block)
         links = groups.links[block].tocoo()
         similar[links.row, links.col] = np.maximum(similar[links.row, links.col], links.data)
-        together = (groups.frames[block] @ groups.frames.T).tocoo()
-        similar[together.row, together.col] -= same_frame_margin(
-            weakness[block[together.row]], weakness[together.col]
+        share_frame = (groups.frames[block] @ groups.frames.T).tocoo()
+        similar[share_frame.row, share_frame.col] -= same_frame_margin(
+            weakness[block[share_frame.row]], weakness[share_frame.col]
         )
         similar[np.arange(len(block)), block] = -np.inf
         found[start : start + height] = best = similar.argmax(axis=1)
-        likeness[start : start + height] = similar[np.arange(len(block)), best]
-    return found, likeness
+        similarity[start : start + height] = similar[np.arange(len(block)), best]
+    return found, similarity

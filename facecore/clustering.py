@@ -1,17 +1,18 @@
-"""Which faces of a job belong to one person: average linkage over embeddings, blind to the order of arrival.
+"""Clusters the faces of a job into people, independently of the order in which the faces arrive.
 
-Two groups of faces are as similar as their members are on average, each member weighted by the length of its
-embedding, since embedders answer a blurred or averted face with a short vector. Three things that a video
-knows and a heap of photographs does not correct that average:
+The similarity of two clusters is the mean cosine of their members (average linkage), each member weighted by the
+length of its embedding, because embedders answer a blurred or averted face with a short vector. Three corrections
+use what a video has and a set of photographs has not:
 
-- the same place in the next sample: groups are at least as similar as the best such pair of their members,
-  so a face that turns away is followed from view to view;
-- one frame: two faces in it are two people, so groups that meet in a frame must be more similar than others;
-- weak faces resemble each other for being weak, so their similarity to each other counts for less.
+- Same place in consecutive samples: two clusters are at least as similar as the best such pair of their members, so
+  that a face that turns away is tracked from view to view.
+- Same frame: two faces in one frame are usually two people (a soft cannot-link constraint), so clusters that share a
+  frame need a higher similarity.
+- Weak faces resemble each other because they are weak, so the cosine of two weak faces counts less.
 
-The most similar two groups become one until no two are similar enough. The order of merging does not depend on
-the threshold, only its end does: a higher threshold stops earlier, and its people are parts of those of a lower
-one (to the letter up to linkage.EXACT faces; beyond, windows of time come first).
+The most similar two clusters are merged until no pair is similar enough. The threshold does not change the order of
+merging, only its end: with a higher threshold the clusters are parts of those of a lower one (exactly so up to
+agglomeration.MAX_EXACT_FACES faces; beyond that, windows of time are clustered first).
 """
 
 from dataclasses import dataclass
@@ -21,29 +22,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from facecore.agglomeration import Groups, agglomerate, highest
+from facecore.agglomeration import Groups, agglomerate, sparse_maximum
 from facecore.geometry import iou
 from facecore.vectors import lengths, unit
 
-MIRROR = 0.75
-"""Cosine from which two faces in one frame are taken for one person when strangers are looked at."""
+DUPLICATE_COSINE = 0.75
+"""From this cosine on two faces in one frame are one person (mirror, split screen) and do not count as strangers."""
 
-OPPOSITE = 0.2
-"""By how much two views of a person are less alike than if they differed from him independently: who looks left
-strays the other way from who looks right. With 0, people are split more often in footage that is blurred or sampled
+OPPOSITE_VIEWS = 0.2
+"""Correction of the merging threshold for opposite views (see `cluster`): a view from the left and one from the right
+differ more than independent views would. With 0, people are split more often in footage that is blurred or sampled
 every 2 s."""
 
-STRANGERS = 4
-"""Pairs of strangers with a cosine of 0 that are taken for granted before any are seen."""
+PRIOR_STRANGER_PAIRS = 4
+"""Pairs of strangers with a cosine of 0 that the mean is started with, so that one or two real pairs count little."""
 
-SURE = 0.9
-"""Quantile of a job's embedding lengths from which a face counts as certain."""
+CERTAIN_LENGTH_QUANTILE = 0.9
+"""Faces with an embedding at least as long as this quantile of the job's lengths have weakness 0."""
 
-WEAK = 0.5
-"""Weakness (0: certain, 1: none at all) beyond which a face is called weak: a blur, a profile, a face in the dark."""
+WEAK_ABOVE = 0.5
+"""Faces of a higher weakness (0-1) are reported as weak: blurred, in profile or in the dark."""
 
-SAME_PLACE = 0.3
-"""Overlap (intersection over union) of boxes in consecutive samples that are in the same place."""
+SAME_PLACE_IOU = 0.3
+"""Least intersection over union of two boxes at the same place in consecutive samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Detections:
     """Columns over n detections, in any order.
 
     Attributes:
-        embeddings: (n, 512), not normalised: the length tells how sure the embedder is.
+        embeddings: (n, 512), not normalised: a longer vector means a surer embedder.
         frames: (n,) number of the sample.
         timestamps: (n,) seconds.
         boxes: (n, 4) x_min, y_min, x_max, y_max in source pixels.
@@ -70,48 +71,56 @@ class Detections:
         return len(self.frames)
 
     def take(self, rows: NDArray[np.int64]) -> "Detections":
+        """Returns the detections of these rows."""
         return Detections(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
 def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval: float) -> NDArray[np.int64]:
-    """Labels of the people: (n,), 0 for who appears first (ties: further left, then further up).
+    """Clusters detections into people.
 
-    The result depends on the set of detections only, not on their order, on the scale of the embeddings, nor
-    on whether a detection is listed twice.
+    The result depends only on the set of detections: not on their order, the scale of the embeddings, or duplicates.
 
     Args:
-        threshold: cosine similarity from which two faces are one person, 0-1. Two views that are each at
-            cosine t from what a person looks like on the whole are at t² from each other if they differ from
-            it independently, and a little less since there are opposite views as well: groups are merged down
-            to t² (1 - OPPOSITE (1 - t²)) — but never to a similarity that strangers in this job, faces in one
-            frame, have on average (dim footage makes all faces alike).
+        threshold: cosine similarity from which two faces are one person, 0-1. If two views have cosine t to the
+            person's mean face and differ from it independently, their cosine to each other is t²; it is a little less
+            for opposite views. So clusters are merged down to t² (1 - OPPOSITE_VIEWS (1 - t²)), but never below the
+            mean similarity of strangers (faces in one frame) in this job: in dim footage all faces look alike.
         sampling_interval: seconds between samples.
+
+    Returns:
+        (n,) label of the person; 0 is the person who appears first (ties: further left, then further up).
 
     Raises:
         ValueError: an embedding is not finite.
     """
     if not np.isfinite(detections.embeddings).all():
-        raise ValueError("an embedding holds a value that is not finite")
+        raise ValueError("an embedding has a value that is not finite")
     if not len(detections):
         return np.zeros(0, np.int64)
     order, distinct = _in_time(detections)
     seen = detections.take(order[np.unique(distinct, return_index=True)[1]])
     units = unit(seen.embeddings)
     people = agglomerate(
-        _single(seen, units, lengths(seen.embeddings), sampling_interval),
-        max(threshold**2 * (1 - OPPOSITE * (1 - threshold**2)), _likeness_of_strangers(units, seen.frames)),
+        _singletons(seen, units, lengths(seen.embeddings), sampling_interval),
+        max(
+            threshold**2 * (1 - OPPOSITE_VIEWS * (1 - threshold**2)),
+            _similarity_of_strangers(units, seen.frames),
+        ),
     )
     labels = np.empty(len(detections), np.int64)
-    labels[order] = _by_first(people[distinct])
+    labels[order] = _numbered_by_appearance(people[distinct])
     return labels
 
 
 def weakness(lengths: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """How much the embedder doubts each of a job's faces, 0-1, from the lengths of their embeddings (n,)."""
+    """Returns how unsure the embedder is of each face of a job, 0 (certain) to 1, from the embeddings' lengths,
+    (n,)."""
     if not len(lengths):
         return np.zeros(0, np.float32)
-    doubt: NDArray[np.float32] = np.maximum(0, 1 - lengths / np.quantile(lengths, SURE)).astype(np.float32)
-    return doubt
+    weak: NDArray[np.float32] = np.maximum(
+        0, 1 - lengths / np.quantile(lengths, CERTAIN_LENGTH_QUANTILE)
+    ).astype(np.float32)
+    return weak
 
 
 def representative(
@@ -120,14 +129,17 @@ def representative(
     confidence: NDArray[np.float32],
     timestamps: NDArray[np.float64],
 ) -> int:
-    """Which of a person's detections shows him best: the highest quality, then confidence, then the first."""
+    """Returns the index of a person's best detection: highest quality, then highest confidence, then earliest."""
     rank = np.lexsort((timestamps[indices], -confidence[indices], -quality[indices]))
     return int(indices[rank[0]])
 
 
 def _in_time(detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order of the detections by time and place, and for each in that order the number of its distinct
-    detection: one that is listed twice counts once."""
+    """Sorts by time and place and finds duplicates.
+
+    Returns:
+        The order, and for each detection in that order the number of its distinct detection.
+    """
     keys = np.column_stack(
         (
             detections.timestamps,
@@ -143,10 +155,10 @@ def _in_time(detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int6
     return order, np.concatenate(([0], np.cumsum(differs)))
 
 
-def _single(
+def _singletons(
     seen: Detections, units: NDArray[np.float32], lengths: NDArray[np.float32], sampling_interval: float
 ) -> Groups:
-    """Every detection, given in order of time, a group of its own."""
+    """Returns one cluster for each detection; the detections are in order of time."""
     weights = (lengths / np.median(lengths)).astype(np.float32)
     members = np.column_stack((units, weakness(lengths))).astype(np.float32)
     numbers, columns = np.unique(seen.frames, return_inverse=True)
@@ -160,7 +172,7 @@ def _single(
 
 
 def _links(seen: Detections, units: NDArray[np.float32], sampling_interval: float) -> sparse.csr_array:
-    """(n, n) cosines of faces in the same place in consecutive samples, symmetric."""
+    """Returns the cosines of faces at the same place in consecutive samples, (n, n), symmetric."""
     n = len(seen)
     found: list[NDArray[np.int64]] = []
     earlier = np.arange(n - 1)
@@ -175,26 +187,26 @@ def _links(seen: Detections, units: NDArray[np.float32], sampling_interval: floa
             seen.timestamps[late] - seen.timestamps[earlier] <= 1.5 * sampling_interval
         )
         i, j = earlier[near], late[near]
-        over = iou(seen.boxes[i], seen.boxes[j]) >= SAME_PLACE
-        found.append(np.stack((i[over], j[over])))
+        overlapping = iou(seen.boxes[i], seen.boxes[j]) >= SAME_PLACE_IOU
+        found.append(np.stack((i[overlapping], j[overlapping])))
     i, j = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
     cosines = np.einsum("ij,ij->i", units[i], units[j])
-    return highest(np.append(i, j), np.append(j, i), np.append(cosines, cosines), n)
+    return sparse_maximum(np.append(i, j), np.append(j, i), np.append(cosines, cosines), n)
 
 
-def _likeness_of_strangers(units: NDArray[np.float32], frames: NDArray[np.int64]) -> float:
-    """Mean cosine of faces in one frame, but for those that must be one person twice; 0 when there are none."""
-    total, pairs = 0.0, STRANGERS
+def _similarity_of_strangers(units: NDArray[np.float32], frames: NDArray[np.int64]) -> float:
+    """Returns the mean cosine of faces that share a frame, without duplicates of one person; 0 without any pair."""
+    total, pairs = 0.0, PRIOR_STRANGER_PAIRS
     starts = np.flatnonzero(np.diff(frames, prepend=frames[0] - 1))
     for start, end in zip(starts, np.append(starts[1:], len(frames)), strict=True):
         if end - start > 1:
             cosines = (units[start:end] @ units[start:end].T)[np.triu_indices(end - start, 1)]
-            strangers = cosines[cosines < MIRROR]
+            strangers = cosines[cosines < DUPLICATE_COSINE]
             total, pairs = total + float(strangers.sum()), pairs + len(strangers)
     return max(0.0, total / pairs)
 
 
-def _by_first(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The labels renumbered in the order in which they first occur."""
+def _numbered_by_appearance(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the labels renumbered in the order of their first occurrence."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]

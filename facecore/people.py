@@ -1,4 +1,4 @@
-"""From the faces of all frames to the people of a job: filter, cluster, choose."""
+"""The people of a job: filters and clusters its faces, and chooses each person's best shot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from facecore.clustering import WEAK, Detections, cluster, representative, weakness
+from facecore.clustering import WEAK_ABOVE, Detections, cluster, representative, weakness
 from facecore.quality import composite
 from facecore.vectors import from_bytes, lengths
 from schemas.names import portrait_field
@@ -16,10 +16,11 @@ from schemas.results import Rejected
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One detection, and its place among the faces of its frame.
+    """One detection of a person.
 
     Attributes:
-        weak: the embedder is not sure of it, compared with the job's best faces.
+        position: index of the face in its frame.
+        weak: the embedder is unsure of it, compared with the job's best faces.
     """
 
     position: int
@@ -29,13 +30,13 @@ class Sighting:
 
     @property
     def portrait(self) -> str:
-        """Field of the job's portraits hash."""
+        """Returns the field of its portrait in the job's hash of portraits."""
         return portrait_field(self.frame.index, self.position, self.face.enhanced)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Sightings in order of time, and which of them is the best shot."""
+    """One person: sightings in order of time, and the best shot among them."""
 
     sightings: list[Sighting]
     best: Sighting
@@ -43,13 +44,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Most present person first."""
+    """The people of a job, the one with the most detections first, and counts of what was left out."""
 
     persons: list[Person]
     rejected: Rejected
 
     @property
     def detections(self) -> int:
+        """Returns the number of detections of all people."""
         return sum(len(person.sightings) for person in self.persons)
 
 
@@ -62,14 +64,14 @@ def gather(
     min_quality: float,
     max_faces: int,
 ) -> People:
-    """The people in a job's frames, whatever order the frames come in.
+    """Finds the people in a job's frames; the order of the frames does not matter.
 
     Args:
-        threshold: cosine similarity from which two faces are one person.
+        threshold: cosine similarity from which two faces are one person, 0-1.
         deduplicate: False makes every detection a person.
         sampling_interval: seconds between samples.
         min_quality: detections of lower composite quality are dropped.
-        max_faces: the most people to return; the least present are left out.
+        max_faces: most people to return; those with the fewest detections are left out.
     """
     seen = [
         Sighting(position, frame, face)
@@ -78,7 +80,7 @@ def gather(
     ]
     kept = [sighting for sighting in seen if composite(sighting.face.quality) >= min_quality]
     columns = _columns(kept)
-    weak = weakness(lengths(columns.embeddings)) > WEAK
+    weak = weakness(lengths(columns.embeddings)) > WEAK_ABOVE
     kept = [replace(sighting, weak=bool(w)) for sighting, w in zip(kept, weak, strict=True)]
     labels = (
         cluster(columns, threshold, sampling_interval=sampling_interval)
@@ -108,7 +110,7 @@ def _columns(seen: Sequence[Sighting]) -> Detections:
 
 
 def _persons(seen: Sequence[Sighting], columns: Detections, labels: NDArray[np.int64]) -> list[Person]:
-    """Ordered by number of detections, then the best quality, then who appears first."""
+    """Returns the people by number of detections, then best quality, then first appearance."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
     found = []

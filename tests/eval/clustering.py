@@ -29,13 +29,13 @@ REACH = {"f1": 0.95, "precision": 0.98, "people_error": 0.5}
 
 GRID: dict[str, tuple[float, ...]] = {
     "threshold": (DEFAULT, 0.5, 0.55, 0.65, 0.7),
-    "OPPOSITE": (clustering.OPPOSITE, 0.0),
+    "OPPOSITE_VIEWS": (clustering.OPPOSITE_VIEWS, 0.0),
     "SAME_FRAME_MARGIN": (agglomeration.SAME_FRAME_MARGIN, 0.05, 0.25),
-    "SAME_FRAME_WEAK": (agglomeration.SAME_FRAME_WEAK, 0.0, 1.0),
+    "SAME_FRAME_WEAK_MARGIN": (agglomeration.SAME_FRAME_WEAK_MARGIN, 0.0, 1.0),
     "WEAK_DISCOUNT": (agglomeration.WEAK_DISCOUNT, 0.0, 0.5),
-    "SAME_PLACE": (clustering.SAME_PLACE, 0.5, 2.0),  # 2.0: no face is ever followed
+    "SAME_PLACE_IOU": (clustering.SAME_PLACE_IOU, 0.5, 2.0),  # 2.0: switches tracking off
 }
-"""What could be chosen otherwise; the values that are in force come first."""
+"""Parameters to vary: the value in force first, then the alternatives."""
 
 
 def main() -> None:

@@ -203,7 +203,9 @@ def test_footage_that_makes_strangers_alike_asks_for_more() -> None:
 
 def test_more_faces_than_are_compared_all_with_all() -> None:
     """Thirty people come and go in any order, so that every window meets known ones and new ones."""
-    who = np.random.default_rng(0).integers(0, 30, agglomeration.EXACT + 2 * agglomeration.WINDOW + 7)
+    who = np.random.default_rng(0).integers(
+        0, 30, agglomeration.MAX_EXACT_FACES + 2 * agglomeration.WINDOW_FACES + 7
+    )
     found = detections(views(who, 0.5), np.arange(len(who)), who * 150.0)
     assert score(np.array(people(found)), who).b3_f1 == 1.0
 
