@@ -6,7 +6,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from facecore.contact_sheet import small, strip
+from facecore.contact_sheet import contact_sheet, thumbnail
 from facecore.people import Person
 from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
 
@@ -50,14 +50,14 @@ async def preview_pictures(redis: Redis, portraits: str, people: Sequence[Person
 
 def _strips(rows: Sequence[Sequence[str]], crops: dict[str, bytes]) -> dict[str, bytes]:
     return {
-        f"face_{number}": strip([crops.get(field) for field in row], TILE)
+        f"face_{number}": contact_sheet([crops.get(field) for field in row], TILE)
         for number, row in enumerate(rows)
         if any(field in crops for field in row) and len(row) > 1
     }
 
 
 def _smaller(shots: dict[str, bytes], side: int) -> dict[str, bytes]:
-    return {face: small(shot, side) for face, shot in shots.items()}
+    return {face: thumbnail(shot, side) for face, shot in shots.items()}
 
 
 async def _read(redis: Redis, key: str, fields: Sequence[str]) -> dict[str, bytes]:

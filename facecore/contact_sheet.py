@@ -1,4 +1,4 @@
-"""Several portraits of a person as one picture, to be looked over at a glance."""
+"""Contact sheets: several portraits of a person side by side in one picture."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,25 @@ import numpy as np
 from facecore.video.images import decode, encode
 from facecore.video.picture import Image
 
-QUALITY = 80
+JPEG_QUALITY = 80
+"""1-100."""
 
 
-def strip(portraits: Sequence[bytes | None], side: int) -> bytes:
-    """The portraits side by side, squares of `side` pixels, as JPEG; one that is missing leaves its place grey."""
+def contact_sheet(portraits: Sequence[bytes | None], side: int) -> bytes:
+    """Returns the portraits side by side, squares of ``side`` pixels, as JPEG; a missing one leaves a grey square."""
     tiles = [_empty(side) if portrait is None else _tile(decode(portrait), side) for portrait in portraits]
-    return encode(np.hstack(tiles), QUALITY)
+    return encode(np.hstack(tiles), JPEG_QUALITY)
 
 
-def small(portrait: bytes, side: int) -> bytes:
-    """The portrait as a JPEG square of `side` pixels."""
-    return encode(_tile(decode(portrait), side), QUALITY)
+def thumbnail(portrait: bytes, side: int) -> bytes:
+    """Returns the portrait as a JPEG square of ``side`` pixels."""
+    return encode(_tile(decode(portrait), side), JPEG_QUALITY)
 
 
 def _tile(portrait: Image, side: int) -> Image:
-    smaller = portrait.shape[0] > side
+    shrinks = portrait.shape[0] > side
     return np.asarray(
-        cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR),
+        cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR),
         np.uint8,
     )
 

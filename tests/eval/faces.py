@@ -31,7 +31,7 @@ from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.geometry import area
 from facecore.quality import pose_class
-from facecore.result_builder import GENDER_SURE
+from facecore.result_builder import GENDER_MIN_PROBABILITY
 from facecore.vectors import from_bytes, unit
 from schemas.cores import usable_cores
 from schemas.observations import ObservedFace
@@ -165,7 +165,9 @@ def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
     known = [(PEOPLE[person][0] == "M", face.male) for person, face in zip(people, faces, strict=True)
              if person in PEOPLE]  # fmt: skip
     right = [(man, male) for man, male in known if male is not None]
-    told = [(man, male) for man, male in right if not 1 - GENDER_SURE < male < GENDER_SURE]
+    told = [
+        (man, male) for man, male in right if not 1 - GENDER_MIN_PROBABILITY < male < GENDER_MIN_PROBABILITY
+    ]
     return {
         "faces": len(right),
         "right_of_all": share([(male > 0.5) == man for man, male in right]),

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecore.enhancement import (
-    NO_BETTER,
     NO_FACE,
-    SOMEBODY_ELSE,
+    NOT_BETTER,
+    OTHER_PERSON,
     at_source_scale,
     improve,
     scaled,
@@ -39,9 +39,9 @@ def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
     ("restored", "reason"),
     [
         pytest.param([], NO_FACE, id="no face"),
-        pytest.param([face(person(7), quality=GOOD)], SOMEBODY_ELSE, id="another person"),
+        pytest.param([face(person(7), quality=GOOD)], OTHER_PERSON, id="another person"),
         pytest.param([face(person(0), x=900, quality=GOOD)], NO_FACE, id="another place"),
-        pytest.param([face(person(0), quality=POOR)], NO_BETTER, id="not better"),
+        pytest.param([face(person(0), quality=POOR)], NOT_BETTER, id="not better"),
     ],
 )
 def test_otherwise_the_original_stands(restored: list[ObservedFace], reason: str) -> None:

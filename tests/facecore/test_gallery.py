@@ -44,8 +44,8 @@ def sorted_all(
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "BLOCK", 7)
-    monkeypatch.setattr(gallery, "AT_ONCE", 3)
+    monkeypatch.setattr(gallery, "BLOCK_FACES", 7)
+    monkeypatch.setattr(gallery, "QUERIES_PER_PASS", 3)
 
 
 @given(

@@ -169,7 +169,7 @@ def detections(result: Any) -> list[Any]:
         ({"enhanced": "text"}, "not a picture"),
         ({"failures": 1000}, "the model fell over"),
         ({"restored": "noface"}, "shows no face there"),
-        ({"restored": "somebody else"}, "shows somebody else there"),
+        ({"restored": "somebody else"}, "shows another person there"),
     ],
     ids=["no picture", "500", "no face", "another person"],
 )
