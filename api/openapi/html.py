@@ -49,11 +49,11 @@ def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -
         f"<pre>{escape(START.format(url=url))}</pre>",
         "<p>For machines: <a href='openapi.json'>openapi.json</a>, <a href='asyncapi.json'>asyncapi.json</a>.</p>",
         "<h2>Operations</h2>",
-        f"<p>Where keys are asked for: <code>Authorization: Bearer KEY</code>. {_problems(rest)}</p>",
+        f"<p>Where keys are asked for: <code>Authorization: Bearer KEY</code>. {_problems()}</p>",
         *operations,
         "<h2>Streams</h2><p>One entry, one message. Who publishes needs no more than the bare request in the field "
         f"<code>json</code>:</p><pre>{escape(_publish(prefix))}</pre>",
-        *(_channel(name, channel) for name, channel in streams["channels"].items()),
+        *(_channel(channel) for channel in streams["channels"].values()),
         "<h2>Schemas</h2>",
         *(_schema(name, schema) for name, schema in sorted(schemas.items())),
     )
@@ -68,7 +68,7 @@ def _publish(prefix: str) -> str:
     return f"""redis-cli XADD {prefix}:requests '*' json '{{"video_path": "/media/film.mp4"}}'"""
 
 
-def _problems(rest: dict[str, Any]) -> str:
+def _problems() -> str:
     codes = ", ".join(map(str, COMMON_PROBLEMS))
     return (
         f"Every operation may answer {codes}; each answer from 400 on is a {_link('Problem')} that says which field "
@@ -107,7 +107,7 @@ def _content(answer: dict[str, Any]) -> str:
     )
 
 
-def _channel(name: str, channel: dict[str, Any]) -> str:
+def _channel(channel: dict[str, Any]) -> str:
     messages = ", ".join(f"<code>{escape(message)}</code>" for message in channel["messages"])
     address = channel["address"] or "the callback_url of the request"
     return (
