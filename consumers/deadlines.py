@@ -7,6 +7,7 @@ import structlog
 
 from consumers.runtime import scripts
 from consumers.service import Service
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ async def _finalize_complete(service: Service) -> None:
     for start in range(0, len(active), JOBS_PER_ROUND_TRIP):
         jobs = [job.decode() for job in active[start : start + JOBS_PER_ROUND_TRIP]]
         calls = [scripts.close(service.fan_in(job_id, "")) for job_id in jobs]
-        for job_id, reply in zip(jobs, await scripts.run_all(service.redis, calls), strict=True):
+        for job_id, reply in zip(jobs, await lua.run_all(service.redis, calls), strict=True):
             if isinstance(reply, Exception):
                 raise reply
             if reply:

@@ -13,8 +13,9 @@ from consumers.runtime import scripts
 from consumers.runtime.connection import group_missing, is_transient, retry_until_available
 from consumers.runtime.leases import Batch, Leases
 from consumers.runtime.metrics import StageMetrics
-from consumers.runtime.scripts import Call
 from consumers.runtime.stage import Delivery
+from schemas.store import lua
+from schemas.store.lua import Call
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,7 @@ class Acknowledger:
         Raises:
             ResponseError: the server accepts no call at the moment, or refuses a call that has no fallback: a bug.
         """
-        replies = await scripts.run_all(self._redis, [a.call for a in acknowledgements])
+        replies = await lua.run_all(self._redis, [a.call for a in acknowledgements])
         unconfirmed: list[Acknowledgement] = []
         transient: ResponseError | None = None
         for acknowledgement, reply in zip(acknowledgements, replies, strict=True):

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from consumers.runtime import scripts
 from consumers.runtime.connection import retry_until_available
 from schemas.envelope import MSGPACK
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class Forwarder:
         call = scripts.move(delay_set_key(self._stream), self._stream, MSGPACK, MESSAGES_PER_MOVE)
         while True:
             self._wake.clear()
-            moved, due_in_ms = await retry_until_available("move due retries", scripts.run, self._redis, call)
+            moved, due_in_ms = await retry_until_available("move due retries", lua.run, self._redis, call)
             if moved:
                 log.debug("retries moved", messages=moved)
             if moved == MESSAGES_PER_MOVE:

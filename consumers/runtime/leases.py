@@ -15,6 +15,7 @@ from consumers.runtime.connection import group_missing, retry_until_available
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Delivery
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +120,7 @@ class Leases:
     async def _renew(self, entry_ids: list[str]) -> list[str]:
         """Returns the ids of entries that this worker does not own any more."""
         try:
-            lost = await scripts.run(self._redis, scripts.renew(self._owner, entry_ids))
+            lost = await lua.run(self._redis, scripts.renew(self._owner, entry_ids))
         except ResponseError as error:
             if not group_missing(error):
                 raise

@@ -13,6 +13,7 @@ from consumers.runtime.connection import group_missing, retry_until_available
 from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class Reaper:
 
     async def _remove_idle(self) -> int:
         call = scripts.reap(self._owner, self._lease * MAX_IDLE_LEASES)
-        return int(await scripts.run(self._redis, call))
+        return int(await lua.run(self._redis, call))
 
     async def _update_gauges(self) -> None:
         """Lag is length minus pending: the stream has one group, and acknowledged entries are deleted."""

@@ -15,6 +15,7 @@ from consumers.runtime.executor import SUSPECT_DELIVERIES, BatchExecutor, Entry
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Fields, Stage
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ class Recoverer:
             suspects=0 if self._executor.suspects else 1,
             look_at=ENTRIES_PER_SCAN,
         )
-        cursor, claimed, deleted, skipped = await scripts.run(self._redis, call)
+        cursor, claimed, deleted, skipped = await lua.run(self._redis, call)
         return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], deleted, skipped
 
 

@@ -1,36 +1,16 @@
 """The scripts: text in ``scripts/*.lua``, and for each a function that makes a call of it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from consumers.runtime.stage import Completion, FanIn, Outgoing
+from schemas.store.lua import Call, Value, load
 
-Value = bytes | str | int
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    text: str
-    sha: str
-
-
-def _load(name: str) -> Script:
-    folder = files("consumers.runtime") / "scripts"
-    text = (folder / "lib.lua").read_text() + (folder / f"{name}.lua").read_text()
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, LEAD, RESIGN = map(
-    _load,
-    (
+COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, LEAD, RESIGN = (
+    load(__package__, name)
+    for name in (
         "complete", "close", "publish", "retry", "move", "renew", "recover", "hand_back", "reap", "lead", "resign",
-    ),
+    )
 )  # fmt: skip
 
 LOST, DONE, DUPLICATE, DROPPED = 0, 1, 2, 3
@@ -44,45 +24,6 @@ class Owner:
     stream: str
     group: str
     consumer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A script with its keys and arguments. All keys of a call lie in one slot."""
-
-    script: Script
-    keys: Sequence[str]
-    args: Sequence[Value]
-
-    def command(self, whole: bool = False) -> tuple[Value, ...]:
-        """By hash, or `whole` for a server that does not know the script: it does afterwards."""
-        head = ("EVAL", self.script.text) if whole else ("EVALSHA", self.script.sha)
-        return (*head, len(self.keys), *self.keys, *self.args)
-
-
-async def run(redis: Redis, call: Call) -> Any:
-    answer, *_ = await run_all(redis, [call])
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
-    """Answers or errors of many calls, in one round trip where the server knows the scripts."""
-    answers = await _pipeline(redis, calls, whole=False)
-    unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-    if unknown:
-        again = await _pipeline(redis, [calls[i] for i in unknown], whole=True)
-        for i, answer in zip(unknown, again, strict=True):
-            answers[i] = answer
-    return answers
-
-
-async def _pipeline(redis: Redis, calls: Sequence[Call], *, whole: bool) -> list[Any]:
-    async with redis.pipeline(transaction=False) as pipe:
-        for call in calls:
-            pipe.execute_command(*call.command(whole))
-        return await pipe.execute(raise_on_error=False)
 
 
 def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoing | None = None) -> Call:

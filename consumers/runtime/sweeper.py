@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import retry_until_available
+from schemas.store import lua
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +47,12 @@ class Sweeper:
                         await stop.wait()
         finally:
             with contextlib.suppress(RedisError, OSError):  # server unavailable: the lock expires
-                await scripts.run(self._redis, scripts.resign(self._lock, self._candidate))
+                await lua.run(self._redis, scripts.resign(self._lock, self._candidate))
 
     async def _acquire(self) -> bool:
         """Acquires or renews the leader lock."""
         call = scripts.lead(self._lock, self._candidate, 3 * self._interval)
-        return bool(await scripts.run(self._redis, call))
+        return bool(await lua.run(self._redis, call))
 
     async def _sweep_as_leader(self) -> None:
         """Calls `sweep`, and renews the lock as long as that takes."""

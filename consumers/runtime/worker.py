@@ -26,6 +26,7 @@ from consumers.runtime.retry_policy import RetryPolicy
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Outgoing, Stage
 from consumers.runtime.tracing import RecordSpan
+from schemas.store import lua
 from schemas.store.connection import connect
 
 log = structlog.get_logger(__name__)
@@ -128,14 +129,14 @@ class Worker:
         fields: Mapping[str, str | int],
     ) -> bool:
         call = scripts.publish(self._owner, entry_id, messages, record, fields)
-        return bool(await retry_until_available("publish", scripts.run, self._control, call))
+        return bool(await retry_until_available("publish", lua.run, self._control, call))
 
     async def _leave_group(self, unhandled: Sequence[str]) -> None:
         """Releases entries so that others can claim them at once, and removes the consumer."""
         if unhandled:
             call = scripts.hand_back(self._owner, UNOWNED, RELEASED_IDLE_SECONDS, unhandled)
-            await scripts.run(self._control, call)
-        await scripts.run(self._control, scripts.reap(self._owner, 0.0, only=self._owner.consumer))
+            await lua.run(self._control, call)
+        await lua.run(self._control, scripts.reap(self._owner, 0.0, only=self._owner.consumer))
 
     async def _try_briefly(self, operation: str, call: Awaitable[None]) -> None:
         """Awaits a last call. Should it fail, other workers claim the entries when their lease expires."""

@@ -11,7 +11,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any, Literal, cast
 
 import msgspec
@@ -21,7 +20,12 @@ from schemas.collections import CollectionInfo, EnrolledFace, KnownPerson, Peopl
 from schemas.envelope import MSGPACK, seal
 from schemas.messages import EnrolTask, EraseTask
 from schemas.names import CollectionKeys, Names
+from schemas.store.lua import Call, Value, load, run
 
+ADMIT, ENROL, RENAME, ERASE, DROP, RECALL = (
+    load(__package__, f"collection_{name}")
+    for name in ("admit", "enrol", "rename", "erase", "drop", "recall")
+)
 MAX_QUEUED_TASKS = 1000
 """At this length the stream of a collections stage accepts no more tasks: callers get 503 instead of a long wait."""
 
@@ -66,10 +70,6 @@ class Collections:
         self._redis = redis
         self._names = names
         self._max_queued = max_queued
-        self._admit, self._enrol, self._rename, self._erase, self._drop, self._recall = (
-            redis.register_script((files(__package__) / "scripts" / f"collection_{name}.lua").read_text())
-            for name in ("admit", "enrol", "rename", "erase", "drop", "recall")
-        )
 
     async def exists(self, name: str) -> bool:
         return bool(await self._redis.sismember(self._names.collection_names, name))
@@ -110,7 +110,8 @@ class Collections:
         keys, face = self._names.collection(name), face_id(candidate.embedding)
         origin = Origin(job_id=job_id, job_face_id=job_face_id, added_at=_now())
         message = _task("enrol", EnrolTask(collection=name, face=face, question=question), question)
-        answer = await self._admit(
+        call = Call(
+            ADMIT,
             keys=[
                 self._names.collection_names, self._names.collections, keys.state, keys.people, keys.labels,
                 keys.roll, keys.faces, keys.members, keys.pending,
@@ -121,7 +122,8 @@ class Collections:
                 origin.added_at, MSGPACK, message,
             ],
         )  # fmt: skip
-        match cast("list[bytes]", answer):
+        answer = cast("list[bytes]", await run(self._redis, call))
+        match answer:
             case [b"full", length]:
                 raise Busy(f"{int(length)} tasks wait already; try again later")
             case [b"taken", other]:
@@ -142,12 +144,8 @@ class Collections:
     async def enrol(self, name: str, face: str, vector: bytes, thumbnail: bytes) -> bool:
         """Makes an accepted face searchable; False: it has been erased."""
         keys = self._names.collection(name)
-        return bool(
-            await self._enrol(
-                keys=[keys.pending, keys.state, keys.order, keys.vectors, keys.thumbnails],
-                args=[face, vector, thumbnail],
-            )
-        )
+        places = [keys.pending, keys.state, keys.order, keys.vectors, keys.thumbnails]
+        return bool(await run(self._redis, Call(ENROL, places, [face, vector, thumbnail])))
 
     async def face(self, name: str, face: str) -> EnrolledFace | None:
         keys = self._names.collection(name)
@@ -208,7 +206,7 @@ class Collections:
             Refused: the label is another person's.
         """
         keys = self._names.collection(name)
-        answer = await self._rename(keys=[keys.people, keys.labels], args=[person_id, label])
+        answer = await run(self._redis, Call(RENAME, [keys.people, keys.labels], [person_id, label]))
         if answer == -1:
             raise Refused(f"{label!r} is another person of collection {name!r}.")
         return bool(answer)
@@ -217,35 +215,30 @@ class Collections:
         """Takes a person out; results of jobs follow (`EraseTask`). False: there is no such person."""
         keys = self._names.collection(name)
         message = _task("erase", EraseTask(collection=name, question=question), question)
-        return bool(
-            await self._erase(
-                keys=[
-                    self._names.collections, keys.state, keys.people, keys.labels, keys.roll, keys.members,
-                    keys.order, keys.faces, keys.pending, keys.vectors, keys.thumbnails,
-                ],
-                args=[person_id, MSGPACK, message],
-            )
+        call = Call(
+            ERASE,
+            keys=[
+                self._names.collections, keys.state, keys.people, keys.labels, keys.roll, keys.members,
+                keys.order, keys.faces, keys.pending, keys.vectors, keys.thumbnails,
+            ],
+            args=[person_id, MSGPACK, message],
         )  # fmt: skip
+        return bool(await run(self._redis, call))
 
     async def drop(self, name: str, question: str) -> bool:
         """Deletes the collection; results of jobs follow (`EraseTask`). False: there is no such collection."""
         keys = self._names.collection(name)
         message = _task("erase", EraseTask(collection=name, question=question), question)
-        return bool(
-            await self._drop(
-                keys=[self._names.collection_names, self._names.collections, *_all_but_matched(keys)],
-                args=[name, MSGPACK, message],
-            )
-        )
+        places = [self._names.collection_names, self._names.collections, *_all_but_matched(keys)]
+        return bool(await run(self._redis, Call(DROP, places, [name, MSGPACK, message])))
 
     async def recall(self, name: str, people: Sequence[str], job_id: str, until: float) -> list[str | None]:
         """The labels of people that the result of a job is going to tell of, until then; None for who is erased."""
         if not people:
             return []
         keys = self._names.collection(name)
-        answer = await self._recall(
-            keys=[keys.people, keys.matched], args=[job_id, int(until), int(time.time()), *people]
-        )
+        args: list[Value] = [job_id, int(until), int(time.time()), *people]
+        answer = await run(self._redis, Call(RECALL, [keys.people, keys.matched], args))
         return [label.decode() if label else None for label in cast("list[bytes | None]", answer)]
 
 

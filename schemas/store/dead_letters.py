@@ -5,7 +5,6 @@ The runtime writes them (consumers.runtime.dead_letters); whoever operates the s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Literal, cast
 
 import msgspec
@@ -13,11 +12,12 @@ from redis.asyncio import Redis
 
 from schemas.envelope import JSON, MSGPACK
 from schemas.store.jobs import Jobs
+from schemas.store.lua import Call, load, run
 
 READ_AT_ONCE = 200
 REPLAYS = b"replays"
 """Field of a stream entry that counts how often it was replayed."""
-REPLAY = (files(__package__) / "scripts" / "replay.lua").read_text()
+REPLAY = load(__package__, "replay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,9 @@ async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | 
         "sent"; "missing": somebody else was faster; "ended": its job has ended or is gone, so nobody waits
         for it, and the letter stays.
     """
-    script = redis.register_script(REPLAY)
     keys = [dead_stream, dead.stream, *([] if dead.unit is None else [dead.record, dead.outcomes])]
     message = [part for field in _again(dead).items() for part in field]
-    told = _ANSWERS[await script(keys, [dead.id, dead.unit or "", *message])]
+    told = _ANSWERS[await run(redis, Call(REPLAY, keys, [dead.id, dead.unit or "", *message]))]
     if told == "ended" and jobs is not None and await jobs.reopen(dead.job):
         return await replay(redis, dead_stream, dead)
     return told

@@ -24,14 +24,12 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
@@ -40,6 +38,7 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Together
 from schemas.store.job_reader import JobReader
+from schemas.store.lua import Call, Value, load, run, run_all
 from schemas.store.pictures import NO_PICTURES, Pictures, as_fields
 from schemas.store.results import stored_fields
 from schemas.webhooks import Callback
@@ -47,6 +46,9 @@ from schemas.webhooks import Callback
 if TYPE_CHECKING:
     from schemas.store.job_metrics import JobMetrics  # the client does without
 
+SUBMIT, BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE = (
+    load(__package__, name) for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
+)
 QUEUE_LIMIT = 7 * 86400.0
 """Seconds a job may wait before it begins."""
 KEPT_AT_LEAST = 300.0
@@ -86,13 +88,7 @@ class Jobs:
         self._settings = settings
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
-        self._submissions = Together(self._submit_all)
-        scripts = files(__package__) / "scripts"
-        shared = (scripts / "lib.lua").read_text()
-        self._submit, self._begin, self._note, self._join, self._finish, self._reopen, self._rewrite = (
-            redis.register_script(shared + (scripts / f"{name}.lua").read_text())
-            for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
-        )
+        self._submissions = Together[Call, list[bytes]](partial(run_all, redis))
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
         """Publishes a request. Submitting the same request under the same id again changes nothing.
@@ -110,7 +106,7 @@ class Jobs:
             self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
             _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),
         )  # fmt: skip
-        answer = await self._submissions((keys, args))
+        answer = await self._submissions(Call(SUBMIT, keys, args))
         match answer:
             case [b"full", length]:
                 raise QueueFull(int(length))
@@ -121,35 +117,18 @@ class Jobs:
             case _:
                 return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
 
-    async def _submit_all(
-        self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
-    ) -> list[list[bytes] | Exception]:
-        """In the order in which they came; a server that does not know the script is told it."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for keys, args in calls:
-                pipe.execute_command("EVALSHA", self._submit.sha, len(keys), *keys, *args)
-            answers = await pipe.execute(raise_on_error=False)
-        for number, (keys, args) in enumerate(calls):
-            if isinstance(answers[number], NoScriptError):
-                answers[number] = await self._submit(keys=keys, args=args)
-        return cast("list[list[bytes] | Exception]", answers)
-
     async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
         """Marks a job as begun, creating its record when it was published directly; False: nothing to do,
         it has ended or another job answers for it."""
         now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
-        return bool(
-            await self._begin(
-                keys=[names.job(job_id).metadata, names.active, names.jobs],
-                args=[
-                    _ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))
-                ],
-            )
-        )  # fmt: skip
+        keys = [names.job(job_id).metadata, names.active, names.jobs]
+        args = [_ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))]
+        return bool(await run(self._redis, Call(BEGIN, keys, args)))
 
     async def note(self, job_id: str, **fields: str | int | float) -> None:
         """Sets fields of the record, unless the job has been forgotten meanwhile."""
-        await self._note(keys=[self._partitions.of(job_id).job(job_id).metadata], args=_flat(fields))
+        record = self._partitions.of(job_id).job(job_id).metadata
+        await run(self._redis, Call(NOTE, [record], _flat(fields)))
 
     async def join(self, job_id: str, cache_key: str, keep: float) -> bool:
         """Looks for a job with the same content and parameters, running or finished.
@@ -165,15 +144,14 @@ class Jobs:
         for _ in range(5):
             other = cast("bytes", await self._redis.get(key) or b"").decode()
             theirs = names.job(other) if other else mine
-            answer = await self._join(
-                keys=[
-                    key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
-                ],
-                args=[
-                    job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
-                    time.time(), EVENTS_KEPT,
-                ],
-            )  # fmt: skip
+            keys = [
+                key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
+            ]  # fmt: skip
+            args: list[Value] = [
+                job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
+                time.time(), EVENTS_KEPT,
+            ]  # fmt: skip
+            answer = await run(self._redis, Call(JOIN, keys, args))
             if answer != b"changed":
                 return bool(answer != b"leads")
         return False  # the key changes hands faster than we can look: do the work ourselves
@@ -217,7 +195,8 @@ class Jobs:
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
         """Replaces the result of a job, if it is still kept; its pictures stay."""
         fields = await asyncio.to_thread(stored_fields, body)
-        await self._rewrite(keys=[self._partitions.of(job_id).job(job_id).result], args=_flat(fields))
+        key = self._partitions.of(job_id).job(job_id).result
+        await run(self._redis, Call(REWRITE, [key], _flat(fields)))
 
     async def fail(self, job_id: str, error: str, *, replayable: bool = False) -> bool:
         """Ends the job with a reason; False when it had ended already.
@@ -232,12 +211,12 @@ class Jobs:
         other. False: it has not ended, or nothing of its frames has been kept."""
         names, limit = self._partitions.of(job_id), self._settings.job_deadline
         keys = names.job(job_id)
-        return bool(
-            await self._reopen(
-                keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
-                args=[job_id, _ms(limit + MARGIN), _ms(time.time() + limit)],
-            )
+        call = Call(
+            REOPEN,
+            keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
+            args=[job_id, _ms(limit + MARGIN), _ms(time.time() + limit)],
         )
+        return bool(await run(self._redis, call))
 
     async def cancel(self, job_id: str) -> bool:
         """Ends the job on request; its queued messages are dropped, running work stops at the next frame.
@@ -271,18 +250,18 @@ class Jobs:
         cache_key, created, alias = cast("list[bytes | None]", told)
         leader = names.job(alias.decode()).metadata if alias else keys.metadata
         now = time.time()
-        ended = bool(
-            await self._finish(
-                keys=[
-                    keys.metadata, names.active, names.events, names.webhooks, leader, keys.result,
-                    cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
-                ],
-                args=[
-                    job_id, status, now, _ms(max(keep, self._kept(status))),
-                    _ms(keep) if shared else 0, EVENTS_KEPT, int(replayable), *_flat(fields),
-                ],
-            )
+        call = Call(
+            FINISH,
+            keys=[
+                keys.metadata, names.active, names.events, names.webhooks, leader, keys.result,
+                cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
+            ],
+            args=[
+                job_id, status, now, _ms(max(keep, self._kept(status))),
+                _ms(keep) if shared else 0, EVENTS_KEPT, int(replayable), *_flat(fields),
+            ],
         )  # fmt: skip
+        ended = bool(await run(self._redis, call))
         if ended and self._metrics is not None:
             self._metrics.ended(status, now - float(created or now))
         return ended

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
+from schemas.store import lua
 from schemas.store.connection import connect
 from tests.bench.measure import report
 from tests.consumers.runtime.chain import quiet
@@ -59,7 +60,7 @@ async def recovery(redis: Redis, world: World, queued: int) -> dict[str, Any]:
     await asyncio.sleep(0.6)  # the lease of the dead one runs out
     began = time.perf_counter()
     while claimed < DEAD_WORKER_ENTRIES:
-        cursor, entries, *_ = await scripts.run(
+        cursor, entries, *_ = await lua.run(
             redis, scripts.recover(heir, 0.5, cursor, 10, suspicious=3, suspects=1, look_at=200)
         )
         claimed, calls = claimed + len(entries), calls + 1

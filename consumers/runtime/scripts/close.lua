@@ -1,9 +1,10 @@
--- The tail of a fan-in, for a sweeper that finds a record whose last unit is done and nothing followed.
--- KEYS: 1 record, 2 outcomes, 3 stream of what follows
--- ARGV: the message that follows
+-- The last step of a fan-in alone, for a record whose last unit is done and whose final message is missing.
+-- KEYS: record, outcomes, stream of the final message
+-- ARGV: the final message
 -- Returns 1 when it was sent now, else 0.
-if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'ended') == 1 then
+local record, outcomes, final_stream = unpack(KEYS)
+if redis.call('EXISTS', record) == 0 or redis.call('HEXISTS', record, 'ended') == 1 then
   return 0
 end
-redis.call('XLEN', KEYS[3])
-return close(KEYS[1], KEYS[2], KEYS[3], 1)
+redis.call('XLEN', final_stream)
+return close(record, outcomes, final_stream, 1)

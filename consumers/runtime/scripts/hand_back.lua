@@ -1,15 +1,16 @@
 -- Gives entries up so that others claim them at once, and the interrupted delivery does not count.
--- KEYS: 1 stream
--- ARGV: 1 group, 2 consumer, 3 consumer that stands for "nobody", 4 idle time (ms) that every lease is below,
---       5.. entry ids
+-- KEYS: stream
+-- ARGV: group, consumer, consumer that stands for "none", idle time (ms) that every lease is below, then entry ids
 -- Returns how many were given up.
-local given = 0
+local stream = KEYS[1]
+local group, consumer, none, idle = unpack(ARGV, 1, 4)
+local given_up = 0
 for i = 5, #ARGV do
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])[1]
+  local id = ARGV[i]
+  local pending = redis.call('XPENDING', stream, group, id, id, 1, consumer)[1]
   if pending then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[i], 'IDLE', ARGV[4],
-      'RETRYCOUNT', math.max(0, pending[4] - 1), 'JUSTID')
-    given = given + 1
+    redis.call('XCLAIM', stream, group, none, 0, id, 'IDLE', idle, 'RETRYCOUNT', math.max(0, pending[4] - 1), 'JUSTID')
+    given_up = given_up + 1
   end
 end
-return given
+return given_up

@@ -1,10 +1,12 @@
--- Makes one of several the leader for a while, or lets it stay so.
--- KEYS: 1 lock
--- ARGV: 1 who asks, 2 time to live (ms)
--- Returns 1 when the asking one leads, else 0.
-local leader = redis.call('GET', KEYS[1])
-if leader and leader ~= ARGV[1] then
+-- Makes one of several candidates the leader for a while, or extends its lead.
+-- KEYS: lock
+-- ARGV: candidate, time to live (ms)
+-- Returns 1 when the candidate leads, else 0.
+local lock = KEYS[1]
+local candidate, ttl = unpack(ARGV)
+local leader = redis.call('GET', lock)
+if leader and leader ~= candidate then
   return 0
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', lock, candidate, 'PX', ttl)
 return 1

@@ -1,12 +1,12 @@
--- Put in front of every script: what several of them do.
--- A message in ARGV is the number of fields and values, then field, value, field, value, ...
+-- Prepended to every script: functions that several of them call.
+-- A message in ARGV is the number of its fields and values, then field, value, field, value, ...
 
--- Whether the consumer still owns the entry; an acknowledgement alone does not ask.
+-- Whether the consumer still owns the entry; an acknowledgement alone does not check that.
 local function owns(stream, group, consumer, id)
   return #redis.call('XPENDING', stream, group, id, id, 1, consumer) == 1
 end
 
--- The message at ARGV[at] goes to a stream; returns where the next message is.
+-- Adds the message at ARGV[at] to a stream; returns the position of the next message.
 local function append(stream, at)
   local last = at + tonumber(ARGV[at])
   redis.call('XADD', stream, '*', unpack(ARGV, at + 1, last))
@@ -18,7 +18,7 @@ local function acknowledge(stream, group, id)
   redis.call('XDEL', stream, id)
 end
 
--- Fan-in: when all units of a record have an outcome, the message at ARGV[at] follows, once.
+-- Fan-in: when all units of a record have an outcome, adds the message at ARGV[at], once.
 local function close(record, outcomes, stream, at)
   local units = tonumber(redis.call('HGET', record, 'units'))
   if units and redis.call('HLEN', outcomes) >= units and redis.call('HSETNX', record, 'finalized', '1') == 1 then

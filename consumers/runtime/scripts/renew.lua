@@ -1,13 +1,16 @@
--- Renews the lease on entries that the consumer still owns; a blind XCLAIM would take back what others work on.
--- KEYS: 1 stream
--- ARGV: 1 group, 2 consumer, 3.. entry ids
+-- Renews the lease on entries that the consumer still owns; a blind XCLAIM would take back entries of others.
+-- KEYS: stream
+-- ARGV: group, consumer, then entry ids
 -- Returns the ids that it no longer owns.
+local stream = KEYS[1]
+local group, consumer = unpack(ARGV, 1, 2)
 local lost = {}
 for i = 3, #ARGV do
-  if owns(KEYS[1], ARGV[1], ARGV[2], ARGV[i]) then
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', 0, 'JUSTID') -- JUSTID: does not count
+  local id = ARGV[i]
+  if owns(stream, group, consumer, id) then
+    redis.call('XCLAIM', stream, group, consumer, 0, id, 'IDLE', 0, 'JUSTID') -- JUSTID: no delivery is counted
   else
-    lost[#lost + 1] = ARGV[i]
+    lost[#lost + 1] = id
   end
 end
 return lost

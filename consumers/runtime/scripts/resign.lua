@@ -1,5 +1,6 @@
 -- Gives up the lead.
--- KEYS: 1 lock
--- ARGV: 1 who gives up
+-- KEYS: lock
+-- ARGV: candidate
 -- Returns 1, or 0 when another one leads.
-return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0
+local lock, candidate = KEYS[1], ARGV[1]
+return redis.call('GET', lock) == candidate and redis.call('DEL', lock) or 0

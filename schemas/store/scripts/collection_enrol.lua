@@ -1,13 +1,15 @@
 -- Makes an accepted face searchable, once.
--- KEYS: 1 pending, 2 state, 3 order, 4 vectors, 5 thumbnails
--- ARGV: 1 face, 2 vector, 3 thumbnail ('' for none)
--- Returns 1 when it is, now or since before, 0 when it was erased meanwhile.
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then
-  return redis.call('ZSCORE', KEYS[3], ARGV[1]) and 1 or 0
+-- KEYS: pending, state, order, vectors, thumbnails
+-- ARGV: face, vector, thumbnail ('' for none)
+-- Returns 1 when it is searchable, 0 when it has been erased.
+local pending, state, order, vectors, thumbnails = unpack(KEYS)
+local face, vector, thumbnail = unpack(ARGV)
+if redis.call('HDEL', pending, face) == 0 then
+  return redis.call('ZSCORE', order, face) and 1 or 0
 end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
-if ARGV[3] ~= '' then
-  redis.call('HSET', KEYS[5], ARGV[1], ARGV[3])
+redis.call('HSET', vectors, face, vector)
+if thumbnail ~= '' then
+  redis.call('HSET', thumbnails, face, thumbnail)
 end
-redis.call('ZADD', KEYS[3], redis.call('HINCRBY', KEYS[2], 'added', 1), ARGV[1])
+redis.call('ZADD', order, redis.call('HINCRBY', state, 'added', 1), face)
 return 1

@@ -1,56 +1,58 @@
--- Ends a job, once: whoever comes later changes nothing.
--- KEYS: 1 job metadata, 2 active jobs, 3 events stream, 4 webhooks stream, 5 metadata of the job that answers for this
---       one (its own when none does), 6 result, 7 cache key (the metadata key when there is none), 8.. keys that the
---       running job needs
--- ARGV: 1 job id, 2 status, 3 now (s), 4 time to live (ms) of record and result, 5 time to live (ms) of the
---       cache key (0: forget it), 6 events to keep, 7 whether frames may be replayed (1: keys 8.. are kept as
---       long as the record), 8.. field, value of the record
--- Returns 1 when this call ended the job, 0 when it had ended or is not known.
--- A job that answers for others, or is answered by another one, is not stopped by being cancelled: it is
--- withdrawn, and the work goes on for the others. The end of every job is told once.
-local state = redis.call('HMGET', KEYS[1], 'status', 'ended', 'withdrawn', 'alias', 'callback')
-if not state[1] or state[2] or (ARGV[2] == 'cancelled' and state[3]) then
+-- Ends a job, once: a later call changes nothing.
+-- KEYS: record, active jobs, events stream, webhooks stream, record of the job that answers for this one (its own when
+--       none does), result, cache key (the record when there is none), then keys that the running job needs
+-- ARGV: job id, status, now (s), time to live (ms) of record and result, time to live (ms) of the cache key (0: delete
+--       it), events to keep, whether frames may be replayed (1: the keys that the running job needs live as long as the
+--       record), then fields and values of the record
+-- Returns 1 when this call ended the job, 0 when it had ended or does not exist.
+-- Cancelling a job that answers for others, or is answered by another one, does not stop it: it is withdrawn, and the
+-- work goes on for the others. The end of every job is announced once.
+local record, active, events, webhooks, leader, result, cache_key = unpack(KEYS, 1, 7)
+local job_id, status, now, ttl, cache_ttl, events_kept, replayable = unpack(ARGV, 1, 7)
+local state = redis.call('HMGET', record, 'status', 'ended', 'withdrawn', 'alias', 'callback')
+local old_status, ended, withdrawn, alias, callback = unpack(state)
+if not old_status or ended or (status == 'cancelled' and withdrawn) then
   return 0
 end
-redis.call('XLEN', KEYS[3]) -- keys of another type fail here, before anything is written
-redis.call('XLEN', KEYS[4])
+redis.call('XLEN', events) -- keys of another type fail here, before anything is written
+redis.call('XLEN', webhooks)
 local followers = {}
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+for _, field in ipairs(redis.call('HKEYS', record)) do
   if string.sub(field, 1, 9) == 'follower:' then
     followers[#followers + 1] = string.sub(field, 10)
   end
 end
-local function tell(job, callback)
-  announce(KEYS[3], KEYS[4], ARGV[6], job, ARGV[2], ARGV[3], callback, ARGV, 8)
+local function announce_end(job, to)
+  announce(events, webhooks, events_kept, job, status, now, to, ARGV, 8)
 end
-if ARGV[2] == 'cancelled' and (state[4] or #followers > 0) then
-  redis.call('HSET', KEYS[1], 'withdrawn', ARGV[3])
-  redis.call('HDEL', KEYS[5], 'follower:' .. ARGV[1])
-  tell(ARGV[1], state[5])
+if status == 'cancelled' and (alias or #followers > 0) then
+  redis.call('HSET', record, 'withdrawn', now)
+  redis.call('HDEL', leader, 'follower:' .. job_id)
+  announce_end(job_id, callback)
   return 1
 end
-redis.call('HSET', KEYS[1], 'status', ARGV[2], 'ended', ARGV[3], unpack(ARGV, 8))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('PEXPIRE', KEYS[6], ARGV[4])
-redis.call('ZREM', KEYS[2], ARGV[1])
-if KEYS[7] ~= KEYS[1] and redis.call('GET', KEYS[7]) == ARGV[1] then
-  if ARGV[5] == '0' then
-    redis.call('DEL', KEYS[7])
+redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, 8))
+redis.call('PEXPIRE', record, ttl)
+redis.call('PEXPIRE', result, ttl)
+redis.call('ZREM', active, job_id)
+if cache_key ~= record and redis.call('GET', cache_key) == job_id then
+  if cache_ttl == '0' then
+    redis.call('DEL', cache_key)
   else
-    redis.call('PEXPIRE', KEYS[7], ARGV[5])
+    redis.call('PEXPIRE', cache_key, cache_ttl)
   end
 end
 for i = 8, #KEYS do
-  if ARGV[7] == '1' then
-    redis.call('PEXPIRE', KEYS[i], ARGV[4])
+  if replayable == '1' then
+    redis.call('PEXPIRE', KEYS[i], ttl)
   else
     redis.call('UNLINK', KEYS[i])
   end
 end
-if not state[3] then
-  tell(ARGV[1], state[5])
+if not withdrawn then
+  announce_end(job_id, callback)
 end
 for _, follower in ipairs(followers) do
-  tell(follower, redis.call('HGET', KEYS[1], 'follower:' .. follower))
+  announce_end(follower, redis.call('HGET', record, 'follower:' .. follower))
 end
 return 1

@@ -1,34 +1,36 @@
--- Makes a job the one that answers a cache key, or lets the one that already does answer for it.
--- KEYS: 1 cache key, 2 job metadata, 3 active jobs, 4 metadata and 5 result of the job that answers now
---       (this job's own when none does), 6 events stream, 7 webhooks stream
--- ARGV: 1 job id, 2 job that answers now ('' for none), 3 time to live (ms) of a finished answer,
---       4 time to live (ms) of the cache key while the job runs, 5 now (s), 6 events to keep
--- Returns "leads", "joined", "answered", or "changed" when KEYS 4 and 5 are no longer the right ones.
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[2] then
+-- Makes a job the leader of a cache key, which answers for later jobs, or lets the present leader answer for it.
+-- KEYS: cache key, record, active jobs, record and result of the present leader (the job's own when there is none),
+--       events stream, webhooks stream
+-- ARGV: job id, present leader ('' for none), time to live (ms) of a finished answer, time to live (ms) of the cache
+--       key while the job runs, now (s), events to keep
+-- Returns "leads", "joined", "answered", or "changed" when the key has another leader by now.
+local cache_key, record, active, leader_record, leader_result, events, webhooks = unpack(KEYS)
+local job_id, leader, answer_ttl, running_ttl, now, events_kept = unpack(ARGV)
+if (redis.call('GET', cache_key) or '') ~= leader then
   return 'changed'
 end
-if ARGV[2] ~= '' and ARGV[2] ~= ARGV[1] then
-  local other = redis.call('HMGET', KEYS[4], 'status', 'ended', 'summary')
-  local answered = other[1] == 'completed' and redis.call('EXISTS', KEYS[5]) == 1
-  if answered or (other[1] and not other[2]) then
-    local callback = redis.call('HGET', KEYS[2], 'callback') or ''
-    redis.call('HSET', KEYS[2], 'alias', ARGV[2])
-    redis.call('ZREM', KEYS[3], ARGV[1])
+if leader ~= '' and leader ~= job_id then
+  local status, ended, summary = unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary'))
+  local answered = status == 'completed' and redis.call('EXISTS', leader_result) == 1
+  if answered or (status and not ended) then
+    local callback = redis.call('HGET', record, 'callback') or ''
+    redis.call('HSET', record, 'alias', leader)
+    redis.call('ZREM', active, job_id)
     if not answered then
-      redis.call('HSET', KEYS[4], 'follower:' .. ARGV[1], callback)
+      redis.call('HSET', leader_record, 'follower:' .. job_id, callback)
       return 'joined'
     end
-    redis.call('HSET', KEYS[2], 'status', 'completed', 'ended', ARGV[5])
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-    for _, key in ipairs({KEYS[1], KEYS[4], KEYS[5]}) do
-      if redis.call('PTTL', key) < tonumber(ARGV[3]) then
-        redis.call('PEXPIRE', key, ARGV[3])
+    redis.call('HSET', record, 'status', 'completed', 'ended', now)
+    redis.call('PEXPIRE', record, answer_ttl)
+    for _, key in ipairs({cache_key, leader_record, leader_result}) do
+      if redis.call('PTTL', key) < tonumber(answer_ttl) then
+        redis.call('PEXPIRE', key, answer_ttl)
       end
     end
-    announce(KEYS[6], KEYS[7], ARGV[6], ARGV[1], 'completed', ARGV[5], callback, {'summary', other[3] or nil}, 1)
+    announce(events, webhooks, events_kept, job_id, 'completed', now, callback, {'summary', summary or nil}, 1)
     return 'answered'
   end
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
-redis.call('HSET', KEYS[2], 'cache_key', KEYS[1])
+redis.call('SET', cache_key, job_id, 'PX', running_ttl)
+redis.call('HSET', record, 'cache_key', cache_key)
 return 'leads'

@@ -1,9 +1,9 @@
--- Put in front of every script: what several of them do.
+-- Prepended to every script: functions that several of them call.
 
--- Tells the end of a job: an entry of the events, and a message to the webhooks stage where the job has a callback.
--- `fields` are names and values of the record from number `first` on; its error and summary are told too.
-local function announce(events, webhooks, keep, job, status, now, callback, fields, first)
-  redis.call('XADD', events, 'MAXLEN', '~', keep, '*', 'job_id', job, 'status', status)
+-- Announces the end of a job: an entry of the events stream, and a message to the webhooks stage if the job has a
+-- callback, which carries its error and summary. `fields`: names and values of the record from position `first` on.
+local function announce(events, webhooks, events_kept, job, status, now, callback, fields, first)
+  redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'job_id', job, 'status', status)
   if not callback or callback == '' then
     return
   end

@@ -1,9 +1,10 @@
--- Notes something about a job that is not forgotten yet.
--- KEYS: 1 job metadata
--- ARGV: field, value of the record
--- Returns 1, or 0 when there is no such job any more.
-if redis.call('EXISTS', KEYS[1]) == 0 then
+-- Sets fields of a job's record, if it still exists.
+-- KEYS: record
+-- ARGV: fields and values
+-- Returns 1, or 0 when there is no such job.
+local record = KEYS[1]
+if redis.call('EXISTS', record) == 0 then
   return 0
 end
-redis.call('HSET', KEYS[1], unpack(ARGV))
+redis.call('HSET', record, unpack(ARGV))
 return 1

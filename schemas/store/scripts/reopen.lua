@@ -1,16 +1,18 @@
--- Begins a job again that ended without some of its frames, so that they can be replayed.
--- KEYS: 1 job metadata, 2 active jobs, 3 outcomes, 4.. what else the running job needs
--- ARGV: 1 job id, 2 time to live (ms) while the job runs, 3 latest end (ms)
--- Returns 1, or 0 when the job has not ended, or nothing of its frames was kept.
-local state = redis.call('HMGET', KEYS[1], 'status', 'ended', 'alias')
-if not state[2] or state[3] or state[1] == 'cancelled' or redis.call('EXISTS', KEYS[3]) == 0 then
+-- Reopens a job that ended without some of its frames, so that they can be replayed.
+-- KEYS: record, active jobs, outcomes, then what else the running job needs
+-- ARGV: job id, time to live (ms) while the job runs, latest end (ms)
+-- Returns 1, or 0 when the job has not ended, or its frames are no longer kept.
+local record, active, outcomes = unpack(KEYS, 1, 3)
+local job_id, ttl, latest_end = unpack(ARGV)
+local status, ended, alias = unpack(redis.call('HMGET', record, 'status', 'ended', 'alias'))
+if not ended or alias or status == 'cancelled' or redis.call('EXISTS', outcomes) == 0 then
   return 0
 end
-redis.call('HDEL', KEYS[1], 'ended', 'finalized', 'error', 'summary')
-redis.call('HSET', KEYS[1], 'status', 'processing')
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('HDEL', record, 'ended', 'finalized', 'error', 'summary')
+redis.call('HSET', record, 'status', 'processing')
+redis.call('ZADD', active, latest_end, job_id)
+redis.call('PEXPIRE', record, ttl)
 for i = 3, #KEYS do
-  redis.call('PEXPIRE', KEYS[i], ARGV[2])
+  redis.call('PEXPIRE', KEYS[i], ttl)
 end
 return 1

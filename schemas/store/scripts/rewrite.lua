@@ -1,13 +1,14 @@
--- Replaces the result of a job, if it is still kept, and leaves nothing of the one before.
--- KEYS: 1 result
--- ARGV: field, value of the result
--- Returns 1, or 0 when there is none any more.
-local parts = redis.call('HGET', KEYS[1], 'parts')
+-- Replaces the result of a job, if it is still kept, with all its parts.
+-- KEYS: result
+-- ARGV: fields and values of the result
+-- Returns 1, or 0 when there is no result.
+local result = KEYS[1]
+local parts = redis.call('HGET', result, 'parts')
 if not parts then
   return 0
 end
 for number = 0, parts - 1 do
-  redis.call('HDEL', KEYS[1], 'part:' .. number)
+  redis.call('HDEL', result, 'part:' .. number)
 end
-redis.call('HSET', KEYS[1], unpack(ARGV))
+redis.call('HSET', result, unpack(ARGV))
 return 1

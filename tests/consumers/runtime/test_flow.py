@@ -7,6 +7,7 @@ from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.sweeper import Sweeper
 from consumers.runtime.worker import UNOWNED
+from schemas.store import lua
 from tests.consumers.runtime.helpers import (
     Quick,
     Sized,
@@ -94,11 +95,11 @@ async def test_only_idle_consumers_without_work_are_reaped(world: World) -> None
     await world.redis.xclaim(owner.stream, owner.group, "busy", 0, [entry], justid=True)
     await world.until(lambda: idle_consumer(world, owner, "idle", 50))
     await world.redis.xreadgroup(owner.group, "fresh", {owner.stream: ">"})
-    await scripts.run(world.redis, scripts.reap(owner, 0.045))
+    await lua.run(world.redis, scripts.reap(owner, 0.045))
     names = {c["name"] for c in await world.redis.xinfo_consumers(owner.stream, owner.group)}
     assert b"busy" in names and b"idle" not in names
     busy = Owner(owner.stream, owner.group, "busy")
-    await scripts.run(world.redis, scripts.complete(busy, entry, Completion()))
+    await lua.run(world.redis, scripts.complete(busy, entry, Completion()))
 
 
 async def test_an_entry_that_somebody_deleted_is_told_and_forgotten(world: World) -> None:

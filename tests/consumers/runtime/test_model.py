@@ -161,9 +161,12 @@ class Machine(RuleBasedStateMachine):
         unit = self.letters[dead_id]
         fan_in = self.keys.fan_in(JOB)
         message = self.keys.unit(JOB, unit, "ok")
-        answer = self.redis.register_script(REPLAY)(
-            keys=[self.keys.dead, message.stream, fan_in.record, fan_in.outcomes],
-            args=[dead_id, str(unit), *(part for field in message.fields.items() for part in field)],
+        answer = self._run(
+            Call(
+                REPLAY,
+                keys=[self.keys.dead, message.stream, fan_in.record, fan_in.outcomes],
+                args=[dead_id, str(unit), *(part for field in message.fields.items() for part in field)],
+            )
         )
         assert answer == (-1 if self.ended else 1)
         if answer == 1:

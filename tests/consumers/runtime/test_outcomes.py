@@ -9,6 +9,7 @@ from consumers.runtime import scripts
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Outgoing
 from consumers.runtime.worker import UNOWNED
+from schemas.store import lua
 from tests.consumers.runtime.helpers import (
     Quick,
     empty,
@@ -54,9 +55,9 @@ async def test_the_end_comes_whichever_is_known_last(world: World) -> None:
     assert await world.redis.xlen(world.keys.ends) == 1
     owner, entry = await taken(world, world.keys.jobs, {b"x": b"y"})
     known = scripts.complete(owner, entry, Completion(world.keys.fan_in("number last"), units=1))
-    assert await scripts.run(world.redis, known) == scripts.DONE
+    assert await lua.run(world.redis, known) == scripts.DONE
     assert await world.redis.xlen(world.keys.ends) == 2
-    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("number last"))) == 0
+    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("number last"))) == 0
     await world.redis.delete(world.keys.ends)
 
 
@@ -73,7 +74,7 @@ async def test_the_units_of_all_parts_add_up_and_each_part_tells_them_once(world
         assert await world.redis.hget(record, "units") is None
         owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
         told = Completion(world.keys.fan_in("job"), units=units, publish=(further,), part=part, parts=3)
-        answers.append(await scripts.run(world.redis, scripts.complete(owner, entry, told)))
+        answers.append(await lua.run(world.redis, scripts.complete(owner, entry, told)))
     assert answers == [scripts.DONE, scripts.DONE, scripts.DUPLICATE, scripts.DONE]
     assert await world.redis.hget(record, "units") == b"3"
     assert await world.redis.xlen(world.keys.jobs) == 3, "a repetition publishes nothing"
@@ -89,8 +90,8 @@ async def test_the_tail_can_be_run_by_a_sweeper(world: World) -> None:
     await world.record("job", units=1)
     await world.redis.hset(world.keys.outcomes("job"), "0", "done by a hand that could not finish")
     await world.redis.expire(world.keys.outcomes("job"), 60)
-    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 1
-    assert await scripts.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 0
+    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 1
+    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 0
     assert await world.redis.xlen(world.keys.ends) == 1
     await world.redis.delete(world.keys.ends)
 
@@ -114,7 +115,7 @@ async def test_a_former_owner_can_do_nothing(world: World) -> None:
     completion = Completion(
         world.keys.fan_in("job"), "0", b"late", 1, (Outgoing(world.keys.jobs, {b"a": b"b"}),)
     )
-    run, redis = scripts.run, world.redis
+    run, redis = lua.run, world.redis
     assert await run(redis, scripts.complete(owner, entry, completion)) == scripts.LOST
     assert await run(redis, scripts.publish(owner, entry, completion.publish, None, {})) == 0
     assert await run(redis, scripts.retry(owner, "{t}:delayed", entry, 0, 0, b"")) == 0
@@ -130,11 +131,11 @@ async def test_a_former_owner_can_do_nothing(world: World) -> None:
 async def test_a_renewal_keeps_the_entry_and_does_not_count(world: World) -> None:
     owner, entry = await taken(world, world.keys.units, {b"x": b"y"})
     await world.until(lambda: idle(world, owner, 30))
-    assert await scripts.run(world.redis, scripts.renew(owner, [entry])) == []
+    assert await lua.run(world.redis, scripts.renew(owner, [entry])) == []
     (pending,) = await world.pending(owner.stream, owner.group)
     assert pending["times_delivered"] == 1
     assert pending["time_since_delivered"] < 30
-    await scripts.run(world.redis, scripts.complete(owner, entry, Completion()))
+    await lua.run(world.redis, scripts.complete(owner, entry, Completion()))
 
 
 async def test_a_refused_completion_changes_nothing(world: World) -> None:
@@ -145,11 +146,11 @@ async def test_a_refused_completion_changes_nothing(world: World) -> None:
         world.keys.fan_in("job"), "0", b"x", None, (Outgoing(world.keys.jobs, {b"a": b"b"}),)
     )
     with pytest.raises(sync_redis.ResponseError, match="WRONGTYPE"):
-        await scripts.run(world.redis, scripts.complete(owner, entry, completion))
+        await lua.run(world.redis, scripts.complete(owner, entry, completion))
     assert not await world.outcomes("job")
     assert len(await world.pending(owner.stream, owner.group)) == 1
     await world.redis.delete(world.keys.jobs)
-    assert await scripts.run(world.redis, scripts.complete(owner, entry, completion)) == scripts.DONE
+    assert await lua.run(world.redis, scripts.complete(owner, entry, completion)) == scripts.DONE
     await world.redis.delete(world.keys.jobs, world.keys.ends)
 
 
