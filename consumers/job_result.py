@@ -134,7 +134,7 @@ def summarize(body: ResultBody) -> ResultSummary:
 def all_frames_failed(job: JobFrames) -> str:
     """Returns the error of a job without a single analysed frame, with the three most frequent reasons."""
     reasons = Counter(outcome.reason for outcome in job.outcomes.values()).most_common(3)
-    listed = "; ".join(f"{reason} ({count} frames)" for reason, count in reasons)
+    listed = "; ".join(f"{reason.rstrip('.')} ({count} frames)" for reason, count in reasons)
     return f"None of the {len(job.outcomes)} frames could be analysed: {listed}"
 
 
