@@ -138,7 +138,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Video, picture or folder of pictures below an allowed root (FACES_MEDIA_ROOTS), or an HTTP address."""
     images: Annotated[list[FilePath], Meta(min_length=1, max_length=10_000)] | None = None
     source_id: Annotated[str, Meta(max_length=256)] | None = None
-    """Returned with the job and its events."""
+    """Name of the source at the caller; returned in results, lists of jobs, pages and webhooks."""
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")] | None = None
     """Id of the job; None: the service chooses one."""
     priority: Priority = "normal"
