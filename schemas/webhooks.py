@@ -81,8 +81,8 @@ class NotGenuine(ValueError):
     """A delivery that did not come from who knows the secret, or not now."""
 
 
-def told(job_id: str, task: WebhookTask, source_id: str | None) -> bytes:
-    """The body of a delivery."""
+def delivery_body(job_id: str, task: WebhookTask, source_id: str | None) -> bytes:
+    """Encodes the body of a delivery."""
     summary = msgspec.json.decode(task.summary, type=ResultSummary) if task.summary else None
     ended = EndedJob(
         job_id=job_id, status=task.status, source_id=source_id, error=task.error, result_summary=summary
@@ -91,11 +91,11 @@ def told(job_id: str, task: WebhookTask, source_id: str | None) -> bytes:
     return msgspec.json.encode({"type": f"job.{task.status}", "timestamp": when, "data": ended})
 
 
-def secrets_of(text: str) -> tuple[bytes, ...]:
-    """The keys in the operator's setting: one, or while they change the new and the old one with a space between.
+def parse_secrets(text: str) -> tuple[bytes, ...]:
+    """Parses the secrets of the setting: one, or the new and the old one with a space between during a rotation.
 
     Raises:
-        ValueError: one is not ``whsec_`` and the base64 of at least 24 bytes.
+        ValueError: a secret is not ``whsec_`` and the base64 of at least 24 bytes.
     """
     keys = []
     for secret in text.split():
@@ -109,8 +109,8 @@ def secrets_of(text: str) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
-def signed(body: bytes, delivery_id: str, keys: Sequence[bytes]) -> dict[str, str]:
-    """The headers of an attempt that is made now."""
+def signed_headers(body: bytes, delivery_id: str, keys: Sequence[bytes]) -> dict[str, str]:
+    """Returns the headers of an attempt made now, with a signature by each key."""
     now = str(int(time.time()))
     signatures = " ".join(_signature(key, delivery_id, now, body) for key in keys)
     return {ID: delivery_id, TIMESTAMP: now, SIGNATURE: signatures}
@@ -129,7 +129,7 @@ def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:
         raise NotGenuine(f"the headers {ID}, {TIMESTAMP}, {SIGNATURE} are not all there") from error
     if late > TOLERANCE:
         raise NotGenuine(f"sent {late:.0f} s from now")
-    wanted = [_signature(key, delivery_id, timestamp, body) for key in secrets_of(secret)]
+    wanted = [_signature(key, delivery_id, timestamp, body) for key in parse_secrets(secret)]
     if not any(hmac.compare_digest(w.encode(), g.encode()) for w in wanted for g in given.split(" ")):
         raise NotGenuine("the signature is another one")
     try:

@@ -18,7 +18,7 @@ from consumers.sources.http import checked_session
 from schemas.addresses import AllowList, NotAllowed
 from schemas.envelope import Envelope
 from schemas.settings import SettingsError
-from schemas.webhooks import Callback, WebhookTask, secrets_of, signed, told
+from schemas.webhooks import Callback, WebhookTask, delivery_body, parse_secrets, signed_headers
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         except ValueError as error:
             raise SettingsError(f"FACES_CALLBACK_HOSTS: {error}") from error
         try:
-            self._keys = secrets_of(settings.webhook_secret)
+            self._keys = parse_secrets(settings.webhook_secret)
         except ValueError as error:
             raise SettingsError(f"FACES_WEBHOOK_SECRET: {error}") from error
         if settings.callback_to and not self._keys:
@@ -88,9 +88,9 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
     async def _handle_one(self, delivery: Delivery[WebhookTask]) -> Completion:
         envelope = delivery.envelope
         callback = msgspec.json.decode(envelope.body.to, type=Callback)
-        url, body = callback.url, told(envelope.job, envelope.body, callback.source_id)
+        url, body = callback.url, delivery_body(envelope.job, envelope.body, callback.source_id)
         delivery_id = f"msg_{hashlib.sha256(envelope.id.encode()).hexdigest()[:32]}"
-        status = await self._post(url, body, signed(body, delivery_id, self._keys), delivery.attempt)
+        status = await self._post(url, body, signed_headers(body, delivery_id, self._keys), delivery.attempt)
         if 200 <= status < 300:
             log.info("webhook delivered", delivery=delivery_id, status=status)
             return Completion()

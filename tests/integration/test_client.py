@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from compose.server import free_port
-from schemas.webhooks import WebhookTask, signed, told
+from schemas.webhooks import WebhookTask, delivery_body, signed_headers
 from tests.integration.client import Service
 from tests.waiting import eventually
 
@@ -93,10 +93,14 @@ def test_the_example_takes_what_is_genuine(installed: Path, tmp_path: Path) -> N
         [sys.executable, str(EXAMPLES / "receiver.py"), str(port), secret],
         env=environment(installed), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    body = told("film-1", WebhookTask(to="", status="failed", ended=1795520628.0, error="gone"), None)
+    body = delivery_body(
+        "film-1", WebhookTask(to="", status="failed", ended=1795520628.0, error="gone"), None
+    )
 
     def post(key: bytes) -> int:
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/", body, signed(body, "msg_1", [key]))
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/", body, signed_headers(body, "msg_1", [key])
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return int(answer.status)
