@@ -14,9 +14,9 @@ from api.app_keys import (
     JOBS,
     PARTITIONS,
     PREVIEWS,
-    QUESTIONS,
     READER,
     REDIS,
+    REPLIES,
     SETTINGS,
     STOPPING,
 )
@@ -36,7 +36,7 @@ from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from schemas.store.previews import Previews
-from schemas.store.replies import Questions
+from schemas.store.replies import Replies
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -89,7 +89,7 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[READER] = JobReader(redis, app[PARTITIONS])
     app[PREVIEWS] = Previews(redis, app[PARTITIONS])
     app[COLLECTIONS] = Collections(redis, app[PARTITIONS].home)
-    app[QUESTIONS] = Questions(redis, app[PARTITIONS].home)
+    app[REPLIES] = Replies(redis, app[PARTITIONS].home)
     app[STOPPING] = asyncio.Event()
     yield
     await redis.aclose()

@@ -13,7 +13,7 @@ from schemas.store.collections import Collections
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from schemas.store.previews import Previews
-from schemas.store.replies import Questions
+from schemas.store.replies import Replies
 
 SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
@@ -25,7 +25,7 @@ PREVIEWS = web.AppKey("previews", Previews)
 CALLBACKS = web.AppKey("callbacks", AllowList)
 """Hosts that may be told of the ends of jobs."""
 COLLECTIONS = web.AppKey("collections", Collections)
-QUESTIONS = web.AppKey("questions", Questions)
+REPLIES = web.AppKey("replies", Replies)
 GUARDED = web.AppKey("guarded", bool)
 """Whether callers must show a key."""
 CALLER = web.RequestKey("caller", str)

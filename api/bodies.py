@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from schemas.requests import RequestError
-from schemas.schema_errors import allowed, located
+from schemas.schema_errors import allowed, locate
 
 BODY_TIMEOUT_SECONDS = 30.0
 """A caller who sends a body slowly holds one of the places under the concurrency limit."""
@@ -36,7 +36,7 @@ def parse_body(body: bytes, type_: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        path, detail = located(error)
+        path, detail = locate(error)
         missing = _MISSING_FIELD.search(detail)
         raise RequestError(missing[1] if missing else path, detail, allowed(type_, path)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

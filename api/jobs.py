@@ -15,7 +15,7 @@ from api.responses import json_response, problem
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob, Submitted
-from schemas.store.idempotency import PATTERN, KeyReused, job_of, valid_key
+from schemas.store.idempotency import KEY_PATTERN, KeyReused, job_for_key, parse_key
 from schemas.store.job_reader import JobState
 
 endpoints = Endpoints()
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
     "POST", "/faces/analyze", "submit", "Submit a video",
     parameters=[parameter(
         "Idempotency-Key", "header",
-        pattern=PATTERN, description="The same key with the same request is the same job, for a day",
+        pattern=KEY_PATTERN, description="The same key with the same request is the same job, for a day",
     )],
     body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 422),
 ))  # fmt: skip
@@ -111,16 +111,16 @@ def _check_callback(allowed: AllowList, url: str) -> None:
 
 
 async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
-    key = valid_key(given)
+    key = parse_key(given)
     if key is None:
         raise QueryError(
             "Idempotency-Key",
             "Expected 1-255 visible ASCII characters.",
-            {"type": "string", "pattern": PATTERN},
+            {"type": "string", "pattern": KEY_PATTERN},
         )
     app, caller = request.app, request.get(CALLER, "")
     try:
-        return await job_of(app[REDIS], app[PARTITIONS].home, key, caller, wanted, job_id)
+        return await job_for_key(app[REDIS], app[PARTITIONS].home, key, caller, wanted, job_id)
     except KeyReused as error:
         raise RequestError("Idempotency-Key", str(error)) from error
 

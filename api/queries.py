@@ -9,11 +9,11 @@ from msgspec import UNSET, Meta, UnsetType
 from multidict import MultiMapping
 
 from api.selection import FIELDS
-from schemas.collections import SAME_PERSON
+from schemas.collections import MATCH_THRESHOLD
 from schemas.questions import LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import Embeddings, JobState, Thumbnails
-from schemas.schema_errors import allowed, located
+from schemas.schema_errors import allowed, locate
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
@@ -60,7 +60,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
     """As in the body of a search, for one whose body is a picture."""
 
     limit: Limit = LIMIT
-    threshold: Threshold = SAME_PERSON
+    threshold: Threshold = MATCH_THRESHOLD
 
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
@@ -88,7 +88,7 @@ def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
     try:
         return msgspec.convert(values, query)
     except msgspec.ValidationError as error:
-        path, problem = located(error)
+        path, problem = locate(error)
         raise QueryError(path.partition("[")[0], problem, allowed(query, path)) from error
 
 

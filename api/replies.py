@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from api.app_keys import PARTITIONS, QUESTIONS, REDIS
+from api.app_keys import PARTITIONS, REDIS, REPLIES
 from api.responses import problem
 from schemas.questions import Answer
 from schemas.store import workers
@@ -22,7 +22,7 @@ async def wait_for_reply(request: web.Request, question: str) -> Answer | None:
     if waiting.locked():
         return None
     async with waiting:
-        return await request.app[QUESTIONS].wait(question, REPLY_TIMEOUT_SECONDS)
+        return await request.app[REPLIES].wait(question, REPLY_TIMEOUT_SECONDS)
 
 
 async def has_workers(request: web.Request, *stages: str) -> bool:

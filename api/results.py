@@ -18,7 +18,7 @@ from api.queries import ResultsQuery, parse_query
 from api.responses import problem
 from api.selection import Selection
 from schemas.store.job_reader import JobState, result_json
-from schemas.store.results import ResultChanged, ResultHead, faces_in
+from schemas.store.results import ResultChanged, ResultHead, faces_of_part
 
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ async def _pictures(
     """The best shots of the people in a part, where they are wanted."""
     if not wanted.pictures:
         return {}
-    faces, _ = await asyncio.to_thread(faces_in, part, number, parts)
+    faces, _ = await asyncio.to_thread(faces_of_part, part, number, parts)
     return (await request.app[READER].pictures(state, [face["face_id"] for face in faces])).best
 
 

@@ -6,7 +6,7 @@ from base64 import b64decode
 
 from aiohttp import web
 
-from api.app_keys import QUESTIONS
+from api.app_keys import REPLIES
 from api.bodies import parse_body
 from api.endpoints import Content, Endpoint, Endpoints
 from api.lookup import find_collection, find_job_face
@@ -50,7 +50,7 @@ async def search(request: web.Request) -> web.Response:
         threshold=options.threshold,
         until=time.time() + REPLY_TIMEOUT_SECONDS,
     )
-    await request.app[QUESTIONS].search(task, probe, request.headers.get("traceparent", ""))
+    await request.app[REPLIES].search(task, probe, request.headers.get("traceparent", ""))
     reply = await wait_for_reply(request, task.question)
     if reply is None:
         detail = f"No worker replied within {REPLY_TIMEOUT_SECONDS:g} s; try again later."

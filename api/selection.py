@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from schemas.results import Embeddings, Face, ResultBody, Thumbnails
-from schemas.store.results import faces_in
+from schemas.store.results import faces_of_part
 from schemas.vectors import packed
 
 FIELDS = (
@@ -58,7 +58,7 @@ class Selection:
         """
         if self.all:
             return part
-        faces, beside = faces_in(part, number, parts)
+        faces, beside = faces_of_part(part, number, parts)
         left = b""
         if number == 0:
             left += b'{"status":"completed"' + (b',"faces":[' if self._faces else b"")

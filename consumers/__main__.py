@@ -160,7 +160,7 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
             await workers.announce(service.redis, service.partitions.home, info)
         except (RedisError, OSError) as error:
             log.warning("worker announcement failed", error=str(error) or type(error).__name__)
-        await asyncio.sleep(workers.ANNOUNCE_EVERY)
+        await asyncio.sleep(workers.ANNOUNCE_SECONDS)
 
 
 async def _withdraw(service: Service, consumer: str) -> None:

@@ -8,14 +8,14 @@ from redis.asyncio import Redis
 
 from facecore.contact_sheet import contact_sheet, thumbnail
 from facecore.people import Person
-from schemas.store.pictures import STRIPS, TILE, Pictures, chosen
+from schemas.store.pictures import MAX_STRIPS, TILE_PIXELS, Pictures, strip_positions
 
 CROPS_PER_READ = 256
 """Crops that are read in one round trip."""
 
 
 async def result_pictures(redis: Redis, portraits: str, people: Sequence[Person]) -> Pictures:
-    """Returns the best shots of all people, and contact sheets of the first `STRIPS`.
+    """Returns the best shots of all people, and contact sheets of the first `MAX_STRIPS`.
 
     Args:
         portraits: key of the hash of crops.
@@ -23,8 +23,8 @@ async def result_pictures(redis: Redis, portraits: str, people: Sequence[Person]
     """
     best = await _read(redis, portraits, [person.best.portrait for person in people])
     rows = [
-        [person.sightings[number].portrait for number in chosen(len(person.sightings))]
-        for person in people[:STRIPS]
+        [person.sightings[number].portrait for number in strip_positions(len(person.sightings))]
+        for person in people[:MAX_STRIPS]
     ]
     crops = await _read(redis, portraits, [field for row in rows if len(row) > 1 for field in row])
     return Pictures(
@@ -50,7 +50,7 @@ async def preview_pictures(redis: Redis, portraits: str, people: Sequence[Person
 
 def _strips(rows: Sequence[Sequence[str]], crops: dict[str, bytes]) -> dict[str, bytes]:
     return {
-        f"face_{number}": contact_sheet([crops.get(field) for field in row], TILE)
+        f"face_{number}": contact_sheet([crops.get(field) for field in row], TILE_PIXELS)
         for number, row in enumerate(rows)
         if any(field in crops for field in row) and len(row) > 1
     }

@@ -15,7 +15,7 @@ Label = Annotated[
         pattern=rf"^[^{_NOT_LAST}]([^{_NOT_WITHIN}]*[^{_NOT_LAST}])?(?!\n)$",
     ),
 ]
-SAME_PERSON = 0.45
+MATCH_THRESHOLD = 0.45
 """Default least cosine of a match. tests/eval/collections.py measures who is accepted with it: of photographs, more
 than nine in ten with one photograph enrolled and all with several, and no stranger."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from schemas.collections import SAME_PERSON
+from schemas.collections import MATCH_THRESHOLD
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]
@@ -83,7 +83,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     face_id: str | None = None
     limit: Limit = LIMIT
-    threshold: Threshold = SAME_PERSON
+    threshold: Threshold = MATCH_THRESHOLD
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.names import COLLECTION, Priority
-from schemas.schema_errors import allowed, located
+from schemas.schema_errors import allowed, locate
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0)]
@@ -191,7 +191,7 @@ def to_request(data: Any) -> AnalyzeRequest:
     try:
         return msgspec.convert(fields, AnalyzeRequest)
     except msgspec.ValidationError as error:
-        name, problem = located(error)
+        name, problem = locate(error)
         raise RequestError(spoken.get(name, name), problem, allowed(AnalyzeRequest, name)) from error
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-TOLD = (
+KEYWORDS = (
     "type", "enum", "const", "format", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minLength",
     "maxLength", "pattern", "minItems", "maxItems",
 )  # fmt: skip
 """Keywords of JSON Schema that say what a value may be."""
 
 
-def located(error: msgspec.ValidationError) -> tuple[str, str]:
+def locate(error: msgspec.ValidationError) -> tuple[str, str]:
     """The dotted path of the value at fault ("" for the whole) and what is wrong with it."""
     problem, _, where = str(error).partition(" - at `$")
     return where.strip("`."), problem
@@ -36,7 +36,7 @@ def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
         if not isinstance(place, dict):
             return None
     said = _resolved(place, components)
-    told = {keyword: said[keyword] for keyword in TOLD if keyword in said}
+    told = {keyword: said[keyword] for keyword in KEYWORDS if keyword in said}
     return None if not told or told == {"type": "object"} else told
 
 

@@ -10,7 +10,7 @@ import msgspec
 from api.pages.page import Page
 from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
-from schemas.store.pictures import Pictures, chosen
+from schemas.store.pictures import Pictures, strip_positions
 
 PEOPLE = 1000
 """The most people that a page shows of a job; without deduplication a result can hold one for every detection."""
@@ -71,7 +71,7 @@ def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
         "id": face.face_id,
         "picture": _address(pictures.best.get(face.face_id)),
         "strip": _address(pictures.strips.get(face.face_id)),
-        "tiles": chosen(len(face.detections)),
+        "tiles": strip_positions(len(face.detections)),
         "demographics": face.demographics,
         "appearances": [(appearance.start, appearance.end) for appearance in face.appearances],
         "share": face.share,

@@ -8,7 +8,7 @@ import msgspec
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.results import Face, Match, ResultBody
-from schemas.store.results import ResultChanged, head, parts_of
+from schemas.store.results import ResultChanged, read_head, read_parts
 
 MATCHES_PER_SCAN = 1000
 """Pairs of person and job per ZSCAN call."""
@@ -49,11 +49,11 @@ async def _rewritten(service: Service, job_id: str, collection: str, erased: set
     """Removes people from the result of a job; False: the job has not ended and may still write a result."""
     keys = service.partitions.of(job_id).job(job_id)
     created, ended = await service.redis.hmget(keys.metadata, ["created", "ended"])
-    stored = await head(service.redis, keys.result)
+    stored = await read_head(service.redis, keys.result)
     if stored is None:
         return created is None or ended is not None
     try:
-        body = b"".join([part async for part in parts_of(service.redis, keys.result, stored)])
+        body = b"".join([part async for part in read_parts(service.redis, keys.result, stored)])
     except ResultChanged:
         return False
     result = msgspec.json.decode(body, type=ResultBody)

@@ -19,7 +19,7 @@ from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service, Shared
 from facecore.gallery import Hit
 from facecore.vectors import from_bytes, to_bytes, unit
-from schemas.collections import SAME_PERSON
+from schemas.collections import MATCH_THRESHOLD
 from schemas.envelope import Envelope
 from schemas.messages import (
     EnrolTask,
@@ -32,7 +32,7 @@ from schemas.messages import (
 from schemas.observations import FrameFaces
 from schemas.questions import Answer, Found, SearchResult
 from schemas.store.collections import Collections
-from schemas.store.replies import Questions
+from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ class CollectionsStage(OneByOneStage[Any]):
         home = service.partitions.home
         self._replicas = replicas
         self._collections = Collections(service.redis, home)
-        self._questions = Questions(service.redis, home)
+        self._replies = Replies(service.redis, home)
         self._refreshing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -89,12 +89,12 @@ class CollectionsStage(OneByOneStage[Any]):
             await self._collections.enrol(task.collection, task.face, vector, candidate.thumbnail)
         face = await self._collections.face(task.collection, task.face)
         answer = _body(face) if face else Answer(status=404, detail="The face was erased in the meantime.")
-        await self._questions.reply(task.question, answer)
+        await self._replies.reply(task.question, answer)
         return Completion()
 
     async def _search(self, envelope: Envelope[SearchTask]) -> Completion:
         task = envelope.body
-        probe = await self._questions.probe(task.question)
+        probe = await self._replies.probe(task.question)
         if probe is None or time.time() > task.until:
             return Completion()
         query = _unit(probe.embedding)[None]
@@ -104,7 +104,7 @@ class CollectionsStage(OneByOneStage[Any]):
             )
         except UnsearchableCollection as error:
             status = 409 if await self._collections.exists(task.collection) else 404
-            await self._questions.reply(task.question, Answer(status=status, detail=str(error)))
+            await self._replies.reply(task.question, Answer(status=status, detail=str(error)))
             return Completion()
         found = SearchResult(
             collection=task.collection,
@@ -113,7 +113,7 @@ class CollectionsStage(OneByOneStage[Any]):
             searched=searched,
             face=probe.seen,
         )
-        await self._questions.reply(task.question, _body(found))
+        await self._replies.reply(task.question, _body(found))
         return Completion()
 
     async def _labelled(self, collection: str, hits: Sequence[Hit]) -> list[Found]:
@@ -148,7 +148,9 @@ class CollectionsStage(OneByOneStage[Any]):
         warnings = []
         for name in dict.fromkeys(task.collections):
             try:
-                found, _ = await self._replicas.search(name, queries, task.model, MAX_MATCHES, SAME_PERSON)
+                found, _ = await self._replicas.search(
+                    name, queries, task.model, MAX_MATCHES, MATCH_THRESHOLD
+                )
             except UnsearchableCollection as error:
                 warnings.append(f"The faces were not matched: {error}")
                 continue
@@ -172,7 +174,7 @@ class CollectionsStage(OneByOneStage[Any]):
     async def _erase(self, envelope: Envelope[EraseTask]) -> Completion:
         await self._replicas.refresh()
         await remove_erased_people(self._service, envelope.body.collection)
-        await self._questions.reply(envelope.body.question, Answer(status=204))
+        await self._replies.reply(envelope.body.question, Answer(status=204))
         return Completion()
 
     async def _refresh(self) -> None:

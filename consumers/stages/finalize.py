@@ -27,7 +27,7 @@ from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.results import Match
 from schemas.store import previews
 from schemas.store.collections import Collections
-from schemas.store.jobs import KEPT_AT_LEAST, MARGIN
+from schemas.store.jobs import RECORD_MARGIN_SECONDS, RESULT_MIN_TTL_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -98,13 +98,15 @@ class FinalizeStage(OneByOneStage[Any]):
         if job is None or not job.frames:
             return Completion()
         people = await asyncio.to_thread(gather_people, job, self._service.settings.min_quality)
-        count, people = len(people.persons), replace(people, persons=people.persons[: previews.PEOPLE])
+        count, people = len(people.persons), replace(people, persons=people.persons[: previews.MAX_PEOPLE])
         body = await asyncio.to_thread(build_result, job, people, FinalizeTask(), None)
         body = msgspec.structs.replace(
             body, metadata=msgspec.structs.replace(body.metadata, unique_faces=count)
         )
         portraits = self._service.names.job(job_id).portraits
-        shots = await preview_pictures(self._service.redis, portraits, people.persons, previews.SIDE)
+        shots = await preview_pictures(
+            self._service.redis, portraits, people.persons, previews.PICTURE_PIXELS
+        )
         store = previews.Previews(self._service.redis, self._service.partitions)
         await store.keep(job_id, body, shots, time.monotonic() - began)
         return Completion()
@@ -138,7 +140,7 @@ class FinalizeStage(OneByOneStage[Any]):
         if not job.request.parameters.match_collections:
             return None
         resemblances = [resemblance for person in task.matches or () for resemblance in person]
-        until = time.time() + max(ttl, KEPT_AT_LEAST) + MARGIN
+        until = time.time() + max(ttl, RESULT_MIN_TTL_SECONDS) + RECORD_MARGIN_SECONDS
         labels: dict[tuple[str, str], str | None] = {}
         for name in sorted({resemblance.collection for resemblance in resemblances}):
             people = sorted({r.person for r in resemblances if r.collection == name})

@@ -17,7 +17,7 @@ from schemas.envelope import Envelope, seal
 from schemas.messages import SearchTask
 from schemas.observations import FrameFaces
 from schemas.questions import Answer, Probe, SeenFace
-from schemas.store.replies import Questions
+from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class PhotographsStage(OneByOneStage[SearchTask]):
     def __init__(self, service: Service, inference: InferenceThread) -> None:
         super().__init__(service, "photographs")
         self._inference = inference
-        self._questions = Questions(service.redis, service.partitions.home)
+        self._replies = Replies(service.redis, service.partitions.home)
 
     async def start(self) -> None:
         """Loads the models."""
@@ -48,7 +48,7 @@ class PhotographsStage(OneByOneStage[SearchTask]):
 
     async def _handle_one(self, delivery: Delivery[SearchTask]) -> Completion:
         envelope, task = delivery.envelope, delivery.envelope.body
-        probe = await self._questions.probe(task.question)
+        probe = await self._replies.probe(task.question)
         if probe is None:
             return Completion()
         if probe.photograph:
@@ -56,16 +56,16 @@ class PhotographsStage(OneByOneStage[SearchTask]):
                 limit = self._service.settings.max_pixels
                 image = await asyncio.to_thread(decode, probe.photograph, limit)
             except SourceError as error:
-                await self._questions.reply(task.question, Answer(status=422, detail=str(error)))
+                await self._replies.reply(task.question, Answer(status=422, detail=str(error)))
                 return Completion()
             frame = FrameInput(0, 0.0, image, self._service.settings.min_confidence, False)
             faces, *_ = await self._inference.run(
                 self.name, lambda: self._inference.analyzer.analyze([frame])
             )
             if not faces.faces:
-                await self._questions.reply(task.question, Answer(status=422, detail=NO_FACE))
+                await self._replies.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
-            await self._questions.put(task.question, _probe_of_largest(faces))
+            await self._replies.put(task.question, _probe_of_largest(faces))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
 

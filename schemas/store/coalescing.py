@@ -1,4 +1,4 @@
-"""Questions to the server that come while an answer is on its way, asked together over one connection."""
+"""Coalesces requests to the server: those that arrive during a round trip go together in the next one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 AT_ONCE = 256
 
 
-class Together(Generic[Asked, Answer]):
+class Coalescer(Generic[Asked, Answer]):
     """Args:
     ask: answers, or the error of each, in the order of the questions; what it raises is every asker's error.
     """

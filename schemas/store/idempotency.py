@@ -12,7 +12,7 @@ from schemas.requests import AnalyzeRequest
 
 KEPT = 86400
 """Seconds a key is remembered."""
-PATTERN = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
+KEY_PATTERN = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
 """Visible ASCII characters but quotes, or the same in quotes, as a structured field has it."""
 
 
@@ -20,13 +20,13 @@ class KeyReused(Exception):
     """The key stands for another request."""
 
 
-def valid_key(text: str) -> str | None:
+def parse_key(text: str) -> str | None:
     """The key in the header, without quotes; None when it cannot be one."""
     key = text.strip()
-    return key.strip('"') if re.fullmatch(PATTERN, key) else None
+    return key.strip('"') if re.fullmatch(KEY_PATTERN, key) else None
 
 
-async def job_of(
+async def job_for_key(
     redis: Redis, names: Names, key: str, caller: str, request: AnalyzeRequest, job_id: str
 ) -> str:
     """The job id that the key stands for: `job_id` when it is new, else that of the first submission.

@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
-from schemas.store.coalescing import Together
+from schemas.store.coalescing import Coalescer
 from schemas.store.pictures import Pictures, read_pictures
-from schemas.store.results import ResultHead, head, parts_of
+from schemas.store.results import ResultHead, read_head, read_parts
 
 READ_AT_ONCE = 256
 """Jobs of one answer of the server."""
-LOOKED_AT = 5000
+MAX_JOBS_PER_PAGE = 5000
 """Jobs that one page of a list is picked from at most."""
 
 
@@ -75,7 +75,7 @@ class JobReader:
     def __init__(self, redis: Redis, partitions: Partitions) -> None:
         self._redis = redis
         self._partitions = partitions
-        self._read = Together(self.read_all)
+        self._read = Coalescer(self.read_all)
 
     async def read(self, job_id: str) -> JobState | None:
         """The state of a job; None when there is no such job (any more)."""
@@ -95,19 +95,19 @@ class JobReader:
     async def result(self, state: JobState) -> StoredResult | None:
         """The encoded result of a completed job, without the ids that `result_json` puts in front."""
         key = self._keys(state.alias or state.job_id).result
-        found = await head(self._redis, key)
+        found = await read_head(self._redis, key)
         if found is None:
             return None
-        body = b"".join([part async for part in parts_of(self._redis, key, found)])
+        body = b"".join([part async for part in read_parts(self._redis, key, found)])
         return StoredResult(body, found.type, found.etag)
 
     async def result_head(self, state: JobState) -> ResultHead | None:
         """The beginning of what `result` tells, for who hands it on."""
-        return await head(self._redis, self._keys(state.alias or state.job_id).result)
+        return await read_head(self._redis, self._keys(state.alias or state.job_id).result)
 
     def result_parts(self, state: JobState, known: ResultHead) -> AsyncIterator[bytes]:
-        """See schemas.store.results.parts_of."""
-        return parts_of(self._redis, self._keys(state.alias or state.job_id).result, known)
+        """See schemas.store.results.read_parts."""
+        return read_parts(self._redis, self._keys(state.alias or state.job_id).result, known)
 
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
         """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
@@ -159,14 +159,14 @@ class JobReader:
         Args:
             limit: the most jobs to return.
             cursor: `next` of the page before (api.queries.Cursor).
-            wanted: which jobs to return; after `LOOKED_AT` jobs the page ends, however few were.
+            wanted: which jobs to return; after `MAX_JOBS_PER_PAGE` jobs the page ends, however few were.
             since, until: Unix seconds; only jobs submitted at or after the one, before the other.
         """
         lowest = "-inf" if since is None else str(int(since * 1000))
         place = _place(cursor) if cursor else None
         upper = None if until is None else int(until * 1000)
         found: list[JobState] = []
-        for _ in range(0, LOOKED_AT, READ_AT_ONCE):
+        for _ in range(0, MAX_JOBS_PER_PAGE, READ_AT_ONCE):
             lists = [await self._index(names, place, lowest, upper) for names in self._partitions.all]
             entries = sorted((entry for listed in lists for entry in listed), reverse=True)[:READ_AT_ONCE]
             states = await self.read_all([job_id for _, job_id in entries])

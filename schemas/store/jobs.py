@@ -36,11 +36,11 @@ from schemas.envelope import MSGPACK, seal
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
-from schemas.store.coalescing import Together
+from schemas.store.coalescing import Coalescer
 from schemas.store.job_reader import JobReader
 from schemas.store.lua import Call, Value, load, run, run_all
-from schemas.store.pictures import NO_PICTURES, Pictures, as_fields
-from schemas.store.results import stored_fields
+from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
+from schemas.store.results import result_fields
 from schemas.webhooks import Callback
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 SUBMIT, BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE = (
     load(__package__, name) for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
 )
-QUEUE_LIMIT = 7 * 86400.0
+MAX_QUEUED_SECONDS = 7 * 86400.0
 """Seconds a job may wait before it begins."""
-KEPT_AT_LEAST = 300.0
+RESULT_MIN_TTL_SECONDS = 300.0
 """Seconds a finished job can be read, even one that is not to be cached."""
-EVENTS_KEPT = 100_000
-MARGIN = 3600.0
+MAX_EVENTS = 100_000
+RECORD_MARGIN_SECONDS = 3600.0
 """Seconds a record outlives the latest end of its job, so that the sweeper finds it."""
 
 
@@ -88,7 +88,7 @@ class Jobs:
         self._settings = settings
         self._metrics = metrics
         self._reader = JobReader(redis, partitions)
-        self._submissions = Together[Call, list[bytes]](partial(run_all, redis))
+        self._submissions = Coalescer[Call, list[bytes]](partial(run_all, redis))
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
         """Publishes a request. Submitting the same request under the same id again changes nothing.
@@ -104,7 +104,8 @@ class Jobs:
         keys = (names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs)
         args = (
             self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
-            _ms(QUEUE_LIMIT + MARGIN), _ms(now + QUEUE_LIMIT), job_id, _ms(now), *_flat(record),
+            _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS), _ms(now + MAX_QUEUED_SECONDS), job_id, _ms(now),
+            *_flat(record),
         )  # fmt: skip
         answer = await self._submissions(Call(SUBMIT, keys, args))
         match answer:
@@ -122,7 +123,13 @@ class Jobs:
         it has ended or another job answers for it."""
         now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
         keys = [names.job(job_id).metadata, names.active, names.jobs]
-        args = [_ms(limit + MARGIN), _ms(now + limit), job_id, now, *_flat(_new_record(request, now))]
+        args = [
+            _ms(limit + RECORD_MARGIN_SECONDS),
+            _ms(now + limit),
+            job_id,
+            now,
+            *_flat(_new_record(request, now)),
+        ]
         return bool(await run(self._redis, Call(BEGIN, keys, args)))
 
     async def note(self, job_id: str, **fields: str | int | float) -> None:
@@ -148,8 +155,8 @@ class Jobs:
                 key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
             ]  # fmt: skip
             args: list[Value] = [
-                job_id, other, _ms(max(keep, KEPT_AT_LEAST)), _ms(self._settings.job_deadline + MARGIN),
-                time.time(), EVENTS_KEPT,
+                job_id, other, _ms(max(keep, RESULT_MIN_TTL_SECONDS)),
+                _ms(self._settings.job_deadline + RECORD_MARGIN_SECONDS), time.time(), MAX_EVENTS,
             ]  # fmt: skip
             answer = await run(self._redis, Call(JOIN, keys, args))
             if answer != b"changed":
@@ -170,13 +177,13 @@ class Jobs:
 
         Args:
             pictures: of its people.
-            keep: seconds the result is cached; it can be read for `KEPT_AT_LEAST` seconds at least.
+            keep: seconds the result is cached; it can be read for `RESULT_MIN_TTL_SECONDS` seconds at least.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
         """
         keys = self._partitions.of(job_id).job(job_id)
         if not await self._redis.hexists(keys.metadata, "ended"):
-            stored = await asyncio.to_thread(stored_fields, body)
-            stored |= as_fields(pictures)
+            stored = await asyncio.to_thread(result_fields, body)
+            stored |= picture_fields(pictures)
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.unlink(keys.result)  # an earlier end may have left more parts
                 for name, value in stored.items():
@@ -194,7 +201,7 @@ class Jobs:
 
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
         """Replaces the result of a job, if it is still kept; its pictures stay."""
-        fields = await asyncio.to_thread(stored_fields, body)
+        fields = await asyncio.to_thread(result_fields, body)
         key = self._partitions.of(job_id).job(job_id).result
         await run(self._redis, Call(REWRITE, [key], _flat(fields)))
 
@@ -214,7 +221,7 @@ class Jobs:
         call = Call(
             REOPEN,
             keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
-            args=[job_id, _ms(limit + MARGIN), _ms(time.time() + limit)],
+            args=[job_id, _ms(limit + RECORD_MARGIN_SECONDS), _ms(time.time() + limit)],
         )
         return bool(await run(self._redis, call))
 
@@ -258,7 +265,7 @@ class Jobs:
             ],
             args=[
                 job_id, status, now, _ms(max(keep, self._kept(status))),
-                _ms(keep) if shared else 0, EVENTS_KEPT, int(replayable), *_flat(fields),
+                _ms(keep) if shared else 0, MAX_EVENTS, int(replayable), *_flat(fields),
             ],
         )  # fmt: skip
         ended = bool(await run(self._redis, call))
@@ -267,7 +274,8 @@ class Jobs:
         return ended
 
     def _kept(self, status: str) -> float:
-        return KEPT_AT_LEAST if status == "completed" else float(max(self._settings.cache_ttl, KEPT_AT_LEAST))
+        least = 0.0 if status == "completed" else self._settings.cache_ttl
+        return max(RESULT_MIN_TTL_SECONDS, least)
 
 
 def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:

@@ -5,11 +5,11 @@ from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
-TILES = 12
+MAX_TILES = 12
 """The most detections that a strip shows."""
-TILE = 72
+TILE_PIXELS = 72
 """Side of a tile in pixels; a strip is one picture of that height."""
-STRIPS = 100
+MAX_STRIPS = 100
 """People of a result who get a strip, the most present ones: what is kept of a job stays below some megabytes."""
 READ_AT_ONCE = 128
 
@@ -19,7 +19,7 @@ class Pictures(NamedTuple):
 
     Attributes:
         best: the best shots, squares of at most 256 pixels.
-        strips: the detections that `chosen` picks, side by side, for people with several.
+        strips: the detections that `strip_positions` picks, side by side, for people with several.
     """
 
     best: Mapping[str, bytes]
@@ -29,13 +29,13 @@ class Pictures(NamedTuple):
 NO_PICTURES = Pictures({}, {})
 
 
-def chosen(detections: int) -> list[int]:
+def strip_positions(detections: int) -> list[int]:
     """Which of a person's detections a strip shows: the first, the last, and others spread evenly between."""
-    count = min(detections, TILES)
+    count = min(detections, MAX_TILES)
     return [round(number * (detections - 1) / max(1, count - 1)) for number in range(count)]
 
 
-def as_fields(pictures: Pictures) -> dict[str, bytes]:
+def picture_fields(pictures: Pictures) -> dict[str, bytes]:
     """The fields of the hash that they are kept in, beside the result."""
     best = {f"thumbnail:{face}": picture for face, picture in pictures.best.items()}
     return best | {f"strip:{face}": picture for face, picture in pictures.strips.items()}

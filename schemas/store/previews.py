@@ -16,11 +16,11 @@ from schemas.messages import PreviewTask
 from schemas.names import Partitions
 from schemas.results import ResultBody
 from schemas.store.job_reader import JobState
-from schemas.store.pictures import Pictures, as_fields, read_pictures
+from schemas.store.pictures import Pictures, picture_fields, read_pictures
 
-PEOPLE = 100
+MAX_PEOPLE = 100
 """The most people of a preview, the most present ones."""
-SIDE = 128
+PICTURE_PIXELS = 128
 """Pixels of their pictures."""
 KEPT = 60
 UNDER_WAY = 30.0
@@ -72,7 +72,7 @@ class Previews:
         """
         faces = [msgspec.structs.replace(face, embedding=[]) for face in body.faces]
         told = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
-        fields = {"body": told, "people": body.metadata.unique_faces, **as_fields(pictures)}
+        fields = {"body": told, "people": body.metadata.unique_faces, **picture_fields(pictures)}
         key, pause = self._key(job_id), max(PAUSE, SHARE * seconds)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.unlink(key)

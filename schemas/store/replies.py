@@ -1,4 +1,4 @@
-"""Questions that a caller waits for the answer to: asked over a stream, answered into a list of their own.
+"""Replies that a caller waits for: the request goes over a stream, the reply into a list of its own.
 
 Whoever asks makes up a name for the question; what is searched for lies under it, and so does the answer, both for a
 minute. A task that is delivered twice is answered twice, and nobody fetches the second answer.
@@ -26,7 +26,7 @@ def new_question() -> str:
     return secrets.token_hex(12)
 
 
-class Questions:
+class Replies:
     """Args: names: of the home partition."""
 
     def __init__(self, redis: Redis, names: Names) -> None:

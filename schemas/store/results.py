@@ -32,7 +32,7 @@ class ResultHead(msgspec.Struct, frozen=True):
     first: bytes
 
 
-def stored_fields(body: ResultBody) -> dict[str, Any]:
+def result_fields(body: ResultBody) -> dict[str, Any]:
     """The fields of the hash, but for the thumbnails."""
     digest, fields = hashlib.sha256(), dict[str, Any]()
     for number, part in enumerate(_parts(body)):
@@ -57,7 +57,7 @@ def _parts(body: ResultBody) -> Iterator[bytes]:
     yield bytes(part + _CLOSE + rest[1:])
 
 
-async def head(redis: Redis, key: str) -> ResultHead | None:
+async def read_head(redis: Redis, key: str) -> ResultHead | None:
     """None: there is no result (any more)."""
     told = await redis.hmget(key, ["type", "etag", "parts", "part:0"])
     type_, etag, parts, first = cast("list[bytes | None]", told)
@@ -66,7 +66,7 @@ async def head(redis: Redis, key: str) -> ResultHead | None:
     return ResultHead(type_.decode(), etag.decode(), int(parts), first)
 
 
-async def parts_of(redis: Redis, key: str, known: ResultHead) -> AsyncIterator[bytes]:
+async def read_parts(redis: Redis, key: str, known: ResultHead) -> AsyncIterator[bytes]:
     """The parts in their order, one in memory at a time.
 
     Raises:
@@ -81,7 +81,7 @@ async def parts_of(redis: Redis, key: str, known: ResultHead) -> AsyncIterator[b
         yield part
 
 
-def faces_in(part: bytes, number: int, parts: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def faces_of_part(part: bytes, number: int, parts: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The faces of a part and, of the last one, what stands beside the faces."""
     text = part if number == 0 else _OPEN + part.removeprefix(b",")
     if number < parts - 1:

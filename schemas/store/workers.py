@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 
 from schemas.names import Names
 
-ANNOUNCE_EVERY = 15.0
-ALIVE_FOR = 60.0
+ANNOUNCE_SECONDS = 15.0
+ALIVE_SECONDS = 60.0
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,10 +24,10 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def announce(redis: Redis, names: Names, info: WorkerInfo) -> None:
-    """Says that a worker is alive; to be repeated every `ANNOUNCE_EVERY` seconds."""
+    """Says that a worker is alive; to be repeated every `ANNOUNCE_SECONDS` seconds."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.hset(names.workers, info.consumer, cast("Any", msgspec.json.encode(info)))
-        pipe.expire(names.workers, int(ALIVE_FOR * 2))
+        pipe.expire(names.workers, int(ALIVE_SECONDS * 2))
         await pipe.execute()
 
 
@@ -36,10 +36,10 @@ async def withdraw(redis: Redis, names: Names, consumer: str) -> None:
 
 
 async def alive(redis: Redis, names: Names) -> list[WorkerInfo]:
-    """The workers that were heard of within `ALIVE_FOR` seconds; forgets the others."""
+    """The workers that were heard of within `ALIVE_SECONDS` seconds; forgets the others."""
     told = await redis.hgetall(names.workers)
     infos = [msgspec.json.decode(value, type=WorkerInfo) for value in told.values()]
-    late = time.time() - ALIVE_FOR
+    late = time.time() - ALIVE_SECONDS
     if gone := [info.consumer for info in infos if info.seen < late]:
         await redis.hdel(names.workers, *gone)
     return sorted((info for info in infos if info.seen >= late), key=lambda info: info.consumer)

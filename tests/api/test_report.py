@@ -24,7 +24,7 @@ from schemas.results import (
     QualityComponents,
     Rejected,
 )
-from schemas.store.pictures import NO_PICTURES, TILES, chosen
+from schemas.store.pictures import MAX_TILES, NO_PICTURES, strip_positions
 
 
 class Page(HTMLParser):
@@ -133,8 +133,8 @@ def test_scenes_and_the_interval_tell_how_long_the_video_is() -> None:
 
 @pytest.mark.parametrize("detections", [1, 2, 11, 12, 13, 1000])
 def test_a_strip_shows_the_first_the_last_and_some_between(detections: int) -> None:
-    shown = chosen(detections)
-    assert (shown[0], shown[-1], len(shown)) == (0, detections - 1, min(detections, TILES))
+    shown = strip_positions(detections)
+    assert (shown[0], shown[-1], len(shown)) == (0, detections - 1, min(detections, MAX_TILES))
     assert shown == sorted(set(shown))
 
 

@@ -23,7 +23,7 @@ from facecore.analyzer import Analyzer, FrameInput
 from facecore.gallery import Gallery
 from facecore.geometry import area
 from facecore.vectors import from_bytes, unit
-from schemas.collections import SAME_PERSON
+from schemas.collections import MATCH_THRESHOLD
 
 POOL = ThreadPoolExecutor(1)
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -82,7 +82,7 @@ def measured(people: list[str], vectors: NDArray[np.float32]) -> dict[str, Any]:
     return {
         "photographs": len(people),
         "people": len(set(people)),
-        "default": SAME_PERSON,
+        "default": MATCH_THRESHOLD,
         **{
             name: [
                 {
