@@ -13,23 +13,24 @@ from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
 
 CANNOT_START = 2
-"""Exit status that tells a supervisor that starting again will not help."""
+"""Exit status for a wrong configuration: a supervisor does not restart the process."""
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a line of aiohttp's server is about us: what is no HTTP is answered 400, and the caller's affair."""
+def _is_server_error(record: logging.LogRecord) -> bool:
+    """Filters aiohttp's log: malformed HTTP from a client is answered 400 and not logged."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError) or error.code >= 500
 
 
 def main() -> int:
+    """Runs the API until it is stopped; returns the exit status."""
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
     configure_logs(settings)
-    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+    logging.getLogger("aiohttp.server").addFilter(_is_server_error)
     try:
         web.run_app(
             create_app(settings),

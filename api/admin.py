@@ -1,4 +1,4 @@
-"""For an operator: how the queues stand, which messages were given up, sending them again."""
+"""Endpoints for operators: queues, dead letters, replaying a dead letter."""
 
 import re
 from collections import Counter
@@ -16,17 +16,17 @@ from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
 
-LETTERS = 200
-"""The most dead letters of an answer."""
+MAX_LETTERS = 200
+"""Dead letters in one response."""
 LETTER_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
-"""Both numbers of a stream's entry have 64 bits."""
+"""Id of a stream entry: milliseconds and a sequence number, 64 bits each."""
 
 
 @endpoints.add(
     Endpoint("GET", "/faces/queues", "read", "How the stages' queues stand", responses={200: Queues})
 )
-async def stand(request: web.Request) -> web.Response:
-    """How long every stage's queue is, how old, and who works on it."""
+async def show_queues(request: web.Request) -> web.Response:
+    """Reports the length and age of every queue, and the live workers of every stage."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     alive = Counter(worker.stage for worker in await workers.alive(redis, partitions.home))
     measured = await queues.measure(redis, partitions.all)
@@ -45,16 +45,16 @@ async def stand(request: web.Request) -> web.Response:
 @endpoints.add(
     Endpoint("GET", "/faces/dead", "read", "Messages that were given up", responses={200: DeadLetters})
 )
-async def dead(request: web.Request) -> web.Response:
-    """Messages that were given up, the oldest first."""
+async def list_dead_letters(request: web.Request) -> web.Response:
+    """Lists dead letters, oldest first."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     letters = [
-        letter for names in partitions.all for letter in await listed(redis, names.dead, limit=LETTERS)
+        letter for names in partitions.all for letter in await listed(redis, names.dead, limit=MAX_LETTERS)
     ]
     letters.sort(key=lambda letter: letter.last)
     return json_response(
         DeadLetters(
-            letters=[listed_letter(letter) for letter in letters[:LETTERS]],
+            letters=[listed_letter(letter) for letter in letters[:MAX_LETTERS]],
             total=await queues.dead_letters(redis, partitions),
         )
     )
@@ -65,17 +65,21 @@ async def dead(request: web.Request) -> web.Response:
     patterns={"letter_id": LETTER_ID}, body=Content({"application/json": {"type": "object"}}),
     responses={200: LetterReplayed}, problems=(400, 404, 415),
 ))  # fmt: skip
-async def again(request: web.Request) -> web.Response:
-    """Sends a message again, as if it had never been tried. Asks for a JSON content type, which no page of another
-    site can send without being allowed to."""
+async def replay_dead_letter(request: web.Request) -> web.Response:
+    """Sends a message again, with all its attempts.
+
+    Requires a JSON content type: a browser sends that cross-site only after a preflight request (see api.cors).
+    """
     letter_id = request.match_info["letter_id"]
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="Expected Content-Type: application/json.")
     if not LETTER_ID.fullmatch(letter_id):
-        raise QueryError("letter_id", f"{letter_id[:100]!r} is no id of a dead letter.")
+        raise QueryError(
+            "letter_id", f"{letter_id[:100]!r} is not the id of a dead letter; expected two numbers: 0-0."
+        )
     redis = request.app[REDIS]
     for names in request.app[PARTITIONS].all:
         if (letter := await show(redis, names.dead, letter_id)) is not None:
             outcome = await replay(redis, names.dead, letter, request.app[JOBS])
             return json_response(LetterReplayed(letter_id=letter_id, outcome=outcome))
-    raise web.HTTPNotFound(text=f"There is no dead letter {letter_id}; somebody else may have sent it again.")
+    raise web.HTTPNotFound(text=f"There is no dead letter {letter_id}; it may have been replayed already.")

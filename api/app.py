@@ -7,11 +7,11 @@ from aiohttp import web
 
 from api import admin, collections, events, health, jobs, metrics, replies, results, searches
 from api.app_keys import (
-    ACCESS,
-    CALLBACKS,
+    API_KEYS,
+    CALLBACK_HOSTS,
     COLLECTIONS,
-    GUARDED,
     JOBS,
+    KEYS_REQUIRED,
     PARTITIONS,
     PREVIEWS,
     READER,
@@ -21,12 +21,12 @@ from api.app_keys import (
     STOPPING,
 )
 from api.auth import check_access, require_keys
-from api.cors import allow_origin, answer_preflights, refuse_foreign
+from api.cors import add_cors_headers, answer_preflights, refuse_cross_site
 from api.endpoints import add_endpoints
 from api.errors import answer_errors
-from api.limits import CROWD, RATES, Crowd, Rates, limit_crowd
+from api.limits import CONCURRENCY_LIMIT, RATE_LIMIT, ConcurrencyLimit, RateLimit, limit_concurrency
 from api.pages import routes as pages
-from api.request_id import identify, tell_id
+from api.request_id import add_request_id, identify_request
 from schemas.addresses import AllowList
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
@@ -40,25 +40,25 @@ from schemas.store.replies import Replies
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The application; it connects to the server when it starts and needs no worker to run."""
+    """Builds the application, which connects to Redis at start-up; it needs no running worker."""
     app = web.Application(
         middlewares=[
             metrics.count_requests,
-            identify,
+            identify_request,
             answer_errors,
             answer_preflights,
-            refuse_foreign,
-            limit_crowd,
+            refuse_cross_site,
+            limit_concurrency,
             check_access,
         ],
         client_max_size=settings.max_body_bytes,
     )
     app[SETTINGS] = settings
-    app[GUARDED] = settings.keys_required
-    app[RATES] = Rates(settings.rate)
-    app[CROWD] = Crowd(settings.max_requests)
-    app[events.OPEN] = set()
-    app[CALLBACKS] = _callbacks(settings)
+    app[KEYS_REQUIRED] = settings.keys_required
+    app[RATE_LIMIT] = RateLimit(settings.rate)
+    app[CONCURRENCY_LIMIT] = ConcurrencyLimit(settings.max_requests)
+    app[events.OPEN_STREAMS] = set()
+    app[CALLBACK_HOSTS] = _callback_hosts(settings)
     app[replies.WAITING] = asyncio.Semaphore(replies.MAX_WAITING_CALLERS)
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     add_endpoints(
@@ -67,14 +67,14 @@ def create_app(settings: Settings) -> web.Application:
             jobs, results, events, pages, admin, collections, searches, health, metrics,
         )],
     )  # fmt: skip
-    app.on_response_prepare.extend((tell_id, allow_origin))
+    app.on_response_prepare.extend((add_request_id, add_cors_headers))
     app.cleanup_ctx.append(_connection)
     app.on_startup.append(require_keys)
     app.on_shutdown.append(_stop)
     return app
 
 
-def _callbacks(settings: Settings) -> AllowList:
+def _callback_hosts(settings: Settings) -> AllowList:
     try:
         return AllowList.parse(settings.callback_to, "FACES_CALLBACK_HOSTS")
     except ValueError as error:
@@ -85,7 +85,7 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     redis = connect(app[SETTINGS].redis_url)
     app[REDIS] = redis
     app[JOBS] = Jobs(redis, app[PARTITIONS], app[SETTINGS], metrics.JOBS_ENDED)
-    app[ACCESS] = ApiKeys(redis, app[PARTITIONS].home)
+    app[API_KEYS] = ApiKeys(redis, app[PARTITIONS].home)
     app[READER] = JobReader(redis, app[PARTITIONS])
     app[PREVIEWS] = Previews(redis, app[PARTITIONS])
     app[COLLECTIONS] = Collections(redis, app[PARTITIONS].home)

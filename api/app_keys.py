@@ -1,4 +1,4 @@
-"""What the handlers find in the application."""
+"""Keys of what handlers find in the application and in a request."""
 
 import asyncio
 
@@ -19,16 +19,16 @@ SETTINGS = web.AppKey("settings", Settings)
 REDIS = web.AppKey("redis", Redis)
 PARTITIONS = web.AppKey("partitions", Partitions)
 JOBS = web.AppKey("jobs", Jobs)
-ACCESS = web.AppKey("access", ApiKeys)
+API_KEYS = web.AppKey("api_keys", ApiKeys)
 READER = web.AppKey("reader", JobReader)
 PREVIEWS = web.AppKey("previews", Previews)
-CALLBACKS = web.AppKey("callbacks", AllowList)
-"""Hosts that may be told of the ends of jobs."""
+CALLBACK_HOSTS = web.AppKey("callback_hosts", AllowList)
+"""Hosts that a callback_url may name."""
 COLLECTIONS = web.AppKey("collections", Collections)
 REPLIES = web.AppKey("replies", Replies)
-GUARDED = web.AppKey("guarded", bool)
-"""Whether callers must show a key."""
+KEYS_REQUIRED = web.AppKey("keys_required", bool)
+"""Whether requests need an API key."""
 CALLER = web.RequestKey("caller", str)
-"""The name of the key that a caller showed."""
+"""The name of the key that the request came with."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
-"""Set when the server is asked to stop, for what would go on."""
+"""Set when the process is asked to stop; ends event streams."""

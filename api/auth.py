@@ -1,38 +1,39 @@
-"""Who may do what: bearer keys, asked for wherever the API can be reached from another machine."""
+"""Authentication and authorization: bearer keys (RFC 6750) with scopes, checked against each endpoint's access."""
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from redis.exceptions import RedisError
 
-from api.app_keys import ACCESS, CALLER, GUARDED, SETTINGS
+from api.app_keys import API_KEYS, CALLER, KEYS_REQUIRED, SETTINGS
 from api.endpoints import Access, endpoint_of
-from api.limits import RATES
+from api.limits import RATE_LIMIT
 from schemas.store.api_keys import Scope
 
 log = structlog.get_logger(__name__)
 
 _UNMATCHED: dict[str, Scope] = {"GET": "read", "HEAD": "read", "POST": "submit"}
-"""Scope for a 404 or 405 instead of a 403, by method; every other method needs admin."""
+"""Scope for a request that matches no route, by method; other methods need admin. With it: 404 or 405, else 403."""
 
 
 class NoKeys(Exception):
-    """The API would listen to other machines, and nobody could tell who asks."""
+    """The API would be reachable from other machines, needs keys, and there are none."""
 
 
 @web.middleware
 async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Applies the rate limit of the caller, then answers 401 without a key and 403 without the scope."""
     endpoint = endpoint_of(request)
     access: Access = endpoint.access if endpoint else _UNMATCHED.get(request.method, "admin")
-    if not request.app[GUARDED] or access == "public" or access == "page":
-        request.app[RATES].take(request.remote or "")
+    if not request.app[KEYS_REQUIRED] or access == "public" or access == "page":
+        request.app[RATE_LIMIT].take(request.remote or "")
         return await handler(request)
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    key = await request.app[ACCESS].find(token.strip()) if kind.lower() == "bearer" else None
-    request.app[RATES].take(key.name if key else request.remote or "")
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = await request.app[API_KEYS].find(token.strip()) if scheme.lower() == "bearer" else None
+    request.app[RATE_LIMIT].take(key.name if key else request.remote or "")
     if key is None:
         raise web.HTTPUnauthorized(
-            text="This needs a key: Authorization: Bearer KEY (see faces keys create).",
+            text="This needs a key: send Authorization: Bearer KEY (`faces keys create` makes one).",
             headers={"WWW-Authenticate": 'Bearer realm="faces"'},
         )
     if not key.allows(access):
@@ -44,7 +45,7 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def require_keys(app: web.Application) -> None:
-    """Refuses to start where keys are needed and there are none.
+    """Checks at start-up that there is a key where keys are required.
 
     Raises:
         NoKeys: with what to do about it.
@@ -53,9 +54,9 @@ async def require_keys(app: web.Application) -> None:
     if not settings.keys_required:
         return
     try:
-        exist = await app[ACCESS].exist()
-    except RedisError as error:  # without its server the API answers 503, and without a key 401
-        log.warning("keys could not be looked for", error=str(error))
+        exist = await app[API_KEYS].exist()
+    except RedisError as error:  # requests are answered 503 until Redis is back, and 401 without a key
+        log.warning("key check skipped", error=str(error))
         return
     if not exist:
         raise NoKeys(

@@ -1,4 +1,4 @@
-"""Collections of known people: enrolling a face, looking at people, renaming and erasing them."""
+"""Endpoints of collections of known people: enrol a face; list, rename and erase people."""
 
 from aiohttp import web
 
@@ -32,7 +32,8 @@ _PERSON = _NAME | {"person_id": PERSON_ID}
 @endpoints.add(
     Endpoint("GET", "/faces/collections", "read", "The collections", responses={200: CollectionList})
 )
-async def collections(request: web.Request) -> web.Response:
+async def list_collections(request: web.Request) -> web.Response:
+    """Lists all collections."""
     return json_response(CollectionList(collections=await request.app[COLLECTIONS].all()))
 
 
@@ -40,10 +41,11 @@ async def collections(request: web.Request) -> web.Response:
     "DELETE", "/faces/collections/{name}", "admin", "Delete a collection",
     patterns=_NAME, responses={202: None, 204: None}, problems=(404,),
 ))  # fmt: skip
-async def drop(request: web.Request) -> web.Response:
+async def delete_collection(request: web.Request) -> web.Response:
+    """Deletes a collection, and its people from the results of jobs."""
     name, question = await find_collection(request), new_question()
     await request.app[COLLECTIONS].drop(name, question)
-    return await _erased(request, question)
+    return await _erasure_response(request, question)
 
 
 @endpoints.add(Endpoint(
@@ -53,39 +55,36 @@ async def drop(request: web.Request) -> web.Response:
     responses={200: EnrolledFace, 201: EnrolledFace, 202: EnrolledFace}, problems=(400, 404, 409, 413, 422),
 ))  # fmt: skip
 async def enrol(request: web.Request) -> web.Response:
-    """201 with the enrolled face, 200 when it was there already; 202 when it is accepted, and no worker has got
-    round to it yet."""
+    """Enrols a face: 201, 200 when it was enrolled already, 202 when no worker has processed it yet."""
     name = request.match_info["name"]
     if not COLLECTION.fullmatch(name):
-        raise RequestError("name", f"{name!r} is no name; expected 1-64 letters, digits, . _ - ")
-    wanted = parse_body(await request.read(), EnrolRequest)
-    face, model, state = await find_job_face(request, wanted.job_id, wanted.face_id)
-    thumbnail = await request.app[READER].thumbnail(state, wanted.face_id)
+        raise RequestError("name", f"{name!r} is not a valid name; expected 1-64 letters, digits, . _ - ")
+    body = parse_body(await request.read(), EnrolRequest)
+    face, model, state = await find_job_face(request, body.job_id, body.face_id)
+    thumbnail = await request.app[READER].thumbnail(state, body.face_id)
     question = new_question()
-    how, face_id = await request.app[COLLECTIONS].admit(
+    outcome, face_id = await request.app[COLLECTIONS].admit(
         name,
-        wanted.label,
+        body.label,
         Candidate(packed(face.embedding), thumbnail or b""),
         model,
-        wanted.job_id,
-        wanted.face_id,
+        body.job_id,
+        body.face_id,
         question,
     )
-    answer = await _acknowledged(request, question)
-    if answer is None:
-        enrolled = await request.app[COLLECTIONS].face(name, face_id)
-        return (
-            json_response(enrolled, 202) if enrolled else problem(404, "The face was erased in the meantime.")
-        )
-    return reply_response(answer, 201 if how == "new" else 200)
+    reply = await _reply(request, question)
+    if reply is not None:
+        return reply_response(reply, 201 if outcome == "new" else 200)
+    enrolled = await request.app[COLLECTIONS].face(name, face_id)
+    return json_response(enrolled, 202) if enrolled else problem(404, "The face was erased in the meantime.")
 
 
 @endpoints.add(Endpoint(
     "GET", "/faces/collections/{name}/people", "read", "Who is in it",
     patterns=_NAME, query=PeopleQuery, responses={200: PeopleList}, problems=(400, 404),
 ))  # fmt: skip
-async def people(request: web.Request) -> web.Response:
-    """In the order in which they came; `after` continues a list."""
+async def list_people(request: web.Request) -> web.Response:
+    """Lists the people of a collection in the order of their enrolment."""
     name = await find_collection(request)
     query = parse_query(request.query, PeopleQuery)
     return json_response(await request.app[COLLECTIONS].people(name, query.limit, query.after))
@@ -95,7 +94,8 @@ async def people(request: web.Request) -> web.Response:
     "GET", "/faces/collections/{name}/people/{person_id}", "read", "A person's faces",
     patterns=_PERSON, responses={200: KnownPerson}, problems=(404,),
 ))  # fmt: skip
-async def person(request: web.Request) -> web.Response:
+async def show_person(request: web.Request) -> web.Response:
+    """Shows a person and the enrolled faces."""
     return await _person(request, await find_collection(request), _person_id(request))
 
 
@@ -103,11 +103,12 @@ async def person(request: web.Request) -> web.Response:
     "PATCH", "/faces/collections/{name}/people/{person_id}", "admin", "Give a person another label",
     patterns=_PERSON, body=RenameRequest, responses={200: KnownPerson}, problems=(400, 404, 409, 422),
 ))  # fmt: skip
-async def rename(request: web.Request) -> web.Response:
+async def rename_person(request: web.Request) -> web.Response:
+    """Gives a person another label."""
     name, person_id = await find_collection(request), _person_id(request)
     label = parse_body(await request.read(), RenameRequest).label
     if not await request.app[COLLECTIONS].rename(name, person_id, label):
-        return _nobody(name, person_id)
+        return _no_person(name, person_id)
     return await _person(request, name, person_id)
 
 
@@ -116,11 +117,12 @@ async def rename(request: web.Request) -> web.Response:
     "Erase a person, in results of jobs too",
     patterns=_PERSON, responses={202: None, 204: None}, problems=(404,),
 ))  # fmt: skip
-async def erase(request: web.Request) -> web.Response:
+async def erase_person(request: web.Request) -> web.Response:
+    """Erases a person from a collection and from the results of jobs."""
     name, person_id, question = await find_collection(request), _person_id(request), new_question()
     if not await request.app[COLLECTIONS].erase(name, person_id, question):
-        return _nobody(name, person_id)
-    return await _erased(request, question)
+        return _no_person(name, person_id)
+    return await _erasure_response(request, question)
 
 
 @endpoints.add(Endpoint(
@@ -129,37 +131,38 @@ async def erase(request: web.Request) -> web.Response:
     problems=(404,),
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
+    """Serves the picture of an enrolled face."""
     name, face_id = await find_collection(request), request.match_info["face_id"]
-    picture = None
+    jpeg = None
     if ENROLLED_ID.fullmatch(face_id):
-        picture = await request.app[COLLECTIONS].thumbnail(name, face_id)
-    if picture is None:
+        jpeg = await request.app[COLLECTIONS].thumbnail(name, face_id)
+    if jpeg is None:
         return problem(404, f"Collection {name!r} has no picture of a face {face_id!r}.")
-    return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 
-async def _erased(request: web.Request, question: str) -> web.Response:
-    """204 when the results of jobs tell of nobody erased any more either, 202 when that is still to be done."""
-    answer = await _acknowledged(request, question)
-    return web.Response(status=204 if answer else 202)
+async def _erasure_response(request: web.Request, question: str) -> web.Response:
+    """204 when a worker has erased the people from the results of jobs too, 202 while that is pending."""
+    reply = await _reply(request, question)
+    return web.Response(status=204 if reply else 202)
 
 
-async def _acknowledged(request: web.Request, question: str) -> Answer | None:
-    """The answer of the worker whose task it is; None: later, for nothing that was accepted is lost."""
+async def _reply(request: web.Request, question: str) -> Answer | None:
+    """The reply of the collections' worker; None when it is late or none runs. The task stays queued then."""
     return await wait_for_reply(request, question) if await has_workers(request, "collections") else None
 
 
 def _person_id(request: web.Request) -> str:
     person_id = request.match_info["person_id"]
     if not PERSON_ID.fullmatch(person_id):
-        raise web.HTTPNotFound(text=f"{person_id!r} is no person's id.")
+        raise web.HTTPNotFound(text=f"{person_id!r} is not the id of a person.")
     return person_id
 
 
 async def _person(request: web.Request, name: str, person_id: str) -> web.Response:
-    found = await request.app[COLLECTIONS].person(name, person_id)
-    return json_response(found) if found else _nobody(name, person_id)
+    person = await request.app[COLLECTIONS].person(name, person_id)
+    return json_response(person) if person else _no_person(name, person_id)
 
 
-def _nobody(name: str, person_id: str) -> web.Response:
+def _no_person(name: str, person_id: str) -> web.Response:
     return problem(404, f"Collection {name!r} has no person {person_id!r}.")

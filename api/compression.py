@@ -1,4 +1,4 @@
-"""Content codings: what a caller accepts, and bodies packed piece by piece."""
+"""Content codings (RFC 9110, section 8.4): negotiation, and compression piece by piece."""
 
 import sys
 import zlib
@@ -13,29 +13,35 @@ else:
 Coding = Literal["zstd", "gzip"]
 
 
-class Packer(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
+class Compressor(Protocol):
+    """Compresses a body piece by piece."""
 
-    def flush(self) -> bytes: ...
+    def compress(self, data: bytes, /) -> bytes:
+        """Compresses the next piece."""
+        ...
+
+    def flush(self) -> bytes:
+        """Ends the body."""
+        ...
 
 
-PACKERS: dict[Coding, Callable[[], Packer]] = {
+COMPRESSORS: dict[Coding, Callable[[], Compressor]] = {
     "zstd": lambda: zstd.ZstdCompressor(level=3),
     "gzip": lambda: zlib.compressobj(6, wbits=31),
 }
-"""The better one first: a result takes a tenth of the time with zstd, and is no larger."""
+"""In order of preference: zstd compresses a result in a tenth of gzip's time, to no more bytes."""
 
 
-def negotiated(accepted: str) -> Coding | None:
-    """The coding to answer with, from an Accept-Encoding header; None: as it is."""
+def negotiate(accept_encoding: str) -> Coding | None:
+    """The coding for a response, by the weights of an Accept-Encoding header (RFC 9110, section 12.5.3); or None."""
     weights: dict[str, float] = {}
-    for part in accepted.lower().split(","):
+    for part in accept_encoding.lower().split(","):
         name, _, parameter = part.partition(";")
         weight = parameter.replace(" ", "").removeprefix("q=")
         try:
             weights[name.strip()] = float(weight or 1)
         except ValueError:
             weights[name.strip()] = 0.0
-    wanted = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in PACKERS}
-    best = max(wanted, key=wanted.__getitem__)
-    return best if wanted[best] > 0 else None
+    ours = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in COMPRESSORS}
+    best = max(ours, key=ours.__getitem__)
+    return best if ours[best] > 0 else None

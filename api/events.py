@@ -1,7 +1,7 @@
-"""What happens to a job, as server-sent events: for callers who would otherwise ask again and again.
+"""Server-sent events of a job (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-The job record is looked at twice a second; no connection to the server is held for a caller. An event carries the
-whole status of the job, so a later one makes an earlier one worthless, and resuming is telling what is new since.
+The job record is polled; a caller holds no connection to Redis. Every event carries the whole status, so a client
+that missed some resumes with the current one.
 """
 
 import asyncio
@@ -23,15 +23,16 @@ from schemas.store.job_reader import JobState
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY = 0.5
-HEARTBEAT = 15.0
-"""Seconds of silence after which a comment is sent, so that nobody between takes the connection for dead."""
-LIFE = 600.0
-"""Seconds after which a stream ends; a browser comes back by itself and goes on where it was."""
-STREAMS = 256
-"""Streams at once in this process; more callers are asked to come back."""
-RETRY_AFTER = 2
-OPEN = web.AppKey("open_streams", set[asyncio.Task[object]])
+POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 15.0
+"""Silence after which a comment is sent, so that no proxy closes the connection as idle."""
+MAX_STREAM_SECONDS = 600.0
+"""Age at which a stream ends; browsers reconnect and resume by themselves."""
+MAX_STREAMS = 256
+"""Open streams of this process."""
+RETRY_SECONDS = 2
+"""Time after which a client reconnects."""
+OPEN_STREAMS = web.AppKey("open_streams", set[asyncio.Task[object]])
 
 
 @endpoints.add(Endpoint(
@@ -47,69 +48,73 @@ OPEN = web.AppKey("open_streams", set[asyncio.Task[object]])
     problems=(404,), limited=False, allow_head=False,
 ))  # fmt: skip
 async def events(request: web.Request) -> web.StreamResponse:
-    """`stage` when the job enters another stage, `progress` within one, `end` when it has ended, `gone` when
-    somebody deleted it. 204, which tells a browser to stop, for who knows of the end already."""
+    """Streams the events of a job: `stage`, `progress`, `end`, or `gone` when it was deleted.
+
+    204, which stops a browser from reconnecting, when Last-Event-ID names the end event.
+    """
     state = await find_job(request)
-    seen = request.headers.get("Last-Event-ID", "")
-    if state.ended and seen == _mark(state):
+    last_id = request.headers.get("Last-Event-ID", "")
+    if state.ended and last_id == _event_id(state):
         return web.Response(status=204)
-    streams, task = request.app[OPEN], asyncio.current_task()
+    streams, task = request.app[OPEN_STREAMS], asyncio.current_task()
     assert task is not None
-    if len(streams) >= STREAMS:
+    if len(streams) >= MAX_STREAMS:
         raise web.HTTPServiceUnavailable(
-            text=f"{STREAMS} callers follow jobs already; try again later.",
-            headers={"Retry-After": str(RETRY_AFTER)},
+            text=f"{MAX_STREAMS} event streams are open already; try again later.",
+            headers={"Retry-After": str(RETRY_SECONDS)},
         )
     streams.add(task)
     try:
-        return await _stream(request, state, seen)
+        return await _stream(request, state, last_id)
     finally:
         streams.discard(task)
 
 
-async def _stream(request: web.Request, state: JobState | None, seen: str) -> web.StreamResponse:
+async def _stream(request: web.Request, state: JobState | None, last_id: str) -> web.StreamResponse:
     stream = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream",
             "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",  # or nginx keeps events back
+            "X-Accel-Buffering": "no",  # nginx would buffer events otherwise
         }
     )
     await stream.prepare(request)
-    with suppress(ConnectionResetError):  # the caller has gone
-        await stream.write(f"retry: {RETRY_AFTER * 1000}\n\n".encode())
+    with suppress(ConnectionResetError):  # the caller has disconnected
+        await stream.write(f"retry: {RETRY_SECONDS * 1000}\n\n".encode())
         try:
-            await _tell(request, stream, state, seen)
+            await _write_events(request, stream, state, last_id)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            log.warning("server unreachable", error=str(error))  # the caller comes back and resumes
+            log.warning("redis unreachable", error=str(error))  # the caller reconnects and resumes
         await stream.write_eof()
     return stream
 
 
-async def _tell(request: web.Request, stream: web.StreamResponse, state: JobState | None, seen: str) -> None:
-    """Until the job has ended, this process is to stop or the stream is old enough."""
+async def _write_events(
+    request: web.Request, stream: web.StreamResponse, state: JobState | None, last_id: str
+) -> None:
+    """Writes events until the job ends, the process stops or the stream reaches its maximum age."""
     clock, stopping = asyncio.get_running_loop().time, request.app[STOPPING]
-    began = spoke = clock()
+    started = last_write = clock()
     while True:
         if state is None:
             await stream.write(b"event: gone\ndata: {}\n\n")
             return
         people = await _people(request, state)
-        if (mark := _mark(state, people)) != seen:
-            await stream.write(_event(state, people, mark, seen))
-            seen, spoke = mark, clock()
-        elif clock() - spoke > HEARTBEAT:
+        if (event_id := _event_id(state, people)) != last_id:
+            await stream.write(_event(state, people, event_id, last_id))
+            last_id, last_write = event_id, clock()
+        elif clock() - last_write > HEARTBEAT_SECONDS:
             await stream.write(b": still here\n\n")
-            spoke = clock()
-        if state.ended or stopping.is_set() or clock() - began > LIFE:
+            last_write = clock()
+        if state.ended or stopping.is_set() or clock() - started > MAX_STREAM_SECONDS:
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), LOOK_EVERY)
+            await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
         state = await request.app[READER].read(state.job_id)
 
 
 async def _people(request: web.Request, state: JobState) -> int | None:
-    """How many people there are so far; asks for a newer count, which a later look finds."""
+    """The number of people so far; asks for a newer preview, which a later poll finds."""
     if state.ended:
         return None
     previews = request.app[PREVIEWS]
@@ -117,14 +122,14 @@ async def _people(request: web.Request, state: JobState) -> int | None:
     return await previews.count(state)
 
 
-def _event(state: JobState, people: int | None, mark: str, seen: str) -> bytes:
-    same_stage = seen.partition("/")[0] == state.stage
+def _event(state: JobState, people: int | None, event_id: str, last_id: str) -> bytes:
+    same_stage = last_id.partition("/")[0] == state.stage
     name = "end" if state.ended else "progress" if same_stage else "stage"
     status = msgspec.structs.asdict(job_status(state))
     data = msgspec.json.encode(JobEvent(**status, people=people)).decode()
-    return f"id: {mark}\nevent: {name}\ndata: {data}\n\n".encode()
+    return f"id: {event_id}\nevent: {name}\ndata: {data}\n\n".encode()
 
 
-def _mark(state: JobState, people: int | None = None) -> str:
-    """The id of the event that tells this state."""
+def _event_id(state: JobState, people: int | None = None) -> str:
+    """The id of the event with this state."""
     return f"{state.stage}/{state.done}/{state.expected}/{'' if people is None else people}"

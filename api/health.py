@@ -1,4 +1,4 @@
-"""Whether the service can work, and with what; the documents that describe its interfaces."""
+"""Health probes, and the documents that describe the interfaces."""
 
 from importlib.metadata import version
 
@@ -23,7 +23,7 @@ endpoints = Endpoints()
     "GET", "/faces/health", "public", "What the service works with", responses={200: Health}, limited=False
 ))  # fmt: skip
 async def health(request: web.Request) -> web.Response:
-    """200 when every stage that jobs need has a worker, else 200 with status "degraded": jobs will wait."""
+    """Reports workers, models and load; "degraded" (still 200) while a stage that jobs need has no worker."""
     app = request.app
     redis, partitions = app[REDIS], app[PARTITIONS]
     alive = await workers.alive(redis, partitions.home)
@@ -48,24 +48,26 @@ async def health(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint("GET", "/faces/live", "public", None, limited=False))
 async def live(_: web.Request) -> web.Response:
-    """The process answers; nothing else is asked: a restart would not mend what is wrong elsewhere."""
+    """Liveness probe: checks nothing but this process, since a restart repairs nothing else."""
     return json_response({"status": "alive"})
 
 
 @endpoints.add(Endpoint("GET", "/faces/ready", "public", None, limited=False))
 async def ready(request: web.Request) -> web.Response:
-    """Requests can be taken: the server answers. 503 while it does not."""
+    """Readiness probe: 503 while the Redis server does not answer."""
     await request.app[REDIS].ping()
     return json_response({"status": "ready"})
 
 
 @endpoints.add(Endpoint("GET", "/faces/openapi.json", "public", None))
-async def describe_rest(request: web.Request) -> web.Response:
+async def openapi_document(request: web.Request) -> web.Response:
+    """Serves the OpenAPI document."""
     return json_response(openapi(request.app[ENDPOINTS].values()))
 
 
 @endpoints.add(Endpoint("GET", "/faces/docs", "public", None))
-async def describe_for_people(request: web.Request) -> web.Response:
+async def documentation(request: web.Request) -> web.Response:
+    """Serves both documents as a page."""
     app, prefix = request.app, request.app[PARTITIONS].home.prefix
     rest = openapi(app[ENDPOINTS].values())
     body = docs.page(rest, asyncapi(prefix), str(request.url.origin()), prefix)
@@ -74,5 +76,6 @@ async def describe_for_people(request: web.Request) -> web.Response:
 
 
 @endpoints.add(Endpoint("GET", "/faces/asyncapi.json", "public", None))
-async def describe_streams(request: web.Request) -> web.Response:
+async def asyncapi_document(request: web.Request) -> web.Response:
+    """Serves the AsyncAPI document."""
     return json_response(asyncapi(request.app[PARTITIONS].home.prefix))

@@ -1,4 +1,4 @@
-"""Submitting jobs, asking after them, ending them."""
+"""Endpoints that submit, list, cancel and delete jobs."""
 
 import msgspec
 import structlog
@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec import UNSET
 from yarl import URL
 
-from api.app_keys import CALLBACKS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.app_keys import CALLBACK_HOSTS, CALLER, JOBS, PARTITIONS, READER, REDIS
 from api.bodies import read_body
 from api.endpoints import Endpoint, Endpoints, parameter
 from api.lookup import find_job
@@ -31,14 +31,15 @@ log = structlog.get_logger(__name__)
     body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 422),
 ))  # fmt: skip
 async def analyze(request: web.Request) -> web.Response:
-    wanted = parse_request(await read_body(request))
-    if wanted.callback_url is not None:
-        _check_callback(request.app[CALLBACKS], wanted.callback_url)
-    job_id = wanted.job_id or request.app[PARTITIONS].new_job_id(wanted.video_path)
-    if (given := request.headers.get("Idempotency-Key")) is not None:
-        job_id = await _job_of_key(request, given, wanted, job_id)
-    submitted = await request.app[JOBS].submit(wanted, job_id, request.headers.get("traceparent", ""))
-    log.info("submitted", job=job_id, caller=request.get(CALLER, ""))
+    """Submits a job; with an Idempotency-Key, at most once."""
+    body = parse_request(await read_body(request))
+    if body.callback_url is not None:
+        _check_callback(request.app[CALLBACK_HOSTS], body.callback_url)
+    job_id = body.job_id or request.app[PARTITIONS].new_job_id(body.video_path)
+    if (header := request.headers.get("Idempotency-Key")) is not None:
+        job_id = await _idempotent_job_id(request, header, body, job_id)
+    submitted = await request.app[JOBS].submit(body, job_id, request.headers.get("traceparent", ""))
+    log.info("job submitted", job=job_id, caller=request.get(CALLER, ""))
     return json_response(submitted, status=202)
 
 
@@ -46,17 +47,17 @@ async def analyze(request: web.Request) -> web.Response:
     "GET", "/faces/jobs", "read", "The latest jobs first",
     query=JobsQuery, responses={200: JobList}, problems=(400,),
 ))  # fmt: skip
-async def jobs(request: web.Request) -> web.Response:
-    """The latest jobs first, those that the query picks."""
+async def list_jobs(request: web.Request) -> web.Response:
+    """Lists the jobs that match the query, latest first."""
     query = parse_query(request.query, JobsQuery)
 
-    def wanted(state: JobState) -> bool:
+    def matches(state: JobState) -> bool:
         return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.request.source_id)
 
     page = await request.app[READER].latest(
         query.limit,
         query.cursor or None,
-        wanted=wanted,
+        wanted=matches,
         since=query.created_after.timestamp() if query.created_after else None,
         until=query.created_before.timestamp() if query.created_before else None,
     )
@@ -77,6 +78,7 @@ async def jobs(request: web.Request) -> web.Response:
     responses={200: JobStatus}, problems=(404,),
 ))  # fmt: skip
 async def status(request: web.Request) -> web.Response:
+    """Reports the status and progress of a job."""
     return json_response(job_status(await find_job(request)))
 
 
@@ -85,9 +87,10 @@ async def status(request: web.Request) -> web.Response:
     responses={200: JobStatus}, problems=(404, 409),
 ))  # fmt: skip
 async def cancel(request: web.Request) -> web.Response:
+    """Cancels a job; 409 when it has ended."""
     state = await find_job(request)
     if not await request.app[JOBS].cancel(state.job_id):
-        return problem(409, f"Job {state.job_id} is {state.status} already.")
+        return problem(409, f"Job {state.job_id} is already {state.status}.")
     return json_response(job_status(await find_job(request)))
 
 
@@ -96,6 +99,7 @@ async def cancel(request: web.Request) -> web.Response:
     responses={204: None}, problems=(404, 409),
 ))  # fmt: skip
 async def delete(request: web.Request) -> web.Response:
+    """Deletes an ended job and its result; 409 while it runs."""
     state = await find_job(request)
     if not await request.app[JOBS].delete(state.job_id):
         return problem(409, f"Job {state.job_id} is {state.status}; cancel it first.")
@@ -103,15 +107,19 @@ async def delete(request: web.Request) -> web.Response:
 
 
 def _check_callback(allowed: AllowList, url: str) -> None:
-    """Refuses what will never be called; whether the name leads inside the network is seen when it is."""
+    """Refuses a URL that is not on the allow list. The address behind its name is checked at delivery."""
     try:
         allowed.check(URL(url))
     except ValueError as error:
         raise RequestError("callback_url", str(error)) from error
 
 
-async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, job_id: str) -> str:
-    key = parse_key(given)
+async def _idempotent_job_id(request: web.Request, header: str, body: AnalyzeRequest, job_id: str) -> str:
+    """The id of the job with this Idempotency-Key: `job_id` when the key is new.
+
+    See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+    """
+    key = parse_key(header)
     if key is None:
         raise QueryError(
             "Idempotency-Key",
@@ -120,12 +128,13 @@ async def _job_of_key(request: web.Request, given: str, wanted: AnalyzeRequest, 
         )
     app, caller = request.app, request.get(CALLER, "")
     try:
-        return await job_for_key(app[REDIS], app[PARTITIONS].home, key, caller, wanted, job_id)
+        return await job_for_key(app[REDIS], app[PARTITIONS].home, key, caller, body, job_id)
     except KeyReused as error:
         raise RequestError("Idempotency-Key", str(error)) from error
 
 
 def job_status(state: JobState) -> JobStatus:
+    """Converts a job record into its public status."""
     return JobStatus(
         job_id=state.job_id,
         status=state.status,

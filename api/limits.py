@@ -1,69 +1,88 @@
-"""How much at once, and how often: what keeps one caller, or too many, from taking the service from the others."""
+"""Concurrency and rate limits."""
 
 import asyncio
+import math
 from collections import OrderedDict
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.endpoints import endpoint_of
-from api.errors import TooOften
 
-BURST = 2.0
-"""Seconds' worth of requests that a caller who was silent may send at once."""
-CALLERS = 10_000
-"""Callers that are remembered; the longest silent is forgotten first."""
+BURST_SECONDS = 2.0
+"""Capacity of a token bucket: the requests of so many seconds may come at once."""
+MAX_BUCKETS = 10_000
+"""Callers whose bucket is kept; that of the least recent caller is dropped first."""
 
 
-class Rates:
-    """A token bucket for each caller of this process.
+class RateExceeded(Exception):
+    """A caller has sent more requests than the rate limit allows.
+
+    Attributes:
+        retry_after: seconds until the next request is accepted, at least 1.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("You send requests faster than is allowed; wait and try again.")
+        self.retry_after = max(1, math.ceil(seconds))
+
+
+class RateLimit:
+    """A token bucket for each caller of this process (https://en.wikipedia.org/wiki/Token_bucket).
 
     Args:
-        rate: requests a second; 0: any number.
+        rate: tokens, that is requests, a second; 0: no limit.
     """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
-        self._most = max(1.0, rate * BURST)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._capacity = max(1.0, rate * BURST_SECONDS)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when counted
 
     def take(self, caller: str) -> None:
-        """Counts a request. Raises TooOften."""
+        """Takes a token from the caller's bucket; raises RateExceeded when it is empty."""
         if not self._rate:
             return
         now = asyncio.get_running_loop().time()
-        tokens, seen = self._left.pop(caller, (self._most, now))
-        tokens = min(self._most, tokens + (now - seen) * self._rate)
-        self._left[caller] = (max(tokens - 1, 0.0) if tokens >= 1 else tokens, now)
-        if len(self._left) > CALLERS:
-            self._left.popitem(last=False)
+        tokens, counted = self._buckets.pop(caller, (self._capacity, now))
+        tokens = min(self._capacity, tokens + (now - counted) * self._rate)
+        self._buckets[caller] = (max(tokens - 1, 0.0) if tokens >= 1 else tokens, now)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
         if tokens < 1:
-            raise TooOften((1 - tokens) / self._rate)
+            raise RateExceeded((1 - tokens) / self._rate)
 
 
-class Crowd:
-    """The requests that are being answered, `most` at once."""
+class ConcurrencyLimit:
+    """Counts the requests that are being answered.
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.now = 0
+    Attributes:
+        limit: the most of them.
+        active: their number now.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.active = 0
 
 
-RATES = web.AppKey("rates", Rates)
-CROWD = web.AppKey("crowd", Crowd)
+RATE_LIMIT = web.AppKey("rate_limit", RateLimit)
+CONCURRENCY_LIMIT = web.AppKey("concurrency_limit", ConcurrencyLimit)
 
 
 @web.middleware
-async def limit_crowd(request: web.Request, handler: Handler) -> web.StreamResponse:
-    endpoint, crowd = endpoint_of(request), request.app[CROWD]
+async def limit_concurrency(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers 503 while too many requests are being answered; some endpoints are exempt (`Endpoint.limited`)."""
+    endpoint, concurrency = endpoint_of(request), request.app[CONCURRENCY_LIMIT]
     if endpoint is not None and not endpoint.limited:
         return await handler(request)
-    if crowd.now >= crowd.most:
+    if concurrency.active >= concurrency.limit:
         raise web.HTTPServiceUnavailable(
-            text=f"{crowd.most} requests are being answered already; try again.", headers={"Retry-After": "1"}
+            text=f"{concurrency.limit} requests are being answered already; try again later.",
+            headers={"Retry-After": "1"},
         )
-    crowd.now += 1
+    concurrency.active += 1
     try:
         return await handler(request)
     finally:
-        crowd.now -= 1
+        concurrency.active -= 1

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what the API answers, how the queues stand, how full the server is."""
+"""Prometheus metrics: requests answered, queue lengths, jobs, workers, memory of the Redis server."""
 
 import asyncio
 
@@ -41,6 +41,7 @@ MEMORY_LIMIT = Gauge("faces_server_memory_limit_bytes", "Memory it may use, 0: a
 
 @endpoints.add(Endpoint("GET", "/metrics", "read", None, limited=False))
 async def metrics(request: web.Request) -> web.Response:
+    """Measures queues, jobs, workers and memory now, and renders all metrics."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     for queue in await measure(redis, partitions.all):
         LENGTH.labels(queue.stream, queue.stage).set(queue.entries)
@@ -51,18 +52,19 @@ async def metrics(request: web.Request) -> web.Response:
     alive = await workers.alive(redis, partitions.home)
     for worker_type in WORKER_TYPES:
         WORKERS.labels(worker_type.name).set(sum(worker.stage == worker_type.name for worker in alive))
-    filled = await memory(redis)
-    MEMORY.set(filled["used_memory"])
-    MEMORY_LIMIT.set(filled["maxmemory"])
+    usage = await memory(redis)
+    MEMORY.set(usage["used_memory"])
+    MEMORY_LIMIT.set(usage["maxmemory"])
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @web.middleware
 async def count_requests(request: web.Request, handler: Handler) -> web.StreamResponse:
-    route = request.match_info.route.resource
-    name = route.canonical if route else "unknown"
+    """Counts a request and its duration by route: the pattern of the path, so that ids make no new series."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "unknown"
     began = asyncio.get_running_loop().time()
     response = await handler(request)
-    SECONDS.labels(name).observe(asyncio.get_running_loop().time() - began)
-    REQUESTS.labels(request.method, name, response.status).inc()
+    SECONDS.labels(route).observe(asyncio.get_running_loop().time() - began)
+    REQUESTS.labels(request.method, route, response.status).inc()
     return response

@@ -1,4 +1,4 @@
-"""What an operator is told of the queues and of the messages that were given up."""
+"""Responses about queues and dead letters, for operators."""
 
 import msgspec
 
@@ -60,6 +60,7 @@ class LetterReplayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listed_letter(letter: DeadLetter) -> ListedLetter:
+    """Converts a dead letter into its entry of a list."""
     return ListedLetter(
         letter_id=letter.id,
         given_up=letter.last,

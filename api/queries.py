@@ -1,4 +1,4 @@
-"""The parameters of the REST interface that stand in an address."""
+"""Query parameters of the REST interface: structs, and the parser that fills them."""
 
 import re
 from datetime import datetime
@@ -16,29 +16,29 @@ from schemas.results import Embeddings, JobState, Thumbnails
 from schemas.schema_errors import allowed, locate
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
-Moment = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
+Timestamp = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
 Cursor = Annotated[str, Meta(pattern=r"^[0-9]{1,15}~[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")]
-"""A place in the list of jobs: when one was submitted (ms), and its id."""
+"""Position in the list of jobs: submission time in milliseconds, and job id."""
 
 
 class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are listed. In an address nothing is null: what is not wanted is not there.
+    """Filters and page of a list of jobs. A filter that is left out matches every job.
 
     Attributes:
-        created_after, created_before: submitted at or after, and before, that moment.
+        created_after, created_before: submitted at or after, and before, that time.
         cursor: `next` of the page before this one.
     """
 
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     status: JobState | UnsetType = UNSET
     source_id: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
-    created_after: Moment | UnsetType = UNSET
-    created_before: Moment | UnsetType = UNSET
+    created_after: Timestamp | UnsetType = UNSET
+    created_before: Timestamp | UnsetType = UNSET
     cursor: Cursor | UnsetType = UNSET
 
 
 class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of a result: its parts, and the form of its embeddings."""
+    """Fields of a result to return, and the form of embeddings and thumbnails."""
 
     fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
@@ -46,7 +46,7 @@ class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which people of a collection are listed.
+    """Page of a list of people.
 
     Attributes:
         after: `after` of the page before this one.
@@ -57,7 +57,7 @@ class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """As in the body of a search, for one whose body is a picture."""
+    """Options of a search whose body is a picture."""
 
     limit: Limit = LIMIT
     threshold: Threshold = MATCH_THRESHOLD
@@ -69,20 +69,24 @@ Query = TypeVar("Query", JobsQuery, ResultsQuery, PeopleQuery, SearchQuery)
 
 
 class QueryError(RequestError):
-    """A parameter of an address, or a header, that cannot be used."""
+    """A query, path or header parameter that is not valid."""
 
 
-def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
-    """Raises QueryError, with the parameter at fault. What is no parameter is ignored."""
+def parse_query(parameters: MultiMapping[str], query: type[Query]) -> Query:
+    """Parses query parameters into a struct; unknown ones are ignored.
+
+    Raises:
+        QueryError: with the parameter at fault.
+    """
     values: dict[str, Any] = {}
     for name in query.__struct_fields__:
-        match given.getall(name, []):
+        match parameters.getall(name, []):
             case []:
                 continue
             case [value]:
                 values[name] = _number(value, (allowed(query, name) or {}).get("type"))
             case _:
-                raise QueryError(name, "Expected it once.", allowed(query, name))
+                raise QueryError(name, "Expected it only once.", allowed(query, name))
     if "fields" in values:
         values["fields"] = [name.strip() for name in values["fields"].split(",")]
     try:
@@ -93,7 +97,7 @@ def parse_query(given: MultiMapping[str], query: type[Query]) -> Query:
 
 
 def _number(text: str, type_: str | None) -> int | float | str:
-    """The number that is expected; a text that is none as it is, which says what is wrong."""
+    """Converts a text to the expected type of number; returns other texts unchanged, for msgspec to refuse."""
     if type_ == "integer" and _INTEGER.fullmatch(text):
         return int(text)
     return float(text) if type_ == "number" and _DECIMAL.fullmatch(text) else text

@@ -1,4 +1,4 @@
-"""Reading the result of a job: as JSON, as a page, and its pictures."""
+"""Endpoints that serve the result of a job: as JSON, as a report page, and its thumbnails."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.app_keys import READER
-from api.compression import PACKERS, Coding, Packer, negotiated
+from api.compression import COMPRESSORS, Coding, Compressor, negotiate
 from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.lookup import find_job, require_completed, result_expired, stored_result
 from api.pages import report
@@ -27,8 +27,8 @@ _IF_NONE_MATCH = parameter("If-None-Match", "header")
 _RESULT_OR_PART = {
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobResult", "PartOfResult")]
 }
-SMALL = 1024
-"""Bytes below which a body is not compressed."""
+MIN_COMPRESSED_BYTES = 1024
+"""Size from which a body is compressed."""
 
 
 @endpoints.add(Endpoint(
@@ -38,79 +38,79 @@ SMALL = 1024
     problems=(400, 404, 409),
 ))  # fmt: skip
 async def results(request: web.Request) -> web.StreamResponse:
-    """All of the result, or what `fields` and `embeddings` pick of it; a large one part by part."""
+    """Serves the result, or the fields that the query selects; a large one is streamed part by part."""
     query = parse_query(request.query, ResultsQuery)
-    wanted = Selection(frozenset(query.fields or ()), query.embeddings, query.thumbnails)
+    selection = Selection(frozenset(query.fields or ()), query.embeddings, query.thumbnails)
     state = await find_job(request)
     require_completed(state)
-    found = await request.app[READER].result_head(state)
-    if found is None:
+    head = await request.app[READER].result_head(state)
+    if head is None:
         raise result_expired(state)
-    tag = found.etag if wanted.all else f"{found.etag}-{wanted.name}"
-    if (unchanged := _unchanged(request, state, tag)) is not None:
-        return unchanged
-    if found.parts > 1 and request.method != "HEAD":
-        return await _stream(request, state, tag, found, wanted)
-    pictures = await _pictures(request, state, found.first, 0, found.parts, wanted)
-    body = found.first
-    if not wanted.all:
-        body = await asyncio.to_thread(wanted.apply, found.first, 0, found.parts, pictures)
-    return await _answer(request, state, tag, result_json(state, body), found.type)
+    tag = head.etag if selection.all else f"{head.etag}-{selection.name}"
+    if (not_modified := _not_modified(request, state, tag)) is not None:
+        return not_modified
+    if head.parts > 1 and request.method != "HEAD":
+        return await _stream(request, state, tag, head, selection)
+    body = head.first
+    if not selection.all:
+        thumbnails = await _thumbnails(request, state, head.first, 0, head.parts, selection)
+        body = await asyncio.to_thread(selection.apply, head.first, 0, head.parts, thumbnails)
+    return await _response(request, state, tag, result_json(state, body), head.type)
 
 
 async def _stream(
-    request: web.Request, state: JobState, tag: str, found: ResultHead, wanted: Selection
+    request: web.Request, state: JobState, tag: str, head: ResultHead, selection: Selection
 ) -> web.StreamResponse:
-    """The parts as they come from the server; the next is asked for when the caller has taken the one before."""
+    """Streams the parts of a result. The next one is read when the caller has taken the one before."""
     stream = web.StreamResponse(headers=_headers(request, state, tag))
-    stream.content_type = found.type
+    stream.content_type = head.type
     coding = _coding(request)
     if coding is not None:
         stream.headers["Content-Encoding"] = coding
-    packer = PACKERS[coding]() if coding else None
+    compressor = COMPRESSORS[coding]() if coding else None
     await stream.prepare(request)
     number = 0
     try:
-        async for part in request.app[READER].result_parts(state, found):
-            pictures = await _pictures(request, state, part, number, found.parts, wanted)
-            piece = await asyncio.to_thread(
-                _piece, state, part, number, found.parts, wanted, pictures, packer
+        async for part in request.app[READER].result_parts(state, head):
+            thumbnails = await _thumbnails(request, state, part, number, head.parts, selection)
+            chunk = await asyncio.to_thread(
+                _chunk, state, part, number, head.parts, selection, thumbnails, compressor
             )
-            await stream.write(piece)
+            await stream.write(chunk)
             number += 1
         await stream.write_eof()
     except (ResultChanged, RedisConnectionError, RedisTimeoutError) as error:
-        log.warning("result cut off", job=state.job_id, error=str(error) or type(error).__name__)
+        log.warning("result stream aborted", job=state.job_id, error=str(error) or type(error).__name__)
         if request.transport is not None:
-            request.transport.abort()  # without its end the caller cannot take it for whole
+            request.transport.abort()  # without the last chunk the caller notices that the result is incomplete
     return stream
 
 
-async def _pictures(
-    request: web.Request, state: JobState, part: bytes, number: int, parts: int, wanted: Selection
+async def _thumbnails(
+    request: web.Request, state: JobState, part: bytes, number: int, parts: int, selection: Selection
 ) -> Mapping[str, bytes]:
-    """The best shots of the people in a part, where they are wanted."""
-    if not wanted.pictures:
+    """The JPEG thumbnails of the people in a part, if the selection includes them."""
+    if not selection.inline_thumbnails:
         return {}
     faces, _ = await asyncio.to_thread(faces_of_part, part, number, parts)
     return (await request.app[READER].pictures(state, [face["face_id"] for face in faces])).best
 
 
-def _piece(
+def _chunk(
     state: JobState,
     part: bytes,
     number: int,
     parts: int,
-    wanted: Selection,
-    pictures: Mapping[str, bytes],
-    packer: Packer | None,
+    selection: Selection,
+    thumbnails: Mapping[str, bytes],
+    compressor: Compressor | None,
 ) -> bytes:
-    body = wanted.apply(part, number, parts, pictures)
+    body = selection.apply(part, number, parts, thumbnails)
     if number == 0:
         body = result_json(state, body)
-    if packer is None:
+    if compressor is None:
         return body
-    return packer.compress(body) + (packer.flush() if number == parts - 1 else b"")
+    return compressor.compress(body) + (compressor.flush() if number == parts - 1 else b"")
 
 
 @endpoints.add(Endpoint(
@@ -119,18 +119,18 @@ def _piece(
     responses={200: Content({"text/html": None}, "A page without further requests"), 304: None},
     problems=(404, 409),
 ))  # fmt: skip
-async def page(request: web.Request) -> web.Response:
-    """The result as a page for people; it makes no further request, so that it can be saved and sent on."""
+async def report_page(request: web.Request) -> web.Response:
+    """Serves the result as a self-contained page, which can be saved and sent on."""
     state = await find_job(request)
     stored = await stored_result(request, state)
     tag = f"{stored.etag}-{report.PAGE.version}"
-    if (unchanged := _unchanged(request, state, tag)) is not None:
-        return unchanged
+    if (not_modified := _not_modified(request, state, tag)) is not None:
+        return not_modified
     body = await asyncio.to_thread(report.render, [await reported_job(request, state, stored)])
-    answer = await _answer(request, state, tag, body, "text/html")
-    answer.charset = "utf-8"
-    answer.headers.update(page_headers(report.PAGE))
-    return answer
+    response = await _response(request, state, tag, body, "text/html")
+    response.charset = "utf-8"
+    response.headers.update(page_headers(report.PAGE))
+    return response
 
 
 @endpoints.add(Endpoint(
@@ -138,6 +138,7 @@ async def page(request: web.Request) -> web.Response:
     responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,),
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
+    """Serves the best shot of a person."""
     state = await find_job(request)
     picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])
     if picture is None:
@@ -145,33 +146,31 @@ async def thumbnail(request: web.Request) -> web.Response:
     return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
 
-def _unchanged(request: web.Request, state: JobState, tag: str) -> web.Response | None:
-    """304 when the caller has this version already."""
-    asked = {known.value for known in request.if_none_match or ()}
+def _not_modified(request: web.Request, state: JobState, tag: str) -> web.Response | None:
+    """304 when If-None-Match has the current entity tag (RFC 9110, section 13.1.2); else None."""
+    if_none_match = {etag.value for etag in request.if_none_match or ()}
     headers = _headers(request, state, tag)
-    if not asked & {headers["ETag"].strip('"'), "*"}:
+    if not if_none_match & {headers["ETag"].strip('"'), "*"}:
         return None
     return web.Response(status=304, headers=headers)
 
 
-async def _answer(request: web.Request, state: JobState, tag: str, body: bytes, type_: str) -> web.Response:
-    if (unchanged := _unchanged(request, state, tag)) is not None:
-        return unchanged
+async def _response(request: web.Request, state: JobState, tag: str, body: bytes, type_: str) -> web.Response:
     headers = _headers(request, state, tag)
     coding = _coding(request)
-    if coding is not None and len(body) >= SMALL:
-        body = await asyncio.to_thread(_packed, body, coding)
+    if coding is not None and len(body) >= MIN_COMPRESSED_BYTES:
+        body = await asyncio.to_thread(_compressed, body, coding)
         headers["Content-Encoding"] = coding
     return web.Response(body=body, content_type=type_, headers=headers)
 
 
-def _packed(body: bytes, coding: Coding) -> bytes:
-    packer = PACKERS[coding]()
-    return packer.compress(body) + packer.flush()
+def _compressed(body: bytes, coding: Coding) -> bytes:
+    compressor = COMPRESSORS[coding]()
+    return compressor.compress(body) + compressor.flush()
 
 
 def _headers(request: web.Request, state: JobState, tag: str) -> dict[str, str]:
-    """A tag names bytes, so every coding of a body has one of its own."""
+    """Headers with the entity tag, which differs between content codings since the bytes do."""
     coding = _coding(request)
     suffix = f"-{coding}" if coding else ""
     return {
@@ -182,4 +181,4 @@ def _headers(request: web.Request, state: JobState, tag: str) -> dict[str, str]:
 
 
 def _coding(request: web.Request) -> Coding | None:
-    return negotiated(request.headers.get("Accept-Encoding", ""))
+    return negotiate(request.headers.get("Accept-Encoding", ""))

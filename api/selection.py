@@ -1,4 +1,4 @@
-"""Parts of a result: some of its fields, and its embeddings in the form that is wanted."""
+"""Field selection: picks fields of a stored result and converts its embeddings and thumbnails."""
 
 import hashlib
 from base64 import b64encode
@@ -16,68 +16,74 @@ FIELDS = (
     *(name for name in ResultBody.__struct_fields__ if name != "status"),
     *(f"faces.{name}" for name in Face.__struct_fields__),
 )
-"""What can be asked for: `metadata`, `faces` as a whole, or single fields of each face. `status`, and `face_id`
-where there are faces, are always there."""
+"""Values of the query parameter `fields`: `metadata`, `faces` as a whole, or single fields of each face. `status`,
+and `face_id` of each face, are always included."""
 
 
 class Selection:
-    """What is wanted of a result.
+    """The fields of a result to return, and the form of its embeddings and thumbnails.
 
     Args:
-        fields: some of `FIELDS`; none of them means all.
+        fields: some of `FIELDS`; empty: all.
         embeddings: a list of numbers; base64 of 512 little-endian 32-bit floats; or left out.
-        thumbnails: their addresses, or the pictures themselves as ``data:`` addresses (RFC 2397).
+        thumbnails: URLs, or the pictures themselves as ``data:`` URLs (RFC 2397).
 
     Attributes:
-        all: nothing is left out or changed.
-        pictures: whether `apply` needs the best shots.
-        name: tells this selection from others.
+        all: the stored result is returned unchanged.
+        inline_thumbnails: `apply` needs the thumbnails.
+        name: differs between selections; part of the entity tag.
     """
 
     def __init__(
         self, fields: frozenset[str], embeddings: Embeddings, thumbnails: Thumbnails = "url"
     ) -> None:
         self.all = not fields and embeddings == "json" and thumbnails == "url"
-        asked = f"{sorted(fields)} {embeddings} {thumbnails}"
-        self.name = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        wanted = fields or frozenset(("faces", "metadata"))
-        named = {name.removeprefix("faces.") for name in wanted if name.startswith("faces.")} | {"face_id"}
-        self._faces = "faces" in wanted or len(named) > 1
-        self._named = None if "faces" in wanted else named
-        self._metadata = "metadata" in wanted
+        key = f"{sorted(fields)} {embeddings} {thumbnails}"
+        self.name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        fields = fields or frozenset(("faces", "metadata"))
+        face_fields = {field.removeprefix("faces.") for field in fields if field.startswith("faces.")}
+        self._faces = "faces" in fields or bool(face_fields - {"face_id"})
+        self._face_fields = None if "faces" in fields else face_fields | {"face_id"}  # None: all
+        self._metadata = "metadata" in fields
         self._embeddings = embeddings
-        self.pictures = thumbnails == "inline" and ("faces" in wanted or "thumbnail" in named)
+        self.inline_thumbnails = thumbnails == "inline" and ("faces" in fields or "thumbnail" in face_fields)
 
     def apply(
-        self, part: bytes, number: int, parts: int, pictures: Mapping[str, bytes] = MappingProxyType({})
+        self, part: bytes, number: int, parts: int, thumbnails: Mapping[str, bytes] = MappingProxyType({})
     ) -> bytes:
-        """What is left of a stored part, `number` of so many; one after the other they are JSON again.
+        """Selects from one stored part; the outputs of all parts, joined, are JSON again.
 
         Args:
-            pictures: the best shots of the people in this part, JPEG; who has none gets null.
+            number: of the part, from 0.
+            parts: number of parts of the result.
+            thumbnails: JPEG, of the people in this part by face id; a person without one gets null.
         """
         if self.all:
             return part
-        faces, beside = faces_of_part(part, number, parts)
-        left = b""
+        faces, rest = faces_of_part(part, number, parts)
+        output = b""
         if number == 0:
-            left += b'{"status":"completed"' + (b',"faces":[' if self._faces else b"")
+            output += b'{"status":"completed"' + (b',"faces":[' if self._faces else b"")
         if self._faces and faces:
-            encoded = msgspec.json.encode([self._face(face, pictures) for face in faces])[1:-1]
-            left += (b"," if number else b"") + encoded
+            encoded = msgspec.json.encode([self._face(face, thumbnails) for face in faces])[1:-1]
+            output += (b"," if number else b"") + encoded
         if number == parts - 1:
-            left += b"]" if self._faces else b""
-            left += b',"metadata":' + msgspec.json.encode(beside["metadata"]) if self._metadata else b""
-            left += b"}"
-        return left
+            output += b"]" if self._faces else b""
+            output += b',"metadata":' + msgspec.json.encode(rest["metadata"]) if self._metadata else b""
+            output += b"}"
+        return output
 
-    def _face(self, face: dict[str, Any], pictures: Mapping[str, bytes]) -> dict[str, Any]:
-        kept = {name: value for name, value in face.items() if self._named is None or name in self._named}
-        if "embedding" in kept and self._embeddings == "none":
-            del kept["embedding"]
-        elif "embedding" in kept and self._embeddings == "base64":
-            kept["embedding"] = b64encode(packed(kept["embedding"])).decode()
-        if "thumbnail" in kept and self.pictures:
-            picture = pictures.get(face["face_id"])
-            kept["thumbnail"] = picture and f"data:image/jpeg;base64,{b64encode(picture).decode()}"
-        return kept
+    def _face(self, face: dict[str, Any], thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
+        selected = {
+            name: value
+            for name, value in face.items()
+            if self._face_fields is None or name in self._face_fields
+        }
+        if "embedding" in selected and self._embeddings == "none":
+            del selected["embedding"]
+        elif "embedding" in selected and self._embeddings == "base64":
+            selected["embedding"] = b64encode(packed(selected["embedding"])).decode()
+        if "thumbnail" in selected and self.inline_thumbnails:
+            jpeg = thumbnails.get(face["face_id"])
+            selected["thumbnail"] = jpeg and f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
+        return selected

@@ -164,7 +164,7 @@ async def _poll(reader: JobReader, job: LocalJob, outputs: Outputs) -> JobState:
     pictures = NO_PICTURES
     if outputs.wants_report:
         result = msgspec.json.decode(job.result, type=JobResult)
-        pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.PEOPLE]])
+        pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.MAX_PEOPLE]])
     await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
     return state
 

@@ -1,1 +1,1 @@
-"""The documents that describe both interfaces: OpenAPI for REST, AsyncAPI for the streams, HTML for people."""
+"""Documents of both interfaces: OpenAPI for REST, AsyncAPI for the streams, and HTML made from them."""

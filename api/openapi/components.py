@@ -1,4 +1,4 @@
-"""What both documents say of structs: their schemas, with what is accepted beside them."""
+"""Schemas of structs for both documents, with descriptions from docstrings and the accepted spellings."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from schemas.webhooks import ID, SIGNATURE, TIMESTAMP
 
 VERSION = "1.0.0"
 _ATTRIBUTE = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.+(?:\n[ \t]+.+)*)", re.MULTILINE)
-"""Names, and what is said of them, on one line or several that are indented."""
+"""Names and their text in an Attributes section, on one line or several indented ones."""
 _PUBLISHED_WITHOUT_DESCRIPTION = frozenset((
     "CollectionInfo", "CollectionList", "Detection", "EndedJob", "EnrolledFace", "Face", "Found", "KnownPerson",
     "Metadata", "Occlusion", "PersonSummary", "Quality", "QualityComponents", "RenameRequest", "ResultSummary",
@@ -25,11 +25,11 @@ HEADERS: dict[str, Any] = {
         "description": "v1, and the base64 of HMAC-SHA256 over id.timestamp.body; several with spaces between",
     },
 }
-"""Headers of a webhook's delivery."""
+"""Headers of a webhook delivery, by name, with their schemas."""
 
 
 def components_of(types: list[Any]) -> dict[str, Any]:
-    """The schemas of structs and of all they hold, by name."""
+    """The schemas of these structs and of all structs inside them, by name."""
     _, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for name, schema in components.items():
         _split_docstring(schema)
@@ -53,7 +53,7 @@ def _split_docstring(schema: dict[str, Any]) -> None:
 
 
 def add_spellings(components: dict[str, Any]) -> None:
-    """What schemas.requests accepts beside the specification's names."""
+    """Adds what `schemas.requests` accepts beside the specification's names: other spellings, and null for absent."""
     for struct, spellings in (("AnalyzeRequest", REQUEST_SPELLINGS), ("Parameters", PARAMETER_SPELLINGS)):
         schema = components[struct]
         for other, name in spellings.items():
@@ -65,9 +65,9 @@ def add_spellings(components: dict[str, Any]) -> None:
         for name, schema in properties.items():
             options = schema.get("anyOf", [])
             if {"type": "null"} not in options:
-                told = {key: schema[key] for key in ("default", "description") if key in schema}
-                rest = {key: value for key, value in schema.items() if key not in told}
-                properties[name] = {"anyOf": [rest, {"type": "null"}]} | told
+                outer = {key: schema[key] for key in ("default", "description") if key in schema}
+                inner = {key: value for key, value in schema.items() if key not in outer}
+                properties[name] = {"anyOf": [inner, {"type": "null"}]} | outer
     request = components["AnalyzeRequest"]
     request["anyOf"] = [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
@@ -75,10 +75,10 @@ def add_spellings(components: dict[str, Any]) -> None:
     ]
     request["required"] = []
     sprites = {"properties": {"use_sprites": {"const": True}}, "required": ["use_sprites"]}
-    given = {"not": {"type": "null"}}
+    not_null = {"not": {"type": "null"}}
     two_sources = {
         "required": ["images", "parameters"],
-        "properties": {"images": given, "parameters": sprites},
+        "properties": {"images": not_null, "parameters": sprites},
     }
     request["not"] = {"anyOf": [two_sources, *(_both(*pair) for pair in REQUEST_SPELLINGS.items())]}
     parameters = components["Parameters"]
@@ -90,6 +90,6 @@ def add_spellings(components: dict[str, Any]) -> None:
 
 
 def _both(one: str, other: str) -> dict[str, Any]:
-    """Both spellings of a parameter are given; that they may then be equal is more than a schema can say."""
-    given = {"not": {"type": "null"}}
-    return {"required": [one, other], "properties": {one: given, other: given}}
+    """Matches requests with both spellings of a parameter. A schema cannot express that equal values are allowed."""
+    not_null = {"not": {"type": "null"}}
+    return {"required": [one, other], "properties": {one: not_null, other: not_null}}

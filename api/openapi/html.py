@@ -1,4 +1,4 @@
-"""The documentation page: both documents as one page for people, without scripts and without further requests."""
+"""The documentation page: both documents as one HTML page, without scripts or further requests."""
 
 from html import escape
 from typing import Any
@@ -30,17 +30,17 @@ LIMITS = (
 
 
 def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -> bytes:
-    """The page as UTF-8.
+    """Renders the page; returns HTML in UTF-8.
 
     Args:
         rest, streams: the OpenAPI and the AsyncAPI document.
-        url: where the API is, as its caller sees it.
+        url: of the API, as its caller sees it.
         prefix: first part of the streams' names.
     """
     operations = [
-        _operation(path, method, told)
+        _operation(path, method, operation)
         for path, item in rest["paths"].items()
-        for method, told in item.items()
+        for method, operation in item.items()
     ]
     schemas = rest["components"]["schemas"] | streams["components"]["schemas"]
     parts = (
@@ -49,9 +49,9 @@ def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -
         f"<pre>{escape(START.format(url=url))}</pre>",
         "<p>For machines: <a href='openapi.json'>openapi.json</a>, <a href='asyncapi.json'>asyncapi.json</a>.</p>",
         "<h2>Operations</h2>",
-        f"<p>Where keys are asked for: <code>Authorization: Bearer KEY</code>. {_problems()}</p>",
+        f"<p>Where keys are required: <code>Authorization: Bearer KEY</code>. {_problems()}</p>",
         *operations,
-        "<h2>Streams</h2><p>One entry, one message. Who publishes needs no more than the bare request in the field "
+        "<h2>Streams</h2><p>One entry is one message. To publish a job, the bare request is enough, in the field "
         f"<code>json</code>:</p><pre>{escape(_publish(prefix))}</pre>",
         *(_channel(channel) for channel in streams["channels"].values()),
         "<h2>Schemas</h2>",
@@ -71,39 +71,40 @@ def _publish(prefix: str) -> str:
 def _problems() -> str:
     codes = ", ".join(map(str, COMMON_PROBLEMS))
     return (
-        f"Every operation may answer {codes}; each answer from 400 on is a {_link('Problem')} that says which field "
-        "is at fault and what is allowed there. <code>X-Request-ID</code> is in every answer, and in the log."
+        f"Every operation may answer {codes}. Every error is a {_link('Problem')} (RFC 9457) with the field at "
+        "fault and what is allowed there. <code>X-Request-ID</code> is in every response, and in the log."
     )
 
 
-def _operation(path: str, method: str, told: dict[str, Any]) -> str:
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(p['name'])}</code><td>{p['in']}<td>{_type(p['schema'])}<td>"
         f"{escape(p.get('description', ''))}"
-        for p in told.get("parameters", ())
+        for p in operation.get("parameters", ())
     )
     body = "".join(
         f"<p>Body: {_type(content.get('schema', {}))} <small>{escape(kind)}</small></p>"
-        for kind, content in told.get("requestBody", {}).get("content", {}).items()
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items()
     )
-    answers = "".join(
-        f"<tr><td>{status}<td>{_content(answer)}<td>{escape(answer['description'])}"
-        for status, answer in told["responses"].items()
+    responses = "".join(
+        f"<tr><td>{status}<td>{_content(response)}<td>{escape(response['description'])}"
+        for status, response in operation["responses"].items()
         if int(status) not in COMMON_PROBLEMS
     )
     return (
-        f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> {escape(told['summary'])}</summary>"
-        + (f"<p>{escape(told['description'])}</p>" if "description" in told else "")
+        f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> "
+        f"{escape(operation['summary'])}</summary>"
+        + (f"<p>{escape(operation['description'])}</p>" if "description" in operation else "")
         + (f"<table>{rows}</table>" if rows else "")
         + body
-        + f"<table><tr><th>Answer<th><th>{answers}</table></details>"
+        + f"<table><tr><th>Status<th><th>{responses}</table></details>"
     )
 
 
-def _content(answer: dict[str, Any]) -> str:
+def _content(response: dict[str, Any]) -> str:
     return ", ".join(
         _type(content["schema"]) if "schema" in content else f"<code>{escape(kind)}</code>"
-        for kind, content in answer.get("content", {}).items()
+        for kind, content in response.get("content", {}).items()
     )
 
 
@@ -119,9 +120,9 @@ def _channel(channel: dict[str, Any]) -> str:
 def _schema(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", ())
     rows = "".join(
-        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}<td>{_type(told)}<td>"
-        f"{escape(told.get('description', ''))}"
-        for field, told in schema.get("properties", {}).items()
+        f"<tr><td><code>{escape(field)}</code>{' *' if field in required else ''}<td>{_type(value)}<td>"
+        f"{escape(value.get('description', ''))}"
+        for field, value in schema.get("properties", {}).items()
     )
     return (
         f"<details><summary>{escape(name)}</summary>"  # a link to what is within opens it
@@ -130,22 +131,22 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """What a value may be, in words."""
+    """Describes a schema in words."""
     if "$ref" in schema:
         return _link(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        told = " or ".join(_type(option) for option in schema["anyOf"])
+        text = " or ".join(_type(option) for option in schema["anyOf"])
     elif "enum" in schema:
-        told = " | ".join(f"<code>{escape(str(choice))}</code>" for choice in schema["enum"])
+        text = " | ".join(f"<code>{escape(str(choice))}</code>" for choice in schema["enum"])
     elif schema.get("type") == "array" and isinstance(schema.get("items"), dict):
-        told = f"list of {_type(schema['items'])}"
+        text = f"list of {_type(schema['items'])}"
     else:
-        told = escape(str(schema.get("type", schema.get("const", "anything"))))
+        text = escape(str(schema.get("type", schema.get("const", "anything"))))
     limits = [f"{word} <code>{escape(str(schema[key]))}</code>" for key, word in LIMITS if key in schema]
     default = schema.get("default")
     if default is not None and not isinstance(default, dict):
         limits.append(f"default <code>{escape(str(default))}</code>")
-    return told + (f" <small>({', '.join(limits)})</small>" if limits else "")
+    return text + (f" <small>({', '.join(limits)})</small>" if limits else "")
 
 
 def _link(name: str) -> str:

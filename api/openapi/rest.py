@@ -104,18 +104,18 @@ def _schema(schema: type[msgspec.Struct] | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _query(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    """The parameters of an address, from the struct that they are read into."""
+    """The query parameters of a struct."""
     (_,), components = msgspec.json.schema_components([query])
-    described = components[query.__name__]["properties"]
+    properties = components[query.__name__]["properties"]
     return [
         {"name": name, "in": "query", "schema": schema}
         | ({"style": "form", "explode": False} if "items" in schema else {})
-        for name, schema in described.items()
+        for name, schema in properties.items()
     ]
 
 
 def _add_parts(components: dict[str, Any]) -> None:
-    """A result with less in it: api.selection."""
+    """Adds the schemas of a result with some fields left out (api.selection)."""
     face, result = components["Face"], components["JobResult"]
     embedding = {"anyOf": [face["properties"]["embedding"], {"type": "string", "contentEncoding": "base64"}]}
     components["PartOfFace"] = face | {

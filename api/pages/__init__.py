@@ -1,1 +1,1 @@
-"""The web pages: their routes, how a page is put together, and the parts in ``assets``."""
+"""Web pages: their routes, the page builder, and the HTML, CSS and JavaScript in ``assets``."""

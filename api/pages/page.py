@@ -1,8 +1,8 @@
-"""Pages that need nothing else: one HTML text with its style, its script and its data.
+"""Self-contained pages: one HTML text with its style, its script and its data.
 
-What a page shows comes from strangers, so it is text there and nowhere markup: the data is JSON that cannot leave
-its element, the scripts build everything from text nodes, and the policy of a page allows its own script and style,
-by their hashes, and pictures within the page. The parts lie in `pages/` and are put together here, not built.
+The data is untrusted, so it must never become markup: it is JSON that cannot end its element, the scripts create
+text nodes only, and the content security policy allows nothing but the page's own script and style, by their
+hashes, and ``data:`` pictures. The parts in ``assets/`` are joined here; there is no build step.
 """
 
 import hashlib
@@ -18,38 +18,38 @@ _MARKUP = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
 class Page:
-    """A page whose data is still to come.
+    """A page without its data.
 
     Args:
-        body: name of the part that is its HTML.
-        styles, scripts: names of the parts that are put one after the other.
-        asks: whether its script asks the server that it came from; no page asks anybody else.
+        body: file name of its HTML.
+        styles, scripts: file names, joined in this order.
+        requests: whether its script sends requests, to its own origin only.
 
     Attributes:
-        policy: content security policy, which the page states itself; a server adds it as a header.
-        version: changes whenever the page would look different for the same data.
+        policy: content security policy; in the page itself, and for servers to send as a header.
+        version: hash of everything but the data; part of entity tags.
     """
 
-    def __init__(self, body: str, styles: Sequence[str], scripts: Sequence[str], *, asks: bool) -> None:
+    def __init__(self, body: str, styles: Sequence[str], scripts: Sequence[str], *, requests: bool) -> None:
         style, script = "".join(map(_part, styles)), '"use strict";\n' + "".join(map(_part, scripts))
         directives = (
             "default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(style)}", "img-src data:",
-            *(("connect-src 'self'",) if asks else ()), "base-uri 'none'", "form-action 'none'",
+            *(("connect-src 'self'",) if requests else ()), "base-uri 'none'", "form-action 'none'",
         )  # fmt: skip
         self.policy = "; ".join(directives)
         values = {"style": style, "script": script, "body": _part(body), "policy": escape(self.policy)}
-        self._text = re.sub(r"\{\{(style|script|body|policy)\}\}", lambda place: values[place[1]], _FRAME)
+        self._text = re.sub(r"\{\{(style|script|body|policy)\}\}", lambda match: values[match[1]], _FRAME)
         self.version = hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     def render(self, title: str, data: bytes = b"null") -> bytes:
-        """The page, HTML in UTF-8.
+        """Fills in title and data; returns HTML in UTF-8.
 
         Args:
-            data: JSON.
+            data: JSON in UTF-8.
         """
         values = {"title": escape(title), "data": data.decode().translate(_MARKUP)}
-        # In one pass: what is put in is not searched for further places.
-        return re.sub(r"\{\{(title|data)\}\}", lambda place: values[place[1]], self._text).encode()
+        # In one pass, so that placeholders inside the inserted texts stay as they are.
+        return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], self._text).encode()
 
 
 def _part(name: str) -> str:

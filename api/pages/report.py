@@ -1,4 +1,4 @@
-"""The results of one job or of several as one page that needs nothing else: no request, no server, no other file."""
+"""The report: the people of one or several jobs as one self-contained page, without requests or other files."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
 from schemas.store.pictures import Pictures, strip_positions
 
-PEOPLE = 1000
-"""The most people that a page shows of a job; without deduplication a result can hold one for every detection."""
-PAGE = Page("report.html", ("base.css", "report.css"), ("dom.js", "report.js"), asks=False)
+MAX_PEOPLE = 1000
+"""People of one job on a page; without deduplication, a result has one for every detection."""
+PAGE = Page("report.html", ("base.css", "report.css"), ("dom.js", "report.js"), requests=False)
 LIVE = Page(
-    "report.html", ("base.css", "report.css"), ("dom.js", "report.js", "access.js", "live.js"), asks=True
+    "report.html", ("base.css", "report.css"), ("dom.js", "report.js", "access.js", "live.js"), requests=True
 )
-"""The same page, which asks the server that it came from for its jobs, while they run too."""
+"""The same page, but its script loads the jobs from the API, while they run too."""
 
 
 class Reported(NamedTuple):
-    """A job whose people are shown.
+    """A job on the page.
 
     Attributes:
-        parameters: its scenes are marked, its interval tells how long the video is at least.
-        frames: how many there will be about, while the job runs; 0: it is done.
+        parameters: the page marks its scenes and derives the length of the video from its interval.
+        frames: estimated number of frames while the job runs; 0: the job has ended.
     """
 
     job_id: str
@@ -38,14 +38,14 @@ class Reported(NamedTuple):
 
 
 def render(jobs: Sequence[Reported]) -> bytes:
-    """The page of these jobs, HTML in UTF-8."""
+    """Renders the page of these jobs; returns HTML in UTF-8."""
     first = PurePosixPath(jobs[0].result.metadata.video_path).name
     title = first if len(jobs) == 1 else f"{len(jobs)} videos"
     return PAGE.render(f"People in {title}" if title else "Faces", data(jobs))
 
 
 def data(jobs: Sequence[Reported]) -> bytes:
-    """What the page shows, JSON; report.js knows its form."""
+    """Encodes what the page shows as JSON, in the form that report.js reads."""
     return msgspec.json.encode([_job(job) for job in jobs])
 
 
@@ -60,17 +60,17 @@ def _job(job: Reported) -> dict[str, Any]:
         "source_id": job.source_id,
         "complete": not job.frames,
         "metadata": metadata,
-        "length": max([sampled, *ends]),  # seconds; what lies behind the last sample nobody has looked at
+        "length": max([sampled, *ends]),  # seconds, at least: what follows the last sample is unknown
         "scenes": scenes,
-        "people": [_person(face, job.pictures) for face in faces[:PEOPLE]],
+        "people": [_person(face, job.pictures) for face in faces[:MAX_PEOPLE]],
     }
 
 
 def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
     return {
         "id": face.face_id,
-        "picture": _address(pictures.best.get(face.face_id)),
-        "strip": _address(pictures.strips.get(face.face_id)),
+        "picture": _data_url(pictures.best.get(face.face_id)),
+        "strip": _data_url(pictures.strips.get(face.face_id)),
         "tiles": strip_positions(len(face.detections)),
         "demographics": face.demographics,
         "appearances": [(appearance.start, appearance.end) for appearance in face.appearances],
@@ -82,12 +82,12 @@ def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
     }
 
 
-def _address(picture: bytes | None) -> str | None:
-    return None if picture is None else f"data:image/jpeg;base64,{b64encode(picture).decode()}"
+def _data_url(jpeg: bytes | None) -> str | None:
+    return None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
 
 
 def _row(detection: Detection) -> tuple[Any, ...]:
-    """A detection without the names of its fields, of which a film has thousands; report.js knows their order."""
+    """A detection as an array, to save the field names of thousands; report.js reads it in this order."""
     quality, angles = detection.quality, detection.pose_angles
     parts = quality.components
     return (

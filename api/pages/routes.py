@@ -1,5 +1,7 @@
-"""The pages: jobs, and the people of jobs while they run and afterwards. They tell nothing by themselves: what they
-show, their scripts ask for, with the key that a person types in where one is asked for."""
+"""Serves the pages: the list of jobs, and the people of jobs while they run and afterwards.
+
+A page holds no data. Its script loads it from the API, with the key that a person enters where keys are required.
+"""
 
 import asyncio
 
@@ -20,21 +22,23 @@ from schemas.store.pictures import NO_PICTURES
 
 endpoints = Endpoints()
 
-JOBS_PAGE = Page("jobs.html", ("base.css", "jobs.css"), ("dom.js", "access.js", "jobs.js"), asks=True)
-JOBS_OF_A_REPORT = 50
+JOBS_PAGE = Page("jobs.html", ("base.css", "jobs.css"), ("dom.js", "access.js", "jobs.js"), requests=True)
+MAX_REPORT_JOBS = 50
+"""Jobs on one report page."""
 _PAGE = Content({"text/html": None}, "A page")
 _JOBS = "Job ids with commas between"
 
 
 @endpoints.add(Endpoint("GET", "/faces/", "page", "Jobs, queues and dead letters", responses={200: _PAGE}))
 async def jobs_page(_: web.Request) -> web.Response:
-    """What is queued, running, done and failed; the queues; the messages that were given up."""
+    """Serves the page of jobs, queues and dead letters."""
     return _html(JOBS_PAGE, JOBS_PAGE.render("Faces"))
 
 
 @endpoints.add(Endpoint("GET", "/", "page", None))
 @endpoints.add(Endpoint("GET", "/faces", "page", None))
-async def to_the_jobs_page(_: web.Request) -> web.Response:
+async def redirect_to_jobs_page(_: web.Request) -> web.Response:
+    """Redirects to the page of jobs."""
     raise web.HTTPFound("/faces/")
 
 
@@ -43,7 +47,7 @@ async def to_the_jobs_page(_: web.Request) -> web.Response:
     parameters=[parameter("jobs", "query", description=_JOBS)], responses={200: _PAGE},
 ))  # fmt: skip
 async def live_page(_: web.Request) -> web.Response:
-    """The people of the jobs in its query, `jobs=A,B`; it fills while they run."""
+    """Serves the page that shows the people of the jobs in its query, `jobs=A,B`, while they run too."""
     return _html(report.LIVE, report.LIVE.render("People"))
 
 
@@ -52,18 +56,17 @@ async def live_page(_: web.Request) -> web.Response:
     responses={200: Content({"application/json": None}, "What a page shows")}, problems=(404, 409),
 ))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
-    """What the live page shows of a job: of a running one, the people so far, as of some seconds ago."""
+    """Serves a job's people to the live page; of a running job, those of the latest preview."""
     state = await find_job(request)
     if state.ended:
         reported = await reported_job(request, state, await stored_result(request, state))
     else:
         previews = request.app[PREVIEWS]
-        told = await previews.read(state)
+        preview = await previews.read(state)
         await previews.ask(state)
-        body, pictures = told or (_nobody(state), NO_PICTURES)
-        source = state.request.source_id
-        frames = max(1, state.expected)
-        reported = Reported(state.job_id, source, body, pictures, state.request.parameters, frames)
+        result, pictures = preview or (_empty_result(state), NO_PICTURES)
+        source, frames = state.request.source_id, max(1, state.expected)
+        reported = Reported(state.job_id, source, result, pictures, state.request.parameters, frames)
     return web.Response(
         body=await asyncio.to_thread(report.data, [reported]),
         content_type="application/json",
@@ -75,12 +78,12 @@ async def people(request: web.Request) -> web.Response:
     "GET", "/faces/report", "read", "The people of several jobs as one page",
     parameters=[parameter(
         "jobs", "query", required=True, description=_JOBS,
-        pattern=f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,{JOBS_OF_A_REPORT - 1}}}$",
+        pattern=f"^{JOB_ID.pattern}(,{JOB_ID.pattern}){{0,{MAX_REPORT_JOBS - 1}}}$",
     )],
     responses={200: _PAGE}, problems=(400, 404, 409),
 ))  # fmt: skip
 async def report_of_several(request: web.Request) -> web.Response:
-    """The people of several completed jobs, `jobs=A,B`, as one page that makes no further request."""
+    """Serves the people of several completed jobs, `jobs=A,B`, as one self-contained page."""
     states = [await find_job(request, job_id) for job_id in _job_ids(request)]
     jobs = [await reported_job(request, state, await stored_result(request, state)) for state in states]
     body = await asyncio.to_thread(report.render, jobs)
@@ -88,14 +91,15 @@ async def report_of_several(request: web.Request) -> web.Response:
 
 
 async def reported_job(request: web.Request, state: JobState, stored: StoredResult) -> Reported:
-    """A completed job as the report shows it: its result, and the pictures of its people."""
+    """Collects what the report shows of a completed job: result, pictures, parameters."""
     result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=ResultBody)
-    face_ids = [face.face_id for face in result.faces[: report.PEOPLE]]
+    face_ids = [face.face_id for face in result.faces[: report.MAX_PEOPLE]]
     pictures = await request.app[READER].pictures(state, face_ids)
     return Reported(state.job_id, state.request.source_id, result, pictures, state.request.parameters)
 
 
 def page_headers(page: Page) -> dict[str, str]:
+    """Security headers of a page."""
     return {
         "Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
@@ -110,13 +114,13 @@ def _html(page: Page, body: bytes) -> web.Response:
 
 def _job_ids(request: web.Request) -> list[str]:
     job_ids = list(dict.fromkeys(filter(None, request.query.get("jobs", "").split(","))))
-    if not job_ids or len(job_ids) > JOBS_OF_A_REPORT or not all(map(JOB_ID.fullmatch, job_ids)):
-        raise QueryError("jobs", f"Expected 1 to {JOBS_OF_A_REPORT} job ids with commas between.")
+    if not job_ids or len(job_ids) > MAX_REPORT_JOBS or not all(map(JOB_ID.fullmatch, job_ids)):
+        raise QueryError("jobs", f"Expected 1 to {MAX_REPORT_JOBS} job ids, separated by commas.")
     return job_ids
 
 
-def _nobody(state: JobState) -> ResultBody:
-    """What can be told of a job before anybody was found."""
+def _empty_result(state: JobState) -> ResultBody:
+    """The result of a running job without a preview: no people yet."""
     metadata = Metadata(
         video_path=state.request.video_path, total_frames=state.sampled, frames_processed=state.done,
         unique_faces=0, total_detections=0, processing_time_seconds=0.0, method="", model="", providers=[],

@@ -58,10 +58,10 @@ async def test_a_stream_that_was_cut_goes_on_where_it_was(start: Start, jobs: Jo
     seen = await next_event(cut)
     cut.close()
     await jobs.note("job", expected=50, units=50)
-    again = await api.get(PLACE, headers={"Last-Event-ID": seen["id"]})
-    progress = await next_event(again)
+    resumed = await api.get(PLACE, headers={"Last-Event-ID": seen["id"]})
+    progress = await next_event(resumed)
     assert progress["event"] == "progress" and progress["id"] != seen["id"]
-    again.close()
+    resumed.close()
     await jobs.fail("job", "broken")
     ended = await api.get(PLACE, headers={"Last-Event-ID": progress["id"]})
     end = await next_event(ended)
@@ -73,7 +73,7 @@ async def test_more_listeners_than_there_are_places_are_sent_away(start: Start, 
     await running(jobs)
     api = await start()
     async with aiohttp.ClientSession(api.make_url("/"), connector=aiohttp.TCPConnector(limit=0)) as session:
-        answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(events.STREAMS)))
+        answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(events.MAX_STREAMS)))
         refused = await api.get(PLACE)
         assert refused.status == 503 and refused.headers["Retry-After"]
         answers[0].close()
