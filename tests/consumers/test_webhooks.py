@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from schemas.store import dead_letters
 from schemas.store.jobs import Jobs
 from schemas.webhooks import NotGenuine, received
 from tests.schemas.store.test_jobs import BODY, SUMMARY
+from tests.waiting import eventually_async
 
 HOME = "127.0.0.2"  # allowed; every other address inside the network is not
 OLD, SECRET = ("whsec_" + word * 8 for word in ("b2xk", "bmV3"))
@@ -101,12 +102,6 @@ async def ended(service: Service, url: str, job_id: str = "job", error: str = "N
     await service.jobs.fail(job_id, error)
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():
-            await asyncio.sleep(0.01)
-
-
 async def settled(service: Service) -> list[dead_letters.DeadLetter]:
     """The dead letters, once nothing waits for a delivery."""
     names = service.names
@@ -116,7 +111,7 @@ async def settled(service: Service) -> list[dead_letters.DeadLetter]:
             pipe.exists(f"{names.webhooks}:delayed").xlen(names.webhooks)
             return not any(await pipe.execute())
 
-    await until(nothing_waits)
+    await eventually_async(nothing_waits)
     return await dead_letters.listed(service.redis, names.dead)
 
 

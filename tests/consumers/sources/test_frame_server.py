@@ -18,6 +18,7 @@ from facecore.video.images import decode
 from schemas.messages import FileFrame
 from tests.consumers.sources.conftest import ServerProcess
 from tests.facecore.video.clips import number_in
+from tests.waiting import eventually_async
 
 
 async def extracted(server: FrameServer, film: Path, plan: Plan, deadline: float = 60.0) -> ServedFrames:
@@ -135,8 +136,7 @@ async def test_a_restart_in_the_middle_is_survived(
 ) -> None:
     double.faults(stalled=1_000_000)
     task = asyncio.create_task(extracted(server, film, Interval(2.0)))
-    while not any("status" in request[1] for request in double.requests()):
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: any("status" in request[1] for request in double.requests()))
     double.kill()
     double.start()
     served = await task
@@ -146,16 +146,14 @@ async def test_a_restart_in_the_middle_is_survived(
 async def test_answers_that_do_not_come_are_waited_out_while_a_job_is_under_way(
     impatient_server: FrameServer, double: ServerProcess, film: Path
 ) -> None:
-    def asked() -> int:
+    def polls() -> int:
         return sum("status" in request[1] for request in double.requests())
 
     double.faults(stalled=3)
     task = asyncio.create_task(extracted(impatient_server, film, Interval(2.0)))
-    while not asked():
-        await asyncio.sleep(0.01)
+    await eventually_async(polls)
     double.faults(hangs="status")
-    while asked() < 2:
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: polls() >= 2)
     double.faults()
     assert len((await task).frames) == 5
 

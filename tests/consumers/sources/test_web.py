@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from consumers.sources.http import WebClient, WebSourceUnavailable
 from facecore.video import SourceError
 from schemas.addresses import AllowList
+from tests.waiting import eventually_async
 
 HOME = "127.0.0.2"  # listed; every other address inside the network, 127.0.0.1 among them, is not
 FILM = bytes(range(256)) * 4096
@@ -273,8 +274,7 @@ async def test_a_film_that_changed_meanwhile_is_not_glued_together(
     fetcher: WebClient, site: Site, port: int, tmp_path: Path
 ) -> None:
     async def change() -> None:
-        while not site.requests:
-            await asyncio.sleep(0)
+        await eventually_async(lambda: site.requests)
         site.etag = '"two"'
 
     changing = asyncio.create_task(change())
