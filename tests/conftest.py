@@ -1,4 +1,4 @@
-"""Fixtures that several suites share: test data, the model pack, a real server."""
+"""Fixtures shared by several suites: test data, the model pack, a Redis server, a running service."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An API on a server of its own, with settings of a test's choice."""
+"""An API with a Redis server and settings of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""The API alone, with a server and no worker: back-pressure, an absent server, the documents it serves."""
+"""The API with Redis and without workers: back-pressure, an unreachable server, the documents, routes."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ async def api(valkey: str) -> AsyncIterator[Client]:
         yield client
 
 
-async def test_more_jobs_than_may_wait_are_refused_with_a_time_to_come_back(api: Client) -> None:
+async def test_a_full_queue_refuses_jobs_with_retry_after(api: Client) -> None:
     for number in range(2):
         answer = await api.post("/faces/analyze", json={"video_path": f"/{number}.mp4"})
         assert answer.status == 202
@@ -38,7 +38,7 @@ async def test_more_jobs_than_may_wait_are_refused_with_a_time_to_come_back(api:
     assert "waiting" in (await refused.json())["detail"]
 
 
-async def test_jobs_wait_where_no_worker_runs_and_health_says_so(api: Client) -> None:
+async def test_jobs_queue_and_health_degrades_without_workers(api: Client) -> None:
     job_id = (await (await api.post("/faces/analyze", json={"video_path": "/1.mp4"})).json())["job_id"]
     status = await (await api.get(f"/faces/jobs/{job_id}/status")).json()
     assert (status["status"], status["progress"], status["stage"]) == ("queued", 0, "queued")
@@ -49,7 +49,7 @@ async def test_jobs_wait_where_no_worker_runs_and_health_says_so(api: Client) ->
     assert 'faces_stream_entries{stage="frames",stream="requests"} 1.0' in metrics
 
 
-async def test_an_absent_server_is_503(api: Client) -> None:
+async def test_an_unreachable_redis_server_is_503(api: Client) -> None:
     settings = Settings.from_env({"REDIS_URL": "redis://127.0.0.1:1/0"})
     async with TestClient(TestServer(create_app(settings))) as client:
         for answer in (
@@ -60,7 +60,7 @@ async def test_an_absent_server_is_503(api: Client) -> None:
             assert answer.status == 503 and answer.headers["Retry-After"]
 
 
-async def test_a_server_that_stops_ends_its_streams_of_events(api: Client) -> None:
+async def test_stopping_the_api_ends_event_streams(api: Client) -> None:
     job_id = (await (await api.post("/faces/analyze", json={"video_path": "/1.mp4"})).json())["job_id"]
     stream = await api.get(f"/faces/jobs/{job_id}/events")
     assert (await stream.content.readuntil(b"\n\n")).startswith(b"retry: ")
@@ -80,7 +80,7 @@ def references(document: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ["openapi", "asyncapi"])
-async def test_every_reference_in_the_documents_leads_somewhere(api: Client, name: str) -> None:
+async def test_every_reference_in_the_documents_resolves(api: Client, name: str) -> None:
     document = await (await api.get(f"/faces/{name}.json")).json()
     assert document[name].startswith("3.")
     found = references(document)
@@ -138,7 +138,7 @@ class Links(HTMLParser):
         self.ids |= {str(attributes["id"])} if "id" in attributes else set()
 
 
-async def test_the_documentation_needs_nothing_else(api: Client) -> None:
+async def test_the_documentation_page_loads_nothing_from_elsewhere(api: Client) -> None:
     answer = await api.get("/faces/docs")
     assert answer.status == 200 and "default-src 'none'" in answer.headers["Content-Security-Policy"]
     text = await answer.text()
@@ -156,7 +156,7 @@ SNAPSHOTS = Path(__file__).parent / "documents"
 
 
 @pytest.mark.parametrize("name", ["openapi", "asyncapi"])
-async def test_the_documents_change_only_when_somebody_means_it(api: Client, name: str) -> None:
+async def test_the_documents_equal_their_snapshots(api: Client, name: str) -> None:
     """After a change that is meant: python -m tests.api.documents"""
     served = await (await api.get(f"/faces/{name}.json")).json()
     assert served == json.loads((SNAPSHOTS / f"{name}.json").read_text())

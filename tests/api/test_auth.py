@@ -1,4 +1,4 @@
-"""Who gets in: keys, scopes, and an API that does not start open by accident; keys that stand for a request."""
+"""API keys and scopes, the refusal to start open on a public address, idempotency keys."""
 
 import asyncio
 import os
@@ -64,7 +64,7 @@ async def test_without_a_key_only_health_is_answered(guarded: tuple[Client, ApiK
     assert (await api.get("/faces/jobs", headers=bearer(token))).status == 200
 
 
-async def test_a_key_may_do_what_its_scopes_say(guarded: tuple[Client, ApiKeys]) -> None:
+async def test_scopes_decide_what_a_key_may_do(guarded: tuple[Client, ApiKeys]) -> None:
     api, keys = guarded
     tokens = {
         name: await keys.create(name, scopes)
@@ -95,7 +95,7 @@ async def test_a_revoked_key_is_refused_at_once(guarded: tuple[Client, ApiKeys])
     assert (await api.get("/faces/jobs", headers=bearer(token))).status == 401
 
 
-async def test_the_server_holds_no_secret(redis: Redis) -> None:
+async def test_redis_stores_no_secret(redis: Redis) -> None:
     token = await ApiKeys(redis, Names()).create("player", ("read",))
     assert token is not None
     stored = await redis.hgetall("faces:keys")
@@ -110,7 +110,7 @@ async def test_the_server_holds_no_secret(redis: Redis) -> None:
         ({"FACES_HOST": "0.0.0.0", "FACES_AUTH": "off"}, False), ({"FACES_AUTH": "required"}, True),
     ],
 )  # fmt: skip
-async def test_an_api_that_others_can_reach_does_not_start_without_keys(
+async def test_an_api_on_a_public_address_does_not_start_without_keys(
     valkey: str, redis: Redis, environment: dict[str, str], asked: bool
 ) -> None:
     settings = Settings.from_env({"REDIS_URL": valkey, **environment})
@@ -123,7 +123,7 @@ async def test_an_api_that_others_can_reach_does_not_start_without_keys(
     await server.close()
 
 
-async def test_the_refusal_is_a_sentence_and_keys_are_made_as_it_says(valkey: str, redis: Redis) -> None:
+async def test_the_command_in_the_refusal_creates_a_key(valkey: str, redis: Redis) -> None:
     environment = {**os.environ, "REDIS_URL": valkey, "FACES_HOST": "0.0.0.0", "FACES_PORT": str(free_port())}
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -144,7 +144,7 @@ async def test_the_refusal_is_a_sentence_and_keys_are_made_as_it_says(valkey: st
         assert said.returncode != 0 and said.stderr and "Traceback" not in said.stderr
 
 
-async def test_the_same_request_under_a_key_is_one_job(api: Client, redis: Redis) -> None:
+async def test_an_idempotency_key_makes_equal_requests_one_job(api: Client, redis: Redis) -> None:
     async def submit(key: str, request: dict[str, str]) -> tuple[int, str | None, str | None]:
         answer = await api.post("/faces/analyze", json=request, headers={"Idempotency-Key": key})
         body = await answer.json(content_type=None)
@@ -163,7 +163,7 @@ async def test_the_same_request_under_a_key_is_one_job(api: Client, redis: Redis
         assert 0 < await redis.ttl(key) <= 86400
 
 
-async def test_two_callers_may_choose_the_same_idempotency_key(guarded: tuple[Client, ApiKeys]) -> None:
+async def test_idempotency_keys_of_two_callers_are_separate(guarded: tuple[Client, ApiKeys]) -> None:
     api, keys = guarded
     jobs = set()
     for name in ("one", "two"):

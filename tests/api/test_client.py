@@ -1,4 +1,4 @@
-"""The clients against the API alone: what they do when it is busy, absent, or says no."""
+"""The client package against the API alone: retries, timeouts, an unreachable service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -74,20 +74,20 @@ async def flaky() -> AsyncIterator[tuple[str, Flaky]]:
         yield str(server.make_url("/")), double
 
 
-async def test_submitting_is_tried_again_under_the_same_key(flaky: tuple[str, Flaky]) -> None:
+async def test_submitting_is_retried_with_the_same_idempotency_key(flaky: tuple[str, Flaky]) -> None:
     url, double = flaky
     async with AsyncClient(url) as client:
         assert (await client.submit(AnalyzeRequest(video_path="/v.mp4"))).job_id == "a"
     assert len(double.keys) == 3 and len(set(double.keys)) == 1
 
 
-async def test_an_absent_service_is_given_up(flaky: tuple[str, Flaky]) -> None:
+async def test_the_client_gives_up_on_an_unreachable_service(flaky: tuple[str, Flaky]) -> None:
     async with AsyncClient(f"http://127.0.0.1:{free_port()}", patience=0.5) as client:
         with pytest.raises(OSError, match="Connect"):
             await client.health()
 
 
-async def test_publishing_waits_for_room_and_gives_up_in_the_end(valkey: str, jobs: Jobs) -> None:
+async def test_publishing_waits_while_the_queue_is_full_and_times_out(valkey: str, jobs: Jobs) -> None:
     async with AsyncPublisher(valkey, max_queued=2, patience=0.3) as publisher:
         for number in range(2):
             await publisher.submit(AnalyzeRequest(video_path=f"/{number}.mp4"))

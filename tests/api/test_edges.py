@@ -1,4 +1,4 @@
-"""What surrounds every answer: request ids, limits, other origins, problems that say what is allowed."""
+"""Middleware: request ids, limits, CORS, problem documents."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def talkative() -> Iterator[None]:
     structlog.configure(**configured)
 
 
-async def test_a_request_keeps_its_id_and_the_log_has_it(
+async def test_a_request_id_is_returned_and_logged(
     start: Start, talkative: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = await start()
@@ -50,7 +50,7 @@ async def test_a_request_keeps_its_id_and_the_log_has_it(
         ({"callback_url": "https://example.com/"}, "callback_url", None),
     ],
 )  # fmt: skip
-async def test_a_problem_says_where_and_what_is_allowed(
+async def test_a_problem_names_the_field_and_the_allowed_values(
     start: Start, body: dict[str, Any], field: str, allowed: dict[str, Any] | None
 ) -> None:
     api = await start()
@@ -70,7 +70,7 @@ async def test_a_problem_says_where_and_what_is_allowed(
         ("cursor=x", "cursor"), ("cursor=1~a%0A", "cursor"),
     ],
 )  # fmt: skip
-async def test_a_question_that_cannot_be_understood(start: Start, query: str, field: str) -> None:
+async def test_invalid_query_parameters_are_400_and_named(start: Start, query: str, field: str) -> None:
     answer = await (await start()).get(f"/faces/jobs?{query}")
     problem = await answer.json(content_type="application/problem+json")
     assert answer.status == 400 and problem["field"] == field and problem["allowed"]
@@ -79,12 +79,12 @@ async def test_a_question_that_cannot_be_understood(start: Start, query: str, fi
 @pytest.mark.parametrize(
     "body", [b"[" * 200_000, b'{"a":' * 100_000, b"\xff", b"", b"3", b'{"video_path": NaN}']
 )
-async def test_what_is_no_request_is_the_caller_s_fault(start: Start, body: bytes) -> None:
+async def test_an_unreadable_body_is_400(start: Start, body: bytes) -> None:
     answer = await (await start()).post("/faces/analyze", data=body)
     assert answer.status == 400 and (await answer.json(content_type=None))["detail"]
 
 
-async def test_a_body_may_be_so_large_and_no_larger(start: Start) -> None:
+async def test_a_body_over_the_limit_is_413(start: Start) -> None:
     api = await start(FACES_MAX_BODY_BYTES="1000")
     assert (await api.post("/faces/analyze", json=REQUEST)).status == 202
     for body in (b" " * 1001, b"{" + b" " * 10_000):
@@ -92,7 +92,7 @@ async def test_a_body_may_be_so_large_and_no_larger(start: Start) -> None:
         assert answer.status == 413 and (await answer.json(content_type=None))["status"] == 413
 
 
-async def test_so_many_requests_at_once_and_no_more(start: Start) -> None:
+async def test_too_many_concurrent_requests_are_503(start: Start) -> None:
     """Two bodies that do not come hold both places; probes pass, and so does everybody once they have gone."""
     api = await start(FACES_MAX_REQUESTS="2")
     writers = [(await asyncio.open_connection("127.0.0.1", api.port))[1] for _ in range(2)]
@@ -111,7 +111,7 @@ async def test_so_many_requests_at_once_and_no_more(start: Start) -> None:
     await eventually_async(lambda: answers("/faces/jobs", 200))
 
 
-async def test_so_often_and_no_more(start: Start) -> None:
+async def test_requests_over_the_rate_are_429(start: Start) -> None:
     api = await start(FACES_RATE="5")
     answers = [await api.get("/faces/jobs") for _ in range(12)]
     statuses = [answer.status for answer in answers]
@@ -125,7 +125,7 @@ async def test_so_often_and_no_more(start: Start) -> None:
     await eventually_async(admitted)
 
 
-async def test_pages_of_other_origins_only_where_they_are_listed(start: Start) -> None:
+async def test_only_listed_origins_get_cors_headers(start: Start) -> None:
     asks = {"Origin": "https://app.test", "Access-Control-Request-Method": "POST"}
     closed = await start()
     answer = await closed.get("/faces/jobs", headers=asks)

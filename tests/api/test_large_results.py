@@ -1,4 +1,4 @@
-"""Large results are handed on part by part; what is picked of them is the same as from the whole."""
+"""Large results are streamed part by part; selections equal those of the whole result."""
 
 import asyncio
 import struct
@@ -42,7 +42,7 @@ def expected(body: ResultBody) -> Any:
 
 
 @pytest.mark.parametrize("people", [0, 1, 24, 300])
-async def test_a_result_is_what_was_stored(start: Start, jobs: Jobs, redis: Redis, people: int) -> None:
+async def test_a_result_equals_what_was_stored(start: Start, jobs: Jobs, redis: Redis, people: int) -> None:
     body = result_of(people, 8)
     await completed(jobs, body)
     assert (int(await redis.hget("faces:job:job:result", "parts")) > 1) == (people == 300)
@@ -75,7 +75,7 @@ async def test_a_result_is_what_was_stored(start: Start, jobs: Jobs, redis: Redi
         assert all(abs(a - b) < 1e-6 for a, b in zip(numbers, other["embedding"], strict=True))
 
 
-async def test_a_result_that_changes_meanwhile_is_cut_off_not_mixed(
+async def test_a_result_replaced_during_a_response_breaks_it_off(
     start: Start, jobs: Jobs, redis: Redis
 ) -> None:
     await completed(jobs, large())
@@ -87,7 +87,7 @@ async def test_a_result_that_changes_meanwhile_is_cut_off_not_mixed(
         await answer.read()
 
 
-async def test_a_slow_reader_of_a_large_result_holds_a_few_parts_only(
+async def test_a_slow_reader_buffers_only_a_few_parts_of_a_large_result(
     start: Start, jobs: Jobs, redis: Redis
 ) -> None:
     """A client requests a result of 24 MB and does not read it: the API reads as many parts from the server as fit

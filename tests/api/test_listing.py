@@ -1,4 +1,4 @@
-"""The list of jobs: every job once, however many were submitted in one moment; by status, source and time."""
+"""The list of jobs: pages, and filters by status, source and time."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ async def submitted(jobs: Jobs, count: int) -> list[str]:
     return names
 
 
-async def test_pages_show_every_job_once_though_all_came_in_one_moment(
+async def test_pages_show_every_job_once_when_all_have_the_same_time(
     start: Start, jobs: Jobs, redis: Redis
 ) -> None:
     names = await submitted(jobs, 700)
@@ -45,7 +45,7 @@ async def test_pages_show_every_job_once_though_all_came_in_one_moment(
     assert sorted(job for page in found for job in page) == sorted(names)
 
 
-async def test_filters_pick_from_all_jobs_not_from_a_page(start: Start, jobs: Jobs) -> None:
+async def test_filters_apply_to_all_jobs_not_to_a_page(start: Start, jobs: Jobs) -> None:
     names = await submitted(jobs, 40)
     for name in ("job-3", "job-30"):
         await jobs.cancel(name)
@@ -57,7 +57,7 @@ async def test_filters_pick_from_all_jobs_not_from_a_page(start: Start, jobs: Jo
     assert await pages(api, "status=cancelled&source_id=s0") == [["job-30"]]
 
 
-async def test_jobs_of_a_time(start: Start, jobs: Jobs, redis: Redis) -> None:
+async def test_jobs_are_listed_by_creation_time(start: Start, jobs: Jobs, redis: Redis) -> None:
     await submitted(jobs, 10)
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     for number in range(10):

@@ -1,4 +1,4 @@
-"""The report page: what a hostile name can do in it, which is nothing."""
+"""The report page: hostile names stay text, no outside requests, durations, contact sheets."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -115,7 +115,7 @@ def test_the_policy_allows_the_page_s_own_script_and_nothing_else() -> None:
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
 
 
-def test_nothing_is_asked_of_anybody() -> None:
+def test_the_report_requests_nothing() -> None:
     for tag, attributes in HARMLESS.elements:
         assert not attributes.keys() & {"src", "action", "srcset", "style"}, tag
         assert attributes.get("href") in (None, "data:,", "./"), "no picture for the tab, and the way back"
@@ -123,7 +123,7 @@ def test_nothing_is_asked_of_anybody() -> None:
     assert "url(" not in HARMLESS.texts["style"] and "@import" not in HARMLESS.texts["style"]
 
 
-def test_scenes_and_the_interval_tell_how_long_the_video_is() -> None:
+def test_the_duration_follows_from_scenes_or_the_interval() -> None:
     (sampled,) = render("a", Parameters(sampling_interval=10.0)).data
     assert (sampled["length"], sampled["scenes"]) == (30.0, [])
     scenes = [Scene(start_timestamp=0.0, end_timestamp=7.5)]
@@ -132,7 +132,7 @@ def test_scenes_and_the_interval_tell_how_long_the_video_is() -> None:
 
 
 @pytest.mark.parametrize("detections", [1, 2, 11, 12, 13, 1000])
-def test_a_strip_shows_the_first_the_last_and_some_between(detections: int) -> None:
+def test_a_contact_sheet_has_the_first_the_last_and_some_between(detections: int) -> None:
     shown = strip_positions(detections)
     assert (shown[0], shown[-1], len(shown)) == (0, detections - 1, min(detections, MAX_TILES))
     assert shown == sorted(set(shown))

@@ -1,4 +1,4 @@
-"""Streams of events: many listeners, one that does not read, one whose connection breaks."""
+"""Server-sent events: many listeners, a stalled one, resuming, the limit."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ async def next_event(answer: aiohttp.ClientResponse) -> dict[str, Any]:
             return {**fields, "data": msgspec.json.decode(fields["data"])}
 
 
-async def test_two_hundred_listeners_see_the_end_though_one_does_not_read(start: Start, jobs: Jobs) -> None:
+async def test_two_hundred_listeners_get_the_end_event_beside_a_stalled_one(start: Start, jobs: Jobs) -> None:
     await running(jobs)
     api = await start()
     _, silent = await asyncio.open_connection("127.0.0.1", api.port)
@@ -51,7 +51,7 @@ async def test_two_hundred_listeners_see_the_end_though_one_does_not_read(start:
     silent.close()
 
 
-async def test_a_stream_that_was_cut_goes_on_where_it_was(start: Start, jobs: Jobs) -> None:
+async def test_a_stream_resumes_after_its_last_event(start: Start, jobs: Jobs) -> None:
     await running(jobs)
     api: Client = await start()
     cut = await api.get(PLACE)
@@ -69,7 +69,7 @@ async def test_a_stream_that_was_cut_goes_on_where_it_was(start: Start, jobs: Jo
     assert (await api.get(PLACE, headers={"Last-Event-ID": end["id"]})).status == 204
 
 
-async def test_more_listeners_than_there_are_places_are_sent_away(start: Start, jobs: Jobs) -> None:
+async def test_too_many_listeners_are_503(start: Start, jobs: Jobs) -> None:
     await running(jobs)
     api = await start()
     async with aiohttp.ClientSession(api.make_url("/"), connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -1,4 +1,4 @@
-"""Debian's Chromium through Playwright, and the rules of accessibility that pages are held against."""
+"""Debian's Chromium through Playwright; accessibility rules of axe-core."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The pages as a person sees them: on real results, in a real browser, wide and on a phone."""
+"""The pages in a real browser on real results, on a wide screen and on a phone."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ def crowd(service: Service, hostile: str) -> str:
     return "page-crowd"
 
 
-def test_a_report_shows_everybody_and_asks_nobody(service: Service, hostile: str, tab: Tab) -> None:
+def test_a_report_shows_everybody_and_requests_nothing(service: Service, hostile: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
     assert page.title() == f"6 people in {HOSTILE}.mp4"
     assert page.locator(".card").count() == page.locator("button.row").count() == 6
@@ -108,7 +108,7 @@ def test_a_person_is_found_by_keyboard_and_looked_at(service: Service, hostile: 
     tab.check(service.url)
 
 
-def test_filters_leave_those_who_fit(service: Service, hostile: str, wide_tab: Tab) -> None:
+def test_filters_hide_people(service: Service, hostile: str, wide_tab: Tab) -> None:
     page = wide_tab.open(f"{service.url}/faces/jobs/{hostile}/report")
     best = sorted(
         face["representative_detection"]["quality"]["composite"] for face in service.result(hostile)["faces"]
@@ -125,7 +125,7 @@ def test_filters_leave_those_who_fit(service: Service, hostile: str, wide_tab: T
     assert page.locator("#nobody").inner_text() == "Nobody fits these filters."
 
 
-def test_dark_and_light(service: Service, hostile: str, tab: Tab) -> None:
+def test_the_theme_can_be_switched(service: Service, hostile: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
     ground = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(ground)
@@ -135,7 +135,7 @@ def test_dark_and_light(service: Service, hostile: str, tab: Tab) -> None:
     assert page.evaluate(ground) == before
 
 
-def test_nobody_is_said_in_words(service: Service, nobody: str, tab: Tab) -> None:
+def test_an_empty_report_says_so(service: Service, nobody: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{nobody}/report")
     assert page.locator("#nobody").inner_text() == "No faces were found."
     assert page.locator(".card").count() == 0 and not page.locator("#filters").is_visible()
@@ -204,9 +204,7 @@ def test_a_live_page_says_what_went_wrong(service: Service, nobody: str, wide_ta
     assert page.locator("#nobody").is_visible()
 
 
-def test_the_jobs_page_tells_of_jobs_stages_and_dead_letters(
-    service: Service, hostile: str, tab: Tab
-) -> None:
+def test_the_jobs_page_shows_jobs_stages_and_dead_letters(service: Service, hostile: str, tab: Tab) -> None:
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
@@ -265,7 +263,7 @@ def locked(service: Service) -> Iterator[str]:
 KEYS: dict[str, str] = {}
 
 
-def test_pages_ask_for_a_key_and_replaying_for_an_operator_s(
+def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
     service: Service, hostile: str, locked: str, wide_tab: Tab
 ) -> None:
     with Redis.from_url(service.redis_url) as redis:
@@ -320,7 +318,7 @@ def test_a_page_of_another_site_changes_nothing(service: Service, hostile: str, 
     assert len(service.get("/faces/jobs?limit=500").json["jobs"]) == before
 
 
-def test_nobody_is_kept_out(
+def test_pages_meet_the_accessibility_rules(
     service: Service, hostile: str, nobody: str, crowd: str, tab: Tab, axe: str
 ) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")

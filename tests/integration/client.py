@@ -1,4 +1,4 @@
-"""What a caller of the service does, written out: submit, poll, read."""
+"""A running service and a client for it: submit, wait for the end, read the result."""
 
 import subprocess
 import urllib.error

@@ -1,4 +1,4 @@
-"""The whole service as a user starts it: `faces up`, on free ports, with data of its own."""
+"""Runs the whole service by `faces up` on free ports with data of its own."""
 
 import os
 import signal

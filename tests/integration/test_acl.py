@@ -1,4 +1,4 @@
-"""Every process as a user of its own on the server: it can do its work, and nothing else."""
+"""Every process with a Redis user of its own: allowed to do its work and nothing else."""
 
 import os
 import re
@@ -147,9 +147,7 @@ def known_people(service: Service, job_id: str, video: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "scripts"), [("api", ("admit", "rename", "erase", "drop")), ("finalize", ("enrol", "recall"))]
 )
-def test_scripts_of_collections_give_only_commands_that_their_users_may(
-    name: str, scripts: tuple[str, ...]
-) -> None:
+def test_collection_scripts_use_only_allowed_commands(name: str, scripts: tuple[str, ...]) -> None:
     for script in scripts:
         text = (Path(schemas.__file__).parent / "store" / "scripts" / f"collection_{script}.lua").read_text()
         commands = {command.lower() for command in re.findall(r"redis\.call\('(\w+)'", text)}
@@ -157,7 +155,7 @@ def test_scripts_of_collections_give_only_commands_that_their_users_may(
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_nobody_can_do_what_is_not_his_work(port: int, name: str) -> None:
+def test_no_process_can_use_keys_or_commands_of_others(port: int, name: str) -> None:
     server = as_user(port, "root")
 
     def allowed(*command: str) -> bool:

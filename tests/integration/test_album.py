@@ -32,7 +32,7 @@ def test_people_are_found_across_the_pictures(service: Service, album: Path) -> 
     assert missing["frame_index"] == 3
 
 
-def test_a_picture_more_is_another_answer(service: Service, album: Path) -> None:
+def test_another_picture_in_the_directory_changes_the_result(service: Service, album: Path) -> None:
     first = service.submit({"video_path": str(album)})
     service.ended(first)
     (album / "b.jpg").unlink()
@@ -59,7 +59,7 @@ def test_a_list_of_pictures_is_one_job_in_its_order(service: Service, album: Pat
     assert [frame["frame_index"] for frame in result["metadata"]["failed_frames"]] == [1]
 
 
-def test_the_order_of_a_list_belongs_to_the_question(service: Service, album: Path) -> None:
+def test_the_order_of_a_list_is_part_of_the_request(service: Service, album: Path) -> None:
     listed = [str(album / name) for name in ("c.png", "a.jpg")]
     service.analyze({"images": listed})
     assert service.ended(service.submit({"images": listed}))["cached"]
@@ -71,7 +71,7 @@ def test_the_order_of_a_list_belongs_to_the_question(service: Service, album: Pa
     ("image", "reason"),
     [("/nowhere/a.jpg", "no file"), ("/proc/self/environ", "operating system"), ("/tmp", "a directory")],
 )
-def test_a_list_with_what_is_no_picture_file_is_refused(
+def test_a_list_with_another_file_type_is_refused(
     service: Service, album: Path, image: str, reason: str
 ) -> None:
     ended = service.ended(service.submit({"images": [str(album / "a.jpg"), image]}))
@@ -79,7 +79,7 @@ def test_a_list_with_what_is_no_picture_file_is_refused(
 
 
 @pytest.mark.parametrize("images", [[], [""], ["a\0b"], "a.jpg", [1]])
-def test_images_that_are_no_list_of_paths_are_refused_at_once(service: Service, images: object) -> None:
+def test_images_must_be_a_list_of_paths(service: Service, images: object) -> None:
     answer = service.post("/faces/analyze", {"video_path": "/media/a.jpg", "images": images})
     assert answer.status in (400, 422) and answer.json["field"].startswith("images")
 

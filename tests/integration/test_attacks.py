@@ -1,4 +1,4 @@
-"""What a malicious caller names: refused with its reason, in bounded time and memory, by a worker that lives on."""
+"""Malicious sources are refused with the reason, in bounded time and memory, and the worker survives."""
 
 import gzip
 import os
@@ -200,7 +200,7 @@ def test_every_attack_is_refused_with_its_reason(guarded: Service, media: Path, 
 
 
 @pytest.mark.parametrize("source", ["{media}/film.mp4", "{site}/film.mp4", "{site}/away?to=/film.mp4"])
-def test_what_is_allowed_is_analysed(guarded: Service, media: Path, site: str, source: str) -> None:
+def test_allowed_sources_are_analysed(guarded: Service, media: Path, site: str, source: str) -> None:
     request = {"video_path": source.format(media=media, site=site)}
     assert len(guarded.analyze(request)["faces"]) == 6
     assert guarded.ended(guarded.submit(request))["cached"]

@@ -1,4 +1,4 @@
-"""What a stranger gets wrong: a clear answer each time, and the service alive afterwards."""
+"""Invalid sources and requests get a clear error, and the service stays healthy."""
 
 import os
 import struct
@@ -44,7 +44,7 @@ def test_an_empty_file(service: Service, tmp_path: Path) -> None:
     assert "empty" in fails(service, tmp_path / "empty.mp4")
 
 
-def test_a_text_file_that_calls_itself_a_video(service: Service, tmp_path: Path) -> None:
+def test_a_text_file_named_as_a_video(service: Service, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("This is not a video.\n" * 100)
     assert "text.mp4" in fails(service, tmp_path / "text.mp4")
 
@@ -70,7 +70,7 @@ def test_a_device(service: Service) -> None:
     assert "/dev/zero" in fails(service, "/dev/zero")
 
 
-def test_a_pipe_nobody_writes_to(service: Service, tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer(service: Service, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "pipe.mp4" in fails(service, tmp_path / "pipe.mp4")
 
@@ -141,7 +141,7 @@ def test_the_wrong_method(service: Service) -> None:
     assert answer.status == 405 and answer.headers["Allow"] == "POST" and answer.json["status"] == 405
 
 
-def test_results_before_they_are_there(service: Service, six_people: Path) -> None:
+def test_results_before_the_job_has_ended(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.6}})
     answer = service.get(f"/faces/jobs/{job_id}/results")
     assert answer.status == 409 and job_id in answer.json["detail"]

@@ -1,4 +1,4 @@
-"""The command line, as typed."""
+"""The command line as users type it."""
 
 import csv
 import os
@@ -53,15 +53,13 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there")
-def test_a_gpu_that_is_not_there_ends_it_and_is_said(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_gpu_is_an_error(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", str(six_people), INSIGHTFACE_DEVICE="cuda")
     assert done.returncode == 2
     assert "INSIGHTFACE_DEVICE is cuda" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_folder_is_analysed_once_and_resumed_where_it_broke_off(
-    faces, six_people: Path, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     footage, out, pages = tmp_path / "footage", tmp_path / "out", tmp_path / "pages"
     (footage / "day 2").mkdir(parents=True)
     for name in ("a.mp4", "day 2/a.mp4", "day 2/notes.txt"):
@@ -132,7 +130,7 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         (["tests/test_house.py", "--out", "/dev/null/x.json"], "/dev/null"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(faces, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_errors_are_one_sentence(faces, arguments: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", *arguments)
     assert done.returncode == 2
     assert message in done.stderr.replace("\n", "") and "Traceback" not in done.stderr
@@ -151,7 +149,7 @@ def test_models_are_listed_and_verified(faces) -> None:  # type: ignore[no-untyp
     assert verified.returncode == 0, verified.stderr
 
 
-def test_a_pack_that_cannot_be_had_is_named(faces, tmp_path: Path, six_people: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_unavailable_pack_is_named(faces, tmp_path: Path, six_people: Path) -> None:  # type: ignore[no-untyped-def]
     done = faces(
         "analyze", str(six_people), INSIGHTFACE_MODEL="no_such_pack", INSIGHTFACE_MODELS_CACHE=str(tmp_path)
     )
@@ -159,12 +157,12 @@ def test_a_pack_that_cannot_be_had_is_named(faces, tmp_path: Path, six_people: P
     assert "no_such_pack" in done.stderr and str(tmp_path) in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_setting_that_makes_no_sense_is_named(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_invalid_setting_is_named(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
     done = faces("analyze", str(six_people), FACES_MIN_QUALITY="seven")
     assert done.returncode == 2 and "FACES_MIN_QUALITY" in done.stderr
 
 
-def test_an_error_is_a_sentence_and_a_trace_where_one_is_asked_for(faces) -> None:  # type: ignore[no-untyped-def]
+def test_an_error_prints_a_trace_only_with_verbose(faces) -> None:  # type: ignore[no-untyped-def]
     away = {"REDIS_URL": "redis://127.0.0.1:1/0"}
     refused = faces("jobs", "list", **away)
     assert (

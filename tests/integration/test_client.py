@@ -1,4 +1,4 @@
-"""The client distribution: built, unpacked alone, and its examples run against the service."""
+"""The client distribution: built, installed alone, its examples run against the service."""
 
 import importlib.util
 import os
@@ -54,7 +54,7 @@ def run(installed: Path, folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_it_brings_nothing_of_the_service(installed: Path, tmp_path: Path) -> None:
+def test_the_client_package_contains_no_service_code(installed: Path, tmp_path: Path) -> None:
     code = "import sys, faces_client; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = set(run(installed, tmp_path, sys.executable, "-P", "-c", code).split())
     assert "faces_client" in loaded
@@ -87,7 +87,7 @@ def test_the_example_publishes(service: Service, six_people: Path, installed: Pa
     assert ends == ["completed", "failed"]
 
 
-def test_the_example_takes_what_is_genuine(installed: Path, tmp_path: Path) -> None:
+def test_the_receiver_example_accepts_only_valid_signatures(installed: Path, tmp_path: Path) -> None:
     port, secret = free_port(), "whsec_" + "c2VjcmV0" * 4
     receiver = subprocess.Popen(
         [sys.executable, str(EXAMPLES / "receiver.py"), str(port), secret],

@@ -99,7 +99,7 @@ def test_the_same_film_is_answered_once(clustered: Service, six_people: Path) ->
     assert sorted(cached) == [False, True]
 
 
-def test_a_publisher_need_not_know_the_partitions(
+def test_publishing_to_one_stream_serves_all_partitions(
     clustered: Service, cluster: RedisCluster, six_people: Path
 ) -> None:
     for partition in Partitions("faces", PARTITIONS).all:
@@ -138,7 +138,7 @@ def test_collections_serve_the_jobs_of_all_partitions(
     assert not list(cluster.scan_iter("*:collection:*"))
 
 
-def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> None:
+def test_no_entry_is_left_behind(clustered: Service, cluster: RedisCluster) -> None:
     for partition in Partitions("faces", PARTITIONS).all:
         for stream in groups(partition):
             eventually(lambda stream=stream: cluster.xlen(stream) == 0)
@@ -146,7 +146,7 @@ def test_nothing_is_left_behind(clustered: Service, cluster: RedisCluster) -> No
         assert cluster.xlen(partition.dead) == 0
 
 
-def test_figures_add_up_over_the_partitions(clustered: Service) -> None:
+def test_metrics_add_up_over_the_partitions(clustered: Service) -> None:
     lines = clustered.get("/metrics").body.decode().splitlines()
     assert 'faces_stream_entries{stage="analyze",stream="frames"} 0.0' in lines
     assert 'faces_workers{stage="analyze"} 1.0' in lines

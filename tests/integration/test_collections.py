@@ -1,4 +1,4 @@
-"""Known people: enrolled from one source, found in another, and gone without a trace when they are erased."""
+"""Collections of known people: enrolled from one source, found in another, erased without a trace."""
 
 import base64
 import os
@@ -58,7 +58,7 @@ def labels(found: Any) -> list[str]:
     return [match["label"] for match in found["matches"]]
 
 
-def test_who_was_enrolled_from_one_clip_is_found_in_another(
+def test_a_person_enrolled_from_one_clip_is_found_in_another(
     service: Service, collection: str, shared_data: Path
 ) -> None:
     videos = shared_data / "videos"
@@ -138,7 +138,7 @@ def test_enrolling_again_changes_nothing_and_a_label_gathers_faces(
         assert cv2.imdecode(np.frombuffer(picture.body, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def test_who_is_erased_leaves_nothing_behind(service: Service, collection: str, shared_data: Path) -> None:
+def test_erasing_a_person_leaves_nothing_behind(service: Service, collection: str, shared_data: Path) -> None:
     """No key of the server, and no field in it, tells of the person any more: not in the results of jobs either."""
     photographs = sorted((shared_data / "images" / "bbt_howard").iterdir())[:2]
     (kept, kept_result), (gone, gone_result) = (
@@ -214,7 +214,7 @@ def everything(redis: Redis) -> list[bytes]:
         ("friends/search?limit=x", b"\xff\xd8\xff", 400, "int"),
     ],
 )
-def test_questions_that_cannot_be_answered_say_why(
+def test_invalid_searches_are_refused_with_the_reason(
     service: Service, friends: None, path: str, body: Any, status: int, says: str
 ) -> None:
     headers = PHOTOGRAPH if isinstance(body, bytes) else None
@@ -233,7 +233,7 @@ def test_a_picture_without_a_face_and_one_of_a_stranger_get_different_answers(
     assert answer.status == 422 and answer.json["detail"] == "No face was found in the photograph."
 
 
-def test_a_job_says_which_collection_there_is_not(service: Service, six_people: Path) -> None:
+def test_a_job_names_the_unknown_collection(service: Service, six_people: Path) -> None:
     _, result = analyzed(service, six_people, match_collections=["no-such"])
     assert any("'no-such'" in warning for warning in result["metadata"]["warnings"])
     assert all(face["matches"] == [] for face in result["faces"])

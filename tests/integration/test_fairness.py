@@ -1,4 +1,4 @@
-"""What waits for what: a long film leaves room for those who come after it."""
+"""Short jobs do not wait for long ones."""
 
 from pathlib import Path
 

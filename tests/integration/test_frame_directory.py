@@ -1,4 +1,4 @@
-"""Frames that wait in a shared directory instead of the server."""
+"""Frames stored in a shared directory instead of Redis."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an operator types, against a running service."""
+"""Commands for operators against a running service."""
 
 import os
 import subprocess

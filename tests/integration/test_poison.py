@@ -1,4 +1,4 @@
-"""A frame that cannot be worked on costs its job that frame, and can be replayed when its trouble is over."""
+"""A frame that cannot be processed is skipped, dead-lettered, and can be replayed."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def faulty(models_path: Path, tmp_path: Path) -> Iterator[Service]:
     yield from run_service(models_path, tmp_path, "--scale", "analyze=2", environment=environment)
 
 
-def test_a_frame_that_kills_its_worker_costs_nobody_else_anything(
+def test_a_frame_that_kills_its_worker_affects_no_other(
     faulty: Service, six_people: Path, tmp_path: Path
 ) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"sampling_interval": 2.0, "cache_duration": 0}}

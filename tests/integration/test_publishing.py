@@ -1,4 +1,4 @@
-"""Jobs that other services publish straight to the stream."""
+"""Jobs that other services publish straight to the stream; events at their ends."""
 
 import shutil
 import subprocess
@@ -51,7 +51,7 @@ def test_json_from_the_command_line(service: Service, six_people: Path) -> None:
     assert len(service.result(job_id)["faces"]) == 6
 
 
-def test_json_names_its_job_by_the_entry(service: Service, six_people: Path) -> None:
+def test_a_json_entry_without_job_id_takes_the_entry_s(service: Service, six_people: Path) -> None:
     with Redis.from_url(service.redis_url) as redis:
         entry = redis.xadd("faces:requests", {"json": msgspec.json.encode({"video_path": str(six_people)})})
     assert isinstance(entry, bytes)

@@ -1,4 +1,4 @@
-"""Reading a result in other forms: as a page, in parts, compressed, and events on the way to it."""
+"""Representations of a result: report, selected fields, compressed; events on the way."""
 
 import gzip
 import struct
@@ -52,7 +52,7 @@ def test_there_is_no_report_before_the_end(service: Service, six_people: Path) -
     assert refused.status == 409 and "failed" in refused.json["detail"]
 
 
-def test_results_come_in_parts(service: Service, job: str) -> None:
+def test_parts_of_a_result_can_be_selected(service: Service, job: str) -> None:
     whole = service.result(job)
     place = f"/faces/jobs/{job}/results"
     slim = service.get(f"{place}?embeddings=none").json
@@ -82,14 +82,14 @@ def test_results_come_in_parts(service: Service, job: str) -> None:
         ("embeddings=hex", "embeddings", "base64"),
     ],
 )
-def test_an_unknown_part_is_refused_with_what_there_is(
+def test_an_unknown_field_is_refused_with_the_allowed_ones(
     service: Service, job: str, query: str, field: str, allowed: str
 ) -> None:
     refused = service.get(f"/faces/jobs/{job}/results?{query}")
     assert refused.status == 400 and refused.json["field"] == field and allowed in refused.json["detail"]
 
 
-def test_every_form_of_a_result_has_its_own_tag(service: Service, job: str) -> None:
+def test_every_representation_has_its_own_etag(service: Service, job: str) -> None:
     place = f"/faces/jobs/{job}/results"
     plain = service.get(place)
     packed = service.get(place, {"Accept-Encoding": "br, gzip;q=0.8"})
@@ -126,7 +126,7 @@ async def test_events_lead_to_the_end_and_can_be_resumed(service: Service, six_p
             assert stream.status == 404 and (await stream.json(content_type=None))["status"] == 404
 
 
-async def test_events_tell_how_many_people_there_are_so_far(
+async def test_events_report_the_people_found_so_far(
     service: Service, six_people: Path, tmp_path: Path
 ) -> None:
     film = tmp_path / "film.mp4"
@@ -147,7 +147,7 @@ async def test_events_tell_how_many_people_there_are_so_far(
     assert people[0] is None and 6 in people and people[-1] is None, people
 
 
-async def test_a_stream_of_a_job_that_is_deleted_ends(service: Service, six_people: Path) -> None:
+async def test_deleting_a_job_ends_its_event_stream(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.59, "sampling_interval": 0.5}}
     job_id = service.submit(wanted)
     async with (

@@ -1,4 +1,4 @@
-"""Processes die and multiply; the result stays what it was."""
+"""Killed and additional processes do not change results."""
 
 import os
 import random
@@ -63,7 +63,7 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
     second.close()
 
 
-def test_a_killed_launcher_leaves_nobody_alone(models_path: Path, tmp_path: Path) -> None:
+def test_killing_the_launcher_ends_all_processes(models_path: Path, tmp_path: Path) -> None:
     running = run_service(models_path, tmp_path)
     service = next(running)
     assert pids_of("-m", service)

@@ -1,4 +1,4 @@
-"""The REST interface as its callers use it, on real models."""
+"""The REST interface with real models."""
 
 import math
 import os
@@ -86,7 +86,7 @@ def _is_whole(detection: dict[str, Any]) -> None:
     assert detection["occlusion"]["occluded"] is (detection["occlusion"]["probability"] > 0.5)
 
 
-def test_the_specification_s_spelling_means_the_same(service: Service, six_people: Path) -> None:
+def test_both_spellings_of_parameters_are_accepted(service: Service, six_people: Path) -> None:
     one = service.analyze(as_vision_api(six_people, "spelling"))
     other = service.analyze(
         {"video_path": str(six_people), "parameters": {"min_confidence": 0.5, "min_quality": 0.0}}
@@ -106,7 +106,7 @@ def test_the_same_request_again_is_answered_from_the_cache(service: Service, six
     assert second["faces"] == first["faces"] and second["metadata"] == first["metadata"]
 
 
-def test_a_touched_file_is_analysed_anew(service: Service, six_people: Path) -> None:
+def test_a_touched_file_is_analysed_again(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.52}}
     first = service.submit(wanted)
     assert service.ended(first)["status"] == "completed"
@@ -116,7 +116,7 @@ def test_a_touched_file_is_analysed_anew(service: Service, six_people: Path) -> 
     assert status["status"] == "completed" and "cached" not in status
 
 
-def test_jobs_in_flight_for_the_same_content_are_one(service: Service, six_people: Path) -> None:
+def test_equal_jobs_in_flight_are_analysed_once(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.53, "sampling_interval": 0.5}}
     jobs = [service.submit(wanted) for _ in range(3)]
     ends = [service.ended(job) for job in jobs]
@@ -149,7 +149,7 @@ def test_max_faces_keeps_the_most_present(service: Service, six_people: Path) ->
     assert result["metadata"]["rejected"]["max_faces"] > 0
 
 
-def test_enhancement_without_a_frame_server_says_so(service: Service, six_people: Path) -> None:
+def test_enhancement_without_a_frame_server_is_reported(service: Service, six_people: Path) -> None:
     parameters = {"enhancement": {"enabled": True, "quality_trigger": 1.0}}
     result = service.analyze({"video_path": str(six_people), "parameters": parameters})
     report = result["metadata"]["enhancement"]
@@ -169,7 +169,7 @@ def test_every_person_has_a_thumbnail(service: Service, six_people: Path) -> Non
     assert service.get(f"/faces/jobs/{job_id}/faces/face_6/thumbnail").status == 404
 
 
-def test_a_job_can_be_cancelled_listed_and_forgotten(service: Service, six_people: Path) -> None:
+def test_a_job_can_be_cancelled_listed_and_deleted(service: Service, six_people: Path) -> None:
     parameters = {"sampling_interval": 0.5, "min_confidence": 0.55}
     job_id = service.submit({"video_path": str(six_people), "parameters": parameters})
     assert service.delete(f"/faces/jobs/{job_id}").status == 409
@@ -182,7 +182,7 @@ def test_a_job_can_be_cancelled_listed_and_forgotten(service: Service, six_peopl
     assert service.get("/faces/jobs?limit=many").json["field"] == "limit"
 
 
-def test_results_can_be_asked_for_conditionally(service: Service, six_people: Path) -> None:
+def test_results_support_conditional_requests(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people)})
     service.ended(job_id)
     answer = service.get(f"/faces/jobs/{job_id}/results")
@@ -198,14 +198,14 @@ def test_health_names_models_and_workers(service: Service) -> None:
     assert health["cache_size_mb"] > 0 and health["active_jobs"] >= 0
 
 
-def test_metrics_tell_the_streams_apart(service: Service) -> None:
+def test_metrics_are_labelled_by_stream(service: Service) -> None:
     text = service.get("/metrics").body.decode()
     for stage, stream in (("frames", "requests"), ("analyze", "frames"), ("finalize", "finalize")):
         assert f'faces_stream_entries{{stage="{stage}",stream="{stream}"}}' in text
     assert "faces_http_requests_total" in text
 
 
-def test_an_ended_job_leaves_only_what_expires(service: Service, six_people: Path) -> None:
+def test_all_keys_of_an_ended_job_expire(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.56}})
     assert service.ended(job_id)["status"] == "completed"
     with Redis.from_url(service.redis_url) as redis:

@@ -1,4 +1,4 @@
-"""Where a job looks at its film: on the grid of its interval, or at the keyframes that are near."""
+"""Sampling on the grid of the interval and at keyframes."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A long film in parts: whoever samples them, and whoever dies, the result is that of the film as a whole."""
+"""A long film sampled in segments: any number of workers and kills give the result of the whole."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def parts_of(service: Service, job_id: str) -> list[int]:
 
 
 @pytest.mark.parametrize("sampling", ["interval", "keyframes"])
-def test_one_worker_and_three_sample_what_one_sampled_as_a_whole(
+def test_sampling_in_segments_equals_sampling_as_a_whole(
     service: Service, one_worker: Service, three_workers: Service, film: Path, sampling: str
 ) -> None:
     request = wanted(film, sampling=sampling, sampling_interval=1.0)
@@ -85,7 +85,7 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
     _nothing_is_left(three_workers)
 
 
-def test_a_cancelled_film_leaves_no_parts(one_worker: Service, film: Path) -> None:
+def test_a_cancelled_film_leaves_no_segments(one_worker: Service, film: Path) -> None:
     job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
     eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
@@ -93,7 +93,7 @@ def test_a_cancelled_film_leaves_no_parts(one_worker: Service, film: Path) -> No
     _nothing_is_left(one_worker)
 
 
-def test_a_film_in_parts_keeps_to_the_window_of_its_job(one_worker: Service, film: Path) -> None:
+def test_segments_respect_the_window_of_the_job(one_worker: Service, film: Path) -> None:
     job_id = one_worker.submit(wanted(film, min_confidence=0.57))
     most = 0
     with Redis.from_url(one_worker.redis_url) as redis:
@@ -107,7 +107,9 @@ def test_a_film_in_parts_keeps_to_the_window_of_its_job(one_worker: Service, fil
     assert 0 < most < 4 + 4, "a window of four, and the chunk that filled it"
 
 
-def test_a_film_shorter_than_a_part_is_sampled_as_a_whole(three_workers: Service, shared_data: Path) -> None:
+def test_a_film_shorter_than_a_segment_is_sampled_as_a_whole(
+    three_workers: Service, shared_data: Path
+) -> None:
     short = shared_data / "videos" / "zl_same_person_twice.mp4"
     job_id = three_workers.submit(wanted(short))
     assert three_workers.ended(job_id)["status"] == "completed"
@@ -115,7 +117,7 @@ def test_a_film_shorter_than_a_part_is_sampled_as_a_whole(three_workers: Service
 
 
 @pytest.mark.parametrize("name", ["derived_grid_concat.mp4", "makeup_occluded.avi"], ids=["parts", "whole"])
-def test_a_film_that_is_replaced_meanwhile_is_not_half_one_and_half_the_other(
+def test_a_film_replaced_during_sampling_fails_the_job(
     one_worker: Service, shared_data: Path, tmp_path: Path, name: str
 ) -> None:
     path, other = tmp_path / name, tmp_path / "other"

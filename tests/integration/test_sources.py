@@ -1,4 +1,4 @@
-"""Frames by way of the Frame Server and from sprites, enhancement of poor faces: through the whole service."""
+"""Frames from the Frame Server and from sprites, enhancement of poor faces, through the whole service."""
 
 import math
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_the_frame_server_s_frames_show_the_same_people(
         assert np.allclose(theirs, ours, atol=3)
 
 
-def test_frames_that_were_not_asked_for_are_decoded_here(
+def test_frames_at_other_times_than_requested_are_decoded_locally(
     with_server: Service, double: ServerProcess, six_people: Path
 ) -> None:
     double.faults(spacing=5.0)
@@ -82,7 +82,7 @@ def test_frames_that_were_not_asked_for_are_decoded_here(
 
 
 @pytest.mark.parametrize("faults", [{"first": 3}, {"first": 3, "untold": True}, {"broken": True}], ids=str)
-def test_frames_that_are_missing_are_decoded_here(
+def test_missing_frames_are_decoded_locally(
     with_server: Service, double: ServerProcess, six_people: Path, faults: dict[str, Any]
 ) -> None:
     double.faults(**faults)
@@ -210,7 +210,7 @@ def test_a_failed_enhancement_keeps_the_original_and_says_why(
     assert not any(d["enhanced"] for face in result["faces"] for d in face["detections"])
 
 
-def test_a_frame_server_that_does_not_answer_in_time(
+def test_a_frame_server_that_times_out(
     models_path: Path, tmp_path: Path, double: ServerProcess, blurred: Path
 ) -> None:
     environment = {
@@ -285,7 +285,7 @@ def test_sprites_are_cut_and_show_the_people(service: Service, six_people: Path,
     assert any("not enhanced" in warning for warning in metadata["warnings"])
 
 
-def test_sprites_of_a_film_show_whom_the_film_shows_at_that_size(
+def test_sprites_show_the_people_of_a_film_of_their_size(
     service: Service, shared_data: Path, tmp_path: Path
 ) -> None:
     film = shared_data / "videos" / "derived_grid_concat.mp4"

@@ -1,4 +1,4 @@
-"""The cores a process may use: its affinity, and what its control groups pay for."""
+"""The number of cores a process may use: CPU affinity and control groups."""
 
 import os
 import subprocess
@@ -51,12 +51,14 @@ def machine(root: Path, groups: str, **files: str) -> Path:
         ),
     ],
 )  # fmt: skip
-def test_a_control_group_limits(tmp_path: Path, groups: str, files: dict[str, str], expected: int) -> None:
+def test_control_groups_limit_the_cores(
+    tmp_path: Path, groups: str, files: dict[str, str], expected: int
+) -> None:
     assert usable_cores(machine(tmp_path, groups, **files)) == expected
 
 
 @pytest.mark.usefixtures("eight_cores")
-def test_a_system_without_control_groups(tmp_path: Path) -> None:
+def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert usable_cores(tmp_path) == 8
 
 

@@ -1,4 +1,4 @@
-"""Messages: what one process seals, another opens; what none can read is refused, never half read."""
+"""Messages decode to what was encoded; unreadable ones are refused as a whole."""
 
 import msgspec
 import pytest
@@ -14,25 +14,25 @@ FRAMES = stage(Names(), "analyze").messages
 TASK = FrameTask(index=3, timestamp=6.0, frame=StoredFrame("3"), source="/v.mp4")
 
 
-def test_a_sealed_message_opens_as_it_was() -> None:
+def test_a_message_decodes_to_what_was_encoded() -> None:
     envelope = open_entry(seal("frame", "job", "3", TASK, traceparent="00-a-b-01"), FRAMES)
     assert envelope.body == TASK
     assert (envelope.id, envelope.job, envelope.traceparent) == ("job/frame/3", "job", "00-a-b-01")
 
 
-def test_the_same_work_has_the_same_id() -> None:
+def test_equal_work_has_an_equal_id() -> None:
     ids = {open_entry(seal("frame", "job", "3", TASK), FRAMES).id for _ in range(3)}
     assert ids == {"job/frame/3"}
 
 
-def test_the_type_chooses_the_body() -> None:
+def test_the_message_type_selects_the_struct() -> None:
     portraits = PortraitsTask(portraits=("0/1", "4+/0"))
     assert open_entry(seal("portraits", "job", "", portraits), FRAMES).body == portraits
     by_path = msgspec.structs.replace(TASK, frame=FileFrame("/frames/3.jpg"))
     assert open_entry(seal("frame", "job", "3", by_path), FRAMES).body == by_path
 
 
-def test_json_says_the_same_as_msgpack() -> None:
+def test_json_and_msgpack_decode_alike() -> None:
     packed = msgspec.msgpack.decode(seal("frame", "job", "3", TASK)[b"msgpack"])
     assert open_entry({b"json": msgspec.json.encode(packed)}, FRAMES).body == TASK
 
@@ -46,21 +46,21 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 @pytest.mark.parametrize(
     "change", [{"version": 2}, {"type": "other"}, {"body": {"index": "three"}}, {"job": 7}]
 )
-def test_what_cannot_be_read_is_refused(change: dict[str, object]) -> None:
+def test_unreadable_messages_are_refused(change: dict[str, object]) -> None:
     packed = msgspec.msgpack.decode(seal("frame", "job", "3", TASK)[b"msgpack"]) | change
     with pytest.raises(EnvelopeError):
         open_entry({b"msgpack": msgspec.msgpack.encode(packed)}, FRAMES)
 
 
 @given(st.dictionaries(st.sampled_from([b"msgpack", b"json", b"x"]), st.binary(max_size=60), max_size=2))
-def test_any_entry_is_a_request_or_refused(fields: dict[bytes, bytes]) -> None:
+def test_any_entry_decodes_to_a_request_or_is_refused(fields: dict[bytes, bytes]) -> None:
     try:
         assert open_request("1-1", fields).type == "analyze"
     except EnvelopeError as refused:
         assert str(refused)
 
 
-def test_a_bare_request_takes_the_entry_s_id() -> None:
+def test_a_request_without_an_id_takes_the_entry_s() -> None:
     envelope = open_request("1700000000000-0", {b"json": b'{"source": "/v.mp4"}'})
     assert (envelope.job, envelope.body) == ("1700000000000-0", {"source": "/v.mp4"})
     assert open_request("1-1", {b"json": b'{"source": "/v.mp4", "job_id": "mine"}'}).job == "mine"

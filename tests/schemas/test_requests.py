@@ -1,4 +1,4 @@
-"""Requests: two spellings, one meaning; every parameter within its range or refused by name."""
+"""Requests: two spellings of each parameter, defaults, ranges, errors that name the field."""
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from schemas.requests import AnalyzeRequest, Parameters, RequestError, Scene, pa
 fractions = st.floats(0, 1)
 
 
-def test_the_defaults_are_the_specification_s() -> None:
+def test_defaults_follow_the_specification() -> None:
     parameters = to_request({"video_path": "/v.mp4"}).parameters
     assert parameters == Parameters(
         min_confidence=None, min_quality=None, max_faces=50, sampling_interval=2.0, enable_deduplication=True,
@@ -55,12 +55,12 @@ def test_null_and_unknown_fields_count_as_not_given() -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_none_are_refused(number: str) -> None:
+def test_values_that_are_not_numbers_are_refused(number: str) -> None:
     with pytest.raises(RequestError):
         parse_request(b'{"source": "/v.mp4", "parameters": {"sampling_interval": %s}}' % number.encode())
 
 
-def test_not_a_number_from_msgpack_is_refused() -> None:
+def test_nan_from_msgpack_is_refused() -> None:
     with pytest.raises(RequestError) as refused:
         to_request({"source": "/v.mp4", "parameters": {"sampling_interval": float("nan")}})
     assert "finite" in refused.value.problem or ">=" in refused.value.problem
@@ -78,7 +78,7 @@ def test_a_scene_ends_after_it_starts() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_request_or_refused(body: bytes) -> None:
+def test_any_bytes_parse_to_a_request_or_are_refused(body: bytes) -> None:
     try:
         assert isinstance(parse_request(body), AnalyzeRequest)
     except RequestError as refused:
@@ -94,7 +94,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_value_is_a_request_or_refused(data: object) -> None:
+def test_any_value_parses_to_a_request_or_is_refused(data: object) -> None:
     try:
         request = to_request(data)
     except RequestError as refused:

@@ -1,4 +1,4 @@
-"""The job record on a real server: accepted once, answered once, ended once, and nothing left behind."""
+"""The job record on a real server: submitting, sharing results, ending once, expiry."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -76,7 +76,7 @@ async def test_a_job_is_queued_then_processed_then_completed(records: Records) -
     assert list(answer)[:3] == ["job_id", "source_id", "status"] and answer["source_id"] == "s"
 
 
-async def test_submitting_twice_is_submitting_once(records: Records) -> None:
+async def test_submitting_is_idempotent(records: Records) -> None:
     first = await records.jobs.submit(REQUEST, "a")
     assert await records.jobs.submit(REQUEST, "a") == first
     assert await records.redis.xlen(records.names.requests) == 1
@@ -104,7 +104,7 @@ async def test_a_job_ends_once(records: Records) -> None:
     assert not await records.jobs.begin("a", REQUEST)
 
 
-async def test_equal_jobs_are_answered_by_the_first(records: Records) -> None:
+async def test_equal_jobs_share_the_result_of_the_first(records: Records) -> None:
     await records.running("a", "b", "c")
     assert not await records.jobs.join("a", "key", 60)
     assert await records.jobs.join("b", "key", 60)
@@ -117,21 +117,21 @@ async def test_equal_jobs_are_answered_by_the_first(records: Records) -> None:
     assert await records.redis.zcard(records.names.active) == 0
 
 
-async def test_a_begun_again_job_leads_again(records: Records) -> None:
+async def test_a_redelivered_job_stays_the_leader_of_equal_jobs(records: Records) -> None:
     await records.running("a")
     assert not await records.jobs.join("a", "key", 60)
     assert await records.jobs.begin("a", REQUEST)
     assert not await records.jobs.join("a", "key", 60)
 
 
-async def test_a_failed_answer_is_no_answer(records: Records) -> None:
+async def test_a_failed_job_answers_no_other(records: Records) -> None:
     await records.running("a", "b")
     await records.jobs.join("a", "key", 60)
     await records.jobs.fail("a", "broken")
     assert not await records.jobs.join("b", "key", 60)
 
 
-async def test_what_is_not_to_be_cached_can_be_read_but_answers_nobody(records: Records) -> None:
+async def test_an_uncached_result_answers_no_other_job(records: Records) -> None:
     await records.running("a", "b")
     await records.jobs.join("a", "key", 60)
     await records.jobs.complete("a", BODY, SUMMARY, keep=0)
@@ -139,7 +139,7 @@ async def test_what_is_not_to_be_cached_can_be_read_but_answers_nobody(records: 
     assert not await records.jobs.join("b", "key", 60)
 
 
-async def test_a_result_that_lacks_frames_is_kept_for_its_own_job_alone(records: Records) -> None:
+async def test_a_result_with_failed_frames_answers_no_other_job(records: Records) -> None:
     await records.running("a", "b")
     await records.jobs.join("a", "key", 60)
     await records.jobs.complete("a", BODY, SUMMARY, keep=600, whole=False)
@@ -147,7 +147,7 @@ async def test_a_result_that_lacks_frames_is_kept_for_its_own_job_alone(records:
     assert not await records.jobs.join("b", "key", 60)
 
 
-async def test_cancelling_stops_the_work_of_nobody_else(records: Records) -> None:
+async def test_cancelling_a_job_leaves_its_equals_running(records: Records) -> None:
     await records.running("a", "b", "c")
     for job in "abc":
         await records.jobs.join(job, "key", 60)
@@ -158,7 +158,7 @@ async def test_cancelling_stops_the_work_of_nobody_else(records: Records) -> Non
     assert [await records.status(job) for job in "abc"] == ["cancelled", "cancelled", "completed"]
 
 
-async def test_jobs_are_listed_and_forgotten(records: Records) -> None:
+async def test_jobs_are_listed_and_deleted(records: Records) -> None:
     await records.running("a", "b", "c")
     assert not await records.jobs.delete("b"), "it is running"
     await records.jobs.fail("b", "broken")
@@ -170,6 +170,6 @@ async def test_jobs_are_listed_and_forgotten(records: Records) -> None:
     assert await records.redis.zscore(records.names.jobs, "a") is None
 
 
-async def test_ids_that_could_be_other_keys_are_unknown(records: Records) -> None:
+async def test_ids_that_would_name_other_keys_are_unknown(records: Records) -> None:
     for job_id in ("", "a/b", "{x}", "a b", "x" * 200, "ä"):
         assert await records.reader.read(job_id) is None
