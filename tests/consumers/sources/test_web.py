@@ -15,7 +15,6 @@ from aiohttp.test_utils import TestServer
 from consumers.sources.http import WebClient, WebSourceUnavailable
 from facecore.video import SourceError
 from schemas.addresses import AllowList
-from tests.waiting import eventually_async
 
 HOME = "127.0.0.2"  # listed; every other address inside the network, 127.0.0.1 among them, is not
 FILM = bytes(range(256)) * 4096
@@ -45,7 +44,8 @@ class Site:
 
     def __init__(self) -> None:
         self.breaks = 1
-        self.etag = '"one"'
+        self.etags = ['"one"']
+        """ETags of the film in successive responses, the last one from then on."""
         self.requests: list[str] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -81,10 +81,10 @@ class Site:
             await asyncio.sleep(0.01)
 
     async def _broken(self, request: web.Request) -> web.StreamResponse:
-        """Breaks off in the middle; goes on from where it is asked to."""
-        start = 0
-        headers = {"ETag": self.etag, "Content-Type": "video/mp4"}
-        if (wanted := request.headers.get("Range")) and request.headers.get("If-Range") == self.etag:
+        """Breaks off in the middle; resumes where the Range header asks for."""
+        start, etag = 0, self.etags.pop(0) if len(self.etags) > 1 else self.etags[0]
+        headers = {"ETag": etag, "Content-Type": "video/mp4"}
+        if (wanted := request.headers.get("Range")) and request.headers.get("If-Range") == etag:
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
             headers["Content-Range"] = f"bytes {start}-{len(FILM) - 1}/{len(FILM)}"
         response = web.StreamResponse(status=206 if start else 200, headers=headers)
@@ -273,16 +273,11 @@ async def test_a_broken_connection_is_gone_on_with_once(
 async def test_a_film_that_changed_meanwhile_is_not_glued_together(
     fetcher: WebClient, site: Site, port: int, tmp_path: Path
 ) -> None:
-    async def change() -> None:
-        await eventually_async(lambda: site.requests)
-        site.etag = '"two"'
-
-    changing = asyncio.create_task(change())
+    site.etags = ['"one"', '"two"']
     with pytest.raises(WebSourceUnavailable, match=r"could not be resumed .*: the file has changed"):
         await fetcher.download(
             f"http://media.test:{port}/broken.mp4", tmp_path / "film", max_bytes=2 * MIB, seconds=20
         )
-    await changing
 
 
 @pytest.mark.parametrize("entry", ["http://media.test", "user@media.test", "media.test/path", ""])
