@@ -57,7 +57,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     page = await request.app[READER].latest(
         query.limit,
         query.cursor or None,
-        wanted=matches,
+        matches=matches,
         since=query.created_after.timestamp() if query.created_after else None,
         until=query.created_before.timestamp() if query.created_before else None,
     )

@@ -20,7 +20,7 @@ JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 class JobKeys(NamedTuple):
     """The keys of one job."""
 
-    metadata: str  # hash: state of the job, see schemas.store.jobs
+    metadata: str  # hash: state of the job, see schemas.store.job_record
     result: str  # hash: encoded body, its type, its ETag
     outcomes: str  # hash: unit (frame) -> outcome; its length is the job's progress
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)

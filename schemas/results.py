@@ -190,8 +190,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored of a result: everything but the ids of the job that asked, which the API puts in front
-    (`schemas.store.jobs.result_json`), so that jobs answered from the cache share one body."""
+    """The stored part of a result: everything but the ids of the requested job, which the API adds
+    (`schemas.store.job_reader.result_json`), so that jobs answered from the cache share one body."""
 
     status: Literal["completed"]
     faces: list[Face]

@@ -23,7 +23,7 @@ from schemas.messages import FinalizeTask, open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
-from schemas.store.jobs import cache_key
+from schemas.store.job_record import cache_key
 
 log = structlog.get_logger(__name__)
 

@@ -1,1 +1,1 @@
-"""What lies in the Redis server (jobs, results, collections, keys) and the scripts that change it."""
+"""Data on the Redis server (jobs, results, collections, API keys) and the Lua scripts that change it."""

@@ -1,7 +1,7 @@
-"""Keys of the API: who may do what. The server keeps their SHA-256 alone, since a key is as random as its hash.
+"""API keys and their scopes. Only the SHA-256 of a secret is stored: a random secret needs no slow hash.
 
-The hash ``faces:keys`` has a field for each name. A key reads ``faces_NAME.SECRET``, so that it is found by its
-name and compared in constant time.
+The hash ``faces:keys`` has a field for each name. A key is ``faces_NAME.SECRET``: it is looked up by its name and
+compared in constant time.
 """
 
 import hashlib
@@ -22,9 +22,11 @@ _PREFIX = "faces_"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Attributes:
-    scopes: submit (and cancel) jobs, read them and their results, admin: everything, deleting too.
-    digest: SHA-256 of the secret, hexadecimal.
+    """A key as it is stored.
+
+    Attributes:
+        scopes: "submit" (submit and cancel jobs), "read" (jobs and results), "admin" (everything, deletion included).
+        digest: SHA-256 of the secret, hexadecimal.
     """
 
     name: str
@@ -33,15 +35,16 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
     def allows(self, scope: Scope) -> bool:
+        """Whether the key has the scope, or "admin"."""
         return scope in self.scopes or "admin" in self.scopes
 
 
-_NOBODY = msgspec.json.encode(ApiKey(name="", scopes=("read",), created_at="", digest="-" * 64))
-"""A key that no secret has the digest of."""
+_UNKNOWN = msgspec.json.encode(ApiKey(name="", scopes=("read",), created_at="", digest="-" * 64))
+"""Compared where a name is unknown; no secret has its digest."""
 
 
 class ApiKeys:
-    """Reads and writes the keys.
+    """Creates, revokes and finds API keys.
 
     Args:
         redis: client with ``decode_responses=False``.
@@ -49,35 +52,39 @@ class ApiKeys:
 
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
-        self._place = names.keys
+        self._key = names.keys
 
     async def create(self, name: str, scopes: tuple[Scope, ...]) -> str | None:
-        """The key, which cannot be shown again; None when the name is taken."""
+        """Creates a key and returns it, this once; None when the name is taken."""
         secret = secrets.token_urlsafe(32)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         key = ApiKey(name=name, scopes=scopes, created_at=created, digest=_digest(secret))
-        new = await self._redis.hsetnx(self._place, name, msgspec.json.encode(key).decode())
+        new = await self._redis.hsetnx(self._key, name, msgspec.json.encode(key).decode())
         return f"{_PREFIX}{name}.{secret}" if new else None
 
     async def revoke(self, name: str) -> bool:
-        """False: there is no such key."""
-        return bool(await self._redis.hdel(self._place, name))
+        """Deletes a key; False when there is none of that name."""
+        return bool(await self._redis.hdel(self._key, name))
 
     async def all(self) -> list[ApiKey]:
-        told = cast("dict[bytes, bytes]", await self._redis.hgetall(self._place))
-        return sorted((msgspec.json.decode(v, type=ApiKey) for v in told.values()), key=lambda key: key.name)
+        """All keys, by name."""
+        stored = cast("dict[bytes, bytes]", await self._redis.hgetall(self._key))
+        return sorted(
+            (msgspec.json.decode(v, type=ApiKey) for v in stored.values()), key=lambda key: key.name
+        )
 
     async def exist(self) -> bool:
-        return bool(await self._redis.hlen(self._place))
+        """Whether there is any key."""
+        return bool(await self._redis.hlen(self._key))
 
     async def find(self, token: str) -> ApiKey | None:
-        """The key that a caller presents; None when it is none of ours."""
+        """The key that a caller presents; None when it is unknown or wrong."""
         name, _, secret = token.removeprefix(_PREFIX).partition(".")
         if not token.startswith(_PREFIX) or not NAME.fullmatch(name):
             return None
-        told = await self._redis.hget(self._place, name)
+        stored = await self._redis.hget(self._key, name)
         key = msgspec.json.decode(
-            told or _NOBODY, type=ApiKey
+            stored or _UNKNOWN, type=ApiKey
         )  # an unknown name takes as long as a known one
         return key if hmac.compare_digest(key.digest, _digest(secret)) else None
 

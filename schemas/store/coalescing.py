@@ -4,43 +4,46 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 
-AT_ONCE = 256
+REQUESTS_PER_ROUND_TRIP = 256
 
 
-class Coalescer(Generic[Asked, Answer]):
-    """Args:
-    ask: answers, or the error of each, in the order of the questions; what it raises is every asker's error.
+class Coalescer(Generic[Request, Reply]):
+    """Sends single requests in batches, one batch at a time.
+
+    Args:
+        send: returns the reply or the error of each request, in order; an exception it raises is the error of all.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]]) -> None:
-        self._ask = ask
-        self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
-        self._asking: asyncio.Task[None] | None = None
+    def __init__(self, send: Callable[[Sequence[Request]], Awaitable[Sequence[Reply | Exception]]]) -> None:
+        self._send = send
+        self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
+        self._sending: asyncio.Task[None] | None = None
 
-    async def __call__(self, asked: Asked) -> Answer:
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_all())
-        return await answer
+    async def __call__(self, request: Request) -> Reply:
+        """Returns the reply to a request, or raises its error."""
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, reply))
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        return await reply
 
-    async def _ask_all(self) -> None:
+    async def _send_all(self) -> None:
         try:
-            while waiting := self._waiting[:AT_ONCE]:
-                del self._waiting[:AT_ONCE]
+            while batch := self._waiting[:REQUESTS_PER_ROUND_TRIP]:
+                del self._waiting[:REQUESTS_PER_ROUND_TRIP]
                 try:
-                    answers = await self._ask([asked for asked, _ in waiting])
-                except Exception as error:  # noqa: BLE001 - raised by each of the askers
-                    answers = [error] * len(waiting)
-                for (_, asker), answer in zip(waiting, answers, strict=True):
-                    if asker.done():  # it has gone
+                    replies = await self._send([request for request, _ in batch])
+                except Exception as error:  # noqa: BLE001 - raised by every caller
+                    replies = [error] * len(batch)
+                for (_, future), reply in zip(batch, replies, strict=True):
+                    if future.done():  # its caller was cancelled
                         continue
-                    if isinstance(answer, Exception):
-                        asker.set_exception(answer)
+                    if isinstance(reply, Exception):
+                        future.set_exception(reply)
                     else:
-                        asker.set_result(answer)
+                        future.set_result(reply)
         finally:
-            self._asking = None
+            self._sending = None

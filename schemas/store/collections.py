@@ -1,9 +1,9 @@
-"""Collections of known people, which faces are compared with. They belong to no job and stay until deleted.
+"""Collections of known people that faces are compared with. They belong to no job and exist until deleted.
 
-A collection is born with its first face. A person in it has a label, which nobody else in it has, and faces: each the
-embedding and the best shot of a face of a job. A face is accepted in one step (its data, its person, the task to
-enrol it), after which nothing of it is lost, and searchable once a worker has enrolled it. Erasing a person takes all
-of it out in one step; a task that comes later finds nothing to enrol. The data lies in the home partition.
+A collection is created with its first face. Each person has a label, unique in the collection, and faces: embedding
+and best shot of a face of a job. A face is accepted in one atomic step (its data, its person, the task to enrol it)
+and is searchable once a worker has enrolled it. Erasing a person deletes all of it in one step; a task that arrives
+later finds nothing to enrol. The data lies in the home partition.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ MAX_QUEUED_TASKS = 1000
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """The face of a job that an enrolled one was."""
+    """The face of a job that an enrolled face comes from."""
 
     job_id: str
     job_face_id: str
@@ -39,22 +39,22 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
-    """What is needed to enrol a face: `embedding` as `vectors.packed` makes it, `thumbnail` JPEG or nothing."""
+    """A face to enrol: its embedding (`schemas.vectors.packed`) and its thumbnail (JPEG, may be empty)."""
 
     embedding: bytes
     thumbnail: bytes
 
 
 class Busy(Exception):
-    """Too many tasks wait; try again later."""
+    """The queue of tasks is at its limit; try again later."""
 
 
 class Refused(Exception):
-    """The collection cannot take this, as it is now; the text says why."""
+    """The change conflicts with the collection's content; the text says why."""
 
 
 Admitted = tuple[Literal["new", "known"], str]
-"""Whether the face was there already, and its id."""
+"""Whether the face is new or was enrolled before, and its id."""
 
 
 class Collections:
@@ -72,13 +72,16 @@ class Collections:
         self._max_queued = max_queued
 
     async def exists(self, name: str) -> bool:
+        """Whether there is a collection of that name."""
         return bool(await self._redis.sismember(self._names.collection_names, name))
 
     async def all(self) -> list[CollectionInfo]:
-        told = cast("set[bytes]", await self._redis.smembers(self._names.collection_names))
-        return [info for name in sorted(told) if (info := await self.info(name.decode())) is not None]
+        """All collections, by name."""
+        members = cast("set[bytes]", await self._redis.smembers(self._names.collection_names))
+        return [info for name in sorted(members) if (info := await self.info(name.decode())) is not None]
 
     async def info(self, name: str) -> CollectionInfo | None:
+        """A collection's model and size; None when there is none of that name."""
         keys = self._names.collection(name)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.state, ["created_at", "model"])
@@ -101,11 +104,11 @@ class Collections:
         job_face_id: str,
         question: str,
     ) -> Admitted:
-        """Accepts a face; the same one, for the same person, as often as you like.
+        """Accepts a face. Idempotent for the same face and person.
 
         Raises:
-            Busy: too many tasks wait.
-            Refused: the face is another person's, or of another model than the collection.
+            Busy: the queue of tasks is at its limit.
+            Refused: the face belongs to another person, or comes from another model than the collection's.
         """
         keys, face = self._names.collection(name), face_id(candidate.embedding)
         origin = Origin(job_id=job_id, job_face_id=job_face_id, added_at=_now())
@@ -137,17 +140,18 @@ class Collections:
         raise AssertionError(answer)
 
     async def candidate(self, name: str, face: str) -> Candidate | None:
-        """What was accepted and is not enrolled yet."""
+        """A face that is accepted and not enrolled yet; None when there is none."""
         stored = cast("bytes | None", await self._redis.hget(self._names.collection(name).pending, face))
         return msgspec.msgpack.decode(stored, type=Candidate) if stored else None
 
     async def enrol(self, name: str, face: str, vector: bytes, thumbnail: bytes) -> bool:
-        """Makes an accepted face searchable; False: it has been erased."""
+        """Makes an accepted face searchable; False when it has been erased."""
         keys = self._names.collection(name)
         places = [keys.pending, keys.state, keys.order, keys.vectors, keys.thumbnails]
         return bool(await run(self._redis, Call(ENROL, places, [face, vector, thumbnail])))
 
     async def face(self, name: str, face: str) -> EnrolledFace | None:
+        """An enrolled face; None when there is none of that id."""
         keys = self._names.collection(name)
         stored = cast("bytes | None", await self._redis.hget(keys.faces, face))
         if stored is None:
@@ -157,26 +161,32 @@ class Collections:
         return None if label is None else _enrolled(name, person, label, face, origin)
 
     async def people(self, name: str, limit: int, after: int) -> PeopleList:
+        """A page of the people, in the order in which they were added.
+
+        Args:
+            after: `PeopleList.after` of the previous page; 0 for the first one.
+        """
         keys = self._names.collection(name)
-        told = cast(
+        entries = cast(
             "list[tuple[bytes, float]]",
             await self._redis.zrange(
                 keys.roll, f"({after}", "+inf", byscore=True, offset=0, num=limit, withscores=True
             ),
         )
         async with self._redis.pipeline(transaction=False) as pipe:
-            for person, _ in told:
+            for person, _ in entries:
                 pipe.hget(keys.people, person)
                 pipe.zlexcount(keys.members, *_range(person))
             answers = await pipe.execute()
         people = [
             PersonSummary(person_id=person.decode(), label=label.decode(), faces=faces)
-            for (person, _), label, faces in zip(told, answers[::2], answers[1::2], strict=True)
+            for (person, _), label, faces in zip(entries, answers[::2], answers[1::2], strict=True)
             if label is not None  # erased since
         ]
-        return PeopleList(people=people, after=int(told[-1][1]) if len(told) == limit else None)
+        return PeopleList(people=people, after=int(entries[-1][1]) if len(entries) == limit else None)
 
     async def person(self, name: str, person_id: str) -> KnownPerson | None:
+        """A person with all faces; None when there is none of that id."""
         keys = self._names.collection(name)
         label = cast("bytes | None", await self._redis.hget(keys.people, person_id))
         if label is None:
@@ -197,13 +207,14 @@ class Collections:
         )
 
     async def thumbnail(self, name: str, face: str) -> bytes | None:
+        """The picture of an enrolled face (JPEG); None when there is none."""
         return cast("bytes | None", await self._redis.hget(self._names.collection(name).thumbnails, face))
 
     async def rename(self, name: str, person_id: str, label: str) -> bool:
-        """False: there is no such person.
+        """Gives a person another label; False when there is no such person.
 
         Raises:
-            Refused: the label is another person's.
+            Refused: the label belongs to another person.
         """
         keys = self._names.collection(name)
         answer = await run(self._redis, Call(RENAME, [keys.people, keys.labels], [person_id, label]))
@@ -212,7 +223,7 @@ class Collections:
         return bool(answer)
 
     async def erase(self, name: str, person_id: str, question: str) -> bool:
-        """Takes a person out; results of jobs follow (`EraseTask`). False: there is no such person."""
+        """Erases a person, and from results of jobs afterwards (`EraseTask`); False when there is no such person."""
         keys = self._names.collection(name)
         message = _task("erase", EraseTask(collection=name, question=question), question)
         call = Call(
@@ -226,14 +237,22 @@ class Collections:
         return bool(await run(self._redis, call))
 
     async def drop(self, name: str, question: str) -> bool:
-        """Deletes the collection; results of jobs follow (`EraseTask`). False: there is no such collection."""
+        """Deletes a collection, and its people from results of jobs afterwards (`EraseTask`).
+
+        Returns:
+            False when there is no such collection.
+        """
         keys = self._names.collection(name)
         message = _task("erase", EraseTask(collection=name, question=question), question)
         places = [self._names.collection_names, self._names.collections, *_all_but_matched(keys)]
         return bool(await run(self._redis, Call(DROP, places, [name, MSGPACK, message])))
 
     async def recall(self, name: str, people: Sequence[str], job_id: str, until: float) -> list[str | None]:
-        """The labels of people that the result of a job is going to tell of, until then; None for who is erased."""
+        """Labels of people that the result of a job is about to name; None for a person that has been erased.
+
+        Args:
+            until: Unix seconds at which that result expires; erasing a person before then changes the result.
+        """
         if not people:
             return []
         keys = self._names.collection(name)
@@ -243,25 +262,25 @@ class Collections:
 
 
 def face_id(embedding: bytes) -> str:
-    """A face is its embedding: the same one enrolled twice is one face, whichever job it came from."""
+    """Returns the id of a face, a hash of its embedding: enrolled twice from two jobs, it is one face."""
     return f"face-{hashlib.sha256(embedding).hexdigest()[:24]}"
 
 
 def _enrolled(name: str, person: bytes, label: bytes, face: str, origin: bytes) -> EnrolledFace:
-    told = msgspec.json.decode(origin, type=Origin)
+    source = msgspec.json.decode(origin, type=Origin)
     return EnrolledFace(
         collection=name,
         person_id=person.decode(),
         label=label.decode(),
         face_id=face,
-        job_id=told.job_id,
-        job_face_id=told.job_face_id,
-        added_at=told.added_at,
+        job_id=source.job_id,
+        job_face_id=source.job_face_id,
+        added_at=source.added_at,
     )
 
 
 def _range(person: bytes) -> tuple[bytes, bytes]:
-    """Of a person's members in order of their letters; 0 follows the slash."""
+    """Bounds of a person's members in lexicographic order; "0" is the character after the slash."""
     return b"[" + person + b"/", b"(" + person + b"0"
 
 

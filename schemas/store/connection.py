@@ -1,4 +1,4 @@
-"""How every process reaches the server."""
+"""Connections to the Redis server or cluster, the same for every process."""
 
 from typing import Any, cast
 
@@ -7,38 +7,40 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
-TIMEOUT = 8.0
-"""Seconds for an answer, and for a free connection."""
-MOST = 256
-"""Connections of a client: who comes when all are busy waits, where the library's own pool would fail."""
+TIMEOUT_SECONDS = 8.0
+"""Limit for a reply, and for a free connection."""
+MAX_CONNECTIONS = 256
+"""Connections of a client; when all are busy, callers wait instead of failing as with redis-py's default pool."""
 
 
 def connect(url: str, *, waits: float = 0.0) -> Redis:
-    """A client for ``redis://``, ``rediss://`` or ``unix://`` URLs that answers in bytes.
+    """Returns a client for a ``redis://``, ``rediss://`` or ``unix://`` URL; replies are bytes.
 
     ``redis+cluster://`` (``rediss+cluster://``) names any node of a cluster. The prefix of all names must then
-    hold a hash tag, so that what a script touches lies in one slot; everything else is the same.
+    contain a hash tag, so that all keys of a script lie in one slot; everything else is the same.
 
     Args:
-        waits: seconds that a read may wait on the server; the socket waits longer.
+        waits: seconds that a read may block on the server; the socket timeout is longer by this.
     """
     scheme, _, address = url.partition("://")
     options: dict[str, Any] = {
         "socket_connect_timeout": 5.0,
-        "socket_timeout": TIMEOUT + waits,
+        "socket_timeout": TIMEOUT_SECONDS + waits,
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
     }
     if scheme.endswith("+cluster"):
-        options["max_connections"] = MOST * 4  # the cluster's client cannot wait for a free one
+        options["max_connections"] = 4 * MAX_CONNECTIONS  # the cluster client fails when none is free
         cluster = RedisCluster.from_url(f"{scheme.removesuffix('+cluster')}://{address}", **options)
         return cast("Redis", cluster)  # the same commands, all that is used here
     return Redis.from_pool(
-        BlockingConnectionPool.from_url(url, max_connections=MOST, timeout=TIMEOUT, **options)
+        BlockingConnectionPool.from_url(
+            url, max_connections=MAX_CONNECTIONS, timeout=TIMEOUT_SECONDS, **options
+        )
     )
 
 
 async def memory(redis: Redis) -> dict[str, int]:
-    """Bytes that the server, or all primaries of a cluster, may use (``maxmemory``, 0: no limit) and do use."""
+    """Bytes in use (``used_memory``) and their limit (``maxmemory``, 0: none), of the server or all primaries."""
     client = cast("Any", redis)  # see connect()
     if isinstance(client, RedisCluster):
         nodes = list((await client.info("memory", target_nodes=RedisCluster.PRIMARIES)).values())

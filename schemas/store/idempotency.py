@@ -1,4 +1,4 @@
-"""Submitting again without a second job: a key of the caller's choice stands for one request (Idempotency-Key)."""
+"""Idempotency-Key: repeating a submission with the same key of the caller's choice starts no second job."""
 
 import hashlib
 import re
@@ -10,18 +10,17 @@ from redis.asyncio import Redis
 from schemas.names import Names
 from schemas.requests import AnalyzeRequest
 
-KEPT = 86400
-"""Seconds a key is remembered."""
+KEY_TTL_SECONDS = 86400
 KEY_PATTERN = r'^([!#-~]{1,255}|"[!#-~]{1,255}")$'
-"""Visible ASCII characters but quotes, or the same in quotes, as a structured field has it."""
+"""Visible ASCII characters except quotes, optionally in quotes as a structured field (RFC 8941)."""
 
 
 class KeyReused(Exception):
-    """The key stands for another request."""
+    """The key was used for another request."""
 
 
 def parse_key(text: str) -> str | None:
-    """The key in the header, without quotes; None when it cannot be one."""
+    """The key of a header, without quotes; None when it is not valid."""
     key = text.strip()
     return key.strip('"') if re.fullmatch(KEY_PATTERN, key) else None
 
@@ -29,21 +28,21 @@ def parse_key(text: str) -> str | None:
 async def job_for_key(
     redis: Redis, names: Names, key: str, caller: str, request: AnalyzeRequest, job_id: str
 ) -> str:
-    """The job id that the key stands for: `job_id` when it is new, else that of the first submission.
+    """Returns the job id of the key: `job_id` when the key is new, else that of the first submission.
 
-    The id is settled before the job is submitted, so that a caller whose answer was lost on the way gets the same
-    job however often it asks.
+    The id is stored before the job is submitted, so that a caller that missed the response gets the same job however
+    often it repeats the request.
 
     Args:
-        caller: whose key it is; two callers may choose the same.
+        caller: owner of the key; two callers may choose the same key.
 
     Raises:
-        KeyReused: it stands for another request.
+        KeyReused: the key was used for another request.
     """
     place = names.idempotency(hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest())
     digest = hashlib.sha256(msgspec.msgpack.encode(request)).hexdigest()
-    for _ in range(2):  # the key may expire between the two questions: then it is ours to take
-        if await redis.set(place, f"{digest} {job_id}", nx=True, ex=KEPT):
+    for _ in range(2):  # the key may expire between the two commands: then it is free again
+        if await redis.set(place, f"{digest} {job_id}", nx=True, ex=KEY_TTL_SECONDS):
             break
         if known := cast("bytes | None", await redis.get(place)):
             known_digest, _, known_job = known.decode().partition(" ")

@@ -1,4 +1,4 @@
-"""What the job record says: state, progress and result of a job. schemas.store.jobs has its fields."""
+"""Reads job records: state, progress and result of a job (fields: schemas.store.job_record)."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
@@ -13,14 +13,14 @@ from schemas.store.coalescing import Coalescer
 from schemas.store.pictures import Pictures, read_pictures
 from schemas.store.results import ResultHead, read_head, read_parts
 
-READ_AT_ONCE = 256
-"""Jobs of one answer of the server."""
-MAX_JOBS_PER_PAGE = 5000
-"""Jobs that one page of a list is picked from at most."""
+JOBS_PER_READ = 256
+"""Jobs read in one round trip."""
+MAX_JOBS_SEARCHED = 5000
+"""Most jobs that are searched for one page of a filtered list."""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the record says of a job; `alias` has been followed for everything but `job_id`."""
+    """State of a job; where another job answers for it (`alias`), that job's state under this job's id."""
 
     job_id: str
     request: AnalyzeRequest
@@ -38,17 +38,24 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
+        """Whether the job is completed, failed or cancelled."""
         return self.status in ("completed", "failed", "cancelled")
 
 
 class JobPage(msgspec.Struct, frozen=True):
-    """Attributes: next: where the list goes on; None at its end."""
+    """A page of the list of jobs.
+
+    Attributes:
+        next: cursor of the next page; None on the last one.
+    """
 
     states: list[JobState]
     next: str | None
 
 
 class StoredResult(msgspec.Struct, frozen=True):
+    """An encoded result, without the ids of the job that asks for it."""
+
     body: bytes
     type: str
     etag: str
@@ -62,11 +69,11 @@ _FIELDS = (
 
 _Record = tuple[dict[str, bytes | None], int]
 _Place = tuple[int, str]
-"""Where in the index a job stands: when it was submitted (ms), and its id."""
+"""Position in the index of jobs: submission time (ms) and job id."""
 
 
 class JobReader:
-    """Reads job records.
+    """Reads states, results and lists of jobs.
 
     Args:
         redis: client with ``decode_responses=False``.
@@ -78,22 +85,22 @@ class JobReader:
         self._read = Coalescer(self.read_all)
 
     async def read(self, job_id: str) -> JobState | None:
-        """The state of a job; None when there is no such job (any more)."""
+        """The state of a job; None when it does not exist or has expired."""
         return await self._read(job_id)
 
     async def read_all(self, job_ids: Sequence[str]) -> list[JobState | None]:
-        """The states of many jobs, each as `read` tells it."""
-        asked = sorted({job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)})
-        records = await self._records(asked)
+        """The state of each job, None for one that does not exist or has expired."""
+        valid = sorted({job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)})
+        records = await self._records(valid)
         aliases = {record["alias"].decode() for record, _ in records.values() if record["alias"]}
         records |= await self._records(sorted(aliases - records.keys()))
         parts = {job: int(r["parts"]) for job, (r, _) in records.items() if r["parts"] and not r["units"]}
         counts = await self._counts(parts)
-        states = {job_id: _state(job_id, records, counts) for job_id in asked if job_id in records}
+        states = {job_id: _state(job_id, records, counts) for job_id in valid if job_id in records}
         return [states.get(job_id) for job_id in job_ids]
 
     async def result(self, state: JobState) -> StoredResult | None:
-        """The encoded result of a completed job, without the ids that `result_json` puts in front."""
+        """The encoded result of a completed job, to which `result_json` adds the job's ids."""
         key = self._keys(state.alias or state.job_id).result
         found = await read_head(self._redis, key)
         if found is None:
@@ -102,27 +109,27 @@ class JobReader:
         return StoredResult(body, found.type, found.etag)
 
     async def result_head(self, state: JobState) -> ResultHead | None:
-        """The beginning of what `result` tells, for who hands it on."""
+        """The first part of a result, for streaming it with `result_parts`."""
         return await read_head(self._redis, self._keys(state.alias or state.job_id).result)
 
     def result_parts(self, state: JobState, known: ResultHead) -> AsyncIterator[bytes]:
-        """See schemas.store.results.read_parts."""
+        """Reads the parts of a result in order (schemas.store.results.read_parts)."""
         return read_parts(self._redis, self._keys(state.alias or state.job_id).result, known)
 
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
-        """The best shot of a person as JPEG; None when the job has no such face or keeps it no longer."""
+        """The best shot of a person as JPEG; None when the job has no such face or its result has expired."""
         key = self._keys(state.alias or state.job_id).result
         return cast("bytes | None", await self._redis.hget(key, f"thumbnail:{face_id}"))
 
     async def pictures(self, state: JobState, face_ids: Sequence[str]) -> Pictures:
-        """The pictures of these people that are kept."""
+        """The pictures of these people."""
         return await read_pictures(self._redis, self._keys(state.alias or state.job_id).result, face_ids)
 
     async def _records(self, job_ids: Sequence[str]) -> dict[str, _Record]:
-        """Fields of the record, and the number of outcomes, of those of the jobs that there are."""
+        """Fields of the record and number of outcomes of each job that exists."""
         found: dict[str, _Record] = {}
-        for start in range(0, len(job_ids), READ_AT_ONCE):
-            some = job_ids[start : start + READ_AT_ONCE]
+        for start in range(0, len(job_ids), JOBS_PER_READ):
+            some = job_ids[start : start + JOBS_PER_READ]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for job_id in some:
                     keys = self._keys(job_id)
@@ -136,7 +143,7 @@ class JobReader:
         return found
 
     async def _counts(self, parts: dict[str, int]) -> dict[str, int]:
-        """Frames sampled so far of films in parts, whose parts are counted one by one."""
+        """Frames sampled so far of films in parts, which are counted part by part."""
         if not parts:
             return {}
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -150,36 +157,36 @@ class JobReader:
         limit: int,
         cursor: str | None = None,
         *,
-        wanted: Callable[[JobState], bool] = lambda _: True,
+        matches: Callable[[JobState], bool] = lambda _: True,
         since: float | None = None,
         until: float | None = None,
     ) -> JobPage:
-        """Jobs by the time they were submitted, the latest first.
+        """Lists jobs by submission time, latest first.
 
         Args:
-            limit: the most jobs to return.
-            cursor: `next` of the page before (api.queries.Cursor).
-            wanted: which jobs to return; after `MAX_JOBS_PER_PAGE` jobs the page ends, however few were.
-            since, until: Unix seconds; only jobs submitted at or after the one, before the other.
+            limit: most jobs to return.
+            cursor: `next` of the previous page (api.queries.Cursor).
+            matches: which jobs to return; the page ends after `MAX_JOBS_SEARCHED` jobs, however few of them match.
+            since, until: Unix seconds; only jobs submitted in since ≤ t < until.
         """
         lowest = "-inf" if since is None else str(int(since * 1000))
         place = _place(cursor) if cursor else None
         upper = None if until is None else int(until * 1000)
         found: list[JobState] = []
-        for _ in range(0, MAX_JOBS_PER_PAGE, READ_AT_ONCE):
+        for _ in range(0, MAX_JOBS_SEARCHED, JOBS_PER_READ):
             lists = [await self._index(names, place, lowest, upper) for names in self._partitions.all]
-            entries = sorted((entry for listed in lists for entry in listed), reverse=True)[:READ_AT_ONCE]
+            entries = sorted((entry for listed in lists for entry in listed), reverse=True)[:JOBS_PER_READ]
             states = await self.read_all([job_id for _, job_id in entries])
-            await self._forget(
+            await self._unlist(
                 [job for (_, job), state in zip(entries, states, strict=True) if state is None]
             )
             for entry, state in zip(entries, states, strict=True):
                 place = entry
-                if state is not None and wanted(state):
+                if state is not None and matches(state):
                     found.append(state)
                     if len(found) == limit:
                         return JobPage(found, _cursor(place))
-            if len(entries) < READ_AT_ONCE:
+            if len(entries) < JOBS_PER_READ:
                 return JobPage(found, None)
         assert place is not None
         return JobPage(found, _cursor(place))
@@ -187,27 +194,27 @@ class JobReader:
     async def _index(
         self, names: Names, place: _Place | None, lowest: str, upper: int | None
     ) -> list[_Place]:
-        """The next entries of a partition's index after a place, the latest first."""
+        """The entries of a partition's index that follow a position, latest first."""
         if place is not None and (upper is None or place[0] < upper):
             highest, skip = str(place[0]), place[1]
         else:
             highest, skip = "+inf" if upper is None else f"({upper}", ""
         listed: list[_Place] = []
         offset = 0
-        while len(listed) < READ_AT_ONCE:
+        while len(listed) < JOBS_PER_READ:
             answer = await self._redis.zrange(
-                names.jobs, highest, lowest, byscore=True, desc=True, offset=offset, num=READ_AT_ONCE,
+                names.jobs, highest, lowest, byscore=True, desc=True, offset=offset, num=JOBS_PER_READ,
                 withscores=True,
             )  # fmt: skip
             entries = [(int(score), job.decode()) for job, score in cast("list[tuple[bytes, float]]", answer)]
             listed += [entry for entry in entries if not skip or entry < (int(highest), skip)]
-            if len(entries) < READ_AT_ONCE:
+            if len(entries) < JOBS_PER_READ:
                 break
-            offset += READ_AT_ONCE
-        return listed[:READ_AT_ONCE]
+            offset += JOBS_PER_READ
+        return listed[:JOBS_PER_READ]
 
-    async def _forget(self, job_ids: Sequence[str]) -> None:
-        """Takes jobs whose records have expired off the index."""
+    async def _unlist(self, job_ids: Sequence[str]) -> None:
+        """Removes jobs whose records have expired from the index."""
         for job_id in job_ids:
             await self._redis.zrem(self._partitions.of(job_id).jobs, job_id)
 
@@ -216,7 +223,7 @@ class JobReader:
 
 
 def result_json(state: JobState, body: bytes) -> bytes:
-    """The answer to a question after a result: the stored body with the asking job's ids in front."""
+    """Returns the response for a result: the stored body, with the ids of the requested job in front."""
     ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.request.source_id})
     return ids[:-1] + b"," + body[1:]
 

@@ -1,30 +1,7 @@
-"""The job record: how a job is submitted, begun, answered by another one, and ended.
-
-The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
-
-    request          encoded AnalyzeRequest
-    status           queued, processing, completed, failed, cancelled
-    created_at       RFC 3339
-    created, started, ended    Unix seconds; `ended` is there exactly when the job has ended
-    error            why it failed
-    alias            the job that answers for this one (same content, same parameters)
-    callback         encoded schemas.webhooks.Callback: who is told when the job has ended
-    follower:<id>    a job that this one answers for; the value is its callback, or empty
-    withdrawn        it was cancelled, and the work goes on for the jobs that it answers for
-    cache_key        the key under which others find this job
-    method, expected, sampled  how the frames are got, how many there will be about, how many there are
-    parts, segments  of a film that is sampled in parts: how many, and which (`consumers.sources.segmentation`)
-    sampled:<part>, part:<part>    how many frames of the part there are so far; how many it has, once that is known
-    warnings, warnings:<part>      what is wrong with the source, encoded list of texts
-    units            how many frames the job has, once that is known
-    finalized        set when the frames are complete
-    summary          encoded ResultSummary
-"""
+"""Submits, begins, coalesces and ends jobs. schemas.store.job_record documents the fields of a record."""
 
 import asyncio
-import hashlib
 import time
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,10 +15,10 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
 from schemas.store.job_reader import JobReader
+from schemas.store.job_record import new_record
 from schemas.store.lua import Call, Value, load, run, run_all
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
-from schemas.webhooks import Callback
 
 if TYPE_CHECKING:
     from schemas.store.job_metrics import JobMetrics  # the client does without
@@ -50,16 +27,17 @@ SUBMIT, BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE = (
     load(__package__, name) for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
 )
 MAX_QUEUED_SECONDS = 7 * 86400.0
-"""Seconds a job may wait before it begins."""
+"""Longest time that a job may wait before it begins."""
 RESULT_MIN_TTL_SECONDS = 300.0
-"""Seconds a finished job can be read, even one that is not to be cached."""
+"""A finished job can be read for at least this time, even when its result is not cached."""
 MAX_EVENTS = 100_000
+"""Approximate length of the events stream."""
 RECORD_MARGIN_SECONDS = 3600.0
-"""Seconds a record outlives the latest end of its job, so that the sweeper finds it."""
+"""A record outlives the deadline of its job by this time, so that the sweeper finds it."""
 
 
 class QueueFull(Exception):
-    """More requests wait than the operator allows; try again after `retry_after` seconds."""
+    """The queue has reached FACES_MAX_QUEUED_JOBS; try again after `retry_after` seconds."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} jobs are waiting already; try again later")
@@ -67,17 +45,17 @@ class QueueFull(Exception):
 
 
 class JobExists(Exception):
-    """The job id is taken by a job with another request."""
+    """The job id belongs to a job with another request."""
 
 
 class Jobs:
-    """Writes job records.
+    """Submits, changes and ends jobs.
 
     Args:
         redis: client with ``decode_responses=False``.
-        partitions: names of keys and streams, by job.
-        settings: deadlines, times to live, the most jobs that may wait.
-        metrics: told of every job that ends here.
+        partitions: names of keys and streams.
+        settings: deadlines, times to live, length of the queue.
+        metrics: counts the jobs that this instance ends.
     """
 
     def __init__(
@@ -91,14 +69,14 @@ class Jobs:
         self._submissions = Coalescer[Call, list[bytes]](partial(run_all, redis))
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
-        """Publishes a request. Submitting the same request under the same id again changes nothing.
+        """Creates the record of a job and publishes its request. Idempotent for the same request and id.
 
         Raises:
-            QueueFull: too many requests wait.
+            QueueFull: the queue is at its limit.
             JobExists: the id belongs to another request.
         """
         now = time.time()
-        record = _new_record(request, now)
+        record = new_record(request, now)
         message = seal("analyze", job_id, "", request, traceparent=traceparent)
         names = self._partitions.of(job_id)
         keys = (names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs)
@@ -119,8 +97,11 @@ class Jobs:
                 return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
 
     async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
-        """Marks a job as begun, creating its record when it was published directly; False: nothing to do,
-        it has ended or another job answers for it."""
+        """Marks a job as begun, and creates its record when it was published directly.
+
+        Returns:
+            False when the job has ended or another one answers for it: there is nothing to do.
+        """
         now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
         keys = [names.job(job_id).metadata, names.active, names.jobs]
         args = [
@@ -128,23 +109,23 @@ class Jobs:
             _ms(now + limit),
             job_id,
             now,
-            *_flat(_new_record(request, now)),
+            *_flat(new_record(request, now)),
         ]
         return bool(await run(self._redis, Call(BEGIN, keys, args)))
 
     async def note(self, job_id: str, **fields: str | int | float) -> None:
-        """Sets fields of the record, unless the job has been forgotten meanwhile."""
+        """Sets fields of the record, if it still exists."""
         record = self._partitions.of(job_id).job(job_id).metadata
         await run(self._redis, Call(NOTE, [record], _flat(fields)))
 
     async def join(self, job_id: str, cache_key: str, keep: float) -> bool:
-        """Looks for a job with the same content and parameters, running or finished.
-
-        True: it answers for this one, which has nothing left to do. False: this job does the work and answers
-        for later ones.
+        """Coalesces the job with one of the same content and parameters, running or finished.
 
         Args:
-            keep: seconds that a finished answer is kept from now on.
+            keep: seconds that a finished result is kept from now on.
+
+        Returns:
+            True when another job answers for this one; False when this job does the work and answers for later ones.
         """
         names = self._partitions.of(job_id)
         key, mine = names.cache(cache_key), names.job(job_id)
@@ -161,7 +142,7 @@ class Jobs:
             answer = await run(self._redis, Call(JOIN, keys, args))
             if answer != b"changed":
                 return bool(answer != b"leads")
-        return False  # the key changes hands faster than we can look: do the work ourselves
+        return False  # the leader keeps changing: do the work
 
     async def complete(
         self,
@@ -173,12 +154,15 @@ class Jobs:
         *,
         whole: bool = True,
     ) -> bool:
-        """Stores the result and ends the job. False: the job had ended already; its result stands.
+        """Stores the result and ends the job.
 
         Args:
-            pictures: of its people.
-            keep: seconds the result is cached; it can be read for `RESULT_MIN_TTL_SECONDS` seconds at least.
+            pictures: pictures of its people.
+            keep: seconds that the result is cached; it can be read for at least `RESULT_MIN_TTL_SECONDS`.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
+
+        Returns:
+            False when the job had ended already; its result is unchanged then.
         """
         keys = self._partitions.of(job_id).job(job_id)
         if not await self._redis.hexists(keys.metadata, "ended"):
@@ -188,7 +172,7 @@ class Jobs:
                 pipe.unlink(keys.result)  # an earlier end may have left more parts
                 for name, value in stored.items():
                     pipe.hset(keys.result, name, value)
-                pipe.expire(keys.result, int(self._settings.job_deadline))  # until the end is told
+                pipe.expire(keys.result, int(self._settings.job_deadline))  # until the job ends
                 await pipe.execute()
         return await self._end(
             job_id,
@@ -200,22 +184,25 @@ class Jobs:
         )
 
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
-        """Replaces the result of a job, if it is still kept; its pictures stay."""
+        """Replaces the result of a job, if it has not expired; its pictures stay."""
         fields = await asyncio.to_thread(result_fields, body)
         key = self._partitions.of(job_id).job(job_id).result
         await run(self._redis, Call(REWRITE, [key], _flat(fields)))
 
     async def fail(self, job_id: str, error: str, *, replayable: bool = False) -> bool:
-        """Ends the job with a reason; False when it had ended already.
+        """Ends the job as failed, with the reason; False when it had ended already.
 
         Args:
-            replayable: whether its frames can be replayed, see `reopen`.
+            replayable: keeps what `reopen` needs.
         """
         return await self._end(job_id, "failed", 0, {"error": error}, replayable=replayable)
 
     async def reopen(self, job_id: str) -> bool:
-        """Begins a job again that ended without some of its frames, which are about to be replayed; it ends as any
-        other. False: it has not ended, or nothing of its frames has been kept."""
+        """Reopens a job that ended without some of its frames, which are about to be replayed.
+
+        Returns:
+            False when the job has not ended, or its frames are no longer kept.
+        """
         names, limit = self._partitions.of(job_id), self._settings.job_deadline
         keys = names.job(job_id)
         call = Call(
@@ -226,14 +213,17 @@ class Jobs:
         return bool(await run(self._redis, call))
 
     async def cancel(self, job_id: str) -> bool:
-        """Ends the job on request; its queued messages are dropped, running work stops at the next frame.
+        """Cancels the job: its queued messages are dropped, running work stops at the next frame.
 
-        Work that answers other jobs too goes on for them. False: no such job, or it has ended.
+        Work that answers other jobs too continues for them.
+
+        Returns:
+            False when there is no such job, or it has ended.
         """
         return await self._end(job_id, "cancelled", 0, {"error": "The job was cancelled."})
 
     async def delete(self, job_id: str) -> bool:
-        """Forgets a job that has ended, with its result; False when there is no such job or it is running."""
+        """Deletes a job that has ended, with its result; False when there is no such job or it is running."""
         state = await self._reader.read(job_id)
         if state is None or not state.ended:
             return False
@@ -253,8 +243,8 @@ class Jobs:
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
-        told = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
-        cache_key, created, alias = cast("list[bytes | None]", told)
+        values = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
+        cache_key, created, alias = cast("list[bytes | None]", values)
         leader = names.job(alias.decode()).metadata if alias else keys.metadata
         now = time.time()
         call = Call(
@@ -264,7 +254,7 @@ class Jobs:
                 cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
             ],
             args=[
-                job_id, status, now, _ms(max(keep, self._kept(status))),
+                job_id, status, now, _ms(max(keep, self._min_ttl(status))),
                 _ms(keep) if shared else 0, MAX_EVENTS, int(replayable), *_flat(fields),
             ],
         )  # fmt: skip
@@ -273,33 +263,9 @@ class Jobs:
             self._metrics.ended(status, now - float(created or now))
         return ended
 
-    def _kept(self, status: str) -> float:
+    def _min_ttl(self, status: str) -> float:
         least = 0.0 if status == "completed" else self._settings.cache_ttl
         return max(RESULT_MIN_TTL_SECONDS, least)
-
-
-def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:
-    """The specification's cache key: SHA-256 of path, modification time and parameters.
-
-    Args:
-        mtime: modification time in seconds; a hash of the content where the source is no file here.
-        parameters: JSON-encodable; the model pack is among them, since another pack gives another answer.
-    """
-    encoded = msgspec.json.encode(parameters, order="deterministic").decode()
-    return hashlib.sha256(f"{video_path}:{mtime}:faces:{encoded}".encode()).hexdigest()
-
-
-def _new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
-    record = {
-        "request": msgspec.msgpack.encode(request),
-        "status": "queued",
-        "created": now,
-        "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
-    }
-    if request.callback_url:
-        to = Callback(url=request.callback_url, source_id=request.source_id)
-        record["callback"] = msgspec.json.encode(to)
-    return record
 
 
 def _flat(fields: dict[str, Any]) -> list[Any]:

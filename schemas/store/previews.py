@@ -1,9 +1,8 @@
-"""The people so far of a running job, for somebody who looks at it while it runs.
+"""Previews: the people found so far in a running job.
 
-Nobody puts faces together before a job's frames are complete, unless asked: the API publishes a preview message,
-finalize answers it with what can be told by then, and that is kept for a minute. One message is under way for a job
-at a time, and the next one waits a few times as long as the last one took, so that looking costs a small share of
-finalize whatever the size of the job.
+A preview is made on request only: the API publishes a preview message, finalize clusters the faces stored by then,
+and the result is kept for a minute. A job has one such message in flight at a time, and the pause before the next one
+is a multiple of the time the last one took, so that previews take a bounded share of finalize for any job.
 """
 
 from typing import Any, cast
@@ -19,18 +18,19 @@ from schemas.store.job_reader import JobState
 from schemas.store.pictures import Pictures, picture_fields, read_pictures
 
 MAX_PEOPLE = 100
-"""The most people of a preview, the most present ones."""
+"""Most people in a preview, the most present ones."""
 PICTURE_PIXELS = 128
-"""Pixels of their pictures."""
-KEPT = 60
-UNDER_WAY = 30.0
-"""Seconds after which a message that nobody answered is sent again."""
-PAUSE, SHARE = 2.0, 5.0
-"""The least seconds between two previews, and how many times as long as one takes."""
+"""Side of a preview's pictures."""
+PREVIEW_TTL_SECONDS = 60
+REQUEST_TTL_SECONDS = 30.0
+"""After this time without a preview its message is sent again."""
+MIN_PAUSE_SECONDS = 2.0
+PAUSE_FACTOR = 5.0
+"""The pause after a preview is this many times the time it took: previews take at most a sixth of finalize."""
 
 
 class Previews:
-    """Reads, asks for and writes previews.
+    """Requests, stores and reads previews.
 
     Args:
         redis: client with ``decode_responses=False``.
@@ -46,20 +46,22 @@ class Previews:
         body = await self._redis.hget(key, "body")
         if body is None:
             return None
-        told = msgspec.json.decode(cast("bytes", body), type=ResultBody)
-        return told, await read_pictures(self._redis, key, [face.face_id for face in told.faces])
+        preview = msgspec.json.decode(cast("bytes", body), type=ResultBody)
+        return preview, await read_pictures(self._redis, key, [face.face_id for face in preview.faces])
 
     async def count(self, state: JobState) -> int | None:
-        """How many people the latest preview has; None when there is none."""
+        """Number of people in the latest preview; None when there is none."""
         people = await self._redis.hget(self._key(state.alias or state.job_id), "people")
         return None if people is None else int(cast("bytes", people))
 
     async def ask(self, state: JobState) -> None:
-        """Asks for a preview while frames are analysed, unless one is under way or was made just now."""
+        """Requests a preview while frames are analysed, unless one is in flight or recent."""
         if state.stage == "finalize" or not state.done:
             return
         job_id = state.alias or state.job_id
-        if await self._redis.set(_asked(self._key(job_id)), 1, nx=True, px=int(UNDER_WAY * 1000)):
+        if await self._redis.set(
+            _requested(self._key(job_id)), 1, nx=True, px=int(REQUEST_TTL_SECONDS * 1000)
+        ):
             message = seal("preview", job_id, "", PreviewTask())
             await self._redis.xadd(self._partitions.of(job_id).finalize, cast("Any", message))
 
@@ -67,23 +69,23 @@ class Previews:
         """Stores a preview.
 
         Args:
-            body: embeddings are left out of it.
-            seconds: that it took.
+            body: stored without embeddings.
+            seconds: time that the preview took.
         """
         faces = [msgspec.structs.replace(face, embedding=[]) for face in body.faces]
-        told = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
-        fields = {"body": told, "people": body.metadata.unique_faces, **picture_fields(pictures)}
-        key, pause = self._key(job_id), max(PAUSE, SHARE * seconds)
+        encoded = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
+        fields = {"body": encoded, "people": body.metadata.unique_faces, **picture_fields(pictures)}
+        key, pause = self._key(job_id), max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * seconds)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.unlink(key)
             pipe.hset(key, mapping=cast("Any", fields))
-            pipe.expire(key, KEPT)
-            pipe.set(_asked(key), 1, px=int(pause * 1000))
+            pipe.expire(key, PREVIEW_TTL_SECONDS)
+            pipe.set(_requested(key), 1, px=int(pause * 1000))
             await pipe.execute()
 
     def _key(self, job_id: str) -> str:
         return self._partitions.of(job_id).job(job_id).preview
 
 
-def _asked(key: str) -> str:
+def _requested(key: str) -> str:
     return f"{key}:asked"

@@ -1,4 +1,4 @@
-"""How the streams between the stages stand."""
+"""Figures of the streams between the stages: length, pending entries, age of the oldest."""
 
 import time
 from collections.abc import Sequence
@@ -43,11 +43,12 @@ async def measure(redis: Redis, partitions: Sequence[Names]) -> list[Queue]:
 
 
 async def dead_letters(redis: Redis, partitions: Partitions) -> int:
+    """Number of dead letters."""
     return sum([int(await redis.xlen(names.dead)) for names in partitions.all])
 
 
 async def active_jobs(redis: Redis, partitions: Partitions) -> int:
-    """Jobs that have not ended."""
+    """Number of jobs that have not ended."""
     return sum([int(await redis.zcard(names.active)) for names in partitions.all])
 
 
@@ -55,7 +56,7 @@ async def _pending(redis: Redis, stream: str, group: str) -> int:
     try:
         return int((await redis.xpending(stream, group))["pending"])
     except ResponseError:
-        return 0  # no worker has made the group yet: nothing is held
+        return 0  # no worker has created the group yet
 
 
 async def _age(redis: Redis, stream: str) -> float:

@@ -1,7 +1,7 @@
 """Replies that a caller waits for: the request goes over a stream, the reply into a list of its own.
 
-Whoever asks makes up a name for the question; what is searched for lies under it, and so does the answer, both for a
-minute. A task that is delivered twice is answered twice, and nobody fetches the second answer.
+The caller chooses a random id, the question. What is searched for is stored under it, and so is the reply, both for a
+minute. A task that is delivered twice is answered twice; the second reply expires unread.
 """
 
 import secrets
@@ -16,25 +16,30 @@ from schemas.names import Names
 from schemas.questions import Answer, Probe
 from schemas.store.collections import MAX_QUEUED_TASKS, Busy
 
-KEPT = 60
-"""Seconds."""
-LOOK_EVERY = 2.0
-"""Seconds that one read waits on the server."""
+TTL_SECONDS = 60
+"""Lifetime of a question and of its reply."""
+BLOCK_SECONDS = 2.0
+"""Time that one read blocks on the server."""
 
 
 def new_question() -> str:
+    """A random id for a question."""
     return secrets.token_hex(12)
 
 
 class Replies:
-    """Args: names: of the home partition."""
+    """Sends searches to the workers, and their replies to the callers.
+
+    Args:
+        names: of the home partition.
+    """
 
     def __init__(self, redis: Redis, names: Names) -> None:
         self._redis = redis
         self._names = names
 
     async def search(self, task: SearchTask, probe: Probe, traceparent: str) -> None:
-        """Asks who it is.
+        """Publishes a search.
 
         Raises:
             Busy: too many tasks wait.
@@ -51,27 +56,29 @@ class Replies:
         await self._redis.xadd(stream, cast("dict[Any, Any]", message))
 
     async def put(self, question: str, probe: Probe) -> None:
-        await self._redis.set(self._names.search(question), msgspec.msgpack.encode(probe), ex=KEPT)
+        """Stores what is searched for."""
+        await self._redis.set(self._names.search(question), msgspec.msgpack.encode(probe), ex=TTL_SECONDS)
 
     async def probe(self, question: str) -> Probe | None:
-        """None: nobody waits any more."""
+        """What is searched for; None when the question has expired."""
         stored = cast("bytes | None", await self._redis.get(self._names.search(question)))
         return msgspec.msgpack.decode(stored, type=Probe) if stored else None
 
     async def reply(self, question: str, answer: Answer) -> None:
+        """Stores the reply to a question, if there is one (a task may have no waiting caller)."""
         if not question:
             return
         key = self._names.answer(question)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.rpush(key, cast("Any", msgspec.json.encode(answer)))
-            pipe.expire(key, KEPT)
+            pipe.expire(key, TTL_SECONDS)
             await pipe.execute()
         await self._redis.unlink(self._names.search(question))
 
     async def wait(self, question: str, seconds: float) -> Answer | None:
-        """None: no answer within so many seconds."""
-        for _ in range(max(1, round(seconds / LOOK_EVERY))):
-            told = await cast("Any", self._redis.blpop([self._names.answer(question)], LOOK_EVERY))
-            if told is not None:
-                return msgspec.json.decode(told[1], type=Answer)
+        """The reply to a question; None when there is none within so many seconds."""
+        for _ in range(max(1, round(seconds / BLOCK_SECONDS))):
+            popped = await cast("Any", self._redis.blpop([self._names.answer(question)], BLOCK_SECONDS))
+            if popped is not None:
+                return msgspec.json.decode(popped[1], type=Answer)
         return None

@@ -1,8 +1,8 @@
-"""How the result of a job lies in the server: in parts, so that nobody who hands it on must hold all of it.
+"""Results as they are stored: in parts, so that the API can stream a result without holding all of it in memory.
 
 The hash ``faces:job:{job_id}:result`` has the fields ``type``, ``etag``, ``parts`` (their number) and ``part:0``,
-``part:1``, … The parts, one after the other, are the JSON of a ResultBody. A part ends between two faces, so that it
-can be read without the others; ``thumbnail:{face_id}`` are JPEG pictures.
+``part:1``, … The parts joined in order are the JSON of a ResultBody. A part ends between two faces, so that each can
+be parsed alone. ``thumbnail:{face_id}`` and ``strip:{face_id}`` are JPEG pictures (schemas.store.pictures).
 """
 
 import hashlib
@@ -15,16 +15,23 @@ from redis.asyncio import Redis
 from schemas.results import ResultBody
 
 PART_BYTES = 1 << 18
-"""Size at which a part is closed; the last face in it, and what is left for the last part, come on top."""
+"""Size from which a part is complete; its last face, and the metadata in the last part, may exceed it."""
 _OPEN, _CLOSE = b'{"status":"completed","faces":[', b"],"
 
 
 class ResultChanged(Exception):
-    """The result was written anew while it was being read."""
+    """The result was replaced while it was being read."""
 
 
 class ResultHead(msgspec.Struct, frozen=True):
-    """Attributes: first: the first of `parts` parts; etag names the bytes of all of them."""
+    """The first part of a result.
+
+    Attributes:
+        type: media type.
+        etag: hash of all parts.
+        parts: how many there are.
+        first: the first one.
+    """
 
     type: str
     etag: str
@@ -33,7 +40,7 @@ class ResultHead(msgspec.Struct, frozen=True):
 
 
 def result_fields(body: ResultBody) -> dict[str, Any]:
-    """The fields of the hash, but for the thumbnails."""
+    """Fields of the hash, without the pictures."""
     digest, fields = hashlib.sha256(), dict[str, Any]()
     for number, part in enumerate(_parts(body)):
         digest.update(part)
@@ -58,33 +65,33 @@ def _parts(body: ResultBody) -> Iterator[bytes]:
 
 
 async def read_head(redis: Redis, key: str) -> ResultHead | None:
-    """None: there is no result (any more)."""
-    told = await redis.hmget(key, ["type", "etag", "parts", "part:0"])
-    type_, etag, parts, first = cast("list[bytes | None]", told)
+    """Reads the first part of a result; None when there is no result."""
+    values = await redis.hmget(key, ["type", "etag", "parts", "part:0"])
+    type_, etag, parts, first = cast("list[bytes | None]", values)
     if type_ is None or etag is None or parts is None or first is None:
         return None
     return ResultHead(type_.decode(), etag.decode(), int(parts), first)
 
 
 async def read_parts(redis: Redis, key: str, known: ResultHead) -> AsyncIterator[bytes]:
-    """The parts in their order, one in memory at a time.
+    """Reads the parts of a result in order, one at a time.
 
     Raises:
-        ResultChanged: after some of them.
+        ResultChanged: the result was replaced or has expired since `known` was read.
     """
     yield known.first
     for number in range(1, known.parts):
-        told = await redis.hmget(key, ["etag", f"part:{number}"])
-        etag, part = cast("list[bytes | None]", told)
+        values = await redis.hmget(key, ["etag", f"part:{number}"])
+        etag, part = cast("list[bytes | None]", values)
         if etag is None or part is None or etag.decode() != known.etag:
             raise ResultChanged(key)
         yield part
 
 
 def faces_of_part(part: bytes, number: int, parts: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The faces of a part and, of the last one, what stands beside the faces."""
+    """Parses a part: its faces and, in the last part, the fields beside ``faces``."""
     text = part if number == 0 else _OPEN + part.removeprefix(b",")
     if number < parts - 1:
         text += b"]}"
-    told: Mapping[str, Any] = msgspec.json.decode(text)
-    return told["faces"], {name: value for name, value in told.items() if name not in ("status", "faces")}
+    fields: Mapping[str, Any] = msgspec.json.decode(text)
+    return fields["faces"], {name: value for name, value in fields.items() if name not in ("status", "faces")}

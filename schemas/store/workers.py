@@ -1,4 +1,4 @@
-"""What running workers say of themselves, so that health can name models without loading any."""
+"""The list of running workers, so that health can name models without loading any."""
 
 import time
 from typing import Any, cast
@@ -9,11 +9,20 @@ from redis.asyncio import Redis
 from schemas.names import Names
 
 ANNOUNCE_SECONDS = 15.0
+"""Interval between a worker's announcements."""
 ALIVE_SECONDS = 60.0
+"""A worker whose last announcement is older counts as dead."""
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Attributes: models is only set by a worker that has loaded some."""
+    """A worker's announcement.
+
+    Attributes:
+        stage: name of the stage.
+        consumer: its name in the consumer group.
+        seen: Unix seconds of the announcement.
+        pack, providers, models: set by workers that have loaded models.
+    """
 
     stage: str
     consumer: str
@@ -24,7 +33,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def announce(redis: Redis, names: Names, info: WorkerInfo) -> None:
-    """Says that a worker is alive; to be repeated every `ANNOUNCE_SECONDS` seconds."""
+    """Announces a worker; to be repeated every `ANNOUNCE_SECONDS`."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.hset(names.workers, info.consumer, cast("Any", msgspec.json.encode(info)))
         pipe.expire(names.workers, int(ALIVE_SECONDS * 2))
@@ -32,14 +41,15 @@ async def announce(redis: Redis, names: Names, info: WorkerInfo) -> None:
 
 
 async def withdraw(redis: Redis, names: Names, consumer: str) -> None:
+    """Removes a worker from the list."""
     await redis.hdel(names.workers, consumer)
 
 
 async def alive(redis: Redis, names: Names) -> list[WorkerInfo]:
-    """The workers that were heard of within `ALIVE_SECONDS` seconds; forgets the others."""
-    told = await redis.hgetall(names.workers)
-    infos = [msgspec.json.decode(value, type=WorkerInfo) for value in told.values()]
-    late = time.time() - ALIVE_SECONDS
-    if gone := [info.consumer for info in infos if info.seen < late]:
-        await redis.hdel(names.workers, *gone)
-    return sorted((info for info in infos if info.seen >= late), key=lambda info: info.consumer)
+    """The workers announced within `ALIVE_SECONDS`; removes the others from the list."""
+    stored = await redis.hgetall(names.workers)
+    infos = [msgspec.json.decode(value, type=WorkerInfo) for value in stored.values()]
+    oldest = time.time() - ALIVE_SECONDS
+    if dead := [info.consumer for info in infos if info.seen < oldest]:
+        await redis.hdel(names.workers, *dead)
+    return sorted((info for info in infos if info.seen >= oldest), key=lambda info: info.consumer)

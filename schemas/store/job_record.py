@@ -1,0 +1,60 @@
+"""The record of a job: its fields, a new one, and the key under which equal jobs find each other.
+
+The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
+
+    request          encoded AnalyzeRequest
+    status           queued, processing, completed, failed, cancelled
+    created_at       RFC 3339
+    created, started, ended    Unix seconds; `ended` exists exactly when the job has ended
+    error            why the job failed
+    alias            the job that answers for this one (same content, same parameters)
+    callback         encoded schemas.webhooks.Callback, notified of the job's end
+    follower:<id>    a job that this one answers for; the value is its callback, or empty
+    withdrawn        set when the job was cancelled while its work goes on for its followers
+    cache_key        key under which other jobs find this one
+    method, expected, sampled  how frames are obtained, estimated number of frames, number of frames so far
+    parts, segments  of a film that is sampled in parts: their number and bounds (`consumers.sources.segmentation`)
+    sampled:<part>, part:<part>    frames of the part so far; its number of frames, once known
+    warnings, warnings:<part>      problems of the source, encoded list of texts
+    units            number of frames of the job, once known
+    finalized        set when all frames have an outcome
+    summary          encoded ResultSummary
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.requests import AnalyzeRequest
+from schemas.webhooks import Callback
+
+
+def new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
+    """Returns the fields of a queued job.
+
+    Args:
+        now: Unix seconds.
+    """
+    record = {
+        "request": msgspec.msgpack.encode(request),
+        "status": "queued",
+        "created": now,
+        "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+    }
+    if request.callback_url:
+        to = Callback(url=request.callback_url, source_id=request.source_id)
+        record["callback"] = msgspec.json.encode(to)
+    return record
+
+
+def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:
+    """Returns the specification's cache key: SHA-256 of path, modification time and parameters.
+
+    Args:
+        mtime: modification time in seconds; a hash of the content where the source is not a local file.
+        parameters: JSON-encodable; they include the model pack, since another pack gives another result.
+    """
+    encoded = msgspec.json.encode(parameters, order="deterministic").decode()
+    return hashlib.sha256(f"{video_path}:{mtime}:faces:{encoded}".encode()).hexdigest()
