@@ -265,6 +265,7 @@ def test_killed_workers_lose_no_enrolment(models_path: Path, tmp_path: Path, six
             sent = [callers.submit(one, name, face) for face in faces]
             eventually(lambda: redis.exists(f"faces:collection:{name}:people"))  # noqa: B023
             os.kill(worker, signal.SIGKILL)
+            eventually(lambda: worker not in pids_of("consumers finalize", service))  # noqa: B023
             assert {task.result() for task in sent} <= {201, 202}
         eventually(lambda: redis.xlen("faces:collections") == 0)
         assert redis.xlen("faces:dead") == 0
