@@ -161,19 +161,19 @@ async def test_erasing_reaches_a_result_that_is_being_written(
     known = await people(collections)
     await service.jobs.submit(REQUEST, "job")
     assert await service.jobs.begin("job", REQUEST)
-    told = [known["Ann"], known["Bob"], "person-" + "0" * 24]
-    assert await collections.recall("c", told, "job", 2e9) == ["Ann", "Bob", None]
+    person_ids = [known["Ann"], known["Bob"], "person-" + "0" * 24]
+    assert await collections.recall("c", person_ids, "job", 2e9) == ["Ann", "Bob", None]
     assert await collections.erase("c", known["Ann"], "")
     with pytest.raises(NotReady):
         await remove_erased_people(service, "c")
     await ended(service, "job", [known["Ann"], known["Bob"]])
     await remove_erased_people(service, "c")
-    assert await told_of(service, "job") == [known["Bob"]]
+    assert await people_named_by(service, "job") == [known["Bob"]]
     members = await service.redis.zrange("faces:collection:c:matched", 0, -1)
     assert members == [f"{known['Bob']} job".encode()]
     assert await collections.drop("c", "")
     await remove_erased_people(service, "c")
-    assert await told_of(service, "job") == []
+    assert await people_named_by(service, "job") == []
     assert not [key async for key in service.redis.scan_iter("faces:collection*c:*")]
 
 
@@ -191,7 +191,7 @@ async def ended(service: Service, job_id: str, persons: Sequence[str]) -> None:
     assert await service.jobs.complete(job_id, body, summary, 60.0)
 
 
-async def told_of(service: Service, job_id: str) -> list[str]:
+async def people_named_by(service: Service, job_id: str) -> list[str]:
     reader = JobReader(service.redis, service.partitions)
     state = await reader.read(job_id)
     assert state is not None

@@ -81,7 +81,9 @@ def test_frames_at_other_times_than_requested_are_decoded_locally(
     assert result["metadata"]["method"] == "decoder" and len(result["faces"]) == 6
 
 
-@pytest.mark.parametrize("faults", [{"first": 3}, {"first": 3, "untold": True}, {"broken": True}], ids=str)
+@pytest.mark.parametrize(
+    "faults", [{"first": 3}, {"first": 3, "no_metadata": True}, {"broken": True}], ids=str
+)
 def test_missing_frames_are_decoded_locally(
     with_server: Service, double: ServerProcess, six_people: Path, faults: dict[str, Any]
 ) -> None:

@@ -61,5 +61,5 @@ class ServerProcess:
 
     def requests(self) -> list[list[Any]]:
         with urllib.request.urlopen(f"{self.url}/faults/requests", timeout=10) as answer:
-            told: list[list[Any]] = msgspec.json.decode(answer.read())
-        return told
+            requests: list[list[Any]] = msgspec.json.decode(answer.read())
+        return requests

@@ -14,7 +14,7 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
     lost_frames    frames can't be had over HTTP either
     broken         the job fails
     hangs          requests whose path contains this text are never answered
-    untold         the answers do not tell how long the film is
+    no_metadata    responses lack the duration of the film
     first          only so many frames are there
     film           the film that is taken, whatever was asked for: its mount is another than this host's
     enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes; "text": no picture
@@ -65,7 +65,7 @@ async def set_faults(request: web.Request) -> web.Response:
 
 
 @routes.get("/faults/requests")
-async def told(request: web.Request) -> web.Response:
+async def list_requests(request: web.Request) -> web.Response:
     return web.json_response(requests)
 
 
@@ -165,9 +165,9 @@ async def results(request: web.Request) -> web.Response:
         }
         for f in job["frames"]
     ]
-    told = {} if faults.get("untold") else {duration: job["frames"][0]["duration"], fps: FPS}
+    metadata = {} if faults.get("no_metadata") else {duration: job["frames"][0]["duration"], fps: FPS}
     return web.json_response(
-        {"frames": frames[: faults.get("first")], facts: {"total_frames": len(frames), **told}}
+        {"frames": frames[: faults.get("first")], facts: {"total_frames": len(frames), **metadata}}
     )
 
 

@@ -176,7 +176,7 @@ async def test_frames_that_are_fewer_than_the_film_has(
     double.faults(first=3)
     with pytest.raises(SamplingMismatch, match=r"frames end at 4\.00 s of 10\.00 s"):
         await extracted(server, film, Interval(2.0))
-    double.faults(first=3, untold=True)  # only who knows the film can tell
+    double.faults(first=3, no_metadata=True)  # only the duration would show it
     served = await extracted(server, film, Interval(2.0))
     assert (served.duration, served.last) == (None, 4.0)
     with pytest.raises(SamplingMismatch, match=r"frames end at 4\.00 s of 10\.00 s"):
