@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Folders that are in order, as far as they are; the others follow.
-DESCRIBED = ["api", "compose", "consumers", "facecore/detection", "schemas/client"]
+DESCRIBED = ["api", "compose", "consumers", "facecore/detection", "schemas/client", "schemas/store"]
 WITHOUT_TOLD = [
     "compose", "consumers", "facecore/detection", "models/occlusion", "requirements", "schemas/client",
-    "tests/api", "tests/bench", "tests/chaos", "tests/compose", "tests/contract", "tests/schemas",
+    "schemas/store", "tests/api", "tests/bench", "tests/chaos", "tests/compose", "tests/consumers/sources",
+    "tests/contract", "tests/integration", "tests/schemas",
 ]  # fmt: skip
 SNAPSHOTS = ROOT / "tests" / "api" / "documents"
 
