@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from facecore.video.images import HEAD, image_kind
+from facecore.video.images import HEAD_BYTES, image_kind
 
 FRAME_TIMEOUT_SECONDS = 45.0
 """For one frame: the Frame Server itself waits 30 seconds for a frame that is not ready."""
@@ -211,7 +211,7 @@ class FrameServer:
 
     async def _picture(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
         picture = await self._get(path, query, timeout, MAX_FRAME_BYTES)
-        if image_kind(picture[:HEAD]) is None:
+        if image_kind(picture[:HEAD_BYTES]) is None:
             raise FrameServerRefused("The Frame Server's response is not a picture.")
         return picture
 

@@ -1,4 +1,4 @@
-"""Pixels from files: which frame is shown when, decoded exactly, as BGR images."""
+"""Decodes videos, pictures and sprite sheets: the exact frame shown at a given time, as a BGR image."""
 
 from facecore.video.decoder import SampledFrame, Samples, open_source, probe
 from facecore.video.errors import SourceError

@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg shows no more than the first picture of."""
+"""Animated WebP files, of which FFmpeg decodes only the first picture."""
 
 from bisect import bisect_right
 from itertools import accumulate
@@ -12,24 +12,27 @@ from facecore.video.errors import SourceError
 from facecore.video.images import MAX_IMAGE_BYTES, image_kind, image_size
 from facecore.video.picture import Image
 
-ANIMATED = 0x02
+ANIMATION_FLAG = 0x02
 """Flag in the VP8X chunk (https://developers.google.com/speed/webp/docs/riff_container)."""
-SHORTEST = 0.01
-"""Seconds that a frame is shown at least: files that say 0 mean "as fast as you can"."""
+MIN_FRAME_SECONDS = 0.01
+"""Least duration of a frame; a duration of 0 in a file means "as fast as possible"."""
 
 
 def is_animation(head: bytes) -> bool:
-    """Whether a file is an animated WebP, by its first bytes."""
+    """Returns whether a file is an animated WebP, by its first bytes."""
     return (
-        image_kind(head) == "WebP" and head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & ANIMATED)
+        image_kind(head) == "WebP"
+        and head[12:16] == b"VP8X"
+        and len(head) > 20
+        and bool(head[20] & ANIMATION_FLAG)
     )
 
 
 class Animation:
-    """All frames of an animated WebP, unpacked.
+    """The decoded frames of an animated WebP.
 
     Args:
-        max_pixels: the most pixels that the frames may have together.
+        max_pixels: limit of the pixels of all frames together.
 
     Raises:
         SourceError: the file is damaged or too large.
@@ -37,13 +40,13 @@ class Animation:
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         if path.stat().st_size > MAX_IMAGE_BYTES:
-            raise SourceError(f"{path} is larger than an animation may be ({MAX_IMAGE_BYTES >> 20} MiB).")
+            raise SourceError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB, the limit for animations.")
         data = path.read_bytes()
         width, height = image_size("WebP", data) or (0, 0)
         frames = data.count(b"ANMF")
         if width * height * frames > max_pixels:
             raise SourceError(
-                f"{path} has {frames} frames of {width} x {height} pixels, which are unpacked together; at most"
+                f"{path} has {frames} frames of {width} x {height} pixels, which are decoded together; at most"
                 f" {max_pixels} pixels are allowed (FACES_MAX_PIXELS)."
             )
         try:
@@ -51,20 +54,20 @@ class Animation:
         except cv2.error as error:
             raise SourceError(f"{path} cannot be decoded: {error.err}.") from error
         if not done or not len(animation.frames):
-            raise SourceError(f"{path} cannot be decoded: its data is damaged.")
+            raise SourceError(f"{path} cannot be decoded: the file is damaged.")
         self.width, self.height = width, height
         self._frames = [cast("Image", np.ascontiguousarray(frame[:, :, :3])) for frame in animation.frames]
-        self._ends = list(accumulate(max(SHORTEST, int(ms) / 1000) for ms in animation.durations))
+        self._ends = list(accumulate(max(MIN_FRAME_SECONDS, int(ms) / 1000) for ms in animation.durations))
 
     @property
     def duration(self) -> float:
-        """Seconds until the last frame goes."""
+        """Returns the end of the last frame in seconds."""
         return self._ends[-1]
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def shown_at(self, t: float) -> Image | None:
-        """The frame shown t seconds after the start; None after the end."""
+        """Returns the frame shown t seconds after the start; None after the end."""
         number = bisect_right(self._ends, t + 1e-9)
         return self._frames[number] if number < len(self._frames) else None

@@ -1,4 +1,4 @@
-"""Opening video files that nobody vouches for, and saying what is in them."""
+"""Opens untrusted video files and reads their properties."""
 
 from pathlib import Path
 from typing import cast
@@ -11,32 +11,33 @@ from av.video.stream import VideoStream
 
 from facecore.video.animation import is_animation
 from facecore.video.errors import SourceError
-from facecore.video.images import HEAD, image_kind
+from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
-from facecore.video.sequential import frame_ticks, told_duration
+from facecore.video.sequential import frame_ticks, stream_duration
 
-# Demuxers for files that hold their own data. Left out: playlists and others that name further files (hls,
-# concat, dash, sdp, image2), devices, and whatever FFmpeg guesses from a name alone.
+# Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
+# sdp, image2), devices, and formats that FFmpeg guesses from the file name alone.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
     "mjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
 )
-TAIL = 10.0
-"""Seconds read to find the end of a video that does not tell it; longer than most distances of keyframes."""
-OPEN_TIMEOUT = 60.0
-"""Seconds: a header that keeps a demuxer busy for longer was made for that."""
+TAIL_SECONDS = 10.0
+"""Length of the end of a file that is read to find the duration, where no header has it; longer than most keyframe
+intervals."""
+OPEN_TIMEOUT_SECONDS = 60.0
+"""Only a malicious header keeps a demuxer busy for longer."""
 
 
 def picture_kind(path: Path) -> str | None:
-    """Which kind of still picture the file is, or "animation"; None: something else, to be opened as a video.
+    """Returns the kind of a picture file, "animation" for an animated one, None for a video.
 
     Raises:
-        SourceError: there is no file that can be read, or nothing in it.
+        SourceError: the file cannot be read or is empty.
     """
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            head = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise SourceError(f"There is no file at {path}.") from error
     except IsADirectoryError as error:
@@ -52,28 +53,36 @@ def picture_kind(path: Path) -> str | None:
 
 
 def open_video(path: Path) -> InputContainer:
-    """The file as a container; raises SourceError when it is none. Nothing but this file is ever opened."""
+    """Opens the file as a container; never opens any other file.
+
+    Raises:
+        SourceError: the file is not a supported video.
+    """
     try:
         return av.open(
             str(path.absolute()),
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
-            timeout=OPEN_TIMEOUT,
+            timeout=OPEN_TIMEOUT_SECONDS,
         )
     except FFmpegError as error:
         raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
 
 
 def video_stream(container: InputContainer, path: Path, max_pixels: int) -> VideoStream:
-    """The stream with the picture, ready to be decoded; raises SourceError when there is none to decode."""
+    """Returns the video stream, ready to be decoded.
+
+    Raises:
+        SourceError: there is no video stream that can be decoded, or it has more than ``max_pixels`` pixels a frame.
+    """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        what = "only sound" if container.streams.audio else "no video"
-        raise SourceError(f"{path} holds {what}.")
+        found = ", only audio" if container.streams.audio else ""
+        raise SourceError(f"{path} has no video stream{found}.")
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
-        raise SourceError(f"{path} is coded in a way that this build of FFmpeg cannot decode.")
+        raise SourceError(f"{path} uses a codec that this build of FFmpeg cannot decode.")
     stream = max(decodable, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
     if stream.width * stream.height > max_pixels:
         raise SourceError(
@@ -85,7 +94,11 @@ def video_stream(container: InputContainer, path: Path, max_pixels: int) -> Vide
 
 
 def describe(container: InputContainer, stream: VideoStream, path: Path) -> VideoInfo:
-    """What the headers and the first frame say; leaves the container somewhere in the file."""
+    """Returns the properties of the video from its headers and its first frame; moves the read position.
+
+    Raises:
+        SourceError: no frame can be decoded.
+    """
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
     transpose, mirror, flip = _first_orientation(container, stream, path)
     duration = _duration(container, stream, path)
@@ -104,50 +117,53 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
 
 
 def _duration(container: InputContainer, stream: VideoStream, path: Path) -> float | None:
-    """Seconds, from the start of the stream to where its last frame goes."""
+    """Returns the seconds from the start of the stream to the end of its last frame; None: unknown."""
     if stream.time_base is None:
         return None
     start = stream.start_time or 0
-    if (told := told_duration(stream)) is not None:
-        return _positive(float(told * stream.time_base))
+    if (ticks := stream_duration(stream)) is not None:
+        return _positive(float(ticks * stream.time_base))
     if (end := _end(path, stream.index)) is not None:
         return _positive(float((end - start) * stream.time_base))
     return _claimed_duration(container, stream)
 
 
 def _claimed_duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Returns the duration that the container's header states, audio included."""
     if not container.duration or stream.time_base is None:
         return None
     return _positive(container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base))
 
 
 def _positive(seconds: float) -> float | None:
-    return seconds if seconds > 0 else None  # damaged times
+    return seconds if seconds > 0 else None  # damaged timestamps give others
 
 
 def _end(path: Path, index: int) -> int | None:
-    """The tick at which the last frame goes; None where that cannot be found."""
+    """Returns the tick at which the last frame ends; None: unknown."""
     with open_video(path) as container:
         stream = cast("VideoStream", container.streams[index])
         if _skip_to_tail(container, stream):
             return _last_end(container, stream)
-    with open_video(path) as container:  # a seek that failed leaves it at the end
+    with open_video(path) as container:  # a failed seek leaves the position at the end
         return _last_end(container, cast("VideoStream", container.streams[index]))
 
 
 def _skip_to_tail(container: InputContainer, stream: VideoStream) -> bool:
-    """Goes to the last seconds of a file that is longer; False: it cannot be sought in."""
-    if not container.duration or not stream.time_base or container.duration / av.time_base <= TAIL:
+    """Seeks to the last `TAIL_SECONDS` of a longer file; False: the file is not seekable."""
+    if not container.duration or not stream.time_base or container.duration / av.time_base <= TAIL_SECONDS:
         return True
     try:
-        container.seek(int((container.duration / av.time_base - TAIL) / stream.time_base), stream=stream)
+        container.seek(
+            int((container.duration / av.time_base - TAIL_SECONDS) / stream.time_base), stream=stream
+        )
     except FFmpegError:
         return False
     return True
 
 
 def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
-    """The same, of what is left to read; decodes nothing."""
+    """Returns the tick at which the last frame ends, from the remaining packets, without decoding."""
     end: int | None = None
     count = untimed = 0
     try:
@@ -156,8 +172,8 @@ def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
             if packet.pts is not None and not packet.is_discard:
                 end = max(end or 0, packet.pts + frame_ticks(packet.duration, stream))
     except FFmpegError:
-        return end  # the file breaks off: who decodes it reports that
-    if untimed and not container.duration:  # an elementary stream, read as a whole: it has an order, no times
+        return end  # the file is truncated; decoding it reports that
+    if untimed and not container.duration:  # an elementary stream has no timestamps
         return (stream.start_time or 0) + count * frame_ticks(None, stream)
     return end
 
@@ -168,9 +184,9 @@ def _first_orientation(container: InputContainer, stream: VideoStream, path: Pat
             try:
                 frames = packet.decode()
             except FFmpegError:
-                continue  # the first packets may be damaged; who decodes the file reports it
+                continue  # the first packets may be damaged; decoding reports it
             for frame in frames:
                 return orientation(frame)
     except FFmpegError as error:
-        raise SourceError(f"{path} holds no frame that can be decoded ({error.strerror}).") from error
-    raise SourceError(f"{path} holds no frame that can be decoded.")
+        raise SourceError(f"{path} has no frame that can be decoded ({error.strerror}).") from error
+    raise SourceError(f"{path} has no frame that can be decoded: the file is damaged or incomplete.")

@@ -1,6 +1,6 @@
-"""Frames shown at given moments: exact, and without decoding more than that takes.
+"""Samples a video, picture or animation: the frames shown at given times, decoding as little as possible.
 
-The frame shown at t is the last one whose presentation time is not after t; before the first one it is the
+The frame shown at time t is the last one with a presentation time of at most t; before the first frame it is the
 first. Times count from the start of the video stream.
 """
 
@@ -23,25 +23,28 @@ from facecore.video.container import describe, open_video, picture_kind, video_s
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
 from facecore.video.images import read_image
+from facecore.video.packets import CannotSelect
 from facecore.video.picture import Image, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
-from facecore.video.selective import Unsure, can_select, shown_selectively
+from facecore.video.selective import can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
 
 log = structlog.get_logger(__name__)
 
 NANOSECOND = Fraction(1, 10**9)
-"""A moment given as a float may lie a little before the frame that it means."""
+"""Added to sample times: the float of a frame's own time may be slightly too small."""
 
-
-SOUND_ONLY = 1.0
-"""Seconds that sound may go on after the picture before that is worth mentioning."""
+MAX_AUDIO_OVERHANG_SECONDS = 1.0
+"""Audio may be longer than the video by this much without a warning."""
 
 
 class SampledFrame(msgspec.Struct, frozen=True):
-    """One sample: its number in the plan, its moment in seconds, the frame shown then (BGR, H x W x 3, uint8).
+    """One sample. Consecutive samples that show the same frame share one array.
 
-    Consecutive samples that show the same frame share one array.
+    Attributes:
+        index: number of the sample in the plan.
+        timestamp: seconds.
+        image: the frame shown then, (H, W, 3) BGR bytes.
     """
 
     index: int
@@ -50,11 +53,12 @@ class SampledFrame(msgspec.Struct, frozen=True):
 
 
 def probe(path: Path, *, max_pixels: int) -> VideoInfo:
-    """What the file's picture is like; a picture file is a video of one frame.
+    """Reads the properties of a file; a picture file counts as a video of one frame.
 
     Raises:
-        SourceError: the file is missing, a directory, empty, no video, without a picture (audio only), or has
-            more than `max_pixels` pixels a frame.
+        SourceError: the file is missing, a directory, empty, not a video, has no video stream (audio only), or has
+        more
+            than ``max_pixels`` pixels a frame.
     """
     kind = picture_kind(path)
     if kind == "animation":
@@ -79,31 +83,32 @@ def open_source(
     max_pixels: int,
     threads: int = 1,
 ) -> "Samples":
-    """The frames of a plan, in order of time; a picture file has one, at 0 s.
+    """Opens a file to iterate over the samples of a plan in order of time; a picture file has one sample, at 0 s.
 
     Args:
-        start_index: number of the first sample that is wanted. The numbers, moments and frames of the samples
-            do not depend on it, so that interrupted work can go on where it was.
-        end_index: number of the first sample that is no longer wanted; None: all that there are.
-        max_pixels: the most pixels a frame may have.
-        threads: threads that the decoder may use.
+        start_index: number of the first sample to return. Numbers, times and frames of the samples do not depend on
+        it,
+            so that interrupted work can be resumed.
+        end_index: number of the sample to stop before; None: no limit.
+        max_pixels: limit of the pixels of a frame.
+        threads: threads for the decoder.
 
     Raises:
-        SourceError: as `probe` does; and while iterating, when there is no frame that can be decoded.
+        SourceError: as `probe`; also while iterating, if no frame can be decoded.
     """
     return Samples(path, plan, start_index, end_index, max_pixels, threads)
 
 
 class Samples(Iterator[SampledFrame]):
-    """The samples of a file, decoded as they are asked for; to be closed when it is left early.
+    """Iterates over the samples of a file, decoding on demand; must be closed if iteration stops early.
 
     Attributes:
-        info: what the headers say.
-        plan: which moments are sampled.
+        info: properties of the file.
+        plan: the sampled times.
         method: "image" for a picture file, "decoder" for a video.
-        strategy: "selective" while only what the samples need is decoded, "sequential" once everything is.
-        expected: how many samples the whole plan has, as far as the headers tell; 0 when they do not tell.
-        tally: what sampling has cost so far.
+        strategy: "selective" while only required frames are decoded, "sequential" after the fallback to all frames.
+        expected: number of samples of the whole plan according to the headers; 0: unknown.
+        tally: decoding work so far.
     """
 
     def __init__(
@@ -122,24 +127,28 @@ class Samples(Iterator[SampledFrame]):
         self.strategy: Literal["selective", "sequential"] = "selective"
         self.tally = Tally()
         self._damage = Damage()
-        if self.info.duration and self.info.claimed and self.info.claimed > self.info.duration + SOUND_ONLY:
+        if (
+            self.info.duration
+            and self.info.claimed
+            and self.info.claimed > self.info.duration + MAX_AUDIO_OVERHANG_SECONDS
+        ):
             self._damage.report(
-                f"the picture ends early: the file says it lasts {self.info.claimed:.1f} s",
+                f"the video stream ends before the {self.info.claimed:.1f} s that the file states",
                 self.info.duration,
             )
-        ways = {None: self._frames, "animation": self._animation}
-        self._samples = ways.get(kind, self._picture)()
+        readers = {None: self._frames, "animation": self._animation}
+        self._samples = readers.get(kind, self._picture)()
 
     def __next__(self) -> SampledFrame:
         return next(self._samples)
 
     @property
     def warnings(self) -> list[str]:
-        """What has been found wrong with the file so far; empty for a sound one."""
+        """Returns the faults found in the file so far."""
         return self._damage.warnings
 
     def close(self) -> None:
-        """Closes the file; iterating ends."""
+        """Closes the file and ends the iteration."""
         self._samples.close()
 
     def _picture(self) -> Generator[SampledFrame]:
@@ -163,26 +172,30 @@ class Samples(Iterator[SampledFrame]):
             yield SampledFrame(number, next(times), image)
             number += 1
         if image is None and self._first == 0:
-            raise SourceError(f"{self._path} holds no frame that can be decoded.")
+            raise SourceError(
+                f"{self._path} has no frame that can be decoded: the file is damaged or incomplete."
+            )
 
     def _decoded(self) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
-        """The frame of each sample and the shape of its pixels."""
+        """Yields the frame of each sample and its pixel aspect ratio."""
         number = self._first
         with self._opened() as (container, stream):
             if not can_select(container, stream):
-                yield from self._everything(container, stream, number)
+                yield from self._sequential(container, stream, number)
                 return
             try:
                 for frame in shown_selectively(container, stream, self._ticks(stream, number), self.tally):
                     yield frame, stream.sample_aspect_ratio
                     number += 1
                 return
-            except Unsure as reason:
-                log.debug("decoding everything", path=str(self._path), sample=number, reason=str(reason))
+            except CannotSelect as reason:
+                log.debug(
+                    "selective decoding abandoned", path=str(self._path), sample=number, reason=str(reason)
+                )
         with self._opened() as (container, stream):
-            yield from self._everything(container, stream, number)
+            yield from self._sequential(container, stream, number)
 
-    def _everything(
+    def _sequential(
         self, container: InputContainer, stream: VideoStream, number: int
     ) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
         self.strategy = "sequential"
@@ -199,12 +212,12 @@ class Samples(Iterator[SampledFrame]):
             yield container, stream
 
     def _times(self, first: int) -> Iterator[float]:
-        """The moments of the plan from number `first` on, up to the last that is wanted."""
+        """Yields the times of the plan from number ``first`` up to the end index."""
         times = sample_times(self.plan, self.info, first)
         return times if self._end is None else islice(times, max(0, self._end - first))
 
     def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
-        """These moments on the stream's own clock."""
+        """Yields these times in ticks of the stream."""
         start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
         for t in self._times(first):
             yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
@@ -212,6 +225,6 @@ class Samples(Iterator[SampledFrame]):
     def _check_size(self, frame: av.VideoFrame) -> None:
         if frame.width * frame.height > self._max_pixels:
             raise SourceError(
-                f"{self._path} grows to {frame.width} x {frame.height} pixels a frame; at most"
+                f"{self._path} changes its frame size to {frame.width} x {frame.height} pixels; at most"
                 f" {self._max_pixels} are allowed (FACES_MAX_PIXELS)."
             )

@@ -1,5 +1,5 @@
-"""What is said when a source cannot be used."""
+"""Errors of video sources."""
 
 
 class SourceError(Exception):
-    """The source cannot be used, now or later; its text is a sentence that a stranger understands."""
+    """The source cannot be used, and retrying does not help. The text is a sentence for the caller of the API."""

@@ -1,4 +1,4 @@
-"""Pictures: a file with one frame, and the encoded frames that travel between the stages."""
+"""Encodes, decodes and identifies pictures: picture files, and frames sent between the stages."""
 
 import struct
 from pathlib import Path
@@ -12,13 +12,14 @@ from facecore.video.picture import Image
 
 PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
-HEAD = 1 << 16
+HEAD_BYTES = 1 << 16
+"""Beginning of a file that `image_kind` and `image_size` need."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
-    """The encoded image; quality 1-100, of no meaning to PNG, which loses nothing."""
+    """Encodes an image; quality is 1-100, ignored by the lossless PNG."""
     options = {
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
@@ -27,16 +28,16 @@ def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
     done, encoded = cv2.imencode(f".{form}", image, options[form])
     if not done:
         raise ValueError(
-            f"a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be written as {form}"
+            f"a picture of {image.shape[1]} x {image.shape[0]} pixels cannot be encoded as {form}"
         )
     return encoded.tobytes()
 
 
 def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
-    """The image in BGR, 8 bit, turned as its EXIF data says; animations give their first picture.
+    """Decodes a picture to BGR, 8 bit, rotated by its EXIF orientation; of an animation the first picture.
 
     Raises:
-        SourceError: the bytes are no picture, one that cannot be read, or one with too many pixels.
+        SourceError: the bytes are not a picture of a supported format, are damaged, or have too many pixels.
     """
     kind = image_kind(encoded)
     if kind is None:
@@ -55,16 +56,16 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
     except cv2.error as error:
         raise SourceError(f"The {kind} picture cannot be decoded: {error.err}.") from error
     if image is None:
-        raise SourceError(f"The {kind} picture cannot be decoded: its data is damaged or of an unknown kind.")
+        raise SourceError(f"The {kind} picture cannot be decoded: it is damaged or of an unsupported kind.")
     return cast("Image", image)
 
 
 def _heic(encoded: bytes) -> Image:
-    """The image as the file's own properties turn it, which its EXIF data only repeats (ISO/IEC 23008-12, 6.5.10)."""
+    """Decodes HEIC, rotated by the file's own properties; EXIF only repeats these (ISO/IEC 23008-12, 6.5.10)."""
     try:
         from pillow_heif import open_heif
     except ImportError as error:
-        raise SourceError("HEIC pictures need the extra heic: pip install 'faces[heic]'.") from error
+        raise SourceError("HEIC pictures need the extra heic: run pip install 'faces[heic]'.") from error
     try:
         picture = open_heif(encoded, convert_hdr_to_8bit=True, bgr_mode=True)
         return np.ascontiguousarray(np.asarray(picture, np.uint8)[:, :, :3])
@@ -73,9 +74,13 @@ def _heic(encoded: bytes) -> Image:
 
 
 def read_image(path: Path, max_pixels: int) -> Image:
-    """The picture in a file; raises SourceError as `decode` does, its text naming the file."""
+    """Decodes a picture file.
+
+    Raises:
+        SourceError: as `decode`; the text names the file.
+    """
     if path.stat().st_size > MAX_IMAGE_BYTES:
-        raise SourceError(f"{path} is larger than a picture may be ({MAX_IMAGE_BYTES >> 20} MiB).")
+        raise SourceError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB, the limit for pictures.")
     try:
         return decode(path.read_bytes(), max_pixels)
     except SourceError as error:
@@ -83,7 +88,7 @@ def read_image(path: Path, max_pixels: int) -> Image:
 
 
 def image_kind(head: bytes) -> str | None:
-    """Which kind of picture a file is, by its first bytes; None: none that this module reads."""
+    """Returns the picture format of a file by its first bytes; None: not a supported picture."""
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -105,7 +110,7 @@ def image_kind(head: bytes) -> str | None:
 
 
 def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
-    """Width and height that the header states, so that a bomb is refused before it is unpacked; None: damaged."""
+    """Returns width and height from the header, to refuse a decompression bomb before decoding; None: damaged."""
     try:
         match kind:
             case "JPEG":
@@ -126,7 +131,8 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """The largest of the start-of-frame segments before the first scan: several would be an attack."""
+    """Returns the largest size of the start-of-frame segments before the first scan; several of them are an
+    attack."""
     position, sizes = 2, []
     while position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -160,7 +166,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _heif_size(data: bytes) -> tuple[int, int] | None:
-    """The largest `ispe` property (ISO/IEC 23008-12, 6.5.3): items may be tiles of the picture or its thumbnail."""
+    """Returns the largest `ispe` property (ISO/IEC 23008-12, 6.5.3): others are of tiles or of the thumbnail."""
     sizes, position = [], data.find(b"ispe")
     while position >= 0:
         sizes.append((_be32(data, position + 8), _be32(data, position + 12)))

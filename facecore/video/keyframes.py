@@ -1,4 +1,4 @@
-"""What the keyframes of a film allow: samples that cost one decoded frame each, and parts for several workers."""
+"""Uses of a video's keyframes: samples that need only one decoded frame, and splitting a video into segments."""
 
 from bisect import bisect_left
 from contextlib import suppress
@@ -16,23 +16,31 @@ from facecore.video.sequential import seconds
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """The samples of a plan from number `first` up to, not including, number `end`; None: to the last one."""
+    """A range of samples of a plan.
+
+    Attributes:
+        first: number of the first sample.
+        end: number after the last sample; None: to the end of the plan.
+    """
 
     first: int
     end: int | None
 
 
 def keyframe_times(path: Path, *, max_pixels: int) -> list[float]:
-    """Seconds at which a keyframe is shown, in order; none for a file whose packets do not tell.
+    """Returns the presentation times of the keyframes in seconds, in order; empty if the format does not state them.
 
-    Reads the file once, without decoding. Raises SourceError as `probe` does.
+    Reads the whole file once, without decoding.
+
+    Raises:
+        SourceError: as `probe`.
     """
     with open_video(path) as container:
         stream = video_stream(container, path, max_pixels)
         if not can_select(container, stream):
             return []
         times: list[float] = []
-        with suppress(FFmpegError):  # the file breaks off: who decodes it reports that
+        with suppress(FFmpegError):  # the file is truncated; decoding it reports that
             times.extend(
                 seconds(packet.pts, stream)
                 for packet in container.demux(stream)
@@ -42,14 +50,13 @@ def keyframe_times(path: Path, *, max_pixels: int) -> list[float]:
 
 
 def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Timestamps:
-    """The plan with every moment moved to the nearest keyframe, at most half an interval away; a moment without
-    one stays, and is sampled exactly.
+    """Moves every sample to the nearest keyframe at most half an interval away; other samples stay as they are.
 
     Args:
-        keyframes: as `keyframe_times` gives them.
+        keyframes: result of `keyframe_times`.
     """
     count = expected_samples(plan, info) or 1
-    moments = []
+    times = []
     for t in (index * plan.seconds for index in range(count)):
         place = bisect_left(keyframes, t)
         near = [
@@ -57,15 +64,17 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
             for k in keyframes[max(0, place - 1) : place + 1]
             if -plan.seconds / 2 < k - t <= plan.seconds / 2
         ]
-        moments.append(min(near, key=lambda k: abs(k - t), default=t))
-    return Timestamps(tuple(moments))
+        times.append(min(near, key=lambda k: abs(k - t), default=t))
+    return Timestamps(tuple(times))
 
 
 def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
-    """An interval as `at_keyframes` moves it; as it was for a picture, and for a film that does not tell its length
-    or gives more samples than `max_samples`.
+    """Applies `at_keyframes` to an interval plan.
 
-    Raises SourceError as `probe` does.
+    Returns the plan unchanged for a picture, a video of unknown duration, or more than ``max_samples`` samples.
+
+    Raises:
+        SourceError: as `probe`.
     """
     if not isinstance(plan, Interval) or picture_kind(path) is not None:
         return plan
@@ -76,13 +85,13 @@ def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int, max_samples: i
 
 
 def segments(plan: Plan, info: VideoInfo, keyframes: list[float], *, length: float) -> list[Segment]:
-    """The plan in parts of about `length` seconds, each of which can be sampled by itself, with the same outcome as
-    all at once.
+    """Splits a plan into segments of about ``length`` seconds; sampling them separately gives the same samples.
 
-    One part only when keyframes are so far apart that the parts would decode much of each other's film.
+    Returns a single segment if the keyframes are so far apart that segments would decode large parts of each other.
 
     Args:
-        keyframes: as `keyframe_times` gives them.
+        keyframes: result of `keyframe_times`.
+        length: seconds.
     """
     gaps = [b - a for a, b in pairwise([*keyframes, info.duration or 0.0])]
     if info.duration is None or not keyframes or max(gaps) > length / 2:

@@ -1,4 +1,4 @@
-"""From a decoded frame to the picture as it is meant to be seen."""
+"""Converts decoded frames to upright BGR images with square pixels."""
 
 import struct
 from fractions import Fraction
@@ -10,14 +10,15 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]  # height x width x 3, blue green red
+Image = NDArray[np.uint8]
+"""(H, W, 3), BGR."""
 
-WIDEST_PIXEL = 10
-"""Pixel aspect ratios beyond this are taken for damage; real ones lie between 1:2 and 3:1."""
+MAX_PIXEL_ASPECT = 10
+"""Pixel aspect ratios beyond this, or below its inverse, are ignored as damage; real ones are 1:2 to 3:1."""
 
 
 def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Image:
-    """The frame in BGR, 8 bit, square pixels, turned and mirrored as its display matrix says.
+    """Converts a frame to BGR, 8 bit, square pixels, rotated and mirrored by its display matrix.
 
     Args:
         pixel_aspect: width of a pixel divided by its height; None for square ones.
@@ -37,20 +38,20 @@ def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Image:
 
 
 def shown_width(width: int, pixel_aspect: Fraction | None) -> int:
-    """Columns of the picture once its pixels are square; rows stay as they are."""
-    if not pixel_aspect or not Fraction(1, WIDEST_PIXEL) <= pixel_aspect <= WIDEST_PIXEL:
+    """Returns the width of the picture after scaling its columns to square pixels."""
+    if not pixel_aspect or not Fraction(1, MAX_PIXEL_ASPECT) <= pixel_aspect <= MAX_PIXEL_ASPECT:
         return width
     return max(1, round(width * pixel_aspect))
 
 
 def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How to show the frame: whether to transpose it, then to mirror it left-right, then top-bottom.
+    """Returns the operations that make a frame upright: transpose, then mirror left-right, then flip top-bottom.
 
-    The display matrix maps (x, y) to (a x + c y, b x + d y), in 16.16 fixed point, row by row
-    (libavutil/display.h). Angles other than quarter turns go to the nearest one.
+    The display matrix maps (x, y) to (a x + c y, b x + d y), in 16.16 fixed point, row by row (libavutil/display.h).
+    Other angles than quarter turns are rounded to the nearest quarter turn.
     """
-    # Not `frame.side_data`: the frame would keep that, and that the frame, pixels and all, until the collector of
-    # cycles runs, which counts objects and not bytes.
+    # `frame.side_data` would create a reference cycle that keeps the frame's pixels until the garbage collector runs,
+    # and that is triggered by the number of objects, not by bytes.
     side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]  # not in its stub
     if side_data is None:
         return False, False, False
@@ -63,7 +64,7 @@ def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def quarter_turns(transpose: bool, mirror: bool, flip: bool) -> int:
-    """Clockwise degrees of an orientation; a mirror image counts as the turn that it comes from."""
+    """Returns the clockwise rotation of an orientation in degrees, ignoring mirroring."""
     if transpose:
         return 90 if mirror else 270
     return 180 if mirror and flip else 0

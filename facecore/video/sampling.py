@@ -1,4 +1,4 @@
-"""Which moments of a video are looked at. Times are seconds from the start of the video stream."""
+"""Sampling plans: the times at which a video is sampled, in seconds from the start of the video stream."""
 
 import math
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ import msgspec
 
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a video's picture without decoding it; the defaults stand for nothing known.
+    """Properties of a video stream, read without decoding it; the defaults mean unknown.
 
     Attributes:
-        duration: seconds; None when the file does not tell and the end cannot be found cheaply.
-        claimed: seconds that the whole file says it lasts, sound included; None when it does not say.
-        width, height: pixels as shown, after rotation and with square pixels.
-        fps: average frames a second; 0 when the file does not tell.
+        duration: seconds; None if the file does not state it and the end cannot be found cheaply.
+        claimed: duration of the whole file including audio, as its header states it, in seconds.
+        width, height: pixels as displayed, after rotation and with square pixels.
+        fps: average frames a second; 0: unknown.
         codec: FFmpeg's name of the decoder.
-        rotation: degrees clockwise that the coded picture is turned by to be shown: 0, 90, 180 or 270.
-        frames: how many there are, as far as the headers tell; an estimate.
+        rotation: clockwise rotation for display in degrees: 0, 90, 180 or 270.
+        frames: estimated number of frames.
     """
 
     duration: float | None = None
@@ -31,7 +31,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A sample every so many seconds from 0 on, while there is a picture."""
+    """A sample every ``seconds`` from 0 to the end of the video."""
 
     seconds: float
 
@@ -41,7 +41,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Scenes(msgspec.Struct, frozen=True):
-    """Start, middle and end of every scene, given as (start, end)."""
+    """Samples at start, middle and end of every scene; scenes are (start, end) in seconds."""
 
     scenes: tuple[tuple[float, float], ...]
 
@@ -52,7 +52,7 @@ class Scenes(msgspec.Struct, frozen=True):
 
 
 class Timestamps(msgspec.Struct, frozen=True):
-    """Samples at these moments."""
+    """Samples at these times."""
 
     seconds: tuple[float, ...]
 
@@ -65,9 +65,9 @@ Plan = Interval | Scenes | Timestamps
 
 
 def sample_times(plan: Plan, info: VideoInfo, first: int = 0) -> Iterator[float]:
-    """The moments of a plan in ascending order, from number `first` on.
+    """Yields the times of a plan in ascending order, from number ``first`` on.
 
-    An interval goes on for ever: where the picture ends is known for certain only to who decodes it.
+    An interval has no end: the exact end of a video is known only after decoding it.
     """
     match plan:
         case Interval(seconds):
@@ -79,7 +79,7 @@ def sample_times(plan: Plan, info: VideoInfo, first: int = 0) -> Iterator[float]
 
 
 def expected_samples(plan: Plan, info: VideoInfo) -> int | None:
-    """How many samples there will be, as far as the headers tell."""
+    """Returns the number of samples according to the headers; None: unknown."""
     if isinstance(plan, Interval):
         if info.duration is None:
             return None
@@ -89,8 +89,8 @@ def expected_samples(plan: Plan, info: VideoInfo) -> int | None:
 
 
 def _scene_times(scenes: tuple[tuple[float, float], ...], info: VideoInfo) -> list[float]:
-    """The end of a scene is shown half a frame before it: its last frame, even where whoever found the
-    boundary rounded it, and never the first frame of the scene that follows."""
+    """Returns the sample times. The end of a scene is sampled half a frame earlier: that is its last frame even if
+    the boundary was rounded, and never the first frame of the next scene."""
     video_end = math.inf if info.duration is None else info.duration
     half_frame = 0.5 / info.fps if info.fps > 0 else 0.02
     times: set[float] = set()

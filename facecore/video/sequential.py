@@ -1,6 +1,6 @@
-"""Frames shown at given moments, by decoding everything: what the selective way must equal.
+"""Sequential sampling: decodes every frame. The reference for selective decoding, which must give the same frames.
 
-Moments here are ticks: whole numbers of the stream's time base, on the stream's own clock.
+Times here are ticks: integers in units of the stream's time base.
 """
 
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from av.video.stream import VideoStream
 
 from facecore.video.damage import Damage
 
-ASSUMED_FRAME = Fraction(1, 25)
-"""Seconds a frame lasts in a file that tells neither durations nor a rate."""
-TELL_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
-"""Containers with a duration for each stream."""
+DEFAULT_FRAME_SECONDS = Fraction(1, 25)
+"""Duration of a frame in a file that states neither durations nor a frame rate."""
+FORMATS_WITH_STREAM_DURATION = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "avi"})
+"""Containers that state a duration for each stream."""
 
 
 class Tally:
-    """What sampling a file has cost.
+    """Counts the decoding work for the samples of a file.
 
     Attributes:
-        decoded: frames that came out of the decoder, wanted or not.
+        decoded: frames decoded, including those that are no samples.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Tally:
 def shown_sequentially(
     container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage, tally: Tally
 ) -> Iterator[av.VideoFrame]:
-    """For every tick the frame shown then, up to the end of the picture."""
+    """Yields the frame shown at each tick, up to the end of the video."""
     shown: av.VideoFrame | None = None
     shown_pts = 0
     tick = next(ticks, None)
@@ -42,7 +42,7 @@ def shown_sequentially(
         tally.decoded += 1
         pts = clock.read(frame)
         if shown is not None and pts < shown_pts:
-            damage.report("a frame's time lies before the one before it", seconds(shown_pts, stream))
+            damage.report("a frame has an earlier time than the frame before it", seconds(shown_pts, stream))
             continue
         while shown is not None and tick is not None and tick < pts:
             yield shown
@@ -59,41 +59,44 @@ def shown_sequentially(
 
 
 def picture_end(last_pts: int, duration: int | None, stream: VideoStream) -> int:
-    """The tick at which the last frame goes: after its duration, unless the stream says that it ends before."""
+    """Returns the tick at which the last frame ends: after its duration, or at the end that the stream states if
+    that is earlier."""
     end = last_pts + frame_ticks(duration, stream)
-    if (told := told_duration(stream)) is not None:
-        end = min(end, (stream.start_time or 0) + told)
+    if (ticks := stream_duration(stream)) is not None:
+        end = min(end, (stream.start_time or 0) + ticks)
     return max(end, last_pts + 1)
 
 
-def told_duration(stream: VideoStream) -> int | None:
-    """Ticks that the video lasts, where the file tells; elsewhere FFmpeg guesses, or counts the sound in."""
-    return stream.duration or None if stream.container.format.name in TELL_DURATION else None
+def stream_duration(stream: VideoStream) -> int | None:
+    """Returns the duration of the stream in ticks if the container states it; elsewhere FFmpeg's value is a guess or
+    includes audio."""
+    return stream.duration or None if stream.container.format.name in FORMATS_WITH_STREAM_DURATION else None
 
 
 def frame_ticks(duration: int | None, stream: VideoStream) -> int:
-    """How long a frame is shown: as it says, else as the frame rate says; at least one tick."""
+    """Returns the duration of a frame in ticks: its own, else by the frame rate; at least 1."""
     if duration:
         return duration
     rate = stream.average_rate or stream.guessed_rate
-    length = 1 / rate if rate else ASSUMED_FRAME
+    length = 1 / rate if rate else DEFAULT_FRAME_SECONDS
     return max(1, round(length / (stream.time_base or Fraction(1, 1000))))
 
 
 class Clock:
-    """Tells when the frames of a stream are shown, as ticks, in the order in which they come out of the decoder.
+    """Computes the presentation times of decoded frames, in ticks; frames are passed in decoding output order.
 
-    AVI has no presentation times, and what FFmpeg makes up for B-frames is wrong. There the packet that brought
-    a frame out tells its place, and the first frame is the start.
+    AVI has no presentation times, and those that FFmpeg computes for B-frames are wrong. There the time is that of
+    the packet after which the decoder returned the frame, counted from the first frame.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._stream = stream
         self._by_packets = container.format.name == "avi"
         self._offset: int | None = None
-        self._next = stream.start_time or 0  # for a frame without any time: right after the one before
+        self._next = stream.start_time or 0  # for a frame without a time: the end of the previous one
 
     def read(self, frame: av.VideoFrame) -> int:
+        """Returns the presentation time of the next frame."""
         time = frame.dts if self._by_packets or frame.pts is None else frame.pts
         if time is None:
             time = self._next
@@ -106,12 +109,12 @@ class Clock:
 
 
 def seconds(tick: int, stream: VideoStream) -> float:
-    """A tick as seconds from the start of the stream."""
+    """Converts a tick to seconds from the start of the stream."""
     return float((tick - (stream.start_time or 0)) * (stream.time_base or 0))
 
 
 def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
-    """Every frame that can be decoded, whatever lies between them."""
+    """Yields every frame that can be decoded; reports damage and continues after it."""
     near: int | None = None
 
     def report(fault: str) -> None:
@@ -125,9 +128,9 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
         try:
             frames = stream.codec_context.decode(packet)
         except EOFError:
-            continue  # asked to flush what was flushed already
+            continue  # the decoder was flushed before
         except FFmpegError as error:
-            report(f"a part could not be decoded ({error.strerror})")
+            report(f"a packet could not be decoded ({error.strerror})")
             continue
         for frame in frames:
             if frame.is_corrupt:
@@ -138,7 +141,7 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
 def _packets(
     container: InputContainer, stream: VideoStream, damage: Damage
 ) -> Iterator["av.Packet[VideoStream] | None"]:
-    """The packets of the stream, then None; a file that breaks off ends where it breaks."""
+    """Yields the packets of the stream, then None to flush the decoder; reports a read error and ends there."""
     try:
         for packet in container.demux(stream):
             if packet.size:

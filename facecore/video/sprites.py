@@ -1,6 +1,6 @@
-"""Sprite sheets: small pictures of a video in a grid, and a WebVTT file that says when each is shown.
+"""Sprite sheets: thumbnails of a video in grid pictures, and a WebVTT file with the time of each thumbnail.
 
-https://www.w3.org/TR/webvtt1/ for the file, https://www.w3.org/TR/media-frags/#naming-space for ``#xywh=``.
+Formats: https://www.w3.org/TR/webvtt1/, and https://www.w3.org/TR/media-frags/#naming-space for ``#xywh=``.
 """
 
 import re
@@ -13,29 +13,29 @@ import msgspec
 from facecore.video.damage import Damage
 from facecore.video.decoder import SampledFrame
 from facecore.video.errors import SourceError
-from facecore.video.images import HEAD, decode, image_kind, image_size
+from facecore.video.images import HEAD_BYTES, decode, image_kind, image_size
 from facecore.video.picture import Image
 
 MAX_VTT_BYTES = 16 << 20
 MAX_TILES = 100_000
 MAX_GRIDS = 256
-MAX_LINE = 4096
-"""Characters: a longer line is no cue, and costs nothing."""
-SMALLEST_TILE = 16
-"""Pixels a side; there is no face to be seen in less."""
+MAX_LINE_BYTES = 4096
+"""Longer lines are no cues and are skipped."""
+MIN_TILE_SIDE = 16
+"""Pixels; smaller tiles cannot show a face."""
 
-# Hours are left out by some writers, and have more than two digits in none; minutes and seconds are below 60.
+# Hours are optional.
 _TIME = r"(?:(\d{2,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMING = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?")
 _BOX = re.compile(r"xywh=(?:pixel:)?(\d{1,6}),(\d{1,6}),(\d{1,6}),(\d{1,6})")
 
 
 class Tile(msgspec.Struct, frozen=True):
-    """One small picture.
+    """One thumbnail.
 
     Attributes:
-        timestamp: seconds; the middle of the time it stands for.
-        grid: name of the picture that it is cut from, as the file spells it; empty when it names none.
+        timestamp: middle of its cue in seconds.
+        grid: name of the grid picture as written in the file; empty if none is named.
         box: left, top, width, height in pixels; None for the whole picture.
     """
 
@@ -45,27 +45,27 @@ class Tile(msgspec.Struct, frozen=True):
 
 
 class SpriteMap(msgspec.Struct, frozen=True):
-    """The tiles of a WebVTT file in order of time, and what was wrong with the others."""
+    """The tiles of a WebVTT file in order of time, and warnings about cues that were skipped."""
 
     tiles: tuple[Tile, ...]
     warnings: tuple[str, ...]
 
     @property
     def grids(self) -> tuple[str, ...]:
-        """Names of the pictures needed, in order of first use."""
+        """Returns the names of the grid pictures in order of first use."""
         return tuple(dict.fromkeys(tile.grid for tile in self.tiles))
 
 
 def parse_sprite_map(vtt: bytes) -> SpriteMap:
-    """The tiles that a WebVTT file tells of.
+    """Parses a WebVTT file.
 
     Raises:
-        SourceError: it is too large, tells of no tile, of too many, or of too many grids.
+        SourceError: the file is too large, or has no tiles, too many tiles or too many grids.
     """
     if len(vtt) > MAX_VTT_BYTES:
         raise SourceError(f"The sprite map is larger than {MAX_VTT_BYTES >> 20} MiB.")
-    if image_kind(vtt[:HEAD]) is not None:
-        raise SourceError("The sprite map is a picture; sprite_vtt_url must name a WebVTT file.")
+    if image_kind(vtt[:HEAD_BYTES]) is not None:
+        raise SourceError("The sprite map is a picture; sprite_vtt_url must be the address of a WebVTT file.")
     damage = Damage()
     tiles: list[Tile] = []
     timing: tuple[float, float] | None = None
@@ -86,7 +86,7 @@ def parse_sprite_map(vtt: bytes) -> SpriteMap:
                 raise SourceError(f"The sprite map has more than {MAX_TILES} tiles.")
             timing = None
     if not tiles:
-        raise SourceError("The sprite map tells of no tile: there is no cue with a time and #xywh=…")
+        raise SourceError("The sprite map has no tiles: it needs cues with a time and #xywh=…")
     tiles.sort(key=lambda tile: tile.timestamp)
     found = SpriteMap(tuple(tiles), tuple(damage.warnings))
     if len(found.grids) > MAX_GRIDS:
@@ -95,19 +95,20 @@ def parse_sprite_map(vtt: bytes) -> SpriteMap:
 
 
 class Sprites(Iterator[SampledFrame]):
-    """The tiles of a sprite map, cut from their grids. Numbers count the tiles that are there.
+    """Iterates over the tiles of a sprite map, cut from their grids. Only usable tiles are numbered.
 
     Args:
         sprites: the tiles.
-        grids: encoded pictures by the name that the tiles give; one that is missing costs its tiles only.
-        start_index: number of the first tile that is wanted.
-        max_pixels: the most pixels a grid may have.
+        grids: name → encoded picture; tiles of missing grids are skipped.
+        start_index: number of the first tile to return.
+        max_pixels: limit of the pixels of a grid.
 
     Attributes:
         method: "sprites".
-        expected: how many tiles there are.
+        expected: number of usable tiles.
 
-    Raises SourceError, while iterating, when there is no tile at all.
+    Raises:
+        SourceError: while iterating, if no tile is usable.
     """
 
     method: Literal["sprites"] = "sprites"
@@ -119,9 +120,9 @@ class Sprites(Iterator[SampledFrame]):
         self._max_pixels = max_pixels
         self._first = start_index
         self._damage = Damage()
-        self._told = sprites.warnings
-        self._there = [tile for tile in sprites.tiles if self._is_there(tile)]
-        self.expected = len(self._there)
+        self._map_warnings = sprites.warnings
+        self._usable = [tile for tile in sprites.tiles if self._is_usable(tile)]
+        self.expected = len(self._usable)
         self._tiles = self._cut()
 
     def __next__(self) -> SampledFrame:
@@ -129,19 +130,19 @@ class Sprites(Iterator[SampledFrame]):
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong with the map and its grids; empty when nothing is."""
-        return [*self._told, *self._damage.warnings]
+        """Returns the faults of the map and its grids."""
+        return [*self._map_warnings, *self._damage.warnings]
 
     def close(self) -> None:
-        """Iterating ends."""
+        """Ends the iteration."""
         self._tiles.close()
 
-    def _is_there(self, tile: Tile) -> bool:
+    def _is_usable(self, tile: Tile) -> bool:
         encoded = self._grids.get(tile.grid)
         if encoded is None:
             self._damage.report(f"the sprite picture {tile.grid!r} is missing", tile.timestamp)
             return False
-        size = image_size(image_kind(encoded[:HEAD]) or "", encoded)
+        size = image_size(image_kind(encoded[:HEAD_BYTES]) or "", encoded)
         if size is None or size[0] * size[1] > self._max_pixels:
             self._damage.report(f"the sprite picture {tile.grid!r} cannot be used", tile.timestamp)
             return False
@@ -151,19 +152,19 @@ class Sprites(Iterator[SampledFrame]):
         return True
 
     def _cut(self) -> Generator[SampledFrame]:
-        if not self._there:
-            raise SourceError("The sprite map's pictures have none of its tiles: " + "; ".join(self.warnings))
+        if not self._usable:
+            raise SourceError("The sprite map has no usable tile: " + "; ".join(self.warnings))
         name, grid = None, None
-        for index, tile in enumerate(self._there[self._first :], self._first):
+        for index, tile in enumerate(self._usable[self._first :], self._first):
             if grid is None or tile.grid != name:
                 name, grid = tile.grid, decode(self._grids[tile.grid], self._max_pixels)
             yield SampledFrame(index, tile.timestamp, _cut_out(grid, tile.box))
 
 
 def _lines(vtt: bytes) -> Iterator[str]:
-    """Lines without their ends; over-long ones come out empty. Goes through the file once, copying nothing."""
+    """Yields the lines without line ends, over-long lines as empty ones, in one pass without copying the file."""
     for line in re.finditer(rb"[^\r\n]*", vtt):
-        if line.end() - line.start() <= MAX_LINE:
+        if line.end() - line.start() <= MAX_LINE_BYTES:
             yield line.group().decode("utf-8", "replace").strip().removeprefix("\ufeff")
         else:
             yield ""
@@ -187,7 +188,7 @@ def _tile(timing: tuple[float, float], payload: str) -> Tile | None:
 
 def _fits(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
     left, top, width, height = box
-    return min(width, height) >= SMALLEST_TILE and left + width <= size[0] and top + height <= size[1]
+    return min(width, height) >= MIN_TILE_SIDE and left + width <= size[0] and top + height <= size[1]
 
 
 def _cut_out(grid: Image, box: tuple[int, int, int, int] | None) -> Image:

@@ -130,7 +130,7 @@ FILES = {
     "file://{media}/film.mp4": "not the absolute path of a file",
     "concat:{media}/film.mp4": "not the absolute path of a file",
     "{media}/huge.png": "100000 x 100000 pixels",
-    "{media}/samples.mp4": "holds no frame that can be decoded",
+    "{media}/samples.mp4": "has no frame that can be decoded",
     "{media}/fragment.mp4": "Cannot allocate memory",
     "{media}/packed.mov": "Cannot allocate memory",
     "{media}/list.m3u8": "is not a video that can be read",
@@ -167,7 +167,7 @@ MAPS = {
     "{media}/pipe.mp4": "is a pipe",
     "{media}/../secret.vtt": OUTSIDE,
     "/proc/self/environ": OUTSIDE,
-    "{media}/film.mp4": "tells of no tile",
+    "{media}/film.mp4": "has no tiles",
     "http://127.0.0.1:{port}/s.vtt": INSIDE,
     "{site}/endless.mp4": "is larger than 16777216 bytes",
 }

@@ -76,7 +76,7 @@ def test_a_film_that_ends_before_its_first_frame_is_refused(tmp_path: Path) -> N
     make_clip(path, container_options=FAST_START)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 20])
-    with pytest.raises(SourceError, match=r"film\.mp4 holds no frame that can be decoded"):
+    with pytest.raises(SourceError, match=r"film\.mp4 has no frame that can be decoded"):
         list(open_source(path, Interval(1.0), max_pixels=10**8))
 
 
@@ -115,7 +115,7 @@ def test_what_is_no_video_is_refused_with_a_sentence(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path} is a directory, not a video."
     assert refusal(empty) == f"{empty} is empty."
     assert refusal(text).startswith(f"{text} is not a video that can be read")
-    assert refusal(sound) == f"{sound} holds only sound."
+    assert refusal(sound) == f"{sound} has no video stream, only audio."
 
 
 def test_too_many_pixels_are_refused(tmp_path: Path) -> None:
