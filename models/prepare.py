@@ -1,7 +1,7 @@
-"""Rewrites published graphs for batches of any size, and proves that they still compute the same.
+"""Rewrites published ONNX graphs for any batch size, and checks that they still give the same outputs.
 
-The published files were exported for one batch size: the batch is a constant in their inputs, outputs and
-Reshape nodes, and old exports list weights as inputs, which keeps ONNX Runtime from folding constants.
+The published files were exported with a fixed batch size: it is a constant in inputs, outputs and Reshape nodes. Old
+exports also list weights as inputs, which prevents ONNX Runtime from folding constants.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,24 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 TOLERANCE = 1e-4
-"""Largest difference to the published graph, relative to the output's largest magnitude: folding constants and
-fusing layers reorder sums of float32 (seen: below 1e-5)."""
+"""Largest allowed difference to the published graph, relative to the output's largest magnitude. Folding constants
+and fusing layers reorder float32 sums (observed: below 1e-5)."""
 SAMPLES = 3
 
 
 class PrepareError(Exception):
-    """A prepared graph does not compute what the published one does."""
+    """A prepared graph gives other outputs than the published one."""
 
 
 def prepare(source: Path, target: Path, *, any_size: bool = False) -> float:
-    """Writes ``source`` with a free batch axis to ``target``.
+    """Writes a graph with a dynamic batch axis.
 
     Args:
-        any_size: frees height and width of input and outputs as well (fully convolutional graphs).
+        source, target: the published and the prepared file.
+        any_size: makes height and width of input and outputs dynamic as well (fully convolutional graphs).
 
     Returns:
-        The largest relative difference between both graphs, on seeded random input, in a batch and one by one.
+        The largest relative difference between both graphs, on seeded random input, as a batch and one by one.
 
     Raises:
         PrepareError: the difference is above `TOLERANCE`.
@@ -45,7 +46,7 @@ def prepare(source: Path, target: Path, *, any_size: bool = False) -> float:
     for value in (*graph.input, *graph.output):
         _free_axes(value, any_size=any_size)
     _free_reshapes(graph)
-    model.ir_version = max(model.ir_version, 4)  # from 4 on, weights need not be inputs
+    model.ir_version = max(model.ir_version, 4)  # since version 4 weights need not be inputs
     onnx.checker.check_model(model)
     onnx.save(model, target)
     return _compare(source, target)
@@ -59,7 +60,7 @@ def _free_axes(value: onnx.ValueInfoProto, *, any_size: bool) -> None:
 
 
 def _free_reshapes(graph: onnx.GraphProto) -> None:
-    """A leading 1 in the shape given to Reshape is the exported batch; 0 stands for "as it comes"."""
+    """Replaces the exported batch, a leading 1 in the shape of Reshape, by 0, which keeps the input's dimension."""
     shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
     constants = [tensor for tensor in graph.initializer if tensor.name in shapes]
     constants += [
@@ -106,5 +107,5 @@ def _in_chunks(
 
 def _session(file: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # old exports are full of warnings
+    options.log_severity_level = 3  # old exports cause many warnings
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
