@@ -54,6 +54,7 @@ class ClipIqa(nn.Module):
         self.register_buffer("std", metric.default_std)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Computes the scores, (N, 3, 224, 224) → (N, 1)."""
         features = self.visual((pictures - self.mean) / self.std, pos_embedding=False)
         features = features / features.norm(dim=-1, keepdim=True)
         return (features @ self.text.T).softmax(dim=-1)[:, :1]
@@ -107,13 +108,14 @@ def difference(network: nn.Module, file: Path, side: int) -> float:
 
 
 def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description="Export a sharpness network of pyiqa to ONNX.")
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIRECTORY")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     file = export(args.network, trained(args.network), args.out)
-    log.info("exported", file=str(file), bytes=file.stat().st_size)
+    log.info("network exported", file=str(file), bytes=file.stat().st_size)
 
 
 if __name__ == "__main__":

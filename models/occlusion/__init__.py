@@ -1,1 +1,1 @@
-"""The occlusion classifier: its data, training, evaluation and export. Training needs torch, evaluation does not."""
+"""The occlusion classifier: data, training, evaluation and export. Only training and export need torch."""

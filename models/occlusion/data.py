@@ -1,4 +1,4 @@
-"""Face crops with their labels, from folders or from MAFA as it is published, and their augmentation."""
+"""Labelled face crops from folders or from the MAFA data set (Ge et al. 2017), and their augmentation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,25 +19,27 @@ IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 """Of RGB values 0-1."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 MAFA_MARGIN = 1.36
-"""Side of the square cut around MAFA's boxes, in longer sides of the box, as the service cuts its own."""
+"""Side of the square crop in longer sides of MAFA's box; the same as in the service."""
 MAFA_TYPES = {1: "simple", 2: "complex", 3: "body"}
-"""MAFA's occluders: plain man-made things, patterned ones, and parts of a body (hands, hair)."""
+"""MAFA's types of occluders: plain man-made objects, patterned ones, parts of the body (hands, hair)."""
 MAFA_UNMASKED, MAFA_INVALID = 2, 3
 
 CLEAN_SHARE, SYNTHETIC_SHARE = 0.48, 0.15
-"""Of an epoch: clean crops, and clean crops under a drawn occluder; the rest is occluded as photographed."""
+"""Shares of an epoch: clean crops, and clean crops with a drawn occluder; the rest are photographed occlusions."""
 DECOYS_ON_CLEAN, DECOYS_ON_OCCLUDED = 0.3, 0.12
-"""How often something harmless is drawn; on occluded crops too, so that paint is no sign of a clean face."""
-WEIGHTS = {"hand": 2.0}
-"""How much more often a type is seen than the root of its count says: hands are few and varied."""
+"""Probability of drawing an object that hides nothing; also on occluded crops, so that drawing is no sign of a
+class."""
+TYPE_WEIGHTS = {"hand": 2.0}
+"""A type is sampled in proportion to the square root of its count times this weight: hands are few and varied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A labelled face: a whole file, or the square ``box`` (x, y, side; pixels) of one.
+    """A labelled face crop.
 
     Attributes:
-        kind: ``clean``, or what occludes the face.
+        kind: ``clean``, or the type of the occluder.
+        box: x, y and side of a square in pixels; None: the whole file.
     """
 
     file: Path
@@ -46,14 +48,15 @@ class Crop:
 
     @property
     def occluded(self) -> bool:
+        """Returns whether the face is occluded."""
         return self.kind != CLEAN
 
 
 def read_folder(directory: Path) -> list[Crop]:
-    """``clean/*`` and ``occluded/<type>_*``, in order of their names.
+    """Reads ``clean/*`` and ``occluded/<type>_*`` of a folder, sorted by name.
 
     Raises:
-        ValueError: a class without pictures.
+        ValueError: a class has no pictures.
     """
     crops = []
     for label in (CLEAN, "occluded"):
@@ -65,13 +68,16 @@ def read_folder(directory: Path) -> list[Crop]:
 
 
 def read_mafa(labels: Path, images: Path) -> list[Crop]:
-    """MAFA's ``LabelTrainAll.mat`` or ``LabelTestAll.mat`` with the directory of its pictures.
+    """Reads MAFA's ``LabelTrainAll.mat`` or ``LabelTestAll.mat``.
 
-    Every face of the training file is occluded; the test file has unmasked faces too and invalid ones, which are
-    left out. So training on MAFA needs clean faces from elsewhere.
+    Every face of the training file is occluded, so that training on MAFA needs clean faces from another source. The
+    test file also has unmasked faces, and invalid ones, which are skipped.
+
+    Args:
+        images: directory of the pictures.
 
     Raises:
-        ValueError: neither of the two files.
+        ValueError: the file is neither of the two.
     """
     from scipy.io import loadmat
 
@@ -81,7 +87,7 @@ def read_mafa(labels: Path, images: Path) -> list[Crop]:
     elif "LabelTest" in matrix:
         rows, name, kind_at, face_type_at = matrix["LabelTest"][0], "name", 9, 4
     else:
-        raise ValueError(f"{labels} holds neither label_train nor LabelTest: not a label file of MAFA")
+        raise ValueError(f"{labels} is not a label file of MAFA: it has neither label_train nor LabelTest")
     crops = []
     for row in rows:
         file = images / str(row[name][0])
@@ -97,10 +103,10 @@ def read_mafa(labels: Path, images: Path) -> list[Crop]:
 
 
 def load(crop: Crop, side: int = SIDE) -> Image:
-    """(side, side, 3) uint8 BGR; beyond the picture its edge is repeated.
+    """Loads a crop as (side, side, 3) uint8 BGR; beyond the picture its edge is repeated.
 
     Raises:
-        ValueError: the file is no picture.
+        ValueError: the file is not a picture.
     """
     image = cv2.imread(str(crop.file), cv2.IMREAD_COLOR)
     if image is None:
@@ -116,26 +122,26 @@ def load(crop: Crop, side: int = SIDE) -> Image:
 
 
 def resized(image: Image, side: int) -> Image:
-    """Shrinking averages areas, as the service's own crops do."""
+    """Resizes a picture to a square; shrinking averages areas, as in the service."""
     shrinks = image.shape[0] > side and image.shape[1] > side
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (side, side), interpolation=how), np.uint8)
 
 
 def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, H, W, 3) BGR bytes → (N, 3, H, W) RGB float32 as ImageNet's networks take it."""
+    """Converts (N, H, W, 3) BGR bytes to (N, 3, H, W) RGB float32, normalised for ImageNet networks."""
     rgb = images[..., ::-1].astype(np.float32) / 255
     return np.ascontiguousarray(((rgb - IMAGENET_MEAN) / IMAGENET_STD).transpose(0, 3, 1, 2))
 
 
 def augmented(image: Image, rng: Generator) -> Image:
-    """The crop turned, moved, relit and spoiled at random: the same for both classes, so that neither sharpness nor
-    size nor compression tells them apart."""
-    return spoiled(_relit(_moved(image, rng), rng), rng)
+    """Augments a crop: random geometry, light and degradation, with the same distribution for both classes, so that
+    sharpness, size and compression do not separate them."""
+    return degraded(_relit(_moved(image, rng), rng), rng)
 
 
-def spoiled(image: Image, rng: Generator) -> Image:
-    """Shrunk and enlarged again, blurred, noisy, compressed: each at random."""
+def degraded(image: Image, rng: Generator) -> Image:
+    """Degrades a crop at random: lower resolution, blur, motion blur, noise, JPEG compression."""
     side = image.shape[0]
     if rng.random() < 0.35:
         small = int(rng.uniform(0.22, 0.9) * side)
@@ -162,7 +168,7 @@ def spoiled(image: Image, rng: Generator) -> Image:
 
 
 def _moved(image: Image, rng: Generator) -> Image:
-    """Mirrored, turned by up to some 25°, scaled by 0.85-1.25 and squeezed, moved by up to 8 %."""
+    """Mirrors, rotates (up to about 25°), scales by 0.85-1.25, squeezes and shifts (up to 8 %) a crop."""
     side = image.shape[0]
     if rng.random() < 0.5:
         image = image[:, ::-1]
@@ -180,7 +186,7 @@ def _moved(image: Image, rng: Generator) -> Image:
 
 
 def _relit(image: Image, rng: Generator) -> Image:
-    """Brightness, contrast, gamma and colour cast; sometimes grey."""
+    """Changes brightness, contrast, gamma and colour balance; sometimes converts to grey."""
     if rng.random() < 0.1:
         image = np.repeat(
             np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)[:, :, None], 3, axis=2
@@ -193,9 +199,9 @@ def _relit(image: Image, rng: Generator) -> Image:
 
 
 class Epoch:
-    """The samples of one epoch, drawn by type; what a sample looks like depends on seed, epoch and position alone.
+    """The samples of one epoch, drawn by type. A sample depends only on seed, epoch and position.
 
-    Item: (3, side, side) uint8 RGB and the class, 0 clean or 1 occluded.
+    Items are (3, side, side) uint8 RGB with the class: 0 clean, 1 occluded.
     """
 
     def __init__(
@@ -209,7 +215,7 @@ class Epoch:
         for i, crop in enumerate(crops):
             if crop.occluded:
                 kinds.setdefault(crop.kind, []).append(i)
-        weights = {kind: len(found) ** 0.5 * WEIGHTS.get(kind, 1.0) for kind, found in kinds.items()}
+        weights = {kind: len(found) ** 0.5 * TYPE_WEIGHTS.get(kind, 1.0) for kind, found in kinds.items()}
         real = (1 - CLEAN_SHARE - SYNTHETIC_SHARE) / sum(weights.values())
         self._plan = [(i, False) for i in _drawn(clean, round(size * CLEAN_SHARE), rng)]
         self._plan += [(i, True) for i in _drawn(clean, round(size * SYNTHETIC_SHARE), rng)]
@@ -238,6 +244,6 @@ def _type_of(file: Path) -> str:
 
 
 def _drawn(indices: list[int], count: int, rng: Generator) -> list[int]:
-    """Each as often as the others, give or take one."""
+    """Draws indices at random, each equally often up to a difference of one."""
     rounds = [rng.permutation(indices) for _ in range(-(-count // len(indices)))]
     return [int(i) for i in np.concatenate(rounds)[:count]] if rounds else []

@@ -1,7 +1,7 @@
-"""How good a classifier is on a folder: ``python -m models.occlusion.evaluate --data DIR --json``.
+"""Evaluates an occlusion classifier on a folder: ``python -m models.occlusion.evaluate --data DIR --json``.
 
-Needs onnxruntime, not torch. Any ONNX file of the same interface is judged with ``--model``: (N, 3, 224, 224) RGB
-normalised as ImageNet's → (N, 2) logits, class 1 occluded.
+Needs onnxruntime, not torch. ``--model`` accepts any ONNX file of the same interface: (N, 3, 224, 224) RGB,
+normalised for ImageNet → (N, 2) logits, class 1 occluded.
 """
 
 import argparse
@@ -19,34 +19,34 @@ from models.occlusion.data import Crop, load, normalised, read_folder
 
 SHIPPED = Path(__file__).parent / "occlusion_resnet18.onnx"
 BATCH = 32
-TIMED, LEAST = 40, 5
-"""Faces per latency figure, in at least so many runs, of which the median counts."""
+TIMED_FACES, MIN_TIMED_RUNS = 40, 5
+"""The latency is the median of this many runs or more, which together process at least this many faces."""
 
 
 class Classifier:
-    """The ONNX file in one session on the CPU."""
+    """An ONNX classifier on the CPU."""
 
     def __init__(self, file: Path = SHIPPED) -> None:
         options = onnxruntime.SessionOptions()
-        # Threads that wait by spinning take the cores from those that work, when others use the machine too.
+        # Spinning threads would take cores from working ones on a shared machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def logits(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 3, 224, 224) → (N, 2)."""
+        """Returns the logits, (N, 3, 224, 224) → (N, 2)."""
         outputs: Any = self._session.run(None, {self._input: samples})
         return np.asarray(outputs[0], np.float32)
 
     def probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(N, 3, 224, 224) → (N,) probability 0-1 of class 1."""
+        """Returns the probability of class 1, 0-1: (N, 3, 224, 224) → (N,)."""
         logits = self.logits(samples).astype(np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers[:, 1] / powers.sum(axis=1), np.float64)
 
 
 def evaluate(file: Path, crops: Sequence[Crop]) -> dict[str, Any]:
-    """Figures of a model on crops, with its size and its time per face."""
+    """Returns the accuracy of a model on crops, its file size and its time per face."""
     classifier = Classifier(file)
     probabilities = [
         classifier.probabilities(normalised(np.stack([load(crop) for crop in crops[start : start + BATCH]])))
@@ -60,15 +60,15 @@ def evaluate(file: Path, crops: Sequence[Crop]) -> dict[str, Any]:
 
 
 def figures(crops: Sequence[Crop], probabilities: NDArray[np.float64]) -> dict[str, Any]:
-    """Rates 0-1 at the threshold 0.5; balanced accuracy is the mean of both classes' rates."""
-    called = probabilities > 0.5
+    """Returns rates, 0-1, at the threshold 0.5; balanced accuracy is the mean of the two classes' rates."""
+    predicted = probabilities > 0.5
     truth = np.array([crop.occluded for crop in crops])
     kinds = sorted({crop.kind for crop in crops if crop.occluded})
-    hits = {kind: called[[crop.kind == kind for crop in crops]] for kind in kinds}
-    found, alarms = float(called[truth].mean()), float(called[~truth].mean())
+    hits = {kind: predicted[[crop.kind == kind for crop in crops]] for kind in kinds}
+    found, alarms = float(predicted[truth].mean()), float(predicted[~truth].mean())
     return {
         "faces": {"clean": int((~truth).sum()), "occluded": int(truth.sum())},
-        "accuracy": round(float((called == truth).mean()), 4),
+        "accuracy": round(float((predicted == truth).mean()), 4),
         "balanced_accuracy": round((found + 1 - alarms) / 2, 4),
         "true_positive_rate": round(found, 4),
         "false_alarm_rate": round(alarms, 4),
@@ -80,11 +80,11 @@ def figures(crops: Sequence[Crop], probabilities: NDArray[np.float64]) -> dict[s
 
 
 def _latency(classifier: Classifier, batch: int) -> float:
-    """Milliseconds a face, the network alone, on all cores the process may use."""
+    """Returns milliseconds a face of the network alone, on all available cores."""
     samples = np.zeros((batch, 3, 224, 224), np.float32)
     classifier.logits(samples)
     times = []
-    for _ in range(max(LEAST, TIMED // batch)):
+    for _ in range(max(MIN_TIMED_RUNS, TIMED_FACES // batch)):
         start = perf_counter()
         classifier.logits(samples)
         times.append(perf_counter() - start)
@@ -109,6 +109,7 @@ def _printed(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description="Accuracy of an occlusion classifier, by type of occlusion.")
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/* and occluded/<type>_*")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="ONNX file (default: the one shipped)")

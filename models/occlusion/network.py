@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
-"""Channels and stride of each stage; every stage has two blocks."""
+"""Channels and stride of each stage; a stage has two blocks."""
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions around a shortcut, which is a 1×1 convolution where the shape changes."""
+    """A residual block: two 3×3 convolutions and a shortcut, which is a 1×1 convolution if the shape changes."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -25,14 +25,16 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Computes the output of the block."""
         inner = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
 
 
 class ResNet18(nn.Module):
-    """(N, 3, H, W) float32, RGB normalised as ImageNet's → (N, 2) logits: clean, occluded.
+    """The classifier: (N, 3, H, W) float32 RGB, normalised for ImageNet → (N, 2) logits: clean, occluded.
 
-    Any H and W of at least 32 will do, since the last stage is averaged over the picture: it is trained small first.
+    H and W may be any size from 32 on, because global average pooling follows the last stage; training starts with
+    small pictures.
     """
 
     def __init__(self, dropout: float = 0.2) -> None:
@@ -53,9 +55,11 @@ class ResNet18(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if isinstance(module, Block):
-                # Every block starts as its shortcut (Goyal et al. 2017, 5.1): steadier from random weights.
+                # Every block starts as its shortcut, which stabilises training from random weights (Goyal et al.
+                # 2017, 5.1).
                 nn.init.zeros_(module.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Computes the logits."""
         logits: Tensor = self.head(self.stages(self.stem(x)))
         return logits

@@ -1,8 +1,8 @@
-"""What hides a face, drawn over a crop: hands, sunglasses, masks, hair, things; and what only looks like it.
+"""Synthetic occluders drawn over face crops (hands, sunglasses, masks, hair, objects), and decoys that hide nothing.
 
-Every painter takes a square (S, S, 3) uint8 BGR crop in which the face fills the middle (the detector's box with a
-margin of 18 % on every side, as facecore crops it) and returns a new one. Positions are fractions of S; the same
-generator state gives the same picture.
+Every painter takes a square (S, S, 3) uint8 BGR crop with the face in the middle (the detector's box with a margin of
+18 % on every side, as in facecore) and returns a new one. Positions are fractions of S. The same generator state
+gives the same picture.
 """
 
 from collections.abc import Callable
@@ -25,33 +25,33 @@ from models.occlusion.shapes import (
 Painter = Callable[[Image, Generator], Image]
 
 EYES, NOSE, MOUTH, CENTRE = (0.5, 0.43), (0.5, 0.56), (0.5, 0.70), (0.5, 0.55)
-"""Where they lie on average in such crops."""
+"""Average positions (x, y) in such crops."""
 
 
 def occlude(image: Image, rng: Generator) -> tuple[Image, str]:
-    """The crop with one random occluder over the face, and the occluder's type. Its label is occluded."""
+    """Draws a random occluder over the face; returns the crop and the occluder's type. The label becomes occluded."""
     kinds = list(OCCLUDERS)
     kind = kinds[int(rng.choice(len(kinds), p=[OCCLUDERS[kind][1] for kind in kinds]))]
     return OCCLUDERS[kind][0](image, rng), kind
 
 
 def decoy(image: Image, rng: Generator) -> Image:
-    """The crop with something that hides nothing of the face. Its label is the label it had."""
+    """Draws something that hides nothing of the face. The label does not change."""
     painter: Painter = DECOYS[int(rng.integers(len(DECOYS)))]
     return painter(image, rng)
 
 
 def hand(image: Image, rng: Generator) -> Image:
-    """A hand over the mouth, the eyes, a half or all of the face, its arm leaving the picture."""
+    """Draws a hand over the mouth, the eyes, a half or all of the face, with an arm to the edge of the picture."""
     x, y = ((0.5, 0.70), (0.5, 0.72), EYES, (0.36, 0.55), (0.64, 0.55), CENTRE)[int(rng.integers(6))]
     at = np.array([x, y]) + rng.normal(0, 0.035, 2)
     large = rng.uniform(0.15, 0.24) if rng.random() < 0.65 else rng.uniform(0.09, 0.15)
-    # The arm comes from below or from a side: hands rarely hang into a face.
+    # The arm comes from below or from a side, rarely from above.
     return paint_hand(image, rng, at, large, rng.uniform(-0.15, 1.15) * np.pi)
 
 
 def hand_beside(image: Image, rng: Generator) -> Image:
-    """A hand at the ear, in the hair or under the chin: the face stays free."""
+    """Draws a hand at the ear, in the hair or under the chin; the face stays free."""
     x, y = ((0.0, 0.5), (1.0, 0.5), (0.5, 1.06), (0.08, 0.12), (0.92, 0.12), (0.04, 0.9), (0.96, 0.9))[
         int(rng.integers(7))
     ]
@@ -60,32 +60,32 @@ def hand_beside(image: Image, rng: Generator) -> Image:
 
 
 def sunglasses(image: Image, rng: Generator) -> Image:
-    """Dark or mirrored lenses over both eyes."""
+    """Draws dark or mirrored lenses over both eyes."""
     return paint_glasses(image, rng, (EYES[0], EYES[1] + rng.normal(0, 0.015)), tinted=True)
 
 
 def sunglasses_in_hair(image: Image, rng: Generator) -> Image:
-    """Sunglasses pushed up: the face stays free."""
+    """Draws sunglasses pushed up into the hair; the face stays free."""
     return paint_glasses(image, rng, (0.5, rng.uniform(0.02, 0.1)), tinted=True)
 
 
 def eyeglasses(image: Image, rng: Generator) -> Image:
-    """Frames with clear lenses: by this project's labels the face stays free."""
+    """Draws frames with clear lenses; by this project's labels the face stays free."""
     return paint_glasses(image, rng, (EYES[0], EYES[1] + rng.normal(0, 0.015)), tinted=False)
 
 
 def mask(image: Image, rng: Generator) -> Image:
-    """A surgical, cloth or FFP mask over mouth and nose."""
+    """Draws a surgical, cloth or FFP mask over mouth and nose."""
     return paint_mask(image, rng, top=rng.uniform(0.5, 0.58), bottom=rng.uniform(0.86, 0.94))
 
 
 def mask_at_chin(image: Image, rng: Generator) -> Image:
-    """A mask pulled down to the neck: the face stays free."""
+    """Draws a mask pulled down to the neck; the face stays free."""
     return paint_mask(image, rng, top=rng.uniform(0.92, 0.97), bottom=rng.uniform(1.05, 1.2))
 
 
 def hair(image: Image, rng: Generator) -> Image:
-    """Strands over the eyes or over a half of the face."""
+    """Draws strands of hair over the eyes or over a half of the face."""
     side = image.shape[0]
     colour = hair_colour(rng)
     layer, cover = new_layer(side)
@@ -107,7 +107,7 @@ def hair(image: Image, rng: Generator) -> Image:
 
 
 def fringe(image: Image, rng: Generator) -> Image:
-    """Hair over the forehead alone: the face stays free."""
+    """Draws hair over the forehead only; the face stays free."""
     side = image.shape[0]
     colour = hair_colour(rng)
     layer, cover = new_layer(side)
@@ -118,8 +118,8 @@ def fringe(image: Image, rng: Generator) -> Image:
     return laid_over(image, layer, cover, rng)
 
 
-def thing(image: Image, rng: Generator) -> Image:
-    """A cup, microphone, phone, book or scarf over a part of the face; held, sometimes, by a hand."""
+def held_object(image: Image, rng: Generator) -> Image:
+    """Draws a cup, microphone, phone, book or scarf over a part of the face, sometimes with a hand."""
     painter = (paint_cup, paint_microphone, paint_phone, paint_book, paint_scarf)[int(rng.integers(5))]
     x, y = (MOUTH, NOSE, MOUTH, (0.38, 0.5), (0.62, 0.5))[int(rng.integers(5))]
     at = np.array([x, y]) + rng.normal(0, 0.03, 2)
@@ -135,15 +135,15 @@ def thing(image: Image, rng: Generator) -> Image:
     return covered
 
 
-def thing_beside(image: Image, rng: Generator) -> Image:
-    """A thing next to the face or below it: the face stays free."""
+def object_beside(image: Image, rng: Generator) -> Image:
+    """Draws an object beside or below the face; the face stays free."""
     painter = (paint_cup, paint_microphone, paint_phone)[int(rng.integers(3))]
     at = np.array([(-0.02, 0.6), (1.02, 0.6), (0.5, 1.18)][int(rng.integers(3))])
     return painter(image, rng, at)
 
 
 def shadow(image: Image, rng: Generator) -> Image:
-    """Half of the face in the dark: seen worse, hidden by nothing."""
+    """Darkens half of the face; the face stays free."""
     side = image.shape[0]
     y, x = np.mgrid[0:side, 0:side] / side - 0.5
     angle = rng.uniform(0, 2 * np.pi)
@@ -154,19 +154,19 @@ def shadow(image: Image, rng: Generator) -> Image:
 
 OCCLUDERS: dict[str, tuple[Painter, float]] = {
     "hand": (hand, 0.5),
-    "object": (thing, 0.18),
+    "object": (held_object, 0.18),
     "sunglasses": (sunglasses, 0.12),
     "mask": (mask, 0.1),
     "hair": (hair, 0.1),
 }
-"""Painter and share by type: real hands and things are rare in the data, masks and sunglasses are not."""
+"""Type → painter and share. Hands and objects have a large share: photographed ones are rare in the data."""
 
 
 DECOYS: tuple[Painter, ...] = (
     eyeglasses,
     eyeglasses,
     hand_beside,
-    thing_beside,
+    object_beside,
     mask_at_chin,
     sunglasses_in_hair,
     fringe,

@@ -1,4 +1,4 @@
-"""What can lie over a face: hands, glasses, masks, things. Places and sizes are fractions of the picture's side."""
+"""Draws hands, glasses, masks and objects. Positions and sizes are fractions of the picture's side."""
 
 import cv2
 import numpy as np
@@ -18,12 +18,17 @@ from models.occlusion.painting import (
 )
 
 EYE_DISTANCE = 0.27
-"""On average, in such crops."""
+"""Average distance of the eyes in face crops."""
 
 
 def paint_hand(image: Image, rng: Generator, at: Point, large: float, angle: float) -> Image:
-    """A hand whose palm is centred ``at``; ``large`` is half the palm's width, ``angle`` where its arm comes from
-    (0 right, π/2 below)."""
+    """Draws a hand with its arm.
+
+    Args:
+        at: centre of the palm.
+        large: half of the palm's width.
+        angle: direction of the arm in radians (0: right, π/2: down).
+    """
     side = image.shape[0]
     layer, cover = new_layer(side)
     skin = skin_colour(image, rng)
@@ -82,6 +87,7 @@ def paint_hand(image: Image, rng: Generator, at: Point, large: float, angle: flo
 
 
 def paint_glasses(image: Image, rng: Generator, at: tuple[float, float], *, tinted: bool) -> Image:
+    """Draws glasses centred ``at``, with dark or clear lenses."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     apart = EYE_DISTANCE * rng.uniform(0.92, 1.1)
@@ -119,6 +125,7 @@ def paint_glasses(image: Image, rng: Generator, at: tuple[float, float], *, tint
 
 
 def paint_mask(image: Image, rng: Generator, top: float, bottom: float) -> Image:
+    """Draws a surgical, cloth or FFP mask between two heights."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     kind = rng.choice(["surgical", "cloth", "ffp"])
@@ -161,6 +168,7 @@ def paint_mask(image: Image, rng: Generator, top: float, bottom: float) -> Image
 
 
 def paint_cup(image: Image, rng: Generator, at: Point) -> Image:
+    """Draws a cup."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     wide, high = rng.uniform(0.1, 0.18), rng.uniform(0.12, 0.2)
@@ -174,6 +182,7 @@ def paint_cup(image: Image, rng: Generator, at: Point) -> Image:
 
 
 def paint_microphone(image: Image, rng: Generator, at: Point) -> Image:
+    """Draws a microphone."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     dark = np.full(3, rng.uniform(15, 110))
@@ -188,6 +197,7 @@ def paint_microphone(image: Image, rng: Generator, at: Point) -> Image:
 
 
 def paint_phone(image: Image, rng: Generator, at: Point) -> Image:
+    """Draws a phone."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     wide = rng.uniform(0.1, 0.15)
@@ -202,6 +212,7 @@ def paint_phone(image: Image, rng: Generator, at: Point) -> Image:
 
 
 def paint_book(image: Image, rng: Generator, at: Point) -> Image:
+    """Draws a book that covers the lower half of the face."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     box = tilted_box(
@@ -226,6 +237,7 @@ def paint_book(image: Image, rng: Generator, at: Point) -> Image:
 
 
 def paint_scarf(image: Image, rng: Generator, at: Point) -> Image:
+    """Draws a scarf over the lower half of the face."""
     side = image.shape[0]
     layer, cover = new_layer(side)
     top = rng.uniform(0.5, 0.64)

@@ -1,7 +1,8 @@
-"""Trains the classifier: ``python -m models.occlusion.train --train DIR --val DIR --out DIR``.
+"""Trains the occlusion classifier: ``python -m models.occlusion.train --train DIR --val DIR --out DIR``.
 
-Small pictures first, then larger ones; the export has to know the last side. Runs on CPU or GPU; stopped, it goes on
-from the last whole epoch with the same command and ends where it would have ended.
+Starts with small pictures and continues with larger ones (progressive resizing); the export needs the last side.
+Runs on CPU or GPU. After an interruption the same command resumes from the last complete epoch, with the same final
+result.
 """
 
 import argparse
@@ -38,17 +39,19 @@ from models.occlusion.painting import Image
 log = structlog.get_logger(__name__)
 
 STAGES = "96:50,160:14,224:10"
+"""Side of the pictures in pixels and number of epochs of each stage."""
 EMA_DECAY = 0.995
-"""Of the running average, by step: it begins anew with every side."""
+"""Decay of the exponential moving average of the weights in each step; the average restarts with every stage."""
 STAGE_PEAKS = (1.0, 0.5, 0.3)
-"""Largest learning rate of each stage, relative to --lr."""
-WARM_UP = 100
-"""Steps in which the learning rate rises from zero."""
+"""Highest learning rate of each stage, relative to --lr."""
+WARM_UP_STEPS = 100
+"""Steps of linear increase of the learning rate at the start of each stage."""
 WEIGHT_DECAY, LABEL_SMOOTHING = 0.05, 0.05
 CHECKPOINT = "checkpoint.pt"
 
 
 def main() -> None:
+    """Runs the command line."""
     args = _arguments()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
@@ -60,7 +63,7 @@ def main() -> None:
     held_out_images = np.stack([load(crop) for crop in held_out])
     training = Training(args.size, args.batch, args.lr, args.seed, stages_of(args.stages), args.workers)
     if args.init is not None:
-        training.begin_with(args.init)
+        training.load_weights(args.init)
     args.out.mkdir(parents=True, exist_ok=True)
     if (args.out / CHECKPOINT).is_file():
         training.resume(args.out / CHECKPOINT)
@@ -71,11 +74,11 @@ def main() -> None:
         torch.save(training.average.state_dict(), args.out / "weights.pt")
         with (args.out / "history.jsonl").open("a") as history:
             history.write(json.dumps({"epoch": training.epoch, "loss": loss, **found}) + "\n")
-        log.info("epoch", epoch=training.epoch, loss=round(loss, 4), **found)
+        log.info("epoch completed", epoch=training.epoch, loss=round(loss, 4), **found)
 
 
 def stages_of(text: str) -> list[int]:
-    """``96:40,224:5`` → the side of the pictures in each epoch."""
+    """Parses ``side:epochs,…``; returns the side of the pictures in each epoch."""
     return [
         int(side)
         for stage in text.split(",")
@@ -85,7 +88,7 @@ def stages_of(text: str) -> list[int]:
 
 
 class Training:
-    """A network on its way: the weights, their running average, the optimizer and how far it is."""
+    """The state of a training: weights, their moving average, optimizer, epoch and step."""
 
     def __init__(self, size: int, batch: int, lr: float, seed: int, sides: list[int], workers: int) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -108,14 +111,14 @@ class Training:
         self.epoch = self.step = 0
 
     def run_epoch(self, crops: list[Crop], images: list[Image]) -> float:
-        """One pass over a freshly drawn epoch; its mean loss."""
+        """Trains one epoch; returns the mean loss."""
         self.network.train()
         criterion = nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
         losses = []
         for samples, labels in self._batches(crops, images):
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * self._rate()
-            with self._narrow():
+            with self._autocast():
                 logits = self.network(samples)
             loss = criterion(logits.float(), labels)
             self.optimizer.zero_grad()
@@ -123,31 +126,34 @@ class Training:
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.step += 1
-            self._follow()
+            self._update_average()
             losses.append(loss.item())
         self.epoch += 1
         return float(np.mean(losses))
 
     @torch.no_grad()
     def probabilities(self, images: Image) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The averaged network's probability of occlusion for (N, 224, 224, 3) BGR pictures, seen at the side it was
-        trained at last: at another one its features are off their scale."""
+        """Returns the averaged network's probability of occlusion for (N, 224, 224, 3) BGR pictures.
+
+        The pictures are resized to the side of the last training epoch; at other sides the features have another
+        scale.
+        """
         parts, side = [], self.sides[self.epoch - 1]
         for start in range(0, len(images), 64):
             pictures = np.stack([resized(image, side) for image in images[start : start + 64]])
             samples = torch.from_numpy(normalised(pictures)).to(self.device)
-            with self._narrow():
+            with self._autocast():
                 logits = self.average(samples.to(memory_format=torch.channels_last))
             parts.append(logits.float().softmax(dim=1)[:, 1].cpu().numpy())
         return np.concatenate(parts).astype(np.float64)
 
-    def _narrow(self) -> torch.autocast:
-        """bfloat16 where that is faster: a CPU without AVX-512 imitates it, 15 times slower than float32."""
+    def _autocast(self) -> torch.autocast:
+        """Selects bfloat16 where it is faster: CPUs without AVX-512 emulate it, 15 times slower than float32."""
         fast = self.device.type == "cuda" or "AVX512" in torch.backends.cpu.get_cpu_capability()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=fast)
 
     def save(self, file: Path) -> None:
-        """Whole or not at all: an interrupted write leaves the last checkpoint."""
+        """Writes a checkpoint atomically: an interrupted write leaves the previous one."""
         state = {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -160,13 +166,14 @@ class Training:
         torch.save(state, partial)
         partial.replace(file)
 
-    def begin_with(self, weights: Path) -> None:
-        """Takes the weights of an earlier training; everything else begins anew."""
+    def load_weights(self, weights: Path) -> None:
+        """Loads the weights of an earlier training; the rest of the state stays initial."""
         state = torch.load(weights, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state)
         self.average.load_state_dict(state)
 
     def resume(self, file: Path) -> None:
+        """Loads a checkpoint."""
         state = torch.load(file, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -178,7 +185,7 @@ class Training:
         samples: Any = Epoch(crops, images, self.sides[self.epoch], self.size, self.seed, self.epoch)
         mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1) * 255
-        # The samples bring their own order and seeds: the loader only draws them side by side.
+        # The samples define their own order and seeds; the loader only draws them in parallel.
         loader = DataLoader(
             samples,
             self.batch,
@@ -192,19 +199,25 @@ class Training:
             yield normal.contiguous(memory_format=torch.channels_last), labels.to(self.device)
 
     def _rate(self) -> float:
-        """In every stage it rises over the first steps, then falls as a cosine to nothing; later ones start lower."""
+        """Returns the learning rate relative to --lr: warm-up, then cosine decay to 0 in each stage (Loshchilov and
+        Hutter 2017)."""
         done, steps, number = self._stage()
         peak = STAGE_PEAKS[min(number, len(STAGE_PEAKS) - 1)]
-        return peak * min(1.0, (done + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(1.0, done / steps)))
+        return (
+            peak
+            * min(1.0, (done + 1) / WARM_UP_STEPS)
+            * 0.5
+            * (1 + math.cos(math.pi * min(1.0, done / steps)))
+        )
 
     def _stage(self) -> tuple[int, int, int]:
-        """Steps done in the stage of this side, how many it has, and its number."""
+        """Returns the steps done in the current stage, its total steps, and its number."""
         side, an_epoch = self.sides[self.epoch], self.size // self.batch
         before = self.sides.index(side)
         return self.step - before * an_epoch, self.sides.count(side) * an_epoch, len(set(self.sides[:before]))
 
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _update_average(self) -> None:
         done, _, _ = self._stage()
         decay = min(EMA_DECAY, done / (10 + done))
         for mean, value in zip(
@@ -224,28 +237,31 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the occlusion classifier.")
     parser.add_argument("--train", type=Path, required=True, help="folder with clean/ and occluded/<type>_*")
     parser.add_argument(
-        "--val", type=Path, required=True, help="folder of the same layout; watched, never fitted"
+        "--val", type=Path, required=True, help="folder of the same layout, for validation only"
     )
     parser.add_argument(
         "--mafa-labels", type=Path, help="MAFA's LabelTrainAll.mat, added to the training folder"
     )
     parser.add_argument("--mafa-images", type=Path, help="MAFA's pictures; needed with --mafa-labels")
     parser.add_argument(
-        "--out", type=Path, required=True, help="checkpoint, weights and history; resumed when there"
+        "--out",
+        type=Path,
+        required=True,
+        help="directory of checkpoint, weights and history; an existing checkpoint is resumed",
     )
-    parser.add_argument("--init", type=Path, help="weights.pt of an earlier training to begin with")
+    parser.add_argument("--init", type=Path, help="weights.pt of an earlier training to start from")
     parser.add_argument("--stages", default=STAGES, help=f"side:epochs, in order (default {STAGES})")
     parser.add_argument("--size", type=int, default=3584, help="samples in an epoch")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw samples")
+    parser.add_argument("--workers", type=int, default=2, help="processes that prepare samples")
     args = parser.parse_args()
     if bool(args.mafa_labels) != bool(args.mafa_images):
         parser.error("--mafa-labels and --mafa-images go together")
     if max(stages_of(args.stages)) > SIDE:
-        parser.error(f"a side above {SIDE}, that of the network's input, is of no use")
+        parser.error(f"sides above {SIDE}, the side of the network's input, are not supported")
     return args
 
 
