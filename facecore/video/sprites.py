@@ -65,7 +65,7 @@ def parse_sprite_map(vtt: bytes) -> SpriteMap:
     if len(vtt) > MAX_VTT_BYTES:
         raise SourceError(f"The sprite map is larger than {MAX_VTT_BYTES >> 20} MiB.")
     if image_kind(vtt[:HEAD_BYTES]) is not None:
-        raise SourceError("The sprite map is a picture; sprite_vtt_url must be the address of a WebVTT file.")
+        raise SourceError("The sprite map is a picture; sprite_vtt_url must name a WebVTT file.")
     damage = Damage()
     tiles: list[Tile] = []
     timing: tuple[float, float] | None = None
