@@ -1,1 +1,1 @@
-"""The contract between the processes: requests, messages, results, names, settings, the job record."""
+"""The contract between processes: requests, messages, results, names of keys and streams, topology, settings."""

@@ -1,8 +1,8 @@
-"""Which addresses in the network may be spoken to: those that the operator lists, and no others.
+"""Allow lists of network addresses: which hosts may be connected to.
 
-An entry is a host (``media.example.org``), a domain with everything below it (``*.example.org``), either with a
-port (``media.lan:8080``; without one the usual ports are meant), or a network (``192.168.7.0/24``, ``10.0.0.5``).
-A host that is listed may still not lead to an address inside the network, unless that is listed as well.
+An entry is a host (``media.example.org``), a domain with its subdomains (``*.example.org``), either with a port
+(``media.lan:8080``; without one the scheme's default port), or a network (``192.168.7.0/24``, ``10.0.0.5``). A listed
+host may not resolve to an internal address unless that is listed too (server-side request forgery).
 """
 
 import re
@@ -12,11 +12,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import msgspec
 from yarl import URL
 
-USUAL_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAT64 = IPv6Network("64:ff9b::/96")
 _UNICAST = IPv6Network("2000::/3")
-"""All of IPv6 that is in use between networks (IANA's address space registry); the rest is for inside of one, old
-ways to write IPv4, or not assigned."""
+"""Global unicast addresses (IANA's IPv6 address space); the rest is internal, a form of IPv4, or unassigned."""
 
 Address = IPv4Address | IPv6Address
 
@@ -26,10 +25,12 @@ class NotAllowed(ValueError):
 
 
 class AllowList(msgspec.Struct, frozen=True):
-    """Attributes:
-    setting: the variable that the operator lists them in.
-    hosts: names with the port or 0 for the usual one.
-    networks: addresses that may be connected to.
+    """Hosts and networks that may be connected to.
+
+    Attributes:
+        setting: variable of the setting, for error texts.
+        hosts: name and port of each host; port 0 means the scheme's default port.
+        networks: addresses that may be connected to even if they are internal.
     """
 
     setting: str
@@ -38,7 +39,11 @@ class AllowList(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, entries: Sequence[str], setting: str = "FACES_ALLOWED_HOSTS") -> "AllowList":
-        """Raises ValueError for an entry that is neither a host nor a network."""
+        """Parses the entries of a setting.
+
+        Raises:
+            ValueError: an entry is neither a host nor a network.
+        """
         hosts, networks = [], []
         for entry in entries:
             if (network := _network(entry)) is not None:
@@ -48,8 +53,12 @@ class AllowList(msgspec.Struct, frozen=True):
         return cls(setting, tuple(hosts), tuple(networks))
 
     def check(self, url: URL) -> None:
-        """Raises NotAllowed unless the address may be asked, as far as its text tells."""
-        if url.scheme not in USUAL_PORTS or url.host is None:
+        """Checks scheme, host and port of a URL, without resolving the host.
+
+        Raises:
+            NotAllowed: the URL is not on an allowed host.
+        """
+        if url.scheme not in DEFAULT_PORTS or url.host is None:
             raise NotAllowed(f"{_shown(url)} is not an http or https address.")
         if url.user is not None or url.password is not None:
             raise NotAllowed(f"{_shown(url)} carries a user name or password; those are not sent.")
@@ -58,12 +67,16 @@ class AllowList(msgspec.Struct, frozen=True):
             self.check_address(literal, host)
             if any(_embedded(literal) in network for network in self.networks):
                 return
-        port = 0 if url.port == USUAL_PORTS[url.scheme] else url.port
+        port = 0 if url.port == DEFAULT_PORTS[url.scheme] else url.port
         if not any(port == allowed and _matches(host, name) for name, allowed in self.hosts):
             raise NotAllowed(f"{_shown(url)} is not on a host that may be asked ({self.setting}).")
 
     def check_address(self, address: Address, host: str) -> None:
-        """Raises NotAllowed for an address inside the network that is not listed."""
+        """Checks an address that a host resolves to.
+
+        Raises:
+            NotAllowed: the address is internal and not listed.
+        """
         inner = _embedded(address)
         if any(inner in network or address in network for network in self.networks):
             return
@@ -98,7 +111,7 @@ def _literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, where it does."""
+    """The IPv4 address embedded in an IPv6 one (NAT64, Teredo, mapped, 6to4), else the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
@@ -109,5 +122,5 @@ def _embedded(address: Address) -> Address:
 
 
 def _shown(url: URL) -> str:
-    """The address without what might be secret in it."""
+    """The URL without the parts that may contain secrets."""
     return str(url.with_user(None).with_query(None).with_fragment(None)) if url.absolute else str(url)

@@ -1,4 +1,4 @@
-"""Collections of known people as the REST interface shows them: requests and answers."""
+"""Requests and responses of the REST interface for collections of known people."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 _NOT_LAST, _NOT_WITHIN = r"\s\x00-\x1f\x7f-\x9f\ufeff", r"\x00-\x1f\x7f-\x9f"
-"""White space of Python and of JavaScript, which do not mean the same by \\s, and control characters."""
+"""White space and control characters; the union of what ``\\s`` means in Python and in JavaScript."""
 Label = Annotated[
     str,
     Meta(
@@ -16,8 +16,8 @@ Label = Annotated[
     ),
 ]
 MATCH_THRESHOLD = 0.45
-"""Default least cosine of a match. tests/eval/collections.py measures who is accepted with it: of photographs, more
-than nine in ten with one photograph enrolled and all with several, and no stranger."""
+"""Default threshold: least cosine similarity of a match. Measured by tests/eval/collections.py on photographs: it
+accepts more than nine in ten with one photograph enrolled, all with several, and no stranger."""
 
 
 class CollectionInfo(msgspec.Struct, frozen=True, kw_only=True):

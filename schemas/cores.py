@@ -1,4 +1,4 @@
-"""How many cores this process may use: the machine's number says too much in a container."""
+"""Counts the cores that this process may use; in a container these are fewer than the machine's."""
 
 import os
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores that the process may run on, and no more than its control groups pay for; a part of one counts whole.
+    """Cores of the CPU affinity, limited by the CPU quota of the control groups (rounded up).
 
     Args:
-        root: where /proc and /sys lie.
+        root: directory of /proc and /sys.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([cores, *(max(1, ceil(quota)) for quota in _quotas(root))])
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Processor seconds a second that the control groups allow, versions 1 and 2; nothing where there is no limit."""
+    """CPU quotas of the control groups (versions 1 and 2) in cores; none where there is no limit."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # another system than Linux
@@ -28,10 +28,8 @@ def _quotas(root: Path) -> Iterator[float]:
             continue
         mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
         place = mount / path.strip("/")
-        for directory in (
-            place,
-            *place.parents,
-        ):  # the parents limit as well; in a container the root is one's own
+        # The parents' limits apply as well; in a container the root is the container's own group.
+        for directory in (place, *place.parents):
             quota, period = _limit(directory)
             if quota > 0 and period > 0:
                 yield quota / period
@@ -40,7 +38,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _limit(directory: Path) -> tuple[int, int]:
-    """Microseconds of processor time in a period of so many; -1: unlimited, or nothing told here."""
+    """CPU quota and period in microseconds; quota -1 when there is no limit or none is stated."""
     try:
         if (v2 := directory / "cpu.max").is_file():
             quota, period = v2.read_text().split()

@@ -1,7 +1,7 @@
-"""The envelope every message travels in, and its two encodings.
+"""The envelope of every message, and its two encodings.
 
-An entry of a stream has one field: ``msgpack`` (what this service writes) or ``json`` (for publishers that
-cannot write msgpack, `redis-cli` among them). Both hold the same object.
+An entry of a stream has one field: ``msgpack`` (written by this service) or ``json`` (for publishers that cannot
+write msgpack, such as `redis-cli`). Both contain the same object.
 """
 
 import secrets
@@ -19,7 +19,7 @@ Body = TypeVar("Body")
 
 
 class EnvelopeError(ValueError):
-    """An entry that no version of this service can read; the text says why."""
+    """An entry that cannot be decoded as a message; the text says why."""
 
 
 class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_defaults=True):
@@ -59,7 +59,11 @@ def seal(
     traceparent: str = "",
     attempt: int = 0,
 ) -> dict[bytes, bytes]:
-    """The fields of a stream entry for one message; ``unit`` tells messages of a job and type apart."""
+    """Returns the fields of a stream entry for a message.
+
+    Args:
+        unit: part of the message's id that is unique for the job and type; empty when there is one such message.
+    """
     envelope = Envelope(
         id=f"{job}/{type}/{unit}" if unit else f"{job}/{type}",
         job=job,
@@ -73,7 +77,7 @@ def seal(
 
 
 def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) -> Envelope[Any]:
-    """The message in a stream entry, its body decoded as the struct that ``types`` names.
+    """Decodes a stream entry, its body as the struct that `types` has for its type.
 
     Raises:
         EnvelopeError: no known field, bytes that do not decode, an unknown type or major version.
@@ -106,5 +110,5 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
 
 
 def new_traceparent() -> str:
-    """A fresh W3C trace context (https://www.w3.org/TR/trace-context/), version 00, sampled."""
+    """Returns a new W3C trace context (https://www.w3.org/TR/trace-context/), version 00, sampled."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

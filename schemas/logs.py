@@ -1,4 +1,4 @@
-"""Structured logs, the same in every process: JSON for machines, lines for a terminal."""
+"""Structured logs, configured alike in every process: JSON, or lines for a terminal."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from schemas.settings import Settings
 
 
 def configure_logs(settings: Settings) -> None:
-    """Sets up structlog; what `structlog.contextvars` binds (job, stage, traceparent) is in each line."""
+    """Configures structlog; fields bound by `structlog.contextvars` (job, stage, traceparent) are in each line."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"

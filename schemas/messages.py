@@ -158,10 +158,13 @@ class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
-    """The analyze request in an entry of ``faces:requests``: an envelope, or the bare request.
+    """Decodes an entry of a requests stream: an envelope, or the bare request.
 
-    A request that names no job gets the entry's id as its job id: the publisher has it from XADD, and a
-    redelivery finds the same job.
+    A request without a job id gets the entry's id: the publisher knows it from XADD, and a redelivery finds the same
+    job.
+
+    Raises:
+        EnvelopeError: the entry cannot be decoded, or its job id is invalid.
     """
     for name, decode in ((MSGPACK, msgspec.msgpack.decode), (JSON, msgspec.json.decode)):
         if name not in fields:
@@ -171,7 +174,7 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise EnvelopeError(str(error)) from error
         if not isinstance(bare, dict):
-            raise EnvelopeError("a request must be an object")
+            raise EnvelopeError("the request is not an object")
         if "body" not in bare:
             bare = {"type": "analyze", "id": "", "job": bare.get("job_id") or entry_id, "body": bare}
             fields = {name: msgspec.msgpack.encode(bare) if name == MSGPACK else msgspec.json.encode(bare)}

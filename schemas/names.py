@@ -1,4 +1,4 @@
-"""Names of streams, consumer groups and keys. One place, so that a script's keys can be found by reading."""
+"""Names of streams and keys, all in one place; schemas.topology has the consumer groups."""
 
 import re
 import secrets
@@ -8,32 +8,31 @@ from typing import Literal, NamedTuple
 Priority = Literal["high", "normal", "low"]
 
 EXPRESS_FRAMES = 32
-"""Most frames of a job that counts as short, all of which wait apart from those of long films: a minute at the
-default interval."""
+"""Jobs with at most this many frames use the express stream: a minute of film at the default interval."""
 FIRST_FRAMES = 4
-"""Frames of every job that wait with those of short ones, for whoever watches it begin."""
+"""The first frames of every job use the express stream as well, so that a client sees its progress begin."""
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-"""A job id becomes part of keys: no braces (hash tags), no slashes, nothing that a shell or a path minds."""
+"""A job id becomes part of keys and URLs: no braces (hash tags), no slashes, no characters special to a shell."""
 
 
 class JobKeys(NamedTuple):
     """The keys of one job."""
 
-    metadata: str  # hash: state of the job, see schemas.store.job_record
+    metadata: str  # hash: the job's record (schemas.store.job_record)
     result: str  # hash: encoded body, its type, its ETag
     outcomes: str  # hash: unit (frame) -> outcome; its length is the job's progress
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
-    portraits: str  # hash: unit/number -> JPEG crop of a face, for what runs once a person
-    preview: str  # hash: the people so far of a running job that somebody looks at (schemas.store.previews)
+    portraits: str  # hash: portrait_field -> JPEG crop of a face, for models that run once per person
+    preview: str  # hash: people found so far in a running job (schemas.store.previews)
 
     def frame(self, name: str) -> str:
-        """The encoded picture of one frame in the frame store."""
+        """Key of the encoded picture of a frame in the frame store."""
         return f"{self.metadata.removesuffix(':metadata')}:frame:{name}"
 
 
 def portrait_field(index: int, position: int, enhanced: bool) -> str:
-    """Where in a job's portraits the crop of a face lies: those of an enhanced picture apart from the original's."""
+    """Field of a face's crop in `JobKeys.portraits`; crops of an enhanced picture have fields of their own."""
     return f"{index}{'+' if enhanced else ''}/{position}"
 
 
@@ -44,26 +43,26 @@ ENROLLED_ID = re.compile(r"face-[0-9a-f]{24}")
 
 
 class CollectionKeys(NamedTuple):
-    """The keys of one collection of known people. None has a time to live: it stays until somebody deletes it.
-    A person is ``person-…``, an enrolled face ``face-…`` (schemas.store.collections)."""
+    """The keys of one collection of known people (schemas.store.collections), without a time to live.
+
+    A person is ``person-…``, an enrolled face ``face-…``.
+    """
 
     state: str  # hash: epoch, created_at, model; counters added, erased, numbered
     people: str  # hash: person -> label
     labels: str  # hash: label -> person
-    roll: str  # sorted set: people, in the order in which they came
+    roll: str  # sorted set: people, in the order in which they were added
     faces: str  # hash: face -> its person, a space, encoded schemas.store.collections.Origin
     members: str  # sorted set, all scores 0: "person/face"
     pending: str  # hash: face -> encoded schemas.store.collections.Candidate, accepted and not enrolled yet
-    order: str  # sorted set: enrolled faces, in the order in which they were
+    order: str  # sorted set: enrolled faces, in the order of their enrolment
     vectors: str  # hash: face -> 512 little-endian float32 of length 1
     thumbnails: str  # hash: face -> JPEG
-    matched: (
-        str  # sorted set: "person job" by the time (s) until which the job's result may tell of the person
-    )
+    matched: str  # sorted set: "person job" by the time (s) until which the job's result may name the person
 
 
 class Names:
-    """All names under one prefix, those of one partition."""
+    """Names of the streams and keys of one partition: all of them begin with one prefix."""
 
     def __init__(self, prefix: str = "faces") -> None:
         self.prefix = prefix
@@ -79,36 +78,41 @@ class Names:
         self.collections = self.stream("collections")
         self.photographs = self.stream("photographs")
         # Everything else
-        self.collection_names = f"{prefix}:collections:names"  # set: the collections there are
+        self.collection_names = f"{prefix}:collections:names"  # set: names of the collections
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
-        self.workers = f"{prefix}:workers"  # hash: consumer -> what it says of itself (schemas.store.workers)
+        self.workers = f"{prefix}:workers"  # hash: consumer -> schemas.store.workers.WorkerInfo
 
     def stream(self, name: str) -> str:
         """The key of the stream of that name."""
         return f"{self.prefix}:{name}"
 
     def requests_of(self, priority: Priority) -> str:
-        """The stream of the requests of a priority; each has workers of its own, so none waits for another."""
+        """The stream of requests of a priority. Each has its own workers, so that none waits for another."""
         return self.requests if priority == "normal" else f"{self.requests}:{priority}"
 
     def segments_of(self, priority: Priority) -> str:
-        """The stream of the parts of films whose requests have a priority."""
+        """The stream of parts of long films whose requests have a priority."""
         return self.segments if priority == "normal" else f"{self.segments}:{priority}"
 
     def frames_of(self, priority: Priority, index: int, expected: int) -> str:
-        """The stream of a frame of a job that has about so many; 0: nobody can tell. Analyze workers take from all in
-        turn, so that neither many frames of long films hold up a short one, nor many short ones a long or an urgent
-        one."""
+        """The stream of a frame. Analyze workers read all streams in turn, so that long films do not delay short
+        ones, nor many short ones a long or an urgent one.
+
+        Args:
+            index: number of the frame in its job, from 0.
+            expected: estimated number of frames of the job; 0 when unknown.
+        """
         if priority == "high":
             return self.urgent
         soon = index < (EXPRESS_FRAMES if expected <= EXPRESS_FRAMES else FIRST_FRAMES)
         return self.express if priority == "normal" and soon else self.frames
 
     def job(self, job_id: str) -> JobKeys:
+        """The keys of a job."""
         base = f"{self.prefix}:job:{job_id}"
         return JobKeys(
             f"{base}:metadata",
@@ -120,39 +124,41 @@ class Names:
         )
 
     def collection(self, name: str) -> CollectionKeys:
+        """The keys of a collection."""
         base = f"{self.prefix}:collection:{name}"
         return CollectionKeys(*(f"{base}:{part}" for part in CollectionKeys._fields))
 
     def search(self, question: str) -> str:
-        """What is searched for (schemas.store.replies), for a minute."""
+        """What a question searches for (schemas.store.replies)."""
         return f"{self.prefix}:search:{question}"
 
     def answer(self, question: str) -> str:
-        """List: the answer to whoever waits for it, for a minute."""
+        """List: the reply to a question (schemas.store.replies)."""
         return f"{self.prefix}:answer:{question}"
 
     def cache(self, cache_key: str) -> str:
+        """Id of the job that answers requests with this cache key (schemas.store.job_record.cache_key)."""
         return f"{self.prefix}:cache:{cache_key}:job_id"
 
     def idempotency(self, digest: str) -> str:
-        """The request and the job that an Idempotency-Key stands for."""
+        """Hash of the request, and job id, of an Idempotency-Key."""
         return f"{self.prefix}:idempotency:{digest}"
 
     def enhanced(self, cache_key: str) -> str:
-        """A frame as the Frame Server enhanced it."""
+        """A frame enhanced by the Frame Server."""
         return f"{self.prefix}:enhanced:{cache_key}"
 
 
 class Partitions:
-    """The partitions that jobs are spread over, one by default.
+    """The partitions that jobs are distributed over, one by default.
 
-    On Redis Cluster all that one script touches must lie in one slot. With several partitions the prefix of each is
-    a hash tag (``{faces:3}``), and a job lives in one of them with its streams, its frames and its result; with one
-    the names are the prefix as it is (``faces``, or ``{faces}`` on a cluster).
+    On Redis Cluster all keys of a script must lie in one slot. With several partitions the prefix of each is a hash
+    tag (``{faces:3}``), and a job's streams, frames and result lie in one of them; with one partition the prefix is
+    used as it is (``faces``, or ``{faces}`` on a cluster).
 
     Args:
         prefix: without braces when there are several partitions.
-        count: fixed for the life of the data: with another number, jobs are looked for elsewhere.
+        count: must not change while there is data: the partition of a job depends on it.
     """
 
     def __init__(self, prefix: str = "faces", count: int = 1) -> None:
@@ -160,7 +166,7 @@ class Partitions:
 
     @property
     def home(self) -> Names:
-        """Where lies what belongs to no job."""
+        """The partition of everything that belongs to no job."""
         return self.all[0]
 
     def of(self, job_id: str) -> Names:
@@ -168,7 +174,7 @@ class Partitions:
         return self.all[self._number(job_id)]
 
     def new_job_id(self, source: str) -> str:
-        """A job id in the partition that the source's path falls in: jobs on one film find each other's answers."""
+        """A new job id in the partition of the source's path, so that jobs on one film can share a result."""
         wanted = self._number(source)
         while True:
             job_id = f"faces-{secrets.token_hex(12)}"

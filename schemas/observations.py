@@ -1,4 +1,4 @@
-"""What the analyze stage saw in a frame: plain values that facecore fills and finalize reads."""
+"""Faces found in a frame: plain values that facecore writes and the finalize stage reads."""
 
 import msgspec
 
@@ -29,11 +29,11 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
         confidence: the detector's score, 0-1.
         landmarks: left eye, right eye, nose, left and right corner of the mouth (as they lie in the picture),
             x and y of each: 10 numbers.
-        embedding: 512 little-endian float32, not normalised: the length tells how sure the embedder is.
+        embedding: 512 little-endian float32, not normalised: the longer, the more certain the embedder is.
         angles: head pose.
         native_angles: False when the angles were estimated from the landmarks.
         quality: the four components.
-        occlusion_probability: that the face is occluded, 0-1; None when no model was there.
+        occlusion_probability: that the face is occluded, 0-1; None without a model.
         age: years; None when the pack has no age model.
         male: probability that the person is a man, 0-1; None when the pack has no gender model.
         enhanced: the values come from an enhanced frame (the embedding never does).
@@ -53,7 +53,7 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Which models produced the numbers, as asked of the sessions themselves."""
+    """Models that produced the values; providers as reported by the inference sessions."""
 
     pack: str
     detector: str
@@ -70,9 +70,9 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         index: number of the sample in the job, from 0.
         timestamp: seconds from the start of the video.
-        detector_size: side of the detector's square input in pixels.
-        low_confidence: detections that were dropped for their confidence.
-        kept: why faces that were to be enhanced stand as they were, each reason once.
+        detector_size: side of the detector's square input, pixels.
+        low_confidence: number of detections dropped for their confidence.
+        kept: why faces due for enhancement kept their original values, each reason once.
     """
 
     index: int

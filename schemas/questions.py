@@ -1,4 +1,4 @@
-"""Questions that a caller waits for an answer to: what is asked, and what is answered."""
+"""Searches whose caller waits for the reply: requests, what is searched for, and replies (schemas.store.replies)."""
 
 from typing import Annotated
 
@@ -10,15 +10,16 @@ from schemas.collections import MATCH_THRESHOLD
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]
 LIMIT = 10
+"""Default number of people in a search result."""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is searched for: a photograph until its embedding is known.
+    """The face that is searched for: a photograph until its embedding has been computed.
 
     Attributes:
-        embedding: 512 little-endian float32, of any length.
-        model: the pack it comes from; None: the caller alone knows.
-        seen: of a photograph: which face it is, a `SeenFace`.
+        embedding: 512 little-endian float32, not normalised.
+        model: pack that the embedding comes from; None when the caller sent it without one.
+        seen: the face of the photograph.
     """
 
     photograph: bytes = b""
@@ -87,7 +88,13 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Attributes: status as HTTP has it; detail for a problem, body (JSON) for anything else."""
+    """A reply to a waiting caller.
+
+    Attributes:
+        status: HTTP status.
+        detail: text of a problem.
+        body: JSON of any other response.
+    """
 
     status: int = 200
     detail: str = ""

@@ -31,8 +31,8 @@ class RequestError(ValueError):
 
     Attributes:
         field: dotted name of the field as the caller spelled it; empty when the body as a whole is at fault.
-        problem: what is wrong with it, as a sentence a stranger understands.
-        allowed: keywords of JSON Schema for what it may be; None where there is no more to say.
+        problem: what is wrong with it, as a sentence.
+        allowed: keywords of JSON Schema for the values it may have; None when unknown.
     """
 
     def __init__(self, field: str, problem: str, allowed: dict[str, Any] | None = None) -> None:
@@ -152,7 +152,7 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_request(body: bytes) -> AnalyzeRequest:
-    """An analyze request from JSON.
+    """Decodes and validates an analyze request from JSON.
 
     Raises:
         RequestError: malformed JSON, a missing field, a value of the wrong type or out of range, or both
@@ -168,9 +168,9 @@ def parse_request(body: bytes) -> AnalyzeRequest:
 
 
 def to_request(data: Any) -> AnalyzeRequest:
-    """An analyze request from decoded JSON or msgpack; raises RequestError as `parse_request` does.
+    """Validates an analyze request from decoded JSON or msgpack; raises RequestError as `parse_request` does.
 
-    Unknown fields are ignored and a null counts as not given, since callers send both.
+    Unknown fields are ignored, and null counts as not given, since callers send both.
     """
     if not isinstance(data, dict):
         raise RequestError("", "The body must be an object.")
@@ -198,7 +198,7 @@ def to_request(data: Any) -> AnalyzeRequest:
 def _one_spelling(
     given: dict[Any, Any], spellings: dict[str, str], path: str, spoken: dict[str, str]
 ) -> dict[str, Any]:
-    """Renames to the specification's spelling; `spoken` remembers what the caller wrote, for errors."""
+    """Renames fields to the specification's spelling; `spoken` collects what the caller wrote, for errors."""
     fields = _given(given)
     for other, name in spellings.items():
         if other not in fields:

@@ -1,4 +1,4 @@
-"""The result of a job, named as the specification's OpenAPI document names it; additions are marked."""
+"""Results and other responses, with the specification's names; additions to it are marked."""
 
 from typing import Any, Literal
 
@@ -7,9 +7,9 @@ import msgspec
 PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
 JobState = Literal["queued", "processing", "completed", "failed", "cancelled"]
 Embeddings = Literal["json", "base64", "none"]
-"""Forms of the embeddings in an answer: numbers, base64 of little-endian 32-bit floats, or left out."""
+"""Forms of embeddings in a response: numbers, base64 of little-endian 32-bit floats, or left out."""
 Thumbnails = Literal["url", "inline"]
-"""Forms of the thumbnails in an answer: their addresses, or the pictures as ``data:`` addresses."""
+"""Forms of thumbnails in a response: addresses, or pictures as ``data:`` addresses."""
 
 
 class BoundingBox(msgspec.Struct, frozen=True):
@@ -129,9 +129,8 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     nearest: Nearest | None
     weak_detections: int  # whose embedding is less than half as long as those of the job's certain faces
     thumbnail: str  # address of the best shot (JPEG), relative to the result's own
-    matches: list[Match] | msgspec.UnsetType = (
-        msgspec.UNSET
-    )  # with match_collections: known people, likest first
+    # With match_collections: known people, most similar first
+    matches: list[Match] | msgspec.UnsetType = msgspec.UNSET
 
 
 class FailedFrame(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What was wrong with a value, where, and what is allowed there: from a struct's own schema."""
+"""Explains validation errors: which value is wrong, and what the schema of the struct allows there."""
 
 import re
 from functools import cache
@@ -10,17 +10,17 @@ KEYWORDS = (
     "type", "enum", "const", "format", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "minLength",
     "maxLength", "pattern", "minItems", "maxItems",
 )  # fmt: skip
-"""Keywords of JSON Schema that say what a value may be."""
+"""Keywords of JSON Schema that are passed on to the caller."""
 
 
 def locate(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The dotted path of the value at fault ("" for the whole) and what is wrong with it."""
+    """Returns the dotted path of the invalid value ("" for the whole) and what is wrong with it."""
     problem, _, where = str(error).partition(" - at `$")
     return where.strip("`."), problem
 
 
 def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
-    """What the schema of a struct says of the value at a path; None where it says nothing but that it is an object.
+    """Returns what the schema of a struct allows at a path; None when it only says "object".
 
     Args:
         path: names with dots between, ``[…]`` for the items of a list or the values of a map.
@@ -35,13 +35,13 @@ def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
             place = place.get("properties", {}).get(step)
         if not isinstance(place, dict):
             return None
-    said = _resolved(place, components)
-    told = {keyword: said[keyword] for keyword in KEYWORDS if keyword in said}
-    return None if not told or told == {"type": "object"} else told
+    schema = _resolved(place, components)
+    kept = {keyword: schema[keyword] for keyword in KEYWORDS if keyword in schema}
+    return None if not kept or kept == {"type": "object"} else kept
 
 
 def _resolved(place: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    """Follows references, and takes the one thing beside null that a value may be."""
+    """Follows references, and takes the alternative beside null."""
     while True:
         if "$ref" in place:
             place = components[place["$ref"].rpartition("/")[2]]

@@ -1,4 +1,4 @@
-"""What an operator can set, read from the environment once, at start."""
+"""Settings, read from environment variables once at start."""
 
 import ipaddress
 import os
@@ -17,11 +17,11 @@ Seconds = Annotated[float, Meta(gt=0.0)]
 
 
 class SettingsError(ValueError):
-    """A variable in the environment has a value that cannot be used; the text names the variable."""
+    """An environment variable has an invalid value; the text names the variable."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every field is an environment variable; the name beside it is the variable's name."""
+    """The settings of all processes; each field is the environment variable named beside it."""
 
     # The server
     redis_url: str = field(default="redis://localhost:6379/0", name="REDIS_URL")
@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease: Seconds = field(default=30.0, name="FACES_LEASE")
     max_attempts: Positive = field(default=4, name="FACES_MAX_ATTEMPTS")
 
-    worker: str = field(default="", name="FACES_WORKER")  # a name that outlives the process, if it has one
+    worker: str = field(default="", name="FACES_WORKER")  # consumer name that survives a restart
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = field(default="INFO", name="LOG_LEVEL")
@@ -94,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Reads the environment (``os.environ`` unless given); an empty value counts as not set.
+        """Reads the environment (default: ``os.environ``); an empty value counts as not set.
 
         Raises:
             SettingsError: a value is of the wrong type or out of range.
@@ -108,61 +108,64 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             problem, _, where = str(error).partition(" - at `$.")
             raise SettingsError(f"{where.rstrip('`') or 'environment'}: {problem}") from error
         if settings.partitions > 1 and set("{}") & set(settings.prefix):
-            raise SettingsError("FACES_PREFIX: with several FACES_PARTITIONS it gets its braces by itself")
+            raise SettingsError(
+                "FACES_PREFIX: remove the braces; with several FACES_PARTITIONS they are added"
+            )
         return settings
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Directories (or single files) that a source may lie in, links resolved."""
+        """Directories (or single files) that sources may be read from, links resolved."""
         return _paths(self.media_roots)
 
     @property
     def shared_roots(self) -> tuple[Path, ...]:
-        """Directories of the Frame Server's volume, where this host sees it."""
+        """Directories of the Frame Server's volume, where this host has it mounted."""
         return _paths(self.frame_roots)
 
     @property
     def frame_store(self) -> Path | None:
-        """Directory that frames wait in between the stages; None: they wait in the server."""
+        """Directory that stores frames between the stages; None: the Redis server stores them."""
         return Path(self.frame_directory).expanduser().resolve() if self.frame_directory else None
 
     @property
     def keys_required(self) -> bool:
-        """Whether callers of the API must show a key: unless told, when another machine could be one."""
+        """Whether the API requires a key; with "auto", when it listens to other machines."""
         return self.auth == "required" or (self.auth == "auto" and not is_loopback(self.host))
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Hosts and networks that may be asked for sources."""
+        """Hosts and networks that sources may be downloaded from."""
         return _listed(self.allowed_hosts)
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Origins whose pages may use the API; ``*``: those of all."""
+        """Origins whose pages may use the API (CORS); ``*``: all."""
         return _listed(self.cors_origins)
 
     @property
     def callback_to(self) -> tuple[str, ...]:
-        """Hosts and networks that may be told of the ends of jobs."""
+        """Hosts and networks that webhooks may be sent to."""
         return _listed(self.callback_hosts)
 
     @property
     def models_path(self) -> Path:
+        """Directory of the model packs."""
         return Path(self.models_cache).expanduser()
 
     @property
     def engines_path(self) -> Path:
-        """Where TensorRT's engines are kept."""
+        """Directory of TensorRT's engines."""
         return Path(self.engines_cache).expanduser()
 
     @property
     def worker_threads(self) -> int:
-        """Threads a process uses for pixels: as told, else one for each core that it may use."""
+        """Threads of a process for decoding and inference: FACES_THREADS, else one for each usable core."""
         return self.threads or usable_cores()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
+    """Whether an address to listen on is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,7 +1,7 @@
-"""Webhooks: how the end of a job is told to whoever asked to be called back (Standard Webhooks 1.0).
+"""Webhooks: signed notifications of the end of a job (Standard Webhooks 1.0, https://www.standardwebhooks.com).
 
 A delivery is a POST of `JobEnded` as JSON with the headers ``webhook-id`` (the same in every attempt, so that a
-receiver can tell a repetition), ``webhook-timestamp`` (Unix seconds of the attempt) and ``webhook-signature``: for
+receiver recognises a repetition), ``webhook-timestamp`` (Unix seconds of the attempt) and ``webhook-signature``: for
 each secret ``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``.
 """
 
@@ -20,15 +20,14 @@ from schemas.results import ResultSummary
 
 EndState = Literal["completed", "failed", "cancelled"]
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
-TOLERANCE = 300.0
-"""Seconds by which a receiver's clock and the sender's may differ; what is older may be a replay."""
+MAX_AGE_SECONDS = 300.0
+"""Greatest difference between a delivery's timestamp and the receiver's clock; an older one may be a replay."""
 _PREFIX = "whsec_"
-_SHORTEST = 24
-"""Bytes of a secret."""
+_MIN_SECRET_BYTES = 24
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who is to be told of the end of a job; kept with its record."""
+    """Receiver of a job's end; stored with the job's record."""
 
     url: str
     source_id: str | None = None
@@ -78,7 +77,7 @@ class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotGenuine(ValueError):
-    """A delivery that did not come from who knows the secret, or not now."""
+    """A delivery without a valid signature, or too old."""
 
 
 def delivery_body(job_id: str, task: WebhookTask, source_id: str | None) -> bytes:
@@ -103,8 +102,8 @@ def parse_secrets(text: str) -> tuple[bytes, ...]:
             key = b64decode(secret.removeprefix(_PREFIX), validate=True)
         except binascii.Error:
             key = b""
-        if not secret.startswith(_PREFIX) or len(key) < _SHORTEST:
-            raise ValueError(f"expected whsec_ and the base64 of at least {_SHORTEST} random bytes")
+        if not secret.startswith(_PREFIX) or len(key) < _MIN_SECRET_BYTES:
+            raise ValueError(f"expected whsec_ and the base64 of at least {_MIN_SECRET_BYTES} random bytes")
         keys.append(key)
     return tuple(keys)
 
@@ -117,21 +116,26 @@ def signed_headers(body: bytes, delivery_id: str, keys: Sequence[bytes]) -> dict
 
 
 def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:
-    """A delivery, for a receiver in Python; `headers` is looked up without regard to case by its own means.
+    """Verifies and decodes a delivery, for a receiver in Python.
+
+    Args:
+        headers: a mapping that ignores case.
 
     Raises:
-        NotGenuine: signature or time are not right, or the body is none of ours.
+        NotGenuine: the signature is wrong, the timestamp too far off, or the body not a `JobEnded`.
     """
     try:
         delivery_id, timestamp, given = headers[ID], headers[TIMESTAMP], headers[SIGNATURE]
-        late = abs(time.time() - int(timestamp))
+        age = abs(time.time() - int(timestamp))
     except (KeyError, ValueError) as error:
-        raise NotGenuine(f"the headers {ID}, {TIMESTAMP}, {SIGNATURE} are not all there") from error
-    if late > TOLERANCE:
-        raise NotGenuine(f"sent {late:.0f} s from now")
-    wanted = [_signature(key, delivery_id, timestamp, body) for key in parse_secrets(secret)]
-    if not any(hmac.compare_digest(w.encode(), g.encode()) for w in wanted for g in given.split(" ")):
-        raise NotGenuine("the signature is another one")
+        raise NotGenuine(
+            f"one of the headers {ID}, {TIMESTAMP}, {SIGNATURE} is missing or invalid"
+        ) from error
+    if age > MAX_AGE_SECONDS:
+        raise NotGenuine(f"the timestamp differs from this clock by {age:.0f} s")
+    expected = [_signature(key, delivery_id, timestamp, body) for key in parse_secrets(secret)]
+    if not any(hmac.compare_digest(w.encode(), g.encode()) for w in expected for g in given.split(" ")):
+        raise NotGenuine("the signature does not match")
     try:
         return msgspec.json.decode(body, type=JobEnded)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

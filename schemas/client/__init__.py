@@ -1,7 +1,6 @@
-"""Clients of the service: over REST, and straight to the stream; in asyncio, or blocking.
+"""Clients of the service: over REST and directly over the stream, for asyncio and blocking.
 
-A distribution of its own (``pip install ./schemas/client``, without models, pictures or workers) has the same under
-the name `faces_client`.
+``pip install ./schemas/client`` installs the same as the package `faces_client`, without models and workers.
 """
 
 from schemas.client.blocking import Client, Publisher

@@ -1,7 +1,7 @@
-"""Builds the distribution ``faces-client`` (PEP 517): the client and what it needs of schemas, as `faces_client`.
+"""Builds the distribution ``faces-client`` (PEP 517): the client and the modules of schemas that it imports.
 
-In the service's own packages the top level names are short (``schemas``), and would collide with those of whoever
-installs a client. So the modules that the client imports, and no others, go into one package under another name.
+The service's top-level name ``schemas`` is too general for other people's environments, so the modules go into one
+package under the name `faces_client`.
 """
 
 import ast
@@ -15,12 +15,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 SCHEMAS = HERE.parent
 PACKAGE = "faces_client"
-BUILDS = ("backend",)
-"""Modules of the client's folder that are not part of it."""
 
 
 def build_wheel(directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
-    """Returns the file's name in the directory."""
+    """Builds the wheel in a directory; returns its file name."""
     project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
     version = project["version"]
     info = f"{PACKAGE}-{version}.dist-info"
@@ -38,8 +36,8 @@ def build_wheel(directory: str, config_settings: Any = None, metadata_directory:
 
 
 def _modules() -> dict[str, bytes]:
-    """The client's modules and all that they import, by path in the wheel; the Lua scripts beside them."""
-    waiting = [HERE / "__init__.py", *(path for path in HERE.glob("*.py") if path.stem not in BUILDS)]
+    """The client's modules, all that they import, and the Lua scripts: contents by path in the wheel."""
+    waiting = [HERE / "__init__.py"]
     found: dict[str, bytes] = {}
     while waiting:
         path = waiting.pop()
@@ -58,7 +56,7 @@ def _modules() -> dict[str, bytes]:
 
 
 def _imported(node: ast.ImportFrom) -> list[Path]:
-    """The files that an import of ``schemas`` loads: the module, or the modules named of a package."""
+    """The files that an import from ``schemas`` loads."""
     place = SCHEMAS.parent.joinpath(*str(node.module).split("."))
     if place.with_suffix(".py").is_file():
         return [place.with_suffix(".py"), *_packages(place)]
@@ -67,12 +65,12 @@ def _imported(node: ast.ImportFrom) -> list[Path]:
 
 
 def _packages(place: Path) -> list[Path]:
-    """The ``__init__.py`` of every package between ``schemas`` and a module; the outermost one is made here."""
+    """The ``__init__.py`` of every package between ``schemas`` and a module."""
     return [parent / "__init__.py" for parent in place.parents if SCHEMAS in parent.parents]
 
 
 def _renamed(source: str, imports: list[ast.ImportFrom]) -> str:
-    """The source with the package's own name in these import statements."""
+    """The source with ``schemas`` renamed in these import statements."""
     lines = source.splitlines(keepends=True)
     for node in imports:
         line = lines[node.lineno - 1]

@@ -1,5 +1,8 @@
-"""The same without asyncio: each call waits. An event loop in a thread of its own does the work, so that these can be
-used where another loop runs already (a notebook), and from several threads."""
+"""Blocking clients.
+
+They run the asyncio clients on an event loop in a thread of their own, so that they work beside a running event loop
+(in a notebook) and from several threads.
+"""
 
 import asyncio
 import threading
@@ -12,7 +15,7 @@ from schemas.client.rest import AsyncClient
 from schemas.requests import AnalyzeRequest
 from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, Submitted
 
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 
 class _Loop:
@@ -21,16 +24,16 @@ class _Loop:
         self._thread = threading.Thread(target=self._loop.run_forever, name="faces-client", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+    def run(self, work: Coroutine[Any, Any, Item]) -> Item:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:  # Ctrl-C, for one: nothing goes on behind the caller's back
+        except BaseException:  # Ctrl-C, for example
             future.cancel()
             raise
 
-    def iterate(self, items: AsyncIterator[Answer]) -> Iterator[Answer]:
-        async def following() -> list[Answer]:
+    def iterate(self, items: AsyncIterator[Item]) -> Iterator[Item]:
+        async def following() -> list[Item]:
             async for item in items:
                 return [item]
             return []

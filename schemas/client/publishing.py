@@ -1,4 +1,4 @@
-"""Submitting straight to the stream, without the API, for services on the same server."""
+"""Submits requests directly to the stream, without the API, for services that use the same Redis server."""
 
 import asyncio
 from typing import Self
@@ -14,13 +14,13 @@ from schemas.store.jobs import Jobs, QueueFull
 
 
 class AsyncPublisher:
-    """Publishes requests, for asyncio; to be used with ``async with``.
+    """Publishes requests, for asyncio; use it with ``async with``.
 
     Args:
-        redis_url: of the server that the workers read from.
+        redis_url: address of the server that the workers read from.
         prefix, partitions: as the service has them (FACES_PREFIX, FACES_PARTITIONS).
-        max_queued: waiting requests above which nothing is added, in each partition and priority.
-        patience: seconds that `submit` waits for room.
+        max_queued: most waiting requests in each partition and priority.
+        patience: seconds that `submit` waits while the queue is full.
     """
 
     def __init__(
@@ -46,11 +46,10 @@ class AsyncPublisher:
         await self._redis.aclose()
 
     async def submit(self, request: AnalyzeRequest) -> Submitted:
-        """Publishes a request. The same one under the same ``job_id`` again is the same job; without an id each is a
-        job of its own.
+        """Publishes a request. Idempotent for the same request and ``job_id``; without an id each call is a new job.
 
         Raises:
-            QueueFull: too many requests have been waiting for longer than `patience`.
+            QueueFull: the queue was full for longer than `patience`.
             JobExists: the id belongs to another request.
         """
         job_id = request.job_id or self._partitions.new_job_id(request.video_path)

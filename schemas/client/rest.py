@@ -1,4 +1,4 @@
-"""The REST interface for asyncio."""
+"""Client of the REST interface, for asyncio."""
 
 import asyncio
 import secrets
@@ -23,20 +23,20 @@ from schemas.results import (
     Submitted,
 )
 
-BUSY = frozenset({429, 503})
-"""Answers that ask to come back."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-"""Seconds between tries where the answer does not say."""
-SILENCE = 60.0
-"""Seconds without a word, not even a comment, after which a stream of events is taken for cut."""
-Answer = TypeVar("Answer")
+BUSY_STATUSES = frozenset({429, 503})
+"""Responses after which a request is retried."""
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.2, 10.0
+"""Pauses between tries, doubling from the first to the longest; a longer Retry-After takes precedence."""
+READ_TIMEOUT_SECONDS = 60.0
+"""A connection that delivers nothing for this long counts as broken; a stream of events has comments in between."""
+Body = TypeVar("Body")
 
 
 class FacesError(Exception):
-    """An answer that is no success.
+    """An error response.
 
     Attributes:
-        problem: what the service said: status, detail, the field at fault and what is allowed there.
+        problem: status, detail, the invalid field and what is allowed there.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -46,19 +46,18 @@ class FacesError(Exception):
 
 
 class AsyncClient:
-    """A client for asyncio, to be used with ``async with``.
+    """Client of the REST interface, for asyncio; use it with ``async with``.
 
-    What can be asked twice without harm is asked again when the connection breaks or the service is busy, and so is
-    `submit`, whose key makes that safe.
+    Idempotent requests, and `submit` with its key, are retried when the connection breaks or the service is busy.
 
     Args:
-        url: of the service.
-        key: of the API, where it asks for one.
-        patience: seconds until a busy or absent service is given up.
+        url: address of the service.
+        key: API key, if the service requires one.
+        patience: seconds after which retrying ends.
 
     Raises (every method):
-        FacesError: the service refuses, or is still busy.
-        aiohttp.ClientError: it is still absent.
+        FacesError: the service refuses the request, or is still busy.
+        aiohttp.ClientError: the service is still unreachable.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class AsyncClient:
         self._patience = patience
 
     async def __aenter__(self) -> Self:
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=READ_TIMEOUT_SECONDS)
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=limits)
         return self
 
@@ -77,52 +76,58 @@ class AsyncClient:
         await self._session.close()
 
     async def submit(self, request: AnalyzeRequest, *, idempotency_key: str | None = None) -> Submitted:
-        """Submits a job; while too many wait, it waits too.
+        """Submits a job; retries while the queue is full.
 
         Args:
-            idempotency_key: the same key stands for the same job, for a day; a new one unless given.
+            idempotency_key: calls with the same key within a day are one job; by default a new key.
         """
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": idempotency_key or secrets.token_hex(16),
         }
         body = msgspec.json.encode(request)
-        return await self._ask("POST", "/faces/analyze", Submitted, body=body, headers=headers)
+        return await self._request("POST", "/faces/analyze", Submitted, body=body, headers=headers)
 
     async def status(self, job_id: str) -> JobStatus:
-        return await self._ask("GET", _job(job_id, "status"), JobStatus)
+        """Reads the status of a job."""
+        return await self._request("GET", _job(job_id, "status"), JobStatus)
 
     async def result(self, job_id: str) -> JobResult:
-        """The people of a completed job."""
-        return await self._ask("GET", _job(job_id, "results"), JobResult)
+        """Reads the result of a completed job."""
+        return await self._request("GET", _job(job_id, "results"), JobResult)
 
     async def part(
         self, job_id: str, fields: Sequence[str] = (), *, embeddings: Embeddings = "json"
     ) -> dict[str, Any]:
-        """Less of a result: `fields` such as ``metadata``, ``faces.demographics``; another form of embeddings."""
+        """Reads a part of a result.
+
+        Args:
+            fields: such as ``metadata``, ``faces.demographics``; all by default.
+            embeddings: form of the embeddings.
+        """
         query = {"embeddings": embeddings} | ({"fields": ",".join(fields)} if fields else {})
-        return await self._ask("GET", _job(job_id, "results"), dict[str, Any], query=query)
+        return await self._request("GET", _job(job_id, "results"), dict[str, Any], query=query)
 
     async def thumbnail(self, job_id: str, face_id: str) -> bytes:
-        """The best shot of a person, JPEG."""
-        return await self._bytes("GET", _job(job_id, f"faces/{quote(face_id, safe='')}/thumbnail"))
+        """Reads the best shot of a person (JPEG)."""
+        return await self._fetch("GET", _job(job_id, f"faces/{quote(face_id, safe='')}/thumbnail"))
 
     async def report(self, job_id: str) -> bytes:
-        """The people as one page of HTML."""
-        return await self._bytes("GET", _job(job_id, "report"))
+        """Reads the result as one HTML page."""
+        return await self._fetch("GET", _job(job_id, "report"))
 
     async def events(self, job_id: str) -> AsyncIterator[JobEvent]:
-        """The status of a job whenever it changes, until it has ended. A connection that breaks is made again, and
-        goes on where it was."""
+        """Yields the status of a job whenever it changes, until it has ended; reconnects and resumes when the
+        connection breaks."""
         last, until, loop = "", None, asyncio.get_running_loop()
         while True:
             try:
                 headers = {"Last-Event-ID": last} if last else {}
-                async with self._session.get(self._url + _job(job_id, "events"), headers=headers) as answer:
-                    if answer.status == 204:
+                async with self._session.get(self._url + _job(job_id, "events"), headers=headers) as response:
+                    if response.status == 204:
                         return
-                    await _require_success(answer)
-                    async for event_id, name, data in _events(answer.content):
+                    await _require_success(response)
+                    async for event_id, name, data in _events(response.content):
                         last, until = event_id or last, None
                         if name == "gone":
                             return
@@ -132,13 +137,13 @@ class AsyncClient:
                             return
             except (aiohttp.ClientError, TimeoutError, FacesError) as error:
                 until = until or loop.time() + self._patience
-                refused = isinstance(error, FacesError) and error.problem.status not in BUSY
+                refused = isinstance(error, FacesError) and error.problem.status not in BUSY_STATUSES
                 if refused or loop.time() > until:
                     raise
                 await asyncio.sleep(1.0)
 
     async def ended(self, job_id: str) -> JobStatus:
-        """Waits for the end of a job."""
+        """Waits for the end of a job; returns its final status."""
         async for _ in self.events(job_id):
             pass
         return await self.status(job_id)
@@ -151,20 +156,20 @@ class AsyncClient:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> AsyncIterator[JobStatus]:
-        """Jobs, the latest first, page after page.
+        """Yields jobs, latest first, page by page.
 
         Args:
-            created_after, created_before: with their time zones.
+            created_after, created_before: with time zones.
         """
-        asked = {
+        filters = {
             "status": status,
             "source_id": source_id,
             "created_after": created_after and created_after.isoformat(),
             "created_before": created_before and created_before.isoformat(),
         }
-        query = {name: value for name, value in asked.items() if value}
+        query = {name: value for name, value in filters.items() if value}
         while True:
-            page = await self._ask("GET", "/faces/jobs", JobList, query=query)
+            page = await self._request("GET", "/faces/jobs", JobList, query=query)
             for job in page.jobs:
                 yield job
             if page.next is None:
@@ -172,19 +177,21 @@ class AsyncClient:
             query["cursor"] = page.next
 
     async def cancel(self, job_id: str) -> JobStatus:
-        return await self._ask("POST", _job(job_id, "cancel"), JobStatus, again=False)
+        """Cancels a job."""
+        return await self._request("POST", _job(job_id, "cancel"), JobStatus, retry=False)
 
     async def delete(self, job_id: str) -> None:
-        """Forgets an ended job."""
-        await self._bytes("DELETE", f"/faces/jobs/{quote(job_id, safe='')}", again=False)
+        """Deletes an ended job and its result."""
+        await self._fetch("DELETE", f"/faces/jobs/{quote(job_id, safe='')}", retry=False)
 
     async def health(self) -> Health:
-        return await self._ask("GET", "/faces/health", Health)
+        """Reads the health of the service."""
+        return await self._request("GET", "/faces/health", Health)
 
-    async def _ask(self, method: str, path: str, kind: type[Answer], **more: Any) -> Answer:
-        return msgspec.json.decode(await self._bytes(method, path, **more), type=kind)
+    async def _request(self, method: str, path: str, kind: type[Body], **more: Any) -> Body:
+        return msgspec.json.decode(await self._fetch(method, path, **more), type=kind)
 
-    async def _bytes(
+    async def _fetch(
         self,
         method: str,
         path: str,
@@ -192,38 +199,38 @@ class AsyncClient:
         body: bytes | None = None,
         headers: Mapping[str, str] = {},
         query: Mapping[str, str] = {},
-        again: bool = True,
+        retry: bool = True,
     ) -> bytes:
-        """Asks until there is an answer, or patience ends."""
-        loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
+        """Sends a request until there is a response or the patience ends; returns its body."""
+        loop, pause = asyncio.get_running_loop(), FIRST_PAUSE_SECONDS
         until = loop.time() + self._patience
         while True:
             wait = pause
             try:
                 async with self._session.request(
                     method, self._url + path, data=body, headers=headers, params=query
-                ) as answer:
-                    wait = max(pause, float(answer.headers.get("Retry-After", 0)))
-                    await _require_success(answer)
-                    return await answer.read()
+                ) as response:
+                    wait = max(pause, float(response.headers.get("Retry-After", 0)))
+                    await _require_success(response)
+                    return await response.read()
             except (aiohttp.ClientError, TimeoutError, FacesError) as error:
-                busy = isinstance(error, FacesError) and error.problem.status in BUSY
-                broken = not isinstance(error, FacesError) and again
+                busy = isinstance(error, FacesError) and error.problem.status in BUSY_STATUSES
+                broken = not isinstance(error, FacesError) and retry
                 if not (busy or broken) or loop.time() + wait > until:
                     raise
             await asyncio.sleep(wait)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 
-async def _require_success(answer: aiohttp.ClientResponse) -> None:
-    if answer.status < 400:
+async def _require_success(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
         return
-    body = await answer.read()
+    body = await response.read()
     try:
         problem = msgspec.json.decode(body, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # something between answers in its own words
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a proxy in between has responded
         detail = body.decode(errors="replace")[:500]
-        problem = Problem(title=answer.reason or "", status=answer.status, detail=detail)
+        problem = Problem(title=response.reason or "", status=response.status, detail=detail)
     raise FacesError(problem)
 
 

@@ -11,7 +11,7 @@ from faces_client import AnalyzeRequest, AsyncPublisher
 
 async def main(redis_url: str, videos: list[str]) -> None:
     async with AsyncPublisher(redis_url, max_queued=100) as publisher:
-        for video in videos:  # waits while a hundred are waiting
+        for video in videos:  # submit waits while 100 requests are queued
             submitted = await publisher.submit(AnalyzeRequest(video_path=video))
             print(submitted.job_id)
 

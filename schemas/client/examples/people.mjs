@@ -1,8 +1,8 @@
-// Who is in a video, from another language: node people.mjs VIDEO [URL]
+// Prints the people in a video: node people.mjs VIDEO [URL]
 const [video, url = "http://127.0.0.1:5003"] = process.argv.slice(2);
-const json = async (answer) => {
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(`${body.status} ${body.detail} (${body.field})`);
+const json = async (response) => {
+  const body = await response.json();
+  if (!response.ok) throw new Error(`${body.status} ${body.detail} (${body.field})`);
   return body;
 };
 const job = await json(await fetch(`${url}/faces/analyze`, {

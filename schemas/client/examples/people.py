@@ -1,4 +1,4 @@
-"""Prints who is in a video.
+"""Prints the people in a video.
 
 python people.py VIDEO [URL]
 """

@@ -1,4 +1,7 @@
-"""A receiver of webhooks: python receiver.py PORT SECRET; prints the jobs that have ended."""
+"""Receives webhooks and prints the jobs that have ended.
+
+python receiver.py PORT SECRET
+"""
 
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
