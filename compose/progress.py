@@ -47,13 +47,12 @@ class Bars:
 
     def show(self, bar: TaskID, state: JobState, people: int) -> None:
         """Updates the bar of a running job."""
-        found = counted(people, "person", "people")
-        so_far = f"{counted(state.sampled, 'frame', 'frames')} sampled, {state.done} analysed, {found} so far"
+        details = f"{state.done}/{state.sampled} frames, {counted(people, 'person', 'people')} so far"
         if state.expected and state.done >= state.expected:
-            so_far = f"{counted(state.done, 'frame', 'frames')} analysed, clustering the faces"
+            details = "clustering the faces"
         # One step more than frames: clustering takes time too.
         total = state.expected + 1 if state.expected else None
-        self._progress.update(bar, total=total, completed=state.done, details=so_far)
+        self._progress.update(bar, total=total, completed=state.done, details=details)
 
     def end(self, bar: TaskID, name: str, state: JobState) -> None:
         """Replaces the bar by a line with the outcome."""
