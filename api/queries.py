@@ -10,7 +10,7 @@ from multidict import MultiMapping
 
 from api.selection import FIELDS
 from schemas.collections import MATCH_THRESHOLD
-from schemas.questions import LIMIT, Limit, Threshold
+from schemas.questions import DEFAULT_LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import Embeddings, JobState, Thumbnails
 from schemas.schema_errors import allowed, locate
@@ -59,7 +59,7 @@ class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
 class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a search whose body is a picture."""
 
-    limit: Limit = LIMIT
+    limit: Limit = DEFAULT_LIMIT
     threshold: Threshold = MATCH_THRESHOLD
 
 

@@ -9,7 +9,7 @@ from schemas.collections import MATCH_THRESHOLD
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]
-LIMIT = 10
+DEFAULT_LIMIT = 10
 """Default number of people in a search result."""
 
 
@@ -83,7 +83,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
     embedding: Annotated[list[float], Meta(min_length=512, max_length=512)] | str | None = None
     job_id: str | None = None
     face_id: str | None = None
-    limit: Limit = LIMIT
+    limit: Limit = DEFAULT_LIMIT
     threshold: Threshold = MATCH_THRESHOLD
 
 

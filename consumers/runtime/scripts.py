@@ -1,4 +1,4 @@
-"""The scripts: text in ``scripts/*.lua``, and for each a function that makes a call of it."""
+"""Typed calls of the Lua scripts in ``scripts/*.lua``, one function each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, LEAD, RE
 )  # fmt: skip
 
 LOST, DONE, DUPLICATE, DROPPED = 0, 1, 2, 3
-"""What became of a completion: not ours any more; done; its unit had an outcome; its record has ended."""
+"""Results of `complete`: another consumer owns the entry; done; its unit had an outcome; its record has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who asks: a consumer of a group on a stream."""
+    """A consumer of a group on a stream."""
 
     stream: str
     group: str
@@ -27,8 +27,11 @@ class Owner:
 
 
 def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoing | None = None) -> Call:
-    """Ends a message; a letter is sent with it even where the completion has no effect any more. Answers one of
-    LOST, DONE, DUPLICATE, DROPPED."""
+    """Completes a message; returns LOST, DONE, DUPLICATE or DROPPED.
+
+    Args:
+        letter: dead letter that is sent even when the completion has no effect any more.
+    """
     keys = [owner.stream]
     fan_in = completion.fan_in
     if fan_in is not None:
@@ -54,7 +57,7 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
 
 
 def close(fan_in: FanIn) -> Call:
-    """The tail of a fan-in alone; answers 1 when its message was published now."""
+    """Checks a fan-in for completeness; returns 1 when its final message was published now, else 0."""
     args: list[Value] = []
     _add(args, fan_in.final_message.fields)
     return Call(CLOSE, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
@@ -67,7 +70,11 @@ def publish(
     record: str | None,
     fields: Mapping[str, str | int],
 ) -> Call:
-    """Answers 1, or 0 when the entry is not the owner's."""
+    """Publishes messages before their entry is completed; returns 1, or 0 when another consumer owns the entry.
+
+    Args:
+        record: hash in which `fields` are set in the same step, if it exists.
+    """
     args: list[Value] = [owner.group, owner.consumer, entry_id, 2 * len(fields)]
     for name, value in fields.items():
         args += (name, value)
@@ -79,48 +86,67 @@ def publish(
 
 
 def retry(owner: Owner, delayed: str, entry_id: str, after: float, replays: int, message: bytes) -> Call:
-    """Answers 1, or 0 when the entry is not the owner's."""
+    """Takes a message off its stream for `after` seconds; returns 1, or 0 when another consumer owns the entry."""
     args = (owner.group, owner.consumer, entry_id, int(after * 1000), b"%d:%b" % (replays, message))
     return Call(RETRY, (owner.stream, delayed), args)
 
 
 def move(delayed: str, stream: str, field: bytes, limit: int) -> Call:
-    """Answers how many messages were moved, and in how many milliseconds the next is due (-1: none)."""
+    """Moves due messages back; returns how many, and the milliseconds until the next is due (-1: there is none)."""
     return Call(MOVE, (delayed, stream), (field, limit))
 
 
 def renew(owner: Owner, entry_ids: Sequence[str]) -> Call:
-    """Answers the ids that are not the owner's any more."""
+    """Renews leases; returns the ids that the owner has lost."""
     return Call(RENEW, (owner.stream,), (owner.group, owner.consumer, *entry_ids))
 
 
 def recover(
     owner: Owner, lease: float, cursor: bytes, limit: int, *, suspicious: int, suspects: int, look_at: int
 ) -> Call:
-    """Answers the next cursor, entries (id, flat fields, deliveries), ids of entries that are gone, and how many
-    suspects were left alone."""
+    """Claims entries whose lease has run out.
+
+    Args:
+        suspicious: deliveries from which an entry is suspected of killing its worker.
+        suspects: most suspects to claim.
+        look_at: most entries to look at.
+
+    Returns:
+        The next cursor, entries (id, flat fields, deliveries), ids of deleted entries, number of suspects left alone.
+    """
     args: list[Value] = [owner.group, owner.consumer, int(lease * 1000), cursor]
     args += (limit, suspicious, suspects, look_at)
     return Call(RECOVER, (owner.stream,), args)
 
 
-def hand_back(owner: Owner, nobody: str, idle: float, entry_ids: Sequence[str]) -> Call:
-    """Answers how many entries were given up."""
-    args: list[Value] = [owner.group, owner.consumer, nobody, int(idle * 1000), *entry_ids]
+def hand_back(owner: Owner, unowned: str, idle: float, entry_ids: Sequence[str]) -> Call:
+    """Gives entries up to consumer `unowned`; returns how many.
+
+    Args:
+        idle: seconds that every lease is below.
+    """
+    args: list[Value] = [owner.group, owner.consumer, unowned, int(idle * 1000), *entry_ids]
     return Call(HAND_BACK, (owner.stream,), args)
 
 
 def reap(owner: Owner, idle: float, *, only: str = "") -> Call:
-    """Answers how many consumers were removed."""
+    """Removes consumers without pending entries; returns how many.
+
+    Args:
+        idle: seconds that a consumer must have been idle.
+        only: the only consumer to consider.
+    """
     return Call(REAP, (owner.stream,), (owner.group, int(idle * 1000), only))
 
 
-def lead(lock: str, who: str, seconds: float) -> Call:
-    return Call(LEAD, (lock,), (who, int(seconds * 1000)))
+def lead(lock: str, candidate: str, seconds: float) -> Call:
+    """Acquires or extends the lead for some time; returns 1 when the candidate leads, else 0."""
+    return Call(LEAD, (lock,), (candidate, int(seconds * 1000)))
 
 
-def resign(lock: str, who: str) -> Call:
-    return Call(RESIGN, (lock,), (who,))
+def resign(lock: str, candidate: str) -> Call:
+    """Gives up the lead; returns 1, or 0 when another candidate leads."""
+    return Call(RESIGN, (lock,), (candidate,))
 
 
 def _add(args: list[Value], fields: Mapping[bytes, bytes]) -> None:

@@ -65,29 +65,37 @@ class Client:
         self._loop.close()
 
     def submit(self, request: AnalyzeRequest, *, idempotency_key: str | None = None) -> Submitted:
+        """Submits a job; see `AsyncClient.submit`."""
         return self._loop.run(self._client.submit(request, idempotency_key=idempotency_key))
 
     def status(self, job_id: str) -> JobStatus:
+        """Reads the status of a job."""
         return self._loop.run(self._client.status(job_id))
 
     def result(self, job_id: str) -> JobResult:
+        """Reads the result of a completed job."""
         return self._loop.run(self._client.result(job_id))
 
     def part(
         self, job_id: str, fields: Sequence[str] = (), *, embeddings: Embeddings = "json"
     ) -> dict[str, Any]:
+        """Reads a part of a result; see `AsyncClient.part`."""
         return self._loop.run(self._client.part(job_id, fields, embeddings=embeddings))
 
     def thumbnail(self, job_id: str, face_id: str) -> bytes:
+        """Reads the best shot of a person (JPEG)."""
         return self._loop.run(self._client.thumbnail(job_id, face_id))
 
     def report(self, job_id: str) -> bytes:
+        """Reads the result as one HTML page."""
         return self._loop.run(self._client.report(job_id))
 
     def events(self, job_id: str) -> Iterator[JobEvent]:
+        """Yields the status of a job whenever it changes, until it has ended."""
         return self._loop.iterate(self._client.events(job_id))
 
     def ended(self, job_id: str) -> JobStatus:
+        """Waits for the end of a job; returns its final status."""
         return self._loop.run(self._client.ended(job_id))
 
     def jobs(
@@ -98,6 +106,7 @@ class Client:
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Iterator[JobStatus]:
+        """Yields jobs, latest first; see `AsyncClient.jobs`."""
         return self._loop.iterate(
             self._client.jobs(
                 status=status,
@@ -108,12 +117,15 @@ class Client:
         )
 
     def cancel(self, job_id: str) -> JobStatus:
+        """Cancels a job."""
         return self._loop.run(self._client.cancel(job_id))
 
     def delete(self, job_id: str) -> None:
+        """Deletes an ended job and its result."""
         self._loop.run(self._client.delete(job_id))
 
     def health(self) -> Health:
+        """Reads the health of the service."""
         return self._loop.run(self._client.health())
 
 
@@ -143,4 +155,5 @@ class Publisher:
         self._loop.close()
 
     def submit(self, request: AnalyzeRequest) -> Submitted:
+        """Publishes a request; see `AsyncPublisher.submit`."""
         return self._loop.run(self._publisher.submit(request))

@@ -94,7 +94,7 @@ _OUTCOMES: dict[int, Replayed] = {1: "sent", 0: "missing", -1: "ended"}
 
 
 async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | None = None) -> Replayed:
-    """Publishes the message again with its attempts reset, and deletes the outcome of its unit.
+    """Republishes the message with its attempts reset, and deletes the outcome of its unit.
 
     Args:
         jobs: reopens a job that has ended without the unit, as long as its frames are kept.

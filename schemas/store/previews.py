@@ -23,7 +23,7 @@ PICTURE_PIXELS = 128
 """Side of a preview's pictures."""
 PREVIEW_TTL_SECONDS = 60
 REQUEST_TTL_SECONDS = 30.0
-"""After this time without a preview its message is sent again."""
+"""After this time without a preview its message is resent."""
 MIN_PAUSE_SECONDS = 2.0
 PAUSE_FACTOR = 5.0
 """The pause after a preview is this many times the time it took: previews take at most a sixth of finalize."""

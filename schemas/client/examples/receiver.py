@@ -12,7 +12,10 @@ port, secret = int(sys.argv[1]), sys.argv[2]
 
 
 class Receiver(BaseHTTPRequestHandler):
+    """Accepts genuine deliveries only."""
+
     def do_POST(self) -> None:
+        """Handles a delivery."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         try:
             end = received(body, self.headers, secret)

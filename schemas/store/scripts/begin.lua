@@ -1,4 +1,4 @@
--- Begins a job, or begins it again after a crash. Creates the record of a job that was published directly.
+-- Begins a job, or restarts it after a crash. Creates the record of a job that was published directly.
 -- KEYS: record, active jobs, index of jobs
 -- ARGV: time to live of the record (ms), latest end (ms), job id, now (s), then fields and values of a new record
 -- Returns 0 when the job has ended or another one answers for it, else 1.

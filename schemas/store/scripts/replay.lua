@@ -1,4 +1,4 @@
--- Sends a dead letter's message again and deletes the outcome of its unit.
+-- Republishes a dead letter's message and deletes the outcome of its unit.
 -- KEYS: dead letters, stream, then, when the letter has a unit, record, outcomes
 -- ARGV: letter id, unit, then fields and values of the message
 -- Returns 1 sent, 0 there is no such letter, -1 the job of the unit has ended or no longer exists.
