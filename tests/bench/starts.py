@@ -52,7 +52,7 @@ def first_frame(service: Service, video: Path, job_id: str) -> float:
         service.submit(fresh(video, job_id))
         until(lambda: redis.exists(outcomes))
         taken = time.perf_counter() - began
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     return taken
 
 

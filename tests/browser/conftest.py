@@ -24,7 +24,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fac
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
-    """Closed when the tests of this folder are done: while it is open, an event loop runs in this thread."""
+    """A headless browser, closed after this folder: while it is open, its event loop occupies this thread."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -37,20 +37,20 @@ def browser() -> Iterator["Browser"]:
 
 @dataclass
 class Tab:
-    """A page, and all that it asked for and complained of."""
+    """A page, with the requests it made and the errors it logged."""
 
     page: "Page"
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def open(self, address: str) -> "Page":
         self.page.goto(address)
         return self.page
 
     def check(self, origin: str) -> None:
-        """No error was logged, nobody else was asked, and nothing sticks out at the side."""
-        assert self.complaints == []
-        assert [url for url in self.asked if not url.startswith((origin, "data:"))] == []
+        """Checks that no error was logged, no other origin was requested, and the page fits the window's width."""
+        assert self.errors == []
+        assert [url for url in self.requests if not url.startswith((origin, "data:"))] == []
         widths = "[document.documentElement.scrollWidth, innerWidth]"
         inner, outer = self.page.evaluate(widths)
         sticks_out = (
@@ -74,9 +74,9 @@ def new_tab(browser: "Browser", width: int, scheme: Any) -> Iterator[Tab]:
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     context.set_default_timeout(60_000)
     tab = Tab(context.new_page())
-    tab.page.on("request", lambda request: tab.asked.append(request.url))
-    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    tab.page.on("dialog", lambda dialog: tab.complaints.append(f"a dialog: {dialog.message}"))
+    tab.page.on("request", lambda request: tab.requests.append(request.url))
+    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.page.on("dialog", lambda dialog: tab.errors.append(f"a dialog: {dialog.message}"))
     tab.page.on("console", lambda said: _note(tab, said))
     yield tab
     context.close()
@@ -84,12 +84,12 @@ def new_tab(browser: "Browser", width: int, scheme: Any) -> Iterator[Tab]:
 
 def _note(tab: Tab, said: Any) -> None:
     if said.type in ("error", "warning"):
-        tab.complaints.append(f"{said.type}: {said.text}")
+        tab.errors.append(f"{said.type}: {said.text}")
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The script of axe-core, fetched with npm once and kept outside of the repository."""
+    """The script of axe-core, fetched once with npm and cached outside the repository."""
     kept = CACHE / f"{AXE.replace('@', '-')}.js"
     if not kept.is_file():
         if shutil.which("npm") is None:
@@ -112,8 +112,8 @@ def axe() -> str:
     return kept.read_text()
 
 
-def serious(page: "Page", axe: str) -> list[str]:
-    """What axe-core finds that keeps people out, each with the elements it is about."""
+def violations(page: "Page", axe: str) -> list[str]:
+    """Returns the serious and critical violations that axe-core finds, each with its elements."""
     page.evaluate(axe)
     found = page.evaluate(
         "axe.run(document, {resultTypes: ['violations']}).then(results => results.violations)"

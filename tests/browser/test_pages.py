@@ -27,7 +27,7 @@ from schemas.settings import Settings
 from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
-from tests.browser.conftest import Tab, serious
+from tests.browser.conftest import Tab, violations
 from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
 
@@ -44,23 +44,23 @@ def hostile(service: Service, six_people: Path, tmp_path_factory: pytest.TempPat
     video = tmp_path_factory.mktemp("films") / f"{HOSTILE}.mp4"
     shutil.copy(six_people, video)
     job_id = service.submit({"video_path": str(video), "source_id": SOURCE_ID, "job_id": "page-six"})
-    assert service.ended(job_id)["result_summary"]["unique_faces"] == 6
+    assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 6
     return job_id
 
 
 @pytest.fixture(scope="module")
 def nobody(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A job on a picture with no one in it."""
+    """A job on a picture without people."""
     picture = tmp_path_factory.mktemp("films") / "wall.png"
     cv2.imwrite(str(picture), np.full((360, 640, 3), 180, np.uint8))
     job_id = service.submit({"video_path": str(picture), "job_id": "page-nobody"})
-    assert service.ended(job_id)["result_summary"]["unique_faces"] == 0
+    assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 0
     return job_id
 
 
 @pytest.fixture(scope="module")
 def crowd(service: Service, hostile: str) -> str:
-    """A job whose result has 500 people: those of a real one, again and again."""
+    """A job whose result has 500 people: copies of the people of a real one."""
     with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop runs already, the browser's
         elsewhere.submit(asyncio.run, _multiply(service, hostile, "page-crowd", 500)).result()
     return "page-crowd"
@@ -74,7 +74,7 @@ def test_a_report_shows_everybody_and_requests_nothing(service: Service, hostile
     eventually(lambda: page.evaluate(loaded) == 6)
     assert SOURCE_ID in page.locator("#about").inner_text()
     tab.check(service.url)
-    assert [url for url in tab.asked if not url.startswith("data:")] == [page.url]
+    assert [url for url in tab.requests if not url.startswith("data:")] == [page.url]
 
 
 def test_a_saved_page_needs_no_server(service: Service, hostile: str, wide_tab: Tab, tmp_path: Path) -> None:
@@ -187,15 +187,15 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
     with page.expect_download() as saved:
         page.locator("#save").click()
     assert saved.value.path().read_bytes() == service.get(f"/faces/report?jobs={job_id}").body
-    (cut,) = wide_tab.complaints
+    (cut,) = wide_tab.errors
     assert "ERR_FAILED" in cut
-    wide_tab.complaints.clear()
+    wide_tab.errors.clear()
     wide_tab.check(service.url)
 
 
 def test_a_live_page_says_what_went_wrong(service: Service, nobody: str, wide_tab: Tab) -> None:
     failed = service.submit({"video_path": f"/nowhere/{HOSTILE}"})
-    service.ended(failed)
+    service.wait_for_end(failed)
     page = wide_tab.open(f"{service.url}/faces/watch?jobs={failed}")
     until(page, "document.getElementById('stage').textContent.includes('/nowhere/')")
     wide_tab.check(service.url)
@@ -286,8 +286,8 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
     page.goto(f"{locked}/faces/watch?jobs={hostile}")
     page.wait_for_selector(".card")
     assert page.locator(".card").count() == 6
-    foreign = [url for url in wide_tab.asked if not url.startswith((locked, "data:"))]
-    assert foreign == [] and not any(KEYS["operator"] in url for url in wide_tab.asked)
+    foreign = [url for url in wide_tab.requests if not url.startswith((locked, "data:"))]
+    assert foreign == [] and not any(KEYS["operator"] in url for url in wide_tab.requests)
 
 
 def test_a_form_of_another_site_replays_nothing(service: Service) -> None:
@@ -305,7 +305,7 @@ def test_a_form_of_another_site_replays_nothing(service: Service) -> None:
 
 
 def test_a_page_of_another_site_changes_nothing(service: Service, hostile: str, wide_tab: Tab) -> None:
-    """`localhost` is another site than 127.0.0.1 to a browser, and this one sends what a form could send."""
+    """To a browser, `localhost` is another site than 127.0.0.1; this one sends what a form could send."""
     page = wide_tab.open(service.url.replace("127.0.0.1", "localhost") + "/faces/health")
     before = len(service.get("/faces/jobs?limit=500").json["jobs"])
     request = "{method: 'POST', mode: 'no-cors', body: '{\"video_path\": \"/x\"}'}"
@@ -322,9 +322,9 @@ def test_pages_meet_the_accessibility_rules(
     service: Service, hostile: str, nobody: str, crowd: str, tab: Tab, axe: str
 ) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
-    assert serious(page, axe) == []
+    assert violations(page, axe) == []
     page.locator(".card").first.click()
-    assert serious(page, axe) == []
+    assert violations(page, axe) == []
     page = tab.open(f"{service.url}/faces/watch?jobs={hostile},{nobody}")
     until(page, "document.title === '6 people in 2 videos'")
     assert page.locator(".card").first.get_by_text(HOSTILE).count() == 1, "which video a person is in"
@@ -336,7 +336,7 @@ def test_pages_meet_the_accessibility_rules(
     ):
         page = tab.open(service.url + address)
         page.wait_for_selector(there)
-        assert serious(page, axe) == [], address
+        assert violations(page, axe) == [], address
         tab.check(service.url)
 
 

@@ -132,7 +132,7 @@ def disturbed(
             disturber.resume()
             time.sleep(pause.uniform(0.02, 0.4))
         for job_id, key in jobs.items():
-            status = _patiently(lambda: service.ended(job_id))  # noqa: B023
+            status = _patiently(lambda: service.wait_for_end(job_id))  # noqa: B023
             assert status["status"] == "completed", status
             result = _patiently(lambda: without_times(service.result(job_id)))  # noqa: B023
             assert result == expected[key], f"{job_id} came out differently"

@@ -77,7 +77,7 @@ def test_an_upgrade_while_jobs_run(stack: Stack, six_people: Path) -> None:
     for stage, old, new in (*((stage, "old", "new") for stage in stages), ("analyze", "new", "old")):
         jobs.append(service.submit(request(six_people, f"{stage}-{new}", 1.0)))
         replace(stack, stage, old, new)
-    assert all(service.ended(job)["status"] == "completed" for job in jobs)
+    assert all(service.wait_for_end(job)["status"] == "completed" for job in jobs)
     first, *others = (without_times(service.result(job))["faces"] for job in jobs)
     assert all(faces == first for faces in others)
     assert without_times(service.analyze(request(six_people, "after"))) == calm
@@ -119,7 +119,7 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     service = stack.start_api()
     start_workers(stack)
     assert service.result("ended") == ended
-    assert service.ended("half-done")["status"] == "completed"
+    assert service.wait_for_end("half-done")["status"] == "completed"
     assert without_times(service.result("half-done"))["faces"] == expected["faces"]
 
 

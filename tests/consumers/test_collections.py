@@ -166,7 +166,7 @@ async def test_erasing_reaches_a_result_that_is_being_written(
     assert await collections.erase("c", known["Ann"], "")
     with pytest.raises(NotReady):
         await remove_erased_people(service, "c")
-    await ended(service, "job", [known["Ann"], known["Bob"]])
+    await complete_job(service, "job", [known["Ann"], known["Bob"]])
     await remove_erased_people(service, "c")
     assert await people_named_by(service, "job") == [known["Bob"]]
     members = await service.redis.zrange("faces:collection:c:matched", 0, -1)
@@ -177,7 +177,7 @@ async def test_erasing_reaches_a_result_that_is_being_written(
     assert not [key async for key in service.redis.scan_iter("faces:collection*c:*")]
 
 
-async def ended(service: Service, job_id: str, persons: Sequence[str]) -> None:
+async def complete_job(service: Service, job_id: str, persons: Sequence[str]) -> None:
     """The job ends with a face that is like these people."""
     whole = result("film")
     matches = [

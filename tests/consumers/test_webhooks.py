@@ -96,7 +96,7 @@ async def service(valkey: str, at: str, receiver: Receiver) -> AsyncIterator[Ser
         await stage.stop()
 
 
-async def ended(service: Service, url: str, job_id: str = "job", error: str = "No such file ☹") -> None:
+async def fail_job(service: Service, url: str, job_id: str = "job", error: str = "No such file ☹") -> None:
     request = AnalyzeRequest(video_path="/v.mp4", source_id="</s>", callback_url=url)
     await service.jobs.submit(request, job_id)
     await service.jobs.fail(job_id, error)
@@ -116,7 +116,7 @@ async def settled(service: Service) -> list[dead_letters.DeadLetter]:
 
 
 async def test_a_delivery_is_signed_and_complete(service: Service, at: str, receiver: Receiver) -> None:
-    await ended(service, f"{at}/hook?a=b")
+    await fail_job(service, f"{at}/hook?a=b")
     request = AnalyzeRequest(video_path="/v.mp4", callback_url=f"{at}/hook")
     await service.jobs.submit(request, "good")
     await service.jobs.complete("good", BODY, SUMMARY, keep=60)
@@ -137,7 +137,7 @@ async def test_a_delivery_is_signed_and_complete(service: Service, at: str, rece
 async def test_what_was_changed_on_the_way_is_not_genuine(
     service: Service, at: str, receiver: Receiver, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ended(service, at)
+    await fail_job(service, at)
     await settled(service)
     body, headers = receiver.deliveries[0]
     if spoil == "late":
@@ -155,7 +155,7 @@ async def test_a_receiver_that_fails_is_called_again_under_the_same_id(
     service: Service, at: str, receiver: Receiver
 ) -> None:
     receiver.fails = 3
-    await ended(service, at)
+    await fail_job(service, at)
     assert await settled(service) == []
     assert len(receiver.deliveries) == 4
     assert len({headers["webhook-id"] for _, headers in receiver.deliveries}) == 1
@@ -169,7 +169,7 @@ async def test_a_receiver_that_never_takes_it_makes_a_dead_letter_in_the_end(
     service: Service, at: str, receiver: Receiver, path: str, reason: str
 ) -> None:
     receiver.fails = 1000
-    await ended(service, at + path)
+    await fail_job(service, at + path)
     (letter,) = await settled(service)
     assert (letter.stage, letter.job) == ("webhooks", "job") and reason in letter.reason
     assert len(receiver.deliveries) == MAX_ATTEMPTS
@@ -195,14 +195,14 @@ async def test_a_receiver_that_never_takes_it_makes_a_dead_letter_in_the_end(
 async def test_what_may_not_be_called_is_refused_at_once(
     service: Service, at: str, receiver: Receiver, url: str, reason: str, asked: list[str]
 ) -> None:
-    await ended(service, url.format(at=at, port=at.rpartition(":")[2]))
+    await fail_job(service, url.format(at=at, port=at.rpartition(":")[2]))
     (letter,) = await settled(service)
     assert reason in letter.reason and receiver.asked == asked
 
 
 async def test_a_name_that_leads_inside_is_refused(service: Service, at: str, receiver: Receiver) -> None:
     receiver.addresses = ["127.0.0.1"]
-    await ended(service, at)
+    await fail_job(service, at)
     (letter,) = await settled(service)
     assert "leads to 127.0.0.1, which is inside the network" in letter.reason and receiver.asked == []
 

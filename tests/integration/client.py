@@ -14,7 +14,7 @@ from tests.waiting import eventually
 
 
 @dataclass
-class Answer:
+class Response:
     status: int
     body: bytes
     headers: dict[str, str]
@@ -26,43 +26,43 @@ class Answer:
 
 @dataclass
 class Service:
-    """A running service and how to talk to it."""
+    """A running service and its addresses."""
 
     url: str
     redis_url: str
     process: subprocess.Popen[bytes]
     log: Path
 
-    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
-        return _ask(urllib.request.Request(self.url + path, headers=headers or {}))
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Response:
+        return _open(urllib.request.Request(self.url + path, headers=headers or {}))
 
-    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
-        return self._send("POST", path, body, headers)
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Response:
+        return self._send_json("POST", path, body, headers)
 
-    def patch(self, path: str, body: Any) -> Answer:
-        return self._send("PATCH", path, body, None)
+    def patch(self, path: str, body: Any) -> Response:
+        return self._send_json("PATCH", path, body, None)
 
-    def _send(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Answer:
+    def _send_json(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Response:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         headers = headers or {"Content-Type": "application/json"}
-        return _ask(urllib.request.Request(self.url + path, data=data, headers=headers, method=method))
+        return _open(urllib.request.Request(self.url + path, data=data, headers=headers, method=method))
 
-    def delete(self, path: str) -> Answer:
-        return _ask(urllib.request.Request(self.url + path, method="DELETE"))
+    def delete(self, path: str) -> Response:
+        return _open(urllib.request.Request(self.url + path, method="DELETE"))
 
     def submit(self, body: Any) -> str:
-        answer = self.post("/faces/analyze", body)
-        assert answer.status == 202, answer
-        assert answer.json["status"] == "queued"
-        return str(answer.json["job_id"])
+        response = self.post("/faces/analyze", body)
+        assert response.status == 202, response
+        assert response.json["status"] == "queued"
+        return str(response.json["job_id"])
 
-    def ended(self, job_id: str, within: float = 120) -> dict[str, Any]:
-        """The job's last status; every one on the way there is one that vision-api would accept."""
+    def wait_for_end(self, job_id: str, within: float = 240) -> dict[str, Any]:
+        """Waits for the job to end and returns its status; checks the fields of every status on the way."""
 
         def look() -> dict[str, Any] | None:
-            answer = self.get(f"/faces/jobs/{job_id}/status")
-            assert answer.status == 200, answer
-            status: dict[str, Any] = answer.json
+            response = self.get(f"/faces/jobs/{job_id}/status")
+            assert response.status == 200, response
+            status: dict[str, Any] = response.json
             assert status["job_id"] == job_id
             assert isinstance(status["progress"], (int, float)) and 0 <= status["progress"] <= 1
             assert isinstance(status["stage"], str) and isinstance(status["message"], str)
@@ -71,14 +71,14 @@ class Service:
         return eventually(look, within)
 
     def result(self, job_id: str) -> Any:
-        answer = self.get(f"/faces/jobs/{job_id}/results")
-        assert answer.status == 200, answer
-        return answer.json
+        response = self.get(f"/faces/jobs/{job_id}/results")
+        assert response.status == 200, response
+        return response.json
 
     def analyze(self, body: Any) -> Any:
         """Submits, waits for the end and returns the result."""
         job_id = self.submit(body)
-        status = self.ended(job_id)
+        status = self.wait_for_end(job_id)
         assert status["status"] == "completed", status
         return self.result(job_id)
 
@@ -96,15 +96,15 @@ def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
 
 
 def without_times(result: Any) -> Any:
-    """A result without what may differ between two runs: its ids and its time."""
+    """Returns a result without what differs between two runs: ids and processing time."""
     metadata = {k: v for k, v in result["metadata"].items() if k != "processing_time_seconds"}
     return {"faces": result["faces"], "metadata": metadata}
 
 
-def _ask(request: urllib.request.Request) -> Answer:
+def _open(request: urllib.request.Request) -> Response:
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return Answer(answer.status, answer.read(), dict(answer.headers))
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return Response(response.status, response.read(), dict(response.headers))
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, error.read(), dict(error.headers))
+            return Response(error.code, error.read(), dict(error.headers))

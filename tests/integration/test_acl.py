@@ -105,7 +105,7 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     assert len(guarded.analyze(wanted)["faces"]) == 6, "from the cache"
     assert len(guarded.analyze({"video_path": str(six_people), "parameters": poor})["faces"]) == 6
     failed = guarded.submit({"video_path": "/no/such/film.mp4"})
-    assert guarded.ended(failed)["status"] == "failed"
+    assert guarded.wait_for_end(failed)["status"] == "failed"
     cancelled = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.6}})
     assert guarded.post(f"/faces/jobs/{cancelled}/cancel", b"").status in (200, 409)
     assert guarded.delete(f"/faces/jobs/{failed}").status == 204
@@ -129,7 +129,7 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
 
 def known_people(service: Service, job_id: str, video: Path) -> None:
     """Enrolled, looked for in every way, renamed and erased."""
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     face = {"job_id": job_id, "face_id": "face_0"}
     enrolled = service.post("/faces/collections/cast/faces", {**face, "label": "Ann"})
     assert enrolled.status == 201, enrolled

@@ -34,24 +34,24 @@ def test_people_are_found_across_the_pictures(service: Service, album: Path) -> 
 
 def test_another_picture_in_the_directory_changes_the_result(service: Service, album: Path) -> None:
     first = service.submit({"video_path": str(album)})
-    service.ended(first)
+    service.wait_for_end(first)
     (album / "b.jpg").unlink()
     (album / "d.jpg").unlink()
     whole = service.submit({"video_path": str(album)})
-    service.ended(whole)
+    service.wait_for_end(whole)
     assert service.result(whole)["metadata"]["total_frames"] == 2
     again = service.submit({"video_path": str(album)})
-    assert service.ended(again)["cached"]
+    assert service.wait_for_end(again)["cached"]
     shutil.copy(album / "a.jpg", album / "e.jpg")
     more = service.submit({"video_path": str(album)})
-    assert "cached" not in service.ended(more)
+    assert "cached" not in service.wait_for_end(more)
     assert service.result(more)["metadata"]["total_frames"] == 3
 
 
 def test_a_list_of_pictures_is_one_job_in_its_order(service: Service, album: Path) -> None:
     listed = [str(album / name) for name in ("c.png", "b.jpg", "a.jpg")]
     job = service.submit({"images": listed})
-    assert service.ended(job)["status"] == "completed"
+    assert service.wait_for_end(job)["status"] == "completed"
     result = service.result(job)
     assert result["metadata"]["video_path"] == listed[0]
     assert len(result["faces"]) == 6
@@ -62,9 +62,9 @@ def test_a_list_of_pictures_is_one_job_in_its_order(service: Service, album: Pat
 def test_the_order_of_a_list_is_part_of_the_request(service: Service, album: Path) -> None:
     listed = [str(album / name) for name in ("c.png", "a.jpg")]
     service.analyze({"images": listed})
-    assert service.ended(service.submit({"images": listed}))["cached"]
+    assert service.wait_for_end(service.submit({"images": listed}))["cached"]
     turned = service.submit({"images": listed[::-1], "video_path": listed[0]})
-    assert "cached" not in service.ended(turned)
+    assert "cached" not in service.wait_for_end(turned)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_order_of_a_list_is_part_of_the_request(service: Service, album: Pat
 def test_a_list_with_another_file_type_is_refused(
     service: Service, album: Path, image: str, reason: str
 ) -> None:
-    ended = service.ended(service.submit({"images": [str(album / "a.jpg"), image]}))
+    ended = service.wait_for_end(service.submit({"images": [str(album / "a.jpg"), image]}))
     assert ended["status"] == "failed" and image in ended["error"] and reason in ended["error"]
 
 
@@ -86,5 +86,5 @@ def test_images_must_be_a_list_of_paths(service: Service, images: object) -> Non
 
 def test_a_directory_without_pictures_is_refused(service: Service, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a picture")
-    ended = service.ended(service.submit({"video_path": str(tmp_path)}))
+    ended = service.wait_for_end(service.submit({"video_path": str(tmp_path)}))
     assert ended["status"] == "failed" and "a directory without pictures" in ended["error"]

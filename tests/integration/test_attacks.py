@@ -193,7 +193,7 @@ def test_every_attack_is_refused_with_its_reason(guarded: Service, media: Path, 
     ]
     jobs = [(guarded.submit(request), request, reason) for request, reason in requests]
     for job_id, request, reason in jobs:
-        status = guarded.ended(job_id)
+        status = guarded.wait_for_end(job_id)
         assert status["status"] == "failed" and reason in status["error"], (request, status)
     assert pids_of("consumers frames", guarded) == workers, "nobody died"
     assert all(peak(worker) < 1.5 * MAX_MEMORY_BYTES for worker in workers)
@@ -203,7 +203,7 @@ def test_every_attack_is_refused_with_its_reason(guarded: Service, media: Path, 
 def test_allowed_sources_are_analysed(guarded: Service, media: Path, site: str, source: str) -> None:
     request = {"video_path": source.format(media=media, site=site)}
     assert len(guarded.analyze(request)["faces"]) == 6
-    assert guarded.ended(guarded.submit(request))["cached"]
+    assert guarded.wait_for_end(guarded.submit(request))["cached"]
 
 
 def peak(process: int) -> int:

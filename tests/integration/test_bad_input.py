@@ -25,7 +25,7 @@ def alive_afterwards(service: Service) -> Iterator[None]:
 
 def fails(service: Service, source: Path | str) -> str:
     """The reason why a job for this source failed."""
-    status = service.ended(service.submit({"video_path": str(source)}))
+    status = service.wait_for_end(service.submit({"video_path": str(source)}))
     assert status["status"] == "failed", status
     return str(status["error"])
 
@@ -145,12 +145,12 @@ def test_results_before_the_job_has_ended(service: Service, six_people: Path) ->
     job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.6}})
     answer = service.get(f"/faces/jobs/{job_id}/results")
     assert answer.status == 409 and job_id in answer.json["detail"]
-    assert service.ended(job_id)["status"] == "completed"
+    assert service.wait_for_end(job_id)["status"] == "completed"
 
 
 def test_results_of_a_failed_job_give_the_reason(service: Service, tmp_path: Path) -> None:
     job_id = service.submit({"video_path": str(tmp_path / "gone.mp4")})
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     answer = service.get(f"/faces/jobs/{job_id}/results")
     assert answer.status == 409 and "gone.mp4" in answer.json["detail"]
 
@@ -162,7 +162,7 @@ def test_a_job_id_belongs_to_one_request(service: Service, six_people: Path) -> 
     other = service.post("/faces/analyze", {**wanted, "parameters": {"max_faces": 3}})
     assert (first.status, again.status, other.status) == (202, 202, 409)
     assert again.json == first.json and other.json["field"] == "job_id"
-    service.ended("mine")
+    service.wait_for_end("mine")
 
 
 @pytest.mark.parametrize(
@@ -194,5 +194,5 @@ def test_a_published_request_with_a_bad_parameter_fails_its_job(service: Service
     assert isinstance(entry, bytes)
     job_id = entry.decode()
     eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").status == 200)
-    status = service.ended(job_id)
+    status = service.wait_for_end(job_id)
     assert status["status"] == "failed" and "parameters.max_faces" in status["error"]

@@ -83,7 +83,7 @@ def test_a_client_in_another_language(
 def test_the_example_publishes(service: Service, six_people: Path, installed: Path, tmp_path: Path) -> None:
     videos = [str(six_people), "/no/such/film.mp4"]
     output = run(installed, tmp_path, sys.executable, str(EXAMPLES / "many.py"), service.redis_url, *videos)
-    ends = [service.ended(job_id)["status"] for job_id in output.split()]
+    ends = [service.wait_for_end(job_id)["status"] for job_id in output.split()]
     assert ends == ["completed", "failed"]
 
 

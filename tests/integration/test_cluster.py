@@ -79,7 +79,7 @@ def test_jobs_of_all_partitions_end_alike(clustered: Service, six_people: Path) 
         )
     results = []
     for job_id in ids.values():
-        assert clustered.ended(job_id)["status"] == "completed"
+        assert clustered.wait_for_end(job_id)["status"] == "completed"
         results.append(without_times(clustered.result(job_id)))
     assert len(results[0]["faces"]) == 6
     assert results[1:] == results[:-1]
@@ -92,7 +92,7 @@ def test_the_same_film_is_answered_once(clustered: Service, six_people: Path) ->
     """Job ids that the service gives lie where the film's other jobs do."""
     request = {"video_path": str(six_people), "parameters": {"min_confidence": 0.61}}
     first, second = clustered.submit(request), clustered.submit(request)
-    assert clustered.ended(first)["status"] == clustered.ended(second)["status"] == "completed"
+    assert clustered.wait_for_end(first)["status"] == clustered.wait_for_end(second)["status"] == "completed"
     cached = [
         clustered.get(f"/faces/jobs/{job_id}/status").json.get("cached", False) for job_id in (first, second)
     ]
@@ -107,7 +107,7 @@ def test_publishing_to_one_stream_serves_all_partitions(
         message = {"job": job_id, "id": "1", "type": "analyze", "body": {"video_path": str(six_people)}}
         cluster.xadd(Partitions("faces", PARTITIONS).home.requests, {"json": msgspec.json.encode(message)})
         eventually(lambda job_id=job_id: clustered.get(f"/faces/jobs/{job_id}/status").status == 200)
-        assert clustered.ended(job_id)["status"] == "completed"
+        assert clustered.wait_for_end(job_id)["status"] == "completed"
 
 
 def test_collections_serve_the_jobs_of_all_partitions(
@@ -120,7 +120,7 @@ def test_collections_serve_the_jobs_of_all_partitions(
     for number, job_id in enumerate(ids.values()):
         parameters = {"cache_duration": 0} | ({"match_collections": ["six"]} if number else {})
         clustered.submit({"job_id": job_id, "video_path": str(six_people), "parameters": parameters})
-        assert clustered.ended(job_id)["status"] == "completed"
+        assert clustered.wait_for_end(job_id)["status"] == "completed"
         if not number:
             body = {"job_id": job_id, "face_id": "face_0", "label": "the first"}
             assert clustered.post("/faces/collections/six/faces", body).status == 201

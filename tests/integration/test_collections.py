@@ -35,7 +35,7 @@ def analyzed(service: Service, source: Path, **parameters: Any) -> tuple[str, An
     job_id = service.submit(
         {"video_path": str(source), "parameters": {"sampling_interval": 1.0, **parameters}}
     )
-    assert service.ended(job_id)["status"] == "completed"
+    assert service.wait_for_end(job_id)["status"] == "completed"
     return job_id, service.result(job_id)
 
 

@@ -22,14 +22,14 @@ def faces(service: Service, *arguments: str) -> "subprocess.CompletedProcess[str
 
 def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people), "job_id": "operated"})
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     listed = msgspec.json.decode(faces(service, "jobs", "list", "--json").stdout)
     assert {job["job_id"]: job["status"] for job in listed}[job_id] == "completed"
     shown = faces(service, "jobs", "show", job_id).stdout
     assert '"face_5"' in shown and str(six_people) in shown
     assert faces(service, "jobs", "cancel", job_id).returncode == 1, "it has ended"
     again = faces(service, "jobs", "again", job_id).stdout.strip()
-    assert again != job_id and service.ended(again)["status"] == "completed"
+    assert again != job_id and service.wait_for_end(again)["status"] == "completed"
     (shown,) = msgspec.json.decode(faces(service, "jobs", "show", job_id, "--json").stdout)
     assert shown["state"]["status"] == "completed" and len(shown["result"]["faces"]) == 6
     deleted = msgspec.json.decode(faces(service, "jobs", "delete", job_id, "--json").stdout)

@@ -47,7 +47,7 @@ def test_a_frame_that_kills_its_worker_affects_no_other(
     with Redis.from_url(faulty.redis_url) as redis:
         wanted["parameters"] |= {"cache_duration": 600}
         job_id = _submitted_with_poison(faulty, redis, wanted, lambda frame: redis.append(frame, b"poison"))
-        assert faulty.ended(job_id)["status"] == "completed"
+        assert faulty.wait_for_end(job_id)["status"] == "completed"
         partial = faulty.result(job_id)["metadata"]
         assert [frame["frame_index"] for frame in partial["failed_frames"]] == [int(POISON)]
         assert partial["frames_processed"] == whole["metadata"]["frames_processed"] - 1
@@ -57,7 +57,7 @@ def test_a_frame_that_kills_its_worker_affects_no_other(
 
         (tmp_path / "mended").touch()
         assert "sent again" in faces(faulty, "dead", "replay", letter["id"]).stdout
-        assert faulty.ended(job_id)["status"] == "completed"
+        assert faulty.wait_for_end(job_id)["status"] == "completed"
         assert without_times(faulty.result(job_id)) == without_times(whole)
 
 
@@ -67,7 +67,7 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(service: Service,
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces:dead")
         job_id = _submitted_with_poison(service, redis, wanted, lambda frame: _of_another_type(redis, frame))
-        assert service.ended(job_id)["status"] == "completed"
+        assert service.wait_for_end(job_id)["status"] == "completed"
         partial = service.result(job_id)
         assert [frame["frame_index"] for frame in partial["metadata"]["failed_frames"]] == [int(POISON)]
         assert partial["metadata"]["frames_processed"] == whole["metadata"]["frames_processed"] - 1
@@ -76,7 +76,7 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(service: Service,
 
         redis.rename("set aside", f"faces:job:{job_id}:frame:{POISON}")
         assert "sent again" in faces(service, "dead", "replay", letter["id"]).stdout
-        assert service.ended(job_id)["status"] == "completed"
+        assert service.wait_for_end(job_id)["status"] == "completed"
         assert without_times(service.result(job_id)) == without_times(whole)
         assert redis.xlen("faces:dead") == 0
         for key in redis.scan_iter(f"faces:job:{job_id}:*"):

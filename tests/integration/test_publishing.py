@@ -31,7 +31,7 @@ def test_msgpack_from_python(service: Service, six_people: Path) -> None:
     with Redis.from_url(service.redis_url) as redis:
         redis.xadd("faces:requests", {"msgpack": msgspec.msgpack.encode(message)})
     appears(service, "upstream-7")
-    assert service.ended("upstream-7")["status"] == "completed"
+    assert service.wait_for_end("upstream-7")["status"] == "completed"
     result = service.result("upstream-7")
     assert len(result["faces"]) == 6 and result["source_id"] == "s7"
 
@@ -47,7 +47,7 @@ def test_json_from_the_command_line(service: Service, six_people: Path) -> None:
     )  # fmt: skip
     job_id = done.stdout.strip().strip('"')
     appears(service, job_id)
-    assert service.ended(job_id)["status"] == "completed"
+    assert service.wait_for_end(job_id)["status"] == "completed"
     assert len(service.result(job_id)["faces"]) == 6
 
 
@@ -56,13 +56,13 @@ def test_a_json_entry_without_job_id_takes_the_entry_s(service: Service, six_peo
         entry = redis.xadd("faces:requests", {"json": msgspec.json.encode({"video_path": str(six_people)})})
     assert isinstance(entry, bytes)
     appears(service, entry.decode())
-    assert service.ended(entry.decode())["status"] == "completed"
+    assert service.wait_for_end(entry.decode())["status"] == "completed"
 
 
 def test_every_end_is_an_event(service: Service, six_people: Path, tmp_path: Path) -> None:
     good = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.54}})
     bad = service.submit({"video_path": str(tmp_path / "nothing.mp4")})
-    service.ended(good), service.ended(bad)
+    service.wait_for_end(good), service.wait_for_end(bad)
     with Redis.from_url(service.redis_url) as redis:
         entries = redis.xrevrange("faces:events", count=100)
     assert isinstance(entries, list)
@@ -79,7 +79,7 @@ def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Pa
         films.append(service.submit({"video_path": str(film), "parameters": {"sampling_interval": 0.5}}))
     eventually(lambda: service.get(f"/faces/jobs/{films[0]}/status").json["progress"] > 0)
     urgent = {"video_path": str(six_people), "priority": "high", "parameters": {"min_confidence": 0.57}}
-    assert service.ended(service.submit(urgent))["status"] == "completed"
+    assert service.wait_for_end(service.submit(urgent))["status"] == "completed"
     progress = [service.get(f"/faces/jobs/{film}/status").json["progress"] for film in films]
     assert sum(progress) * FRAMES < 4 * EXPRESS_FRAMES, "it stood behind the beginnings of all films"
     for film in films:

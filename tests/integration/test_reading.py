@@ -21,7 +21,7 @@ def job(service: Service, six_people: Path) -> str:
     job_id = service.submit(
         {"video_path": str(six_people), "source_id": "</script><b>", "parameters": {"min_confidence": 0.57}}
     )
-    assert service.ended(job_id)["status"] == "completed"
+    assert service.wait_for_end(job_id)["status"] == "completed"
     return job_id
 
 
@@ -47,7 +47,7 @@ def test_the_report_shows_every_person_and_appearance(service: Service, job: str
 def test_there_is_no_report_before_the_end(service: Service, six_people: Path) -> None:
     assert service.get("/faces/jobs/nobody/report").status == 404
     job_id = service.submit({"video_path": "/no/such/film.mp4"})
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     refused = service.get(f"/faces/jobs/{job_id}/report")
     assert refused.status == 409 and "failed" in refused.json["detail"]
 

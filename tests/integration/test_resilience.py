@@ -29,7 +29,7 @@ def test_three_workers_and_shuffled_messages_change_nothing(
     job_id = three_analyzers.submit(wanted)
     with Redis.from_url(three_analyzers.redis_url) as redis:
         _shuffle(redis, "faces:frames:express", "analyze")
-    assert three_analyzers.ended(job_id)["status"] == "completed"
+    assert three_analyzers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(one)
 
 
@@ -41,7 +41,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     for stage in ("frames", "analyze", "finalize"):
         for pid in pids_of(f"consumers {stage}", three_analyzers):
             os.kill(pid, signal.SIGKILL)
-    assert three_analyzers.ended(job_id)["status"] == "completed"
+    assert three_analyzers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
     assert "exited (signal SIGKILL); restarting" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
@@ -53,13 +53,13 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
     first = run_service(models_path, tmp_path)
     service = next(first)
     done = service.submit({"video_path": str(six_people)})
-    service.ended(done)
+    service.wait_for_end(done)
     running = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}})
     first.close()
     second = run_service(models_path, tmp_path)
     service = next(second)
     assert len(service.result(done)["faces"]) == 6
-    assert service.ended(running)["status"] == "completed"
+    assert service.wait_for_end(running)["status"] == "completed"
     second.close()
 
 

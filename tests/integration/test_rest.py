@@ -47,7 +47,7 @@ def as_vision_api(video: Path, job_id: str, **parameters: Any) -> dict[str, Any]
 def test_six_people_are_found(service: Service, six_people: Path) -> None:
     job_id = service.submit(as_vision_api(six_people, "six"))
     assert job_id == "faces-six"
-    status = service.ended(job_id)
+    status = service.wait_for_end(job_id)
     assert status["status"] == "completed" and status["progress"] == 1, status
     assert status["result_summary"]["unique_faces"] == 6
     result = service.result(job_id)
@@ -99,7 +99,7 @@ def test_the_same_request_again_is_answered_from_the_cache(service: Service, six
     wanted = {"video_path": str(six_people), "source_id": "a", "parameters": {"min_confidence": 0.51}}
     first = service.analyze(wanted)
     second_id = service.submit({**wanted, "source_id": "b"})
-    status = service.ended(second_id)
+    status = service.wait_for_end(second_id)
     second = service.result(second_id)
     assert status["cached"] is True
     assert second["job_id"] == second_id and second["source_id"] == "b"
@@ -109,17 +109,17 @@ def test_the_same_request_again_is_answered_from_the_cache(service: Service, six
 def test_a_touched_file_is_analysed_again(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.52}}
     first = service.submit(wanted)
-    assert service.ended(first)["status"] == "completed"
+    assert service.wait_for_end(first)["status"] == "completed"
     os.utime(six_people, (1_000_000_000, 1_000_000_000))
     second = service.submit(wanted)
-    status = service.ended(second)
+    status = service.wait_for_end(second)
     assert status["status"] == "completed" and "cached" not in status
 
 
 def test_equal_jobs_in_flight_are_analysed_once(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.53, "sampling_interval": 0.5}}
     jobs = [service.submit(wanted) for _ in range(3)]
-    ends = [service.ended(job) for job in jobs]
+    ends = [service.wait_for_end(job) for job in jobs]
     assert [end["status"] for end in ends] == ["completed"] * 3
     assert sum("cached" in end for end in ends) == 2
     results = [service.result(job) for job in jobs]
@@ -160,7 +160,7 @@ def test_enhancement_without_a_frame_server_is_reported(service: Service, six_pe
 
 def test_every_person_has_a_thumbnail(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people)})
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     for number in range(6):
         answer = service.get(f"/faces/jobs/{job_id}/faces/face_{number}/thumbnail")
         assert answer.status == 200 and answer.headers["Content-Type"] == "image/jpeg"
@@ -184,7 +184,7 @@ def test_a_job_can_be_cancelled_listed_and_deleted(service: Service, six_people:
 
 def test_results_support_conditional_requests(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people)})
-    service.ended(job_id)
+    service.wait_for_end(job_id)
     answer = service.get(f"/faces/jobs/{job_id}/results")
     again = service.get(f"/faces/jobs/{job_id}/results", {"If-None-Match": answer.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
@@ -207,7 +207,7 @@ def test_metrics_are_labelled_by_stream(service: Service) -> None:
 
 def test_all_keys_of_an_ended_job_expire(service: Service, six_people: Path) -> None:
     job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.56}})
-    assert service.ended(job_id)["status"] == "completed"
+    assert service.wait_for_end(job_id)["status"] == "completed"
     with Redis.from_url(service.redis_url) as redis:
         kept = {key.decode() for key in redis.scan_iter(f"faces:job:{job_id}:*")}
         assert kept == {f"faces:job:{job_id}:metadata", f"faces:job:{job_id}:result"}

@@ -63,7 +63,7 @@ def test_sampling_in_segments_equals_sampling_as_a_whole(
         job_id = workers.submit(
             request | {"priority": priority, "parameters": request["parameters"] | {"cache_duration": 0}}
         )
-        assert workers.ended(job_id)["status"] == "completed"
+        assert workers.wait_for_end(job_id)["status"] == "completed"
         assert without_times(workers.result(job_id)) == whole
         counts = parts_of(workers, job_id)
         assert len(counts) == PARTS and sum(counts) == samples
@@ -79,7 +79,7 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
         os.kill(pid, signal.SIGKILL)
     with Redis.from_url(three_workers.redis_url) as redis:
         assert not redis.hexists(f"faces:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
-    assert three_workers.ended(job_id)["status"] == "completed"
+    assert three_workers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_workers.result(job_id)) == without_times(calm)
     assert len(parts_of(three_workers, job_id)) == PARTS
     _nothing_is_left(three_workers)
@@ -89,7 +89,7 @@ def test_a_cancelled_film_leaves_no_segments(one_worker: Service, film: Path) ->
     job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
     eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
-    assert one_worker.ended(job_id)["status"] == "cancelled"
+    assert one_worker.wait_for_end(job_id)["status"] == "cancelled"
     _nothing_is_left(one_worker)
 
 
@@ -112,7 +112,7 @@ def test_a_film_shorter_than_a_segment_is_sampled_as_a_whole(
 ) -> None:
     short = shared_data / "videos" / "zl_same_person_twice.mp4"
     job_id = three_workers.submit(wanted(short))
-    assert three_workers.ended(job_id)["status"] == "completed"
+    assert three_workers.wait_for_end(job_id)["status"] == "completed"
     assert parts_of(three_workers, job_id) == []
 
 
@@ -127,7 +127,7 @@ def test_a_film_replaced_during_sampling_fails_the_job(
     job_id = one_worker.submit(wanted(path))
     eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
     other.replace(path)
-    status = one_worker.ended(job_id)
+    status = one_worker.wait_for_end(job_id)
     assert (status["status"], status["error"]) == (
         "failed", f"{path} was changed while it was being analysed. Submit the job again.",
     )  # fmt: skip

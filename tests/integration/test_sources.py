@@ -102,7 +102,7 @@ def test_a_film_that_only_the_frame_server_sees(
     result = with_server.analyze(request)
     assert (result["metadata"]["method"], len(result["faces"])) == ("frame-server", 6)
     double.faults()
-    status = with_server.ended(with_server.submit(request))
+    status = with_server.wait_for_end(with_server.submit(request))
     assert status["status"] == "failed" and "cached" not in status
     assert "There is no file at" in status["error"] and "Video not found" in status["error"]
 
@@ -203,7 +203,7 @@ def test_a_failed_enhancement_keeps_the_original_and_says_why(
     double.faults()
     job_id = with_server.submit({"video_path": str(blurred), "parameters": parameters})
     double.faults(**faults)
-    status = with_server.ended(job_id)
+    status = with_server.wait_for_end(job_id)
     assert status["status"] == "completed", status
     result = with_server.result(job_id)
     report = result["metadata"]["enhancement"]
@@ -318,5 +318,5 @@ def people(result: Any) -> list[list[int]]:
 
 def test_an_address_that_is_not_allowed_fails_the_job(service: Service) -> None:
     for address in ("http://127.0.0.1:1/film.mp4", "https://example.com/film.mp4"):
-        status = service.ended(service.submit({"video_path": address}))
+        status = service.wait_for_end(service.submit({"video_path": address}))
         assert status["status"] == "failed" and "FACES_ALLOWED_HOSTS" in status["error"], status
