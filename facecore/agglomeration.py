@@ -6,12 +6,15 @@ Its similarity is *reducible*: a merged cluster is to a third one at most as sim
 each other's nearest neighbour (reciprocal nearest neighbours, Murtagh 1983) can be merged in any order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from facecore.strangers import crowd_threshold
 
 SAME_FRAME_MARGIN = 0.15
 """Subtracted from the similarity of two clusters that share a frame. A margin, not a prohibition: a mirror or a split
@@ -26,7 +29,7 @@ WEAK_DISCOUNT = 0.25
 MAX_EXACT_FACES = 4096
 """Up to this many faces all pairs are compared: two matrices of 64 MiB, one to two seconds."""
 
-WINDOW_FACES = 1024
+WINDOW_FACES = 2048
 """Above `MAX_EXACT_FACES`: faces, in order of time, among which all pairs are compared."""
 
 BLOCK_SIMILARITIES = 1 << 23
@@ -104,8 +107,8 @@ def same_frame_margin(one: Any, other: Any) -> NDArray[np.float32]:
     return np.asarray(SAME_FRAME_MARGIN + SAME_FRAME_WEAK_MARGIN * one * other, np.float32)
 
 
-def agglomerate(faces: Groups, threshold: float) -> NDArray[np.int64]:
-    """Merges clusters while their similarity is at least ``threshold``.
+def agglomerate(faces: Groups, threshold: float, tail: Sequence[float]) -> NDArray[np.int64]:
+    """Merges clusters while their similarity is at least ``threshold`` and more than chance among so many clusters.
 
     Up to `MAX_EXACT_FACES` faces the most similar pair is always merged first, so that a higher threshold only stops
     earlier. More faces are merged window by window, then each window's clusters with those of the windows before: the
@@ -113,30 +116,31 @@ def agglomerate(faces: Groups, threshold: float) -> NDArray[np.int64]:
 
     Args:
         faces: one face each, in order of time.
+        tail: of the similarity of strangers, see `facecore.strangers.crowd_threshold`.
 
     Returns:
         Labels 0, 1, … of the faces.
     """
     if len(faces) <= MAX_EXACT_FACES:
-        return _merge_best_first(faces, threshold)
-    labels = _merge_best_first(faces[:WINDOW_FACES], threshold)
+        return _merge_best_first(faces, threshold, tail)
+    labels = _merge_best_first(faces[:WINDOW_FACES], threshold, tail)
     groups = faces[:WINDOW_FACES].merged(labels)
     for start in range(WINDOW_FACES, len(faces), WINDOW_FACES):
         window = faces[start : start + WINDOW_FACES]
-        found = _merge_best_first(window, threshold)
+        found = _merge_best_first(window, threshold, tail)
         across = faces.links[start : start + WINDOW_FACES, :start].tocoo()
         settled = len(groups)
         groups = _concatenated(
             groups, window.merged(found), (found[across.row], labels[across.col], across.data)
         )
-        merged = _merge_reciprocal(groups, settled, threshold)
+        merged = _merge_reciprocal(groups, settled, start + len(window), threshold, tail)
         labels = merged[np.concatenate((labels, found + settled))]
         groups = groups.merged(merged)
     return labels
 
 
-def _merge_best_first(groups: Groups, threshold: float) -> NDArray[np.int64]:
-    """Merges the most similar pair until none reaches the threshold; returns labels.
+def _merge_best_first(groups: Groups, threshold: float, tail: Sequence[float]) -> NDArray[np.int64]:
+    """Merges the most similar pair until that is not similar enough; returns labels.
 
     Similarities only fall (see the module's docstring), so the last known similarity of a cluster's best partner is
     an upper bound. The partner is recomputed only when that bound is the highest of all.
@@ -153,7 +157,9 @@ def _merge_best_first(groups: Groups, threshold: float) -> NDArray[np.int64]:
     removed = np.zeros(len(groups), np.float32)  # -inf for clusters that were merged into another
     partner, current = everyone.copy(), np.zeros(len(groups), bool)
     bound = np.full(len(groups), np.inf, np.float32)
-    while bound[best := int(bound.argmax())] >= threshold:
+    left = len(groups)
+    least = max(threshold, crowd_threshold(tail, left, 0))
+    while bound[best := int(bound.argmax())] >= least:
         if not current[best]:
             margin = same_frame_margin(weakness[best], weakness) * share_frame[best]
             similar = np.maximum(average[best], links[best]) - margin + removed
@@ -173,6 +179,8 @@ def _merge_best_first(groups: Groups, threshold: float) -> NDArray[np.int64]:
         current[a] = current[(partner == a) | (partner == b)] = False
         bound[a] = bound[best]
         removed[b] = bound[b] = -np.inf
+        left -= 1
+        least = max(threshold, crowd_threshold(tail, left, len(groups) - left))
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -199,35 +207,41 @@ def _concatenated(settled: Groups, window: Groups, across: Triples) -> Groups:
     )
 
 
-def _merge_reciprocal(groups: Groups, settled: int, threshold: float) -> NDArray[np.int64]:
-    """Merges all pairs of reciprocal nearest neighbours at once, until none reaches the threshold; returns labels.
+def _merge_reciprocal(
+    groups: Groups, settled: int, faces: int, threshold: float, tail: Sequence[float]
+) -> NDArray[np.int64]:
+    """Merges all pairs of reciprocal nearest neighbours at once, until none is similar enough; returns labels.
 
     The first ``settled`` clusters have no partner among themselves, so the nearest neighbour is computed only for
     those of them that are another cluster's nearest neighbour.
+
+    Args:
+        faces: number of faces in all clusters.
     """
     labels = np.arange(len(groups))
     nearest = np.full(len(groups), -1)
     similarity = np.full(len(groups), -np.inf, np.float32)
     stale = np.arange(settled, len(groups))
     while True:
+        least = max(threshold, crowd_threshold(tail, len(groups), faces - len(groups)))
         while len(stale):
             nearest[stale], similarity[stale] = _nearest(groups, stale)
-            partners = np.unique(nearest[stale][similarity[stale] >= threshold])
+            partners = np.unique(nearest[stale][similarity[stale] >= least])
             stale = partners[nearest[partners] < 0]
-        reciprocal = np.flatnonzero((nearest[nearest] == np.arange(len(groups))) & (similarity >= threshold))
+        reciprocal = np.flatnonzero((nearest[nearest] == np.arange(len(groups))) & (similarity >= least))
         first = reciprocal[reciprocal < nearest[reciprocal]]
         if not len(first):
             first = similarity.argmax(
                 axis=0, keepdims=True
             )  # rounding may hide that the best pair is reciprocal
-            if similarity[first[0]] < threshold:
+            if similarity[first[0]] < least:
                 return labels
         target = np.arange(len(groups))
         target[np.maximum(first, nearest[first])] = np.minimum(first, nearest[first])
         changed = np.zeros(len(groups), bool)
         changed[first] = changed[nearest[first]] = True
         kept, renumbered = np.unique(target, return_inverse=True)
-        stale = np.flatnonzero((changed | (changed[nearest] & (similarity >= threshold)))[kept])
+        stale = np.flatnonzero((changed | (changed[nearest] & (similarity >= least)))[kept])
         nearest, similarity = np.where(nearest < 0, -1, renumbered[nearest])[kept], similarity[kept]
         groups, labels = groups.merged(renumbered), renumbered[labels]
 

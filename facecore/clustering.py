@@ -15,6 +15,7 @@ merging, only its end: with a higher threshold the clusters are parts of those o
 agglomeration.MAX_EXACT_FACES faces; beyond that, windows of time are clustered first).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from scipy import sparse
 
 from facecore.agglomeration import Groups, agglomerate, sparse_maximum
 from facecore.geometry import iou
+from facecore.strangers import DEFAULT_TAIL
 from facecore.vectors import lengths, unit
 
 DUPLICATE_COSINE = 0.75
@@ -75,7 +77,13 @@ class Detections:
         return Detections(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval: float) -> NDArray[np.int64]:
+def cluster(
+    detections: Detections,
+    threshold: float = 0.6,
+    *,
+    sampling_interval: float,
+    tail: Sequence[float] = DEFAULT_TAIL,
+) -> NDArray[np.int64]:
     """Clusters detections into people.
 
     The result depends only on the set of detections: not on their order, the scale of the embeddings, or duplicates.
@@ -86,6 +94,8 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
             for opposite views. So clusters are merged down to t² (1 - OPPOSITE_VIEWS (1 - t²)), but never below the
             mean similarity of strangers (faces in one frame) in this job: in dim footage all faces look alike.
         sampling_interval: seconds between samples.
+        tail: of the similarity of strangers with this model pack (facecore.strangers): in a crowd, clusters must be
+            more similar than strangers are by chance among so many.
 
     Returns:
         (n,) label of the person; 0 is the person who appears first (ties: further left, then further up).
@@ -106,6 +116,7 @@ def cluster(detections: Detections, threshold: float = 0.6, *, sampling_interval
             threshold**2 * (1 - OPPOSITE_VIEWS * (1 - threshold**2)),
             _similarity_of_strangers(units, seen.frames),
         ),
+        tail,
     )
     labels = np.empty(len(detections), np.int64)
     labels[order] = _numbered_by_appearance(people[distinct])
