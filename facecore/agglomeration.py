@@ -38,7 +38,7 @@ BLOCK_SIMILARITIES = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """k disjoint clusters of faces.
+    """Disjoint clusters of faces, k of them.
 
     Attributes:
         sums: (k, d + 1) weighted sum of the members' unit embeddings and, in the last column, of their weakness

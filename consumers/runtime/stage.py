@@ -149,7 +149,6 @@ class Stage(Protocol):
         concurrency: maximum number of batches that are handled at the same time.
         max_run: seconds after which a handler counts as stuck and other workers may claim its messages.
         max_attempts: attempts before a message becomes a dead letter.
-        downstream: streams and their high-water marks; reading pauses while one is longer than its mark.
     """
 
     name: str
@@ -163,7 +162,9 @@ class Stage(Protocol):
     max_attempts: int
 
     @property
-    def downstream(self) -> Sequence[tuple[str, int]]: ...
+    def downstream(self) -> Sequence[tuple[str, int]]:
+        """Streams and their high-water marks; reading pauses while one is longer than its mark."""
+        ...
 
     def decode(self, entry_id: str, fields: Fields) -> Envelope[Any]:
         """Decodes the fields of an entry.

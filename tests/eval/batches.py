@@ -95,15 +95,15 @@ def main() -> int:
     )
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--pack", default="open")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     single, batched = (
-        Analyzer.load(told.pack, models, device="cpu", threads=usable_cores()) for _ in range(2)
+        Analyzer.load(arguments.pack, models, device="cpu", threads=usable_cores()) for _ in range(2)
     )
     in_batches(batched)
     faces, rng = faces_of(single), np.random.default_rng(1)
-    counts = np.linspace(0, MOST, told.frames).round().astype(int)
+    counts = np.linspace(0, MOST, arguments.frames).round().astype(int)
     frames = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
     alone = [single.analyze([frame])[0] for frame in frames]
     most = differences(alone, batched.analyze(frames))

@@ -110,11 +110,11 @@ def main() -> int:
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
-    print(json.dumps(measured(*embeddings(told.images, analyzer)), indent=1))
+    analyzer = Analyzer.load(arguments.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
+    print(json.dumps(measured(*embeddings(arguments.images, analyzer)), indent=1))
     return 0
 
 

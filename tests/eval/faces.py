@@ -10,7 +10,7 @@ DIR holds a directory of photographs for each person; the face with the largest 
   network give, a photograph at a time;
 - mirror: how the pose changes in the mirror image (yaw and roll turn round, classes swap sides), age and gender not;
 - tilted: the roll found in copies turned by known angles;
-- poses, age, gender, emotion: against tests.eval.labels, of all faces and of those it is told of.
+- poses, age, gender, emotion: against tests.eval.labels, of all faces and of those with a value.
 """
 
 import argparse
@@ -152,7 +152,7 @@ def age(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
     known = [(PEOPLE[person][1], face.age) for person, face in zip(people, faces, strict=True)
              if person in PEOPLE and face.age is not None]  # fmt: skip
     ages = np.array([true for true, _ in known], np.float64)
-    errors = np.abs(ages - np.array([told for _, told in known]))
+    errors = np.abs(ages - np.array([age for _, age in known]))
     return {
         "faces": len(known),
         "mean_error": mean(list(errors)),
@@ -165,14 +165,14 @@ def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
     known = [(PEOPLE[person][0] == "M", face.male) for person, face in zip(people, faces, strict=True)
              if person in PEOPLE]  # fmt: skip
     right = [(man, male) for man, male in known if male is not None]
-    told = [
+    answered = [
         (man, male) for man, male in right if not 1 - GENDER_MIN_PROBABILITY < male < GENDER_MIN_PROBABILITY
     ]
     return {
         "faces": len(right),
         "right_of_all": share([(male > 0.5) == man for man, male in right]),
-        "told": len(told),
-        "right_of_told": share([(male > 0.5) == man for man, male in told]),
+        "answered": len(answered),
+        "right_of_answered": share([(male > 0.5) == man for man, male in answered]),
         "share_of_the_more_frequent": share([man for man, _ in right]),
     }
 
@@ -180,21 +180,21 @@ def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
 def emotion(
     analyzer: Analyzer, names: list[str], images: list[Image], faces: list[ObservedFace]
 ) -> dict[str, Any]:
-    """By what a viewer sees: faces, of how many something is told, and of how many of these it is right."""
+    """Compares emotions with labels: faces, how many have a value, and the share of these that is right."""
     seen = [(EMOTIONS[n], analyzer.portrait(i, f)) for n, i, f in zip(names, images, faces, strict=True)
             if n in EMOTIONS]  # fmt: skip
-    told = analyzer.emotions([portrait for _, portrait in seen])
-    pairs = [(wanted, emotion) for (wanted, _), emotion in zip(seen, told, strict=True)]
+    emotions = analyzer.emotions([portrait for _, portrait in seen])
+    pairs = [(wanted, emotion) for (wanted, _), emotion in zip(seen, emotions, strict=True)]
     answers = [(wanted, emotion) for wanted, emotion in pairs if emotion is not None]
     return {
         "faces": len(pairs),
-        "told": len(answers),
-        "right_of_told": share([wanted == emotion for wanted, emotion in answers]),
+        "answered": len(answers),
+        "right_of_answered": share([wanted == emotion for wanted, emotion in answers]),
         "share_of_the_most_frequent": share([wanted == "happy" for wanted, _ in pairs]),
         "by_emotion": {
             kind: {
                 "faces": sum(wanted == kind for wanted, _ in pairs),
-                "told": sum(wanted == kind for wanted, _ in answers),
+                "answered": sum(wanted == kind for wanted, _ in answers),
                 "right": sum(wanted == kind == emotion for wanted, emotion in answers),
             }
             for kind in sorted(set(EMOTIONS.values()))
@@ -220,12 +220,12 @@ def main() -> int:
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
-    analyzer = Analyzer.load(told.pack, models, device="cpu", threads=usable_cores())
+    analyzer = Analyzer.load(arguments.pack, models, device="cpu", threads=usable_cores())
     people, names, images, faces = list[str](), list[str](), list[Image](), list[ObservedFace]()
-    for file in sorted(told.images.glob("*/*")):
+    for file in sorted(arguments.images.glob("*/*")):
         image = cv2.imread(str(file))
         if image is None:
             continue

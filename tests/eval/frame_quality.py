@@ -49,14 +49,14 @@ def main() -> int:
     )
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--frames", type=int, default=40, help="most frames of each video")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     images = []
-    for video in told.videos:
+    for video in arguments.videos:
         with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:
-            images += [sample.image for sample in islice(samples, told.frames)]
+            images += [sample.image for sample in islice(samples, arguments.frames)]
     frames = [FrameInput(i, 0.0, image, None, False) for i, image in enumerate(images)]
     whole = [analyzer.analyze([frame])[0] for frame in frames]
     rows = []

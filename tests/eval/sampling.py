@@ -54,11 +54,11 @@ def row(path: Path, interval: Fraction) -> tuple[str, bool]:
             count += 1
             exact += np.array_equal(sample.image, to_image(frames[number][1], aspect))
         decoded, warnings = source.tally.decoded, source.warnings
-    told = COLUMNS.format(
+    line = COLUMNS.format(
         path.name, source.info.codec, source.strategy, len(frames), len(keyframe_times(path, max_pixels=PIXELS)),
         decoded, f"{decoded / max(1, len(used)):.1f}", f"{exact}/{count}", "; ".join(warnings),
     )  # fmt: skip
-    return told, exact == count
+    return line, exact == count
 
 
 def main() -> int:
@@ -73,8 +73,8 @@ def main() -> int:
     print(COLUMNS.format(*heads))
     good = True
     for path in given.files:
-        told, exact = row(path, given.interval)
-        print(told, flush=True)
+        line, exact = row(path, given.interval)
+        print(line, flush=True)
         good = good and exact
     return not good
 

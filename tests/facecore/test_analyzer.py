@@ -53,9 +53,9 @@ def test_provenance_names_what_was_used(analyzer: Analyzer, group: Image) -> Non
     assert found.detector.startswith("centerface@")
     assert found.embedder.startswith("fr_feature@")
     assert found.min_confidence == 0.6
-    told = analyzer.describe().models
-    assert (told["detector"], told["occlusion"]) == (found.detector, found.occlusion)
-    assert (told["sharpness"], told["detector_sizes"]) == (found.sharpness, "320, 640")
+    models = analyzer.describe().models
+    assert (models["detector"], models["occlusion"]) == (found.detector, found.occlusion)
+    assert (models["sharpness"], models["detector_sizes"]) == (found.sharpness, "320, 640")
     assert (
         analyzer.analyze([as_frame(group)])[0].provenance.min_confidence == analyzer.describe().min_confidence
     )
@@ -130,10 +130,10 @@ def test_portraits_are_small_squares_and_tell_an_emotion(analyzer: Analyzer, gro
     faces = analyzer.analyze([as_frame(group)])[0].faces
     portraits = [analyzer.portrait(group, face) for face in faces]
     assert all(p.shape[0] == p.shape[1] <= 256 and p.dtype == np.uint8 for p in portraits)
-    told = analyzer.emotions(portraits)
-    assert told.count("happy") >= 5  # all six laugh or smile
-    assert set(told) <= {*EMOTIONS, None}
-    assert [analyzer.emotions([p])[0] for p in portraits] == told
+    emotions = analyzer.emotions(portraits)
+    assert emotions.count("happy") >= 5  # all six laugh or smile
+    assert set(emotions) <= {*EMOTIONS, None}
+    assert [analyzer.emotions([p])[0] for p in portraits] == emotions
 
 
 def test_same_people_are_alike_and_others_are_not(look: Look, shared_data: Path) -> None:
@@ -152,14 +152,14 @@ def test_same_people_are_alike_and_others_are_not(look: Look, shared_data: Path)
 
 
 def test_the_right_gender_or_none(look: Look, shared_data: Path) -> None:
-    """Told from 0.8 on, as facecore.result_builder does; the open pack's network decides on about a third."""
+    """Gender is given from 0.8 on, as facecore.result_builder does; the open pack decides on about a third."""
     women = {"bbt_amy", "bbt_bernadette", "bbt_penny", "eileen_collins", "rose_leslie"}
-    told, right = 0, 0
+    decided, right = 0, 0
     for file in sorted((shared_data / "images").glob("*/*")):
         male = look(read(file)).faces[0].male
         assert male is not None
         if male >= 0.8 or male <= 0.2:
-            told += 1
+            decided += 1
             right += (male >= 0.8) == (file.parent.name not in women)
-    assert told >= 15
-    assert right / told >= 0.95
+    assert decided >= 15
+    assert right / decided >= 0.95

@@ -71,8 +71,8 @@ def test_the_probability_is_that_of_being_occluded(root: Path, group: Image) -> 
         assert face.quality.occlusion == pytest.approx(1 - 0.75 * face.occlusion_probability, abs=1e-5)
     dark = seen(root, (group * 0.1).astype(np.uint8))
     assert not dark.faces or min(f.occlusion_probability or 0 for f in dark.faces) > 0.9
-    told = [face.occlusion_probability for face in found.faces]
-    assert len(set(told)) == len(told)
+    probabilities = [face.occlusion_probability for face in found.faces]
+    assert len(set(probabilities)) == len(probabilities)
 
 
 @pytest.mark.parametrize(

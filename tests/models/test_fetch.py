@@ -72,11 +72,11 @@ def test_a_file_cut_short_is_not_used(copied: Path, offline: None) -> None:
 def test_without_network_the_error_says_what_where_and_how(tmp_path: Path, offline: None, pack: str) -> None:
     with pytest.raises(ModelsUnavailable) as caught:
         fetch(pack, tmp_path)
-    told = str(caught.value)
-    assert f"{pack!r}" in told
-    assert str(tmp_path / "models" / pack) in told
-    assert f"faces models fetch {pack}" in told
-    assert "INSIGHTFACE_MODELS_CACHE" in told
+    message = str(caught.value)
+    assert f"{pack!r}" in message
+    assert str(tmp_path / "models" / pack) in message
+    assert f"faces models fetch {pack}" in message
+    assert "INSIGHTFACE_MODELS_CACHE" in message
     assert not list((tmp_path / "models").glob(f"{pack}/*.onnx"))
     assert not list((tmp_path / "models").glob("*.partial-*"))
 
@@ -108,11 +108,11 @@ def test_two_processes_fetch_a_pack_once(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    told = [process.communicate()[0] for process in both]
-    if any(process.returncode for process in both) and "could not be fetched" in "".join(told):
+    outputs = [process.communicate()[0] for process in both]
+    if any(process.returncode for process in both) and "could not be fetched" in "".join(outputs):
         pytest.skip("the package indexes cannot be reached")
-    assert [process.returncode for process in both] == [0, 0], told
-    assert sum("downloading" in text for text in told) == 1
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("downloading" in text for text in outputs) == 1
     assert verify("open", tmp_path) == []
     assert {path.name for path in (tmp_path / "models" / "open").iterdir()} == {
         MANIFEST,

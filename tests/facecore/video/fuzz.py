@@ -109,9 +109,9 @@ def work(films: list[Path], folder: Path, seed: int, reports: Connection) -> Non
 
 def peak() -> int:
     """Bytes that this process has held at once since it last asked to forget them (proc(5), VmHWM)."""
-    told = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert told is not None
-    return int(told[1]) << 10
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert peak is not None
+    return int(peak[1]) << 10
 
 
 def fuzz(films: list[Path], seconds: float, seed: int, keep: Path) -> tuple[Counter[str], list[str]]:

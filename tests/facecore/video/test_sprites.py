@@ -115,10 +115,10 @@ def test_missing_tiles_cost_only_themselves_and_leave_no_gap_in_the_numbers() ->
         enumerate([0, 1, 2, *range(4, 12)])
     )
     assert sprites.expected == 11
-    told = "; ".join(sprites.warnings)
-    assert "'lost.jpg' is missing" in told
-    assert "lies outside its picture" in told
-    assert "ends before it starts" in told
+    warnings = "; ".join(sprites.warnings)
+    assert "'lost.jpg' is missing" in warnings
+    assert "lies outside its picture" in warnings
+    assert "ends before it starts" in warnings
 
 
 @pytest.mark.parametrize("grids", [{}, {"s.jpg": b"no picture"}, {"s.jpg": grid(0, 5)[:40]}])

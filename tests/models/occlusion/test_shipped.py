@@ -20,8 +20,8 @@ def found(shared_data: Path) -> dict[str, object]:
         [sys.executable, "-m", "models.occlusion.evaluate", "--data", str(folder), "--json"],
         capture_output=True, timeout=880, check=True,
     )  # fmt: skip
-    told: dict[str, object] = msgspec.json.decode(done.stdout)
-    return told
+    report: dict[str, object] = msgspec.json.decode(done.stdout)
+    return report
 
 
 def test_it_tells_occluded_faces_from_free_ones(found: dict[str, float]) -> None:
