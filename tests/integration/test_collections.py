@@ -201,7 +201,7 @@ def everything(redis: Redis) -> list[bytes]:
     ("path", "body", "status", "says"),
     [
         ("nobody/search", {"embedding": [1.0] * 512}, 404, "no collection"),
-        ("a%2Fb/faces", {"job_id": "j", "face_id": "f", "label": "l"}, 422, "no name"),
+        ("a%2Fb/faces", {"job_id": "j", "face_id": "f", "label": "l"}, 422, "not a valid name"),
         ("new/faces", {"job_id": "unknown", "face_id": "face_0", "label": "l"}, 404, "no job"),
         ("new/faces", {"job_id": "unknown", "face_id": "face_0", "label": ""}, 422, "length"),
         ("new/faces", {"job_id": "unknown", "face_id": "face_0"}, 422, "label"),
