@@ -29,12 +29,12 @@ class Hit(NamedTuple):
 class _Block:
     """A part of the gallery as columns; the first `count` rows are in use."""
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, size: int, dimensions: int) -> None:
         self.count = 0
-        self.vectors = np.empty((BLOCK_FACES, dimensions), np.float32)
-        self.faces = np.empty(BLOCK_FACES, "S29")
-        self.people = np.empty(BLOCK_FACES, "S31")
-        self.numbers = np.empty(BLOCK_FACES, np.int64)
+        self.vectors = np.empty((size, dimensions), np.float32)
+        self.faces = np.empty(size, "S29")
+        self.people = np.empty(size, "S31")
+        self.numbers = np.empty(size, np.int64)
 
     def columns(self) -> tuple[NDArray[np.generic], ...]:
         return self.vectors, self.faces, self.people, self.numbers
@@ -46,10 +46,20 @@ class Gallery:
     Args:
         dimensions: length of the vectors.
         pool: runs the comparisons.
+        block_faces: faces in a block.
+        queries_per_pass: queries that share one pass over the vectors.
     """
 
-    def __init__(self, dimensions: int, pool: Executor) -> None:
+    def __init__(
+        self,
+        dimensions: int,
+        pool: Executor,
+        block_faces: int = BLOCK_FACES,
+        queries_per_pass: int = QUERIES_PER_PASS,
+    ) -> None:
         self._dimensions = dimensions
+        self._block_faces = block_faces
+        self._queries_per_pass = queries_per_pass
         self._blocks: list[_Block] = []
         self._pool = pool
 
@@ -72,10 +82,10 @@ class Gallery:
         """
         start = 0
         while start < len(faces):
-            if not self._blocks or self._blocks[-1].count == BLOCK_FACES:
-                self._blocks.append(_Block(self._dimensions))
+            if not self._blocks or self._blocks[-1].count == self._block_faces:
+                self._blocks.append(_Block(self._block_faces, self._dimensions))
             block = self._blocks[-1]
-            end = min(len(faces), start + BLOCK_FACES - block.count)
+            end = min(len(faces), start + self._block_faces - block.count)
             to = slice(block.count, block.count + end - start)
             block.vectors[to], block.numbers[to] = vectors[start:end], numbers[start:end]
             block.faces[to], block.people[to] = faces[start:end], people[start:end]
@@ -105,8 +115,8 @@ class Gallery:
             least: lowest similarity of a hit.
         """
         found: list[list[Hit]] = []
-        for start in range(0, len(queries), QUERIES_PER_PASS):
-            batch = np.ascontiguousarray(queries[start : start + QUERIES_PER_PASS], np.float32)
+        for start in range(0, len(queries), self._queries_per_pass):
+            batch = np.ascontiguousarray(queries[start : start + self._queries_per_pass], np.float32)
             found += [
                 self._best(query, row, limit, least)
                 for query, row in zip(batch, self._similarities(batch), strict=True)

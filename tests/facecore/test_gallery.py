@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facecore import gallery
 from facecore.gallery import Gallery, Hit
 
 any_time = settings(deadline=None, max_examples=100)
@@ -23,7 +21,7 @@ def vectors(count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def filled(rows: Sequence[int], people: Sequence[int], known: NDArray[np.float32]) -> Gallery:
-    found = Gallery(DIMENSIONS, POOL)
+    found = Gallery(DIMENSIONS, POOL, block_faces=7, queries_per_pass=3)
     for row in rows:
         found.add([b"face-%d" % row], [b"person-%d" % people[row]], [row], known[row : row + 1])
     return found
@@ -40,12 +38,6 @@ def sorted_all(
         if -similarity >= least:
             best.setdefault(who, Hit(who, b"face-%d" % row, round(-similarity, 6)))
     return list(best.values())[:limit]
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "BLOCK_FACES", 7)
-    monkeypatch.setattr(gallery, "QUERIES_PER_PASS", 3)
 
 
 @given(
