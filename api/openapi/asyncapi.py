@@ -1,4 +1,4 @@
-"""The document that describes the streams, derived from the structs: AsyncAPI 3.0."""
+"""The AsyncAPI 3.0 document of the streams: channels from the topology, payloads from the structs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from schemas.webhooks import JobEnded
 
 
 def asyncapi(prefix: str = "faces") -> dict[str, Any]:
-    """The streams, their messages and the consumer group that reads each.
+    """The document: streams, their messages and the consumer group that reads each.
 
     Args:
         prefix: first part of the streams' names.
