@@ -122,7 +122,7 @@ def test_filters_hide_people(service: Service, hostile: str, wide_tab: Tab) -> N
     assert "of 6 people" in page.locator("#shown").inner_text()
     page.locator("#often").fill("1000")
     assert page.locator(".card").count() == 0
-    assert page.locator("#nobody").inner_text() == "Nobody fits these filters."
+    assert page.locator("#nobody").inner_text() == "No person matches these filters."
 
 
 def test_the_theme_can_be_switched(service: Service, hostile: str, tab: Tab) -> None:
@@ -223,7 +223,7 @@ def test_the_jobs_page_shows_jobs_stages_and_dead_letters(service: Service, host
         replay = page.locator("#dead button")
         assert "cannot be decoded" in page.locator("#dead").inner_text()
         replay.click()
-        until(page, "document.getElementById('told').textContent.includes('sent again')")
+        until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
         until(page, "document.getElementById('dead').textContent.includes('1×')")
         redis.delete("faces:dead")
     page.locator("#source").fill("page-six")
@@ -277,11 +277,11 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
         _type_key(page, KEYS["reader"])
         page.wait_for_selector("#dead button")
         page.locator("#dead button").click()
-        until(page, "document.getElementById('told').textContent.includes('no scope admin')")
+        until(page, "document.getElementById('replay-status').textContent.includes('no scope admin')")
         page.locator("#forget").click()
         _type_key(page, KEYS["operator"])
         page.locator("#dead button").click()
-        until(page, "document.getElementById('told').textContent.includes('sent again')")
+        until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
         redis.delete("faces:dead")
     page.goto(f"{locked}/faces/watch?jobs={hostile}")
     page.wait_for_selector(".card")

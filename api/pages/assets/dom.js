@@ -1,38 +1,38 @@
 const $ = id => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";  // the name of a namespace, never fetched
+const SVG = "http://www.w3.org/2000/svg";  // a namespace, never fetched
 
-// Everything on a page is made here: names become text, never markup.
+// All elements are made here: texts become text nodes, never markup.
 function make(name, set, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(set || {})) key in node ? node[key] = value : node.setAttribute(key, value);
   node.append(...children.filter(child => child !== null && child !== undefined));
   return node;
 }
-function draws(name, set, ...children) {
+function makeSvg(name, set, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(set)) node.setAttribute(key, value);
   node.append(...children);
   return node;
 }
-const clock = seconds => {
+const formatTime = seconds => {
   const s = Math.round(10 * seconds) / 10;
   const whole = Math.floor(s), h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60, two = n => String(n).padStart(2, "0");
   const rest = (s - whole).toFixed(1).slice(1);
   return (h ? h + ":" + two(m) : m) + ":" + two(whole % 60) + (rest === ".0" ? "" : rest);
 };
 const count = (n, one, many) => n + " " + (n === 1 ? one : many);
-const file = path => path.split("/").filter(Boolean).pop() || path;
+const fileName = path => path.split("/").filter(Boolean).pop() || path;
 
-// The system's colours, or the other ones, as long as the page is open.
+// Switches between the light and the dark theme, until the page is closed; starts with the system's.
 function theme() {
   const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement;
   let chosen = "";
-  const tell = () => { $("theme").textContent = (chosen || (dark.matches ? "dark" : "light")) === "dark" ? "Light" : "Dark"; };
+  const showLabel = () => { $("theme").textContent = (chosen || (dark.matches ? "dark" : "light")) === "dark" ? "Light" : "Dark"; };
   $("theme").addEventListener("click", () => {
     chosen = $("theme").textContent.toLowerCase();
     root.style.colorScheme = chosen;
-    tell();
+    showLabel();
   });
-  dark.addEventListener("change", tell);
-  tell();
+  dark.addEventListener("change", showLabel);
+  showLabel();
 }

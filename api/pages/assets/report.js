@@ -1,12 +1,12 @@
 
-// A detection: [time, quality, size, pose, occlusion, sharpness, pose class, yaw, pitch, roll, confidence, enhanced]
+// A detection is an array: [time, quality, size, pose, occlusion, sharpness, pose class, yaw, pitch, roll, confidence, enhanced]
 const PARTS = ["size", "pose", "occlusion", "sharpness"];
-const ROWS = 200;  // detections listed before one asks for all
-const WIDE = 1000;  // units of a track's length
+const MAX_ROWS = 200;  // detections listed at first
+const TRACK_WIDTH = 1000;  // units of the SVG
 let jobs = [], people = [], shown = [], open = null;
 
 const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
-const film = person => file(person.job.metadata.video_path);
+const videoName = person => fileName(person.job.metadata.video_path);
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
 
 function picture(person) {
@@ -15,12 +15,12 @@ function picture(person) {
 }
 
 // A head seen from the front: the nose moves with yaw and pitch, the whole turns with roll.
-function head(shot) {
-  const [yaw, pitch, roll] = shot.slice(7, 10), within = v => Math.max(-1, Math.min(1, v / 60));
-  return draws("svg", {class: "head", viewBox: "-13 -14 26 26", role: "img",
+function headIcon(shot) {
+  const [yaw, pitch, roll] = shot.slice(7, 10), clamp = v => Math.max(-1, Math.min(1, v / 60));
+  return makeSvg("svg", {class: "head", viewBox: "-13 -14 26 26", role: "img",
     "aria-label": `${shot[6]}: yaw ${yaw}°, pitch ${pitch}°, roll ${roll}°`},
-    draws("g", {transform: `rotate(${Number(roll)})`}, draws("circle", {r: 10}), draws("path", {d: "M0 -10 V-13"}),
-      draws("circle", {class: "nose", cx: 8 * within(yaw), cy: -8 * within(pitch), r: 3})));
+    makeSvg("g", {transform: `rotate(${Number(roll)})`}, makeSvg("circle", {r: 10}), makeSvg("path", {d: "M0 -10 V-13"}),
+      makeSvg("circle", {class: "nose", cx: 8 * clamp(yaw), cy: -8 * clamp(pitch), r: 3})));
 }
 
 function meter(value, title) {
@@ -36,138 +36,138 @@ function bars(shot) {
 }
 
 const SEXES = {M: "man", F: "woman"};
-const words = person => {
+const attributes = person => {
   const d = person.demographics || {};
   return [SEXES[d.gender], d.emotion].filter(Boolean);
 };
-function told(person) {
+function describe(person) {
   const age = (person.demographics || {}).age;
-  return [age === undefined || age === null ? null : "about " + age, ...words(person)].filter(Boolean).join(", ");
+  return [age === undefined || age === null ? null : "about " + age, ...attributes(person)].filter(Boolean).join(", ");
 }
-const brief = person => {
+const briefText = person => {
   const {age, gender, emotion} = person.demographics || {};
   return [SEXES[gender], age === undefined || age === null ? null : "≈" + age, emotion].filter(Boolean).join(" · ");
 };
 const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
 
-// What a person looks like is made once, whatever is filtered and sorted afterwards.
-const once = build => {
-  const made = new WeakMap();
+// Caches the element of each person, so that filtering and sorting build nothing.
+const cached = build => {
+  const elements = new WeakMap();
   return person => {
-    if (!made.has(person)) made.set(person, build(person));
-    return made.get(person);
+    if (!elements.has(person)) elements.set(person, build(person));
+    return elements.get(person);
   };
 };
 
-const card = once(person => {
+const card = cached(person => {
   const best = person.best;
   return make("button", {className: "card", type: "button", onclick: () => show(person)},
-    make("span", {className: "shot"}, picture(person), score(best), head(best)),
+    make("span", {className: "shot"}, picture(person), score(best), headIcon(best)),
     make("span", {className: "text"},
       make("b", {title: person.id}, person.id),
-      make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${clock(person.detections[0][0])}`),
-      make("span", {className: "soft", title: told(person)}, brief(person) || best[6]),
-      jobs.length > 1 ? make("span", {className: "soft", title: film(person)}, film(person)) : null,
+      make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${formatTime(person.detections[0][0])}`),
+      make("span", {className: "soft", title: describe(person)}, briefText(person) || best[6]),
+      jobs.length > 1 ? make("span", {className: "soft", title: videoName(person)}, videoName(person)) : null,
       make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
 });
 
-// When a person is there, how good every detection is, and where the scenes change: a few paths, whatever their number.
+// Appearances, the quality of every detection and scene changes, as a few paths, however many there are.
 function track(person) {
-  const {length, scenes} = person.job, at = s => length > 0 ? (WIDE * s / length).toFixed(1) : WIDE / 2;
-  const line = s => `M${at(s)} .12V.88`, box = draws("svg", {class: "track", viewBox: `0 0 ${WIDE} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
-  box.append(draws("path", {class: "there", d: person.appearances.map(([s, e]) => `M${at(s)} .2H${at(e)}V.8H${at(s)}Z`).join("")}));
+  const {length, scenes} = person.job, at = s => length > 0 ? (TRACK_WIDTH * s / length).toFixed(1) : TRACK_WIDTH / 2;
+  const line = s => `M${at(s)} .12V.88`, box = makeSvg("svg", {class: "track", viewBox: `0 0 ${TRACK_WIDTH} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
+  box.append(makeSvg("path", {class: "appearance", d: person.appearances.map(([s, e]) => `M${at(s)} .2H${at(e)}V.8H${at(s)}Z`).join("")}));
   for (const name of ["poor", "fair", "good"]) {
     const seen = person.detections.filter(d => grade(d[1]) === name);
-    if (seen.length) box.append(draws("path", {class: name, d: seen.map(d => line(d[0])).join("")}));
+    if (seen.length) box.append(makeSvg("path", {class: name, d: seen.map(d => line(d[0])).join("")}));
   }
-  if (scenes.length) box.append(draws("path", {class: "scene", d: scenes.flat().map(s => `M${at(s)} 0V1`).join("")}));
+  if (scenes.length) box.append(makeSvg("path", {class: "scene", d: scenes.flat().map(s => `M${at(s)} 0V1`).join("")}));
   return box;
 }
 
-const row = once(person => {
+const row = cached(person => {
   return make("button", {className: "row", type: "button", onclick: () => show(person), "aria-label":
-    `${person.id}: ${person.appearances.map(([s, e]) => clock(s) + " to " + clock(e)).join(", ")}`},
+    `${person.id}: ${person.appearances.map(([s, e]) => formatTime(s) + " to " + formatTime(e)).join(", ")}`},
     make("span", {className: "name"}, picture(person), make("span", {}, person.id)), track(person));
 });
 
-// Round times, a few of them, and the end.
+// A few round times, and the end.
 const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
 function axis(length) {
   const box = make("div", {className: "axis"}), most = innerWidth < 620 ? 4 : 9;
   const every = STEPS.find(s => length / s <= most) || length / most, times = length > 0 ? [length] : [0];
   for (let time = 0; time < length - 0.6 * every; time += every) times.push(time);
   for (const time of times.sort((a, b) => a - b)) {
-    const mark = make("span", {}, clock(time));
+    const mark = make("span", {}, formatTime(time));
     mark.style.left = (length > 0 ? 100 * time / length : 0) + "%";
     box.append(mark);
   }
   return make("div", {className: "row"}, make("span"), box);
 }
 
-function timeline(job, mine) {
-  const items = [jobs.length > 1 ? make("h3", {}, file(job.metadata.video_path)) : null, ...mine.map(person => row(person)), axis(job.length)];
+function timeline(job, visible) {
+  const items = [jobs.length > 1 ? make("h3", {}, fileName(job.metadata.video_path)) : null, ...visible.map(person => row(person)), axis(job.length)];
   return items.filter(Boolean);
 }
 
 function legend() {
   const mark = (name, text) => make("span", {}, make("i", {className: name}), text);
-  return make("p", {className: "legend soft"}, mark("there", "appearance"), mark("good", "good"), mark("fair", "fair"), mark("poor", "poor quality"),
+  return make("p", {className: "legend soft"}, mark("appearance", "appearance"), mark("good", "good"), mark("fair", "fair"), mark("poor", "poor quality"),
     jobs.some(job => job.scenes.length) ? mark("scene", "scene") : null);
 }
 
 function draw() {
-  const least = Number($("quality").value), often = Number($("often").value) || 1, order = $("order").value;
-  const video = $("video").value, pose = $("pose").value, who = $("told").value;
+  const least = Number($("quality").value), leastDetections = Number($("often").value) || 1, order = $("order").value;
+  const video = $("video").value, pose = $("pose").value, who = $("attribute").value;
   $("least").textContent = least.toFixed(2);
-  shown = people.filter(p => p.best[1] >= least && p.detections.length >= often && (!pose || p.best[6] === pose) &&
-    (!video || p.job.job_id === video) && (!who || words(p).includes(who)));
+  shown = people.filter(p => p.best[1] >= least && p.detections.length >= leastDetections && (!pose || p.best[6] === pose) &&
+    (!video || p.job.job_id === video) && (!who || attributes(p).includes(who)));
   if (order === "quality") shown.sort((a, b) => b.best[1] - a.best[1]);
   else if (order === "first") shown.sort((a, b) => a.detections[0][0] - b.detections[0][0]);
   else if (jobs.length > 1) shown.sort((a, b) => b.detections.length - a.detections.length);
   $("shown").textContent = shown.length === people.length ? count(people.length, "person", "people") : `${shown.length} of ${people.length} people`;
-  const held = document.activeElement, place = held && held.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(held) : -1;
+  const focused = document.activeElement, place = focused && focused.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(focused) : -1;
   $("gallery").replaceChildren(...shown.map(person => card(person)));
-  const parts = jobs.map(job => [job, shown.filter(p => p.job === job)]).filter(([, mine]) => mine.length);
-  $("timeline").replaceChildren(...parts.flatMap(([job, mine]) => timeline(job, mine)), legend());
-  if (number >= 0) { const again = place.querySelectorAll("button")[number]; if (again) again.focus(); }
+  const parts = jobs.map(job => [job, shown.filter(p => p.job === job)]).filter(([, visible]) => visible.length);
+  $("timeline").replaceChildren(...parts.flatMap(([job, visible]) => timeline(job, visible)), legend());
+  if (number >= 0) { const redrawn = place.querySelectorAll("button")[number]; if (redrawn) redrawn.focus(); }
   $("nobody").hidden = shown.length > 0;
-  $("nobody").textContent = people.length ? "Nobody fits these filters." : nobody();
+  $("nobody").textContent = people.length ? "No person matches these filters." : emptyText();
   for (const id of ["people", "times"]) $(id).hidden = !shown.length;
   $("filters").hidden = $("keys").hidden = !people.length;
 }
-const nobody = () => jobs.every(job => job.complete) ? "No faces were found." : "Nobody yet.";
+const emptyText = () => jobs.every(job => job.complete) ? "No faces were found." : "No people yet.";
 
 function strip(person) {
   const tiles = person.tiles.map((index, place) => {
     const d = person.detections[index];
-    const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, head(d));
+    const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, headIcon(d));
     if (person.strip) { shot.style.objectFit = "none"; shot.style.objectPosition = `${-72 * place}px 0`; }
-    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": `at ${clock(d[0])}, quality ${d[1].toFixed(2)}`,
-      onclick: () => point(index)}, shot, meter(d[1]), clock(d[0]));
+    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": `at ${formatTime(d[0])}, quality ${d[1].toFixed(2)}`,
+      onclick: () => markRow(index)}, shot, meter(d[1]), formatTime(d[0]));
   });
   return make("div", {className: "strip"}, ...tiles);
 }
 
-// The row of a detection in the list, which is made longer when it does not reach so far.
-function point(index) {
-  if (index >= ROWS && $("all")) $("all").click();
+// Marks the row of a detection in the list, and extends the list if the row is not in it yet.
+function markRow(index) {
+  if (index >= MAX_ROWS && $("all")) $("all").click();
   for (const line of document.querySelectorAll("#list tbody tr")) line.classList.toggle("here", line.dataset.number === String(index));
   const line = document.querySelector("#list .here");
   if (line) line.scrollIntoView({block: "nearest"});
 }
 
 function list(person, all) {
-  const rows = all ? person.detections : person.detections.slice(0, ROWS);
-  const head = make("tr", {}, ...["time", "quality", ...PARTS, "looks", "yaw", "pitch", "roll", "confidence"].map(n => make("th", {scope: "col"}, n)));
+  const rows = all ? person.detections : person.detections.slice(0, MAX_ROWS);
+  const header = make("tr", {}, ...["time", "quality", ...PARTS, "looks", "yaw", "pitch", "roll", "confidence"].map(n => make("th", {scope: "col"}, n)));
   const body = rows.map((d, number) => {
-    const line = make("tr", {}, make("td", {}, clock(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " enhanced" : "")),
+    const line = make("tr", {}, make("td", {}, formatTime(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " enhanced" : "")),
       make("td", {className: grade(d[1])}, d[1].toFixed(2)), ...d.slice(2, 6).map(v => make("td", {}, v.toFixed(2))),
       make("td", {}, d[6]), ...d.slice(7, 10).map(v => make("td", {}, v.toFixed(0) + "°")), make("td", {}, d[10].toFixed(2)));
     line.dataset.number = number;
     return line;
   });
   const box = make("div", {id: "list", className: "scroll", tabIndex: 0, role: "region", "aria-label": "Detections"},
-    make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
+    make("table", {}, make("thead", {}, header), make("tbody", {}, ...body)));
   if (rows.length < person.detections.length) box.append(make("button", {id: "all", className: "tool", type: "button",
     onclick: () => box.replaceWith(list(person, true))}, `all ${person.detections.length}`));
   return box;
@@ -177,14 +177,14 @@ function show(person) {
   open = person;
   const p = person, tool = (text, label, act) => make("button", {className: "tool", type: "button", "aria-label": label, onclick: act}, text);
   const fact = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
-  const appearances = p.appearances.map(([s, e]) => s === e ? clock(s) : clock(s) + " to " + clock(e)).join(", ");
+  const appearances = p.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
   $("dialog").replaceChildren(
     make("div", {className: "line"}, make("h2", {}, p.id), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
       tool("→", "next", () => step(1)), tool("✕", "close", () => $("dialog").close()))),
-    make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best), head(p.best))), make("div", {},
+    make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best), headIcon(p.best))), make("div", {},
       bars(p.best),
-      make("dl", {}, ...fact("looks like", told(p)), ...fact("best shot", `at ${clock(p.best[0])}, ${p.best[6]}`),
-        ...fact("video", jobs.length > 1 ? film(p) : ""),
+      make("dl", {}, ...fact("looks like", describe(p)), ...fact("best shot", `at ${formatTime(p.best[0])}, ${p.best[6]}`),
+        ...fact("video", jobs.length > 1 ? videoName(p) : ""),
         ...fact("seen", `in ${(100 * p.share).toFixed(0)} % of the frames, ${count(p.detections.length, "detection", "detections")}`),
         ...fact("appears", appearances), ...fact("cohesion", p.cohesion.toFixed(2)),
         ...fact("most alike", p.nearest ? `${p.nearest.face_id} (${p.nearest.similarity.toFixed(2)})` : "")))),
@@ -199,7 +199,7 @@ function step(by) {
   if (next) show(next);
 }
 
-// Left and right go to neighbours; up and down to the nearest person of the row above or below.
+// Arrow keys: left and right move to the neighbour, up and down to the nearest person of the next row.
 function move(event) {
   const from = event.target.closest(".card, .row"), by = {ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1}[event.key];
   if (!from || from.tagName !== "BUTTON" || !by) return;
@@ -207,11 +207,11 @@ function move(event) {
   let to = all[all.indexOf(from) + by];
   if (from.className === "card" && /Up|Down/.test(event.key)) {
     const beyond = all.filter(c => by * (c.getBoundingClientRect().top - here.top) > 1);
-    to = beyond.sort((a, b) => far(a, here) - far(b, here))[0];
+    to = beyond.sort((a, b) => distance(a, here) - distance(b, here))[0];
   }
   if (to) { to.focus(); event.preventDefault(); }
 }
-const far = (node, here) => {
+const distance = (node, here) => {
   const box = node.getBoundingClientRect();
   return 10 * Math.abs(box.top - here.top) + Math.abs(box.left - here.left);
 };
@@ -225,7 +225,7 @@ const unique = values => [...new Set(values)].sort().map(value => [value, value]
 
 function about(job) {
   const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.total_frames} frames`,
-    `up to ${clock(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
+    `up to ${formatTime(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
   const warnings = [...meta.warnings];
   if (meta.failed_frames_count) warnings.push(`${count(meta.failed_frames_count, "frame", "frames")} could not be analysed.`);
   if (job.people.length < meta.unique_faces) warnings.push(`The first ${job.people.length} of ${meta.unique_faces} people are shown.`);
@@ -233,22 +233,22 @@ function about(job) {
     make("p", {className: "soft"}, facts.filter(Boolean).join(", ")), ...warnings.map(text => make("p", {className: "soft warning"}, text))];
 }
 
-// Shows these jobs, in place of what was shown before.
+// Shows these jobs instead of the current ones.
 function update(data) {
   jobs = data;
-  people = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new ones, which are drawn anew
+  people = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new objects, so that the cache builds them again
   const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0);
-  const where = jobs.length === 1 ? file(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
+  const where = jobs.length === 1 ? fileName(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
   const title = `${count(number, "person", "people")}${jobs.every(job => job.complete) ? "" : " so far"} in ${where}`;
   $("title").textContent = title;
   document.title = title;
   $("about").replaceChildren(...jobs.length === 1 ? about(jobs[0]) : jobs.flatMap(job => [make("details", {className: "soft"}, make("summary", {},
-    `${file(job.metadata.video_path)}: ${count(job.metadata.unique_faces, "person", "people")}`), ...about(job))]));
-  options("video", jobs.map(job => [job.job_id, file(job.metadata.video_path)]), "all");
+    `${fileName(job.metadata.video_path)}: ${count(job.metadata.unique_faces, "person", "people")}`), ...about(job))]));
+  options("video", jobs.map(job => [job.job_id, fileName(job.metadata.video_path)]), "all");
   options("pose", unique(people.map(p => p.best[6])), "any");
-  options("told", unique(people.flatMap(words)), "anybody");
+  options("attribute", unique(people.flatMap(attributes)), "any");
   $("videos").hidden = jobs.length < 2;
-  $("who").hidden = !people.some(p => words(p).length);
+  $("who").hidden = !people.some(p => attributes(p).length);
   $("often").max = Math.max(1, ...people.map(p => p.detections.length));
   draw();
 }
@@ -266,5 +266,5 @@ $("dialog").addEventListener("close", () => { const at = shown.findIndex(person 
 $("filters").addEventListener("input", draw);
 $("filters").addEventListener("submit", event => event.preventDefault());
 theme();
-const given = JSON.parse($("data").textContent);
-if (given) update(given);
+const embedded = JSON.parse($("data").textContent);
+if (embedded) update(embedded);
