@@ -12,7 +12,7 @@ PACKAGES = ["api", "compose", "consumers", "facecore", "models", "schemas"]
 FOLDERS = [*PACKAGES, ".ci", "requirements", "tests"]
 SNAPSHOTS = ROOT / "tests" / "api" / "documents"
 BINARY = {".onnx", ".pyc", ".webp"}
-NOT_YET = ["tests/browser", "tests/consumers/runtime"]
+NOT_YET = ["tests/consumers/runtime"]
 
 BEGINNING = re.compile(r"(?!(Args|Attributes|Returns|Raises|Yields|None|False|True):)[A-Z`\d]")
 TOLD = re.compile(r"(?<![a-z])told(?![a-z])", re.IGNORECASE)
