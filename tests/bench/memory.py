@@ -18,7 +18,7 @@ import structlog
 from facecore.analyzer import Analyzer, FrameInput
 from schemas.cores import usable_cores
 from tests.bench.measure import report
-from tests.eval.crowds import MOST, crowd, faces_of
+from tests.eval.collages import MOST, crowd, faces_of
 
 BATCH = 8
 CROWD_SHARE = 0.15

@@ -23,7 +23,7 @@ from facecore.model import Model
 from facecore.vectors import from_bytes, unit
 from schemas.cores import usable_cores
 from schemas.observations import FrameFaces
-from tests.eval.crowds import MOST, crowd, faces_of
+from tests.eval.collages import MOST, crowd, faces_of
 
 
 def in_batches(analyzer: Analyzer) -> Analyzer:

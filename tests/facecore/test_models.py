@@ -18,7 +18,7 @@ from facecore.packs import Pack, load_open
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
 from tests.eval.batches import differences, emotions, in_batches
-from tests.eval.crowds import MOST, crowd, faces_of
+from tests.eval.collages import MOST, crowd, faces_of
 from tests.facecore.conftest import as_frame
 
 TOLERANCE = 1e-4
