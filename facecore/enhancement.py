@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from facecore.attributes import FaceAttributes
 from facecore.geometry import iou
 from facecore.quality import composite, size_score
 from facecore.vectors import cosine
@@ -36,7 +37,7 @@ def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> 
     """Returns the original frame with faces below the trigger replaced by better ones of the enhanced picture.
 
     A face is replaced only by one at the same place, of the same person and of higher composite quality. It keeps the
-    original embedding, age and gender, because restoring invents details. `FrameFaces.kept` has the reasons why faces
+    original embedding and attributes, because restoring invents details. `FrameFaces.kept` has the reasons why faces
     below the trigger were not replaced.
 
     Args:
@@ -54,7 +55,10 @@ def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> 
         taken.add(better)
         faces.append(
             msgspec.structs.replace(
-                restored.faces[better], embedding=face.embedding, age=face.age, male=face.male, enhanced=True
+                restored.faces[better],
+                embedding=face.embedding,
+                enhanced=True,
+                **{name: getattr(face, name) for name in FaceAttributes._fields},
             )
         )
     return msgspec.structs.replace(original, faces=tuple(faces), kept=tuple(sorted(reasons)))
