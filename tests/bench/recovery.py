@@ -22,9 +22,10 @@ from consumers.runtime.scripts import Owner
 from schemas.store import lua
 from schemas.store.connection import connect
 from tests.bench.measure import report
-from tests.consumers.runtime.chain import quiet
+from tests.consumers.runtime.chain import log_warnings_only
 from tests.consumers.runtime.servers import Server, binary
 from tests.consumers.runtime.world import World
+from tests.waiting import eventually_async
 
 DEAD_WORKER_ENTRIES = 100
 ENTRIES_PER_PIPELINE = 5000
@@ -38,7 +39,7 @@ async def long_work(world: World, seconds: float, lease: float) -> dict[str, Any
         world.worker("units", "one", lease=lease, max_run=seconds * 2),
         world.worker("units", "other", lease=lease, max_run=seconds * 2),
     ):
-        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
         while pending := await world.pending(world.keys.units, "units"):
             deliveries.add(pending[0]["times_delivered"])
             await asyncio.sleep(0.2)
@@ -90,7 +91,7 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=10.0, metavar="SECONDS")
     parser.add_argument("--queued", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    quiet()
+    log_warnings_only()
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measure(arguments.work, arguments.lease, arguments.queued, Path(folder)))
     report(found)

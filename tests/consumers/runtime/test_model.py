@@ -1,4 +1,4 @@
-"""The scripts against a model of them: deliver, claim, complete, retry, die, seal, cancel, replay, in any order."""
+"""Model-based test: the Lua scripts against a model in Python, with random sequences of operations (Hypothesis)."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar, cast
@@ -30,7 +30,7 @@ picks = st.integers(0, 50)
 
 
 class Machine(RuleBasedStateMachine):
-    """What the server must hold is followed in a few dictionaries."""
+    """State machine whose dictionaries predict what the server holds."""
 
     url: ClassVar[str]
 
@@ -55,7 +55,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.redis.close()
 
-    # What can happen
+    # Operations
 
     @rule(unit=units)
     def publish(self, unit: int) -> None:
@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.seen)
     @rule(consumer=consumers, pick=picks)
-    def die(self, consumer: str, pick: int) -> None:
+    def dead_letter(self, consumer: str, pick: int) -> None:
         entry = self.seen[pick % len(self.seen)]
         self._complete(entry, consumer, self._unit_of(entry), b"dead", dead=True)
 
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         mine = self.owner.get(entry) == consumer
         assert self._run(scripts.retry(owner, DELAYED, entry, 0.0, 0, str(unit).encode())) == int(mine)
         if mine:
-            self._gone(entry)
+            self._remove(entry)
             self.delayed.add(unit)
 
     @rule()
@@ -151,7 +151,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        assert self._run(scripts.close(self.keys.fan_in(JOB))) == 0  # nothing is ever left to the sweeper
+        assert self._run(scripts.close(self.keys.fan_in(JOB))) == 0  # the completion of the last unit ran it
 
     @precondition(lambda self: self.letters)
     @rule(pick=picks)
@@ -177,28 +177,28 @@ class Machine(RuleBasedStateMachine):
             self._remember(entry.decode(), unit)
         assert len(self.unit) == sent_before + (answer == 1)
 
-    # What must hold
+    # Invariants
 
     @invariant()
-    def the_server_holds_what_it_must(self) -> None:
-        told = cast("dict[bytes, bytes]", self.redis.hgetall(self.keys.outcomes(JOB)))
-        assert {int(unit): value for unit, value in told.items()} == self.outcomes
+    def the_server_holds_what_the_model_predicts(self) -> None:
+        outcomes = cast("dict[bytes, bytes]", self.redis.hgetall(self.keys.outcomes(JOB)))
+        assert {int(unit): value for unit, value in outcomes.items()} == self.outcomes
         assert self.redis.xlen(self.keys.ends) == self.ends
         assert self.redis.xlen(self.keys.units) == len(self.unit)
         assert self.redis.xlen(self.keys.dead) == len(self.letters)
         assert self.redis.hexists(self.keys.record(JOB), "finalized") == self.finalized
         pending = self.redis.xpending_range(self.keys.units, GROUP, "-", "+", 1000)
         assert {e["message_id"].decode(): e["consumer"].decode() for e in pending} == self.owner
-        assert not told or self.redis.pttl(self.keys.outcomes(JOB)) > 0
+        assert not outcomes or self.redis.pttl(self.keys.outcomes(JOB)) > 0
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """A unit that was published is done, or in the stream, or waits for its retry, or its job has ended."""
+        """Every published unit is done, in the stream or in the delay set, or its job has ended."""
         assert set(self.unit) == set(self.owner) | set(self.fresh)
         if not self.ended:
             assert self.finalized == (self.sealed and len(self.outcomes) >= UNITS)
 
-    # How
+    # Helpers
 
     def _run(self, call: Call) -> Any:
         return self.redis.execute_command(*call.command(whole=True))
@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine):
     def _unit_of(self, entry: str) -> int:
         return int(self.made[entry])
 
-    def _gone(self, entry: str) -> None:
+    def _remove(self, entry: str) -> None:
         del self.unit[entry], self.owner[entry]
 
     def _complete(self, entry: str, consumer: str, unit: int, value: bytes, *, dead: bool) -> None:
@@ -231,7 +231,7 @@ class Machine(RuleBasedStateMachine):
         if self.owner.get(entry) != consumer:
             assert answer == scripts.LOST
             return
-        self._gone(entry)
+        self._remove(entry)
         if dead:
             ((letter_id, _),) = self.redis.xrevrange(self.keys.dead, count=1)
             self.letters[letter_id.decode()] = unit
@@ -254,7 +254,7 @@ def machine(one_server: Server) -> Iterator[type[Machine]]:
     yield Machine
 
 
-def test_the_scripts_do_what_the_model_does(machine: type[Machine]) -> None:
+def test_the_scripts_do_what_the_model_predicts(machine: type[Machine]) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(

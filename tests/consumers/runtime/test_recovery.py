@@ -1,4 +1,4 @@
-"""Processes that die, stall and poison; a server that goes away and comes back."""
+"""Workers that crash or are paused, messages that crash workers, a server that crashes."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from schemas.store.connection import connect
 from tests.consumers.runtime.chain import Units
 from tests.consumers.runtime.servers import Server, binary
 from tests.consumers.runtime.world import World, count
+from tests.waiting import eventually_async
 
 
 async def test_a_killed_worker_loses_nothing(world: World) -> None:
@@ -21,40 +22,40 @@ async def test_a_killed_worker_loses_nothing(world: World) -> None:
     for n in range(12):
         await world.add_unit("job", n, "sleep:0.2")
     doomed = world.spawn("units", "doomed")
-    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/7"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/7"))
     os.kill(doomed.pid, signal.SIGKILL)
     async with world.worker("units", "heir") as heir:
-        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         assert count(heir.metrics.recovered) == 8
     assert len(await world.outcomes("job")) == 12
     assert [await world.runs("job", n) for n in range(12)] == [2] * 8 + [1] * 4
     await world.redis.delete(world.keys.ends)
 
 
-async def test_a_killed_split_goes_on_where_it_was(lone_world: World) -> None:
+async def test_a_killed_split_continues_where_it_stopped(lone_world: World) -> None:
     world = lone_world
     await world.submit("job", *["ok"] * 400)
     doomed = world.spawn("jobs", "doomed")
-    await world.until(lambda: world.redis.hexists(world.keys.record("job"), "sent"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "sent"))
     os.kill(doomed.pid, signal.SIGKILL)
     async with world.worker("jobs", "heir"), world.worker("units"), world.worker("ends"):
         await world.ended("job")
-        await world.until(lambda: _empty(world, world.keys.units))
+        await eventually_async(lambda: _empty(world, world.keys.units))
     assert len(await world.outcomes("job")) == 400
 
 
-async def test_a_paused_worker_finds_its_work_taken(world: World) -> None:
+async def test_a_paused_worker_loses_its_lease(world: World) -> None:
     await world.record("job", units=1)
     await world.add_unit("job", 0, "sleep:0.3")
     paused = world.spawn("units", "paused")
-    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
     os.kill(paused.pid, signal.SIGSTOP)
     async with world.worker("units", "other"):
-        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         os.kill(paused.pid, signal.SIGCONT)
         await world.record("next", units=1)
         await world.add_unit("next", 0)
-        await world.until(lambda: world.redis.hexists(world.keys.record("next"), "finalized"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("next"), "finalized"))
     os.kill(paused.pid, signal.SIGTERM)
     await asyncio.to_thread(paused.join, 10)
     assert paused.exitcode == 0
@@ -63,13 +64,13 @@ async def test_a_paused_worker_finds_its_work_taken(world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
-async def test_poison_dies_alone(world: World) -> None:
-    """Its batch-mates, and those that wait while it kills one worker after another, all get done."""
+async def test_a_message_that_crashes_workers_harms_no_other(world: World) -> None:
+    """The rest of its batch, and the messages that wait while it crashes workers, are all completed."""
     await world.record("job", units=16)
     for n in range(16):
         await world.add_unit("job", n, "abort" if n == 3 else "ok")
     keeper = asyncio.create_task(_keep_alive(world, 2))
-    await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
     keeper.cancel()
     outcomes = await world.outcomes("job")
     assert outcomes == {n: b"dead" if n == 3 else f"job/{n}".encode() for n in range(16)}
@@ -81,8 +82,8 @@ async def test_poison_dies_alone(world: World) -> None:
     await world.redis.set(world.keys.fixed, 1, ex=60)
     assert await dead_letters.replay(world.redis, world.keys.dead, dead) == "sent"
     async with world.worker("units", "after the fix"):
-        await world.until(lambda: world.redis.hexists(world.keys.outcomes("job"), "3"))
-        await world.until(lambda: _empty(world, world.keys.units))
+        await eventually_async(lambda: world.redis.hexists(world.keys.outcomes("job"), "3"))
+        await eventually_async(lambda: _empty(world, world.keys.units))
     assert (await world.outcomes("job"))[3] == b"job/3"
     await world.redis.delete(world.keys.ends)
 
@@ -97,7 +98,7 @@ async def test_suspects_run_one_after_the_other_without_waiting_for_a_lease(worl
         entries = [e["message_id"] for e in await world.pending(world.keys.units, "units")]
         await world.redis.xclaim(world.keys.units, "units", "dead", 0, entries, idle=10**7, retrycount=2)
     async with world.worker("units", lease=30.0) as units:
-        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         assert count(units.metrics.recovered) == 12
         assert units.metrics.batch._sum.get() == 12
     await world.redis.delete(world.keys.ends)
@@ -109,7 +110,7 @@ async def test_very_long_work_runs_once(lone_world: World) -> None:
     await world.add_unit("job", 0, "sleep:6")
     world.spawn("units", "rival", lease=1.0)
     async with world.worker("units", "worker", lease=1.0):
-        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
         counts = set()
         while pending := await world.pending(world.keys.units, "units"):
             counts.add(pending[0]["times_delivered"])
@@ -119,34 +120,34 @@ async def test_very_long_work_runs_once(lone_world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
-async def test_a_dead_consumer_is_forgotten_once_its_work_is_done(world: World) -> None:
+async def test_a_dead_consumer_is_removed_once_its_work_is_done(world: World) -> None:
     await world.record("job", units=1)
     await world.add_unit("job", 0, "sleep:0.1")
     doomed = world.spawn("units", "doomed", lease=0.2)
-    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
     os.kill(doomed.pid, signal.SIGKILL)
     async with world.worker("units", "heir", lease=0.2):
 
-        async def forgotten() -> bool:
-            told = await world.redis.xinfo_consumers(world.keys.units, "units")
-            return {consumer["name"] for consumer in told} == {b"heir"}
+        async def removed() -> bool:
+            consumers = await world.redis.xinfo_consumers(world.keys.units, "units")
+            return {consumer["name"] for consumer in consumers} == {b"heir"}
 
-        await world.until(forgotten)
+        await eventually_async(removed)
     assert len(await world.outcomes("job")) == 1
     await world.redis.delete(world.keys.ends)
 
 
 @pytest.fixture
-def remembering(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+def persistent_server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     server = Server(binary("valkey", tmp_path), tmp_path / "server", append_only=True)
     server.start()
     yield server
     server.stop()
 
 
-async def test_a_server_that_crashes_and_comes_back_has_lost_nothing(remembering: Server) -> None:
-    async with connect(remembering.url) as redis:
-        world = World(remembering.url, redis, "{t}")
+async def test_a_server_that_crashes_and_comes_back_has_lost_nothing(persistent_server: Server) -> None:
+    async with connect(persistent_server.url) as redis:
+        world = World(persistent_server.url, redis, "{t}")
         await world.submit("job", *["sleep:0.01"] * 150)
         async with (
             world.worker("jobs", lease=2.0),
@@ -154,41 +155,41 @@ async def test_a_server_that_crashes_and_comes_back_has_lost_nothing(remembering
             world.worker("ends", lease=2.0),
         ):
             for done in (20, 80):
-                await world.until(lambda done=done: _at_least(world, "job", done))
-                await asyncio.to_thread(remembering.kill)
-                await asyncio.to_thread(remembering.start)
+                await eventually_async(lambda done=done: _at_least(world, "job", done))
+                await asyncio.to_thread(persistent_server.kill)
+                await asyncio.to_thread(persistent_server.start)
             await world.ended("job")
         assert len(await world.outcomes("job")) == 150
         await world.assert_nothing_left()
 
 
-async def test_entries_of_a_dead_worker_are_recovered_without_a_look_at_all(lone_world: World) -> None:
-    """A long queue behind them makes no difference: only what is pending is looked at."""
+async def test_recovery_reads_pending_entries_only(lone_world: World) -> None:
+    """The length of the stream behind them makes no difference."""
     world = lone_world
     await world.record("job", units=8)
     for n in range(8):
         await world.add_unit("job", n, "sleep:0.05")
     doomed = world.spawn("units", "doomed")
-    await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+    await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
     os.kill(doomed.pid, signal.SIGKILL)
     async with world.redis.pipeline(transaction=False) as pipe:
         for n in range(20_000):
-            message = world.keys.unit("gone", n, "ok")
+            message = world.keys.unit("other", n, "ok")
             pipe.xadd(message.stream, dict(message.fields))
         await pipe.execute()
     await world.redis.config_resetstat()
     async with world.worker("units", "heir", max_run=30.0, batch_size=8):
-        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
-        told = await world.redis.info("commandstats")
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        stats = await world.redis.info("commandstats")
         left = await world.redis.xlen(world.keys.units)
-        await world.until(lambda: _empty(world, world.keys.units), 60)
-    assert told["cmdstat_xclaim"]["calls"] < 200
+        await eventually_async(lambda: _empty(world, world.keys.units), 60)
+    assert stats["cmdstat_xclaim"]["calls"] < 200
     assert left > 0
     await world.redis.delete(world.keys.ends)
 
 
 async def _keep_alive(world: World, count: int) -> None:
-    """As a supervisor does: a worker that dies is started anew."""
+    """Restarts workers that crash, as a supervisor does."""
     children = [world.spawn("units", f"w{i}", lease=0.4) for i in range(count)]
     number = count
     while True:

@@ -1,10 +1,9 @@
-"""What a test of the runtime needs: a server, jobs, workers in this process and in others, and a last look."""
+"""World of a runtime test: a server, jobs, workers in this process and in others, and a final check for leftovers."""
 
 import asyncio
 import contextlib
 import multiprocessing
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -16,15 +15,17 @@ from consumers.runtime.worker import Worker
 from schemas.envelope import seal
 from tests.consumers.runtime import chain
 from tests.consumers.runtime.chain import STAGES, TTL, Job, Keys, Stage
+from tests.waiting import eventually_async
 
 LEASE = 0.5
-DEADLINE = 20.0
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.consumers.runtime.chain"])
 
 
 class World:
+    """One key prefix on one server, and the processes started for a test."""
+
     def __init__(self, url: str, redis: Redis, prefix: str) -> None:
         self.url = url
         self.redis = redis
@@ -32,7 +33,7 @@ class World:
         self.children: list[Any] = []
 
     async def submit(self, job: str, *kinds: str) -> None:
-        """A job with one unit for each kind."""
+        """Submits a job with one unit of each kind."""
         await self.record(job)
         await self.redis.xadd(self.keys.jobs, cast("Any", seal("job", job, "", Job(kinds))))
 
@@ -79,7 +80,7 @@ class World:
             await running
 
     def spawn(self, name: str, consumer: str, *, lease: float = LEASE, **settings: Any) -> Any:
-        """A worker in its own process."""
+        """Starts a worker in a process of its own."""
         child = _processes.Process(
             target=chain.process, args=(self.url, self.keys.prefix, name, consumer, lease, settings)
         )
@@ -89,11 +90,11 @@ class World:
 
     async def ended(self, *jobs: str) -> None:
         for job in jobs:
-            await self.until(lambda job=job: self.redis.hexists(self.keys.record(job), "ended"))
+            await eventually_async(lambda job=job: self.redis.hexists(self.keys.record(job), "ended"))
 
     async def outcomes(self, job: str) -> dict[int, bytes]:
-        told = cast("dict[bytes, bytes]", await self.redis.hgetall(self.keys.outcomes(job)))
-        return {int(unit): value for unit, value in sorted(told.items(), key=lambda item: int(item[0]))}
+        outcomes = cast("dict[bytes, bytes]", await self.redis.hgetall(self.keys.outcomes(job)))
+        return {int(unit): value for unit, value in sorted(outcomes.items(), key=lambda item: int(item[0]))}
 
     async def runs(self, job: str, n: int) -> int:
         return int(await self.redis.hget(self.keys.runs, f"{job}/{n}") or 0)
@@ -104,15 +105,8 @@ class World:
     async def dead(self) -> int:
         return int(await self.redis.xlen(self.keys.dead))
 
-    async def until(self, condition: Callable[[], Awaitable[Any]], deadline: float = DEADLINE) -> None:
-        """Waits for something to become true; the test fails when it does not."""
-        end = time.monotonic() + deadline
-        while not await condition():
-            assert time.monotonic() < end, "it did not come true in time"
-            await asyncio.sleep(0.01)
-
     async def assert_nothing_left(self) -> None:
-        """No work, no pending entry, no retry, no key that would stay for ever."""
+        """Asserts that no entry, no pending entry, no retry and no key without TTL is left."""
         for name in STAGES:
             stream = getattr(self.keys, name)
             assert await self.redis.xlen(stream) == 0, f"{stream} is not empty"
