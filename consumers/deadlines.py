@@ -43,7 +43,7 @@ async def _finalize_complete(service: Service) -> None:
     active = cast("list[bytes]", await service.redis.zrange(service.names.active, 0, -1))
     for start in range(0, len(active), JOBS_PER_ROUND_TRIP):
         jobs = [job.decode() for job in active[start : start + JOBS_PER_ROUND_TRIP]]
-        calls = [scripts.close(service.fan_in(job_id, "")) for job_id in jobs]
+        calls = [scripts.check_fan_in(service.fan_in(job_id, "")) for job_id in jobs]
         for job_id, reply in zip(jobs, await lua.run_all(service.redis, calls), strict=True):
             if isinstance(reply, Exception):
                 raise reply

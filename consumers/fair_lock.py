@@ -10,8 +10,8 @@ class FairLock:
     """Lock for one holder at a time that serves the least recently served lane first.
 
     Among lanes with waiters, the lock goes to the lane whose last turn is the longest ago (round-robin scheduling;
-    https://en.wikipedia.org/wiki/Round-robin_scheduling). Within a lane it goes to the waiter that came first, so a
-    lane with many waiters delays another lane by one holder at most.
+    https://en.wikipedia.org/wiki/Round-robin_scheduling). Within a lane it goes to the waiter that came first. So the
+    first waiter of a lane waits for at most one turn of each other lane, however many waiters these have.
     """
 
     def __init__(self) -> None:

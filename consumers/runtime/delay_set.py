@@ -38,7 +38,7 @@ class Forwarder:
 
     async def run(self) -> None:
         """Moves messages until cancelled."""
-        call = scripts.move(delay_set_key(self._stream), self._stream, MSGPACK, MESSAGES_PER_MOVE)
+        call = scripts.move_due(delay_set_key(self._stream), self._stream, MSGPACK, MESSAGES_PER_MOVE)
         while True:
             self._wake.clear()
             moved, due_in_ms = await retry_until_available("move due retries", lua.run, self._redis, call)

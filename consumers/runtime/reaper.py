@@ -48,7 +48,7 @@ class Reaper:
             await asyncio.sleep(min(MAX_INTERVAL_SECONDS, self._lease) * random.uniform(0.8, 1.2))
 
     async def _remove_idle(self) -> int:
-        call = scripts.reap(self._owner, self._lease * MAX_IDLE_LEASES)
+        call = scripts.remove_idle(self._owner, self._lease * MAX_IDLE_LEASES)
         return int(await lua.run(self._redis, call))
 
     async def _update_gauges(self) -> None:

@@ -88,14 +88,14 @@ class Recoverer:
 
     async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes], int]:
         """Returns the next cursor, claimed entries, ids of deleted entries, number of suspects not claimed."""
-        call = scripts.recover(
+        call = scripts.claim_expired(
             self._owner,
             self._lease,
             cursor,
             max(1, self._executor.free_slots * self._stage.batch_size // 2),
-            suspicious=self._suspect_deliveries,
-            suspects=0 if self._executor.suspects else 1,
-            look_at=ENTRIES_PER_SCAN,
+            suspect_deliveries=self._suspect_deliveries,
+            max_suspects=0 if self._executor.suspects else 1,
+            max_scanned=ENTRIES_PER_SCAN,
         )
         cursor, claimed, deleted, skipped = await lua.run(self._redis, call)
         return cursor, [(i.decode(), _fields(flat), count) for i, flat, count in claimed], deleted, skipped

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from consumers.runtime.stage import Completion, FanIn, Outgoing
 from schemas.store.lua import Call, Value, load
 
-COMPLETE, CLOSE, PUBLISH, RETRY, MOVE, RENEW, RECOVER, HAND_BACK, REAP, LEAD, RESIGN = (
+(
+    COMPLETE, CHECK_FAN_IN, PUBLISH, RETRY, MOVE_DUE, RENEW, CLAIM_EXPIRED, RELEASE, REMOVE_IDLE, ACQUIRE_LOCK,
+    RELEASE_LOCK,
+) = (
     load(__package__, name)
     for name in (
-        "complete", "close", "publish", "retry", "move", "renew", "recover", "hand_back", "reap", "lead", "resign",
+        "complete", "check_fan_in", "publish", "retry", "move_due", "renew", "claim_expired", "release",
+        "remove_idle", "acquire_lock", "release_lock",
     )
 )  # fmt: skip
 
@@ -56,11 +60,11 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
     return Call(COMPLETE, keys, args)
 
 
-def close(fan_in: FanIn) -> Call:
+def check_fan_in(fan_in: FanIn) -> Call:
     """Checks a fan-in for completeness; returns 1 when its final message was published now, else 0."""
     args: list[Value] = []
     _add(args, fan_in.final_message.fields)
-    return Call(CLOSE, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
+    return Call(CHECK_FAN_IN, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
 
 
 def publish(
@@ -85,15 +89,15 @@ def publish(
     )
 
 
-def retry(owner: Owner, delayed: str, entry_id: str, after: float, replays: int, message: bytes) -> Call:
-    """Takes a message off its stream for `after` seconds; returns 1, or 0 when another consumer owns the entry."""
+def retry(owner: Owner, delay_set: str, entry_id: str, after: float, replays: int, message: bytes) -> Call:
+    """Moves a message to the delay set for `after` seconds; returns 1, or 0 when another consumer owns the entry."""
     args = (owner.group, owner.consumer, entry_id, int(after * 1000), b"%d:%b" % (replays, message))
-    return Call(RETRY, (owner.stream, delayed), args)
+    return Call(RETRY, (owner.stream, delay_set), args)
 
 
-def move(delayed: str, stream: str, field: bytes, limit: int) -> Call:
+def move_due(delay_set: str, stream: str, field: bytes, limit: int) -> Call:
     """Moves due messages back; returns how many, and the milliseconds until the next is due (-1: there is none)."""
-    return Call(MOVE, (delayed, stream), (field, limit))
+    return Call(MOVE_DUE, (delay_set, stream), (field, limit))
 
 
 def renew(owner: Owner, entry_ids: Sequence[str]) -> Call:
@@ -101,52 +105,61 @@ def renew(owner: Owner, entry_ids: Sequence[str]) -> Call:
     return Call(RENEW, (owner.stream,), (owner.group, owner.consumer, *entry_ids))
 
 
-def recover(
-    owner: Owner, lease: float, cursor: bytes, limit: int, *, suspicious: int, suspects: int, look_at: int
+def claim_expired(
+    owner: Owner,
+    lease: float,
+    cursor: bytes,
+    limit: int,
+    *,
+    suspect_deliveries: int,
+    max_suspects: int,
+    max_scanned: int,
 ) -> Call:
-    """Claims entries whose lease has run out.
+    """Claims pending entries whose lease has expired.
 
     Args:
-        suspicious: deliveries from which an entry is suspected of killing its worker.
-        suspects: most suspects to claim.
-        look_at: most entries to look at.
+        limit: most entries to claim.
+        suspect_deliveries: delivery count from which an entry is suspected of crashing its worker.
+        max_suspects: most suspects to claim.
+        max_scanned: most entries to scan.
 
     Returns:
-        The next cursor, entries (id, flat fields, deliveries), ids of deleted entries, number of suspects left alone.
+        The next cursor, claimed entries (id, flat fields, delivery count), ids of deleted entries, number of suspects
+        not claimed.
     """
     args: list[Value] = [owner.group, owner.consumer, int(lease * 1000), cursor]
-    args += (limit, suspicious, suspects, look_at)
-    return Call(RECOVER, (owner.stream,), args)
+    args += (limit, suspect_deliveries, max_suspects, max_scanned)
+    return Call(CLAIM_EXPIRED, (owner.stream,), args)
 
 
-def hand_back(owner: Owner, unowned: str, idle: float, entry_ids: Sequence[str]) -> Call:
-    """Gives entries up to consumer `unowned`; returns how many.
+def release(owner: Owner, unowned: str, idle: float, entry_ids: Sequence[str]) -> Call:
+    """Releases entries to the consumer `unowned`; returns how many.
 
     Args:
-        idle: seconds that every lease is below.
+        idle: idle time to set, in seconds; longer than every lease.
     """
     args: list[Value] = [owner.group, owner.consumer, unowned, int(idle * 1000), *entry_ids]
-    return Call(HAND_BACK, (owner.stream,), args)
+    return Call(RELEASE, (owner.stream,), args)
 
 
-def reap(owner: Owner, idle: float, *, only: str = "") -> Call:
+def remove_idle(owner: Owner, idle: float, *, only: str = "") -> Call:
     """Removes consumers without pending entries; returns how many.
 
     Args:
         idle: seconds that a consumer must have been idle.
         only: the only consumer to consider.
     """
-    return Call(REAP, (owner.stream,), (owner.group, int(idle * 1000), only))
+    return Call(REMOVE_IDLE, (owner.stream,), (owner.group, int(idle * 1000), only))
 
 
-def lead(lock: str, candidate: str, seconds: float) -> Call:
-    """Acquires or extends the lead for some time; returns 1 when the candidate leads, else 0."""
-    return Call(LEAD, (lock,), (candidate, int(seconds * 1000)))
+def acquire_lock(lock: str, candidate: str, seconds: float) -> Call:
+    """Acquires or renews a lock for some seconds; returns 1 when the candidate holds it, else 0."""
+    return Call(ACQUIRE_LOCK, (lock,), (candidate, int(seconds * 1000)))
 
 
-def resign(lock: str, candidate: str) -> Call:
-    """Gives up the lead; returns 1, or 0 when another candidate leads."""
-    return Call(RESIGN, (lock,), (candidate,))
+def release_lock(lock: str, candidate: str) -> Call:
+    """Releases a lock; returns 1, or 0 when another candidate holds it."""
+    return Call(RELEASE_LOCK, (lock,), (candidate,))
 
 
 def _add(args: list[Value], fields: Mapping[bytes, bytes]) -> None:

@@ -47,11 +47,11 @@ class Sweeper:
                         await stop.wait()
         finally:
             with contextlib.suppress(RedisError, OSError):  # server unavailable: the lock expires
-                await lua.run(self._redis, scripts.resign(self._lock, self._candidate))
+                await lua.run(self._redis, scripts.release_lock(self._lock, self._candidate))
 
     async def _acquire(self) -> bool:
         """Acquires or renews the leader lock."""
-        call = scripts.lead(self._lock, self._candidate, 3 * self._interval)
+        call = scripts.acquire_lock(self._lock, self._candidate, 3 * self._interval)
         return bool(await lua.run(self._redis, call))
 
     async def _sweep_as_leader(self) -> None:

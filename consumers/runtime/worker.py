@@ -134,9 +134,9 @@ class Worker:
     async def _leave_group(self, unhandled: Sequence[str]) -> None:
         """Releases entries so that others can claim them at once, and removes the consumer."""
         if unhandled:
-            call = scripts.hand_back(self._owner, UNOWNED, RELEASED_IDLE_SECONDS, unhandled)
+            call = scripts.release(self._owner, UNOWNED, RELEASED_IDLE_SECONDS, unhandled)
             await lua.run(self._control, call)
-        await lua.run(self._control, scripts.reap(self._owner, 0.0, only=self._owner.consumer))
+        await lua.run(self._control, scripts.remove_idle(self._owner, 0.0, only=self._owner.consumer))
 
     async def _try_briefly(self, operation: str, call: Awaitable[None]) -> None:
         """Awaits a last call. Should it fail, other workers claim the entries when their lease expires."""

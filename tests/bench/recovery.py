@@ -62,7 +62,10 @@ async def recovery(redis: Redis, world: World, queued: int) -> dict[str, Any]:
     began = time.perf_counter()
     while claimed < DEAD_WORKER_ENTRIES:
         cursor, entries, *_ = await lua.run(
-            redis, scripts.recover(heir, 0.5, cursor, 10, suspicious=3, suspects=1, look_at=200)
+            redis,
+            scripts.claim_expired(
+                heir, 0.5, cursor, 10, suspect_deliveries=3, max_suspects=1, max_scanned=200
+            ),
         )
         claimed, calls = claimed + len(entries), calls + 1
     elapsed = (time.perf_counter() - began) * 1000

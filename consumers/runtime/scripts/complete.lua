@@ -63,7 +63,7 @@ if fan_in and result ~= 3 then
   if units ~= '' then
     redis.call('HSETNX', record, 'units', units)
   end
-  close(record, outcomes, final_stream, at)
+  check_fan_in(record, outcomes, final_stream, at)
 end
 acknowledge(stream, group, id)
 return result

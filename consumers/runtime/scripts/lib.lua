@@ -19,7 +19,7 @@ local function acknowledge(stream, group, id)
 end
 
 -- Fan-in: when all units of a record have an outcome, adds the message at ARGV[at], once.
-local function close(record, outcomes, stream, at)
+local function check_fan_in(record, outcomes, stream, at)
   local units = tonumber(redis.call('HGET', record, 'units'))
   if units and redis.call('HLEN', outcomes) >= units and redis.call('HSETNX', record, 'finalized', '1') == 1 then
     append(stream, at)

@@ -95,7 +95,7 @@ async def test_only_idle_consumers_without_work_are_reaped(world: World) -> None
     await world.redis.xclaim(owner.stream, owner.group, "busy", 0, [entry], justid=True)
     await eventually_async(lambda: idle_consumer(world, owner, "idle", 50))
     await world.redis.xreadgroup(owner.group, "fresh", {owner.stream: ">"})
-    await lua.run(world.redis, scripts.reap(owner, 0.045))
+    await lua.run(world.redis, scripts.remove_idle(owner, 0.045))
     names = {c["name"] for c in await world.redis.xinfo_consumers(owner.stream, owner.group)}
     assert b"busy" in names and b"idle" not in names
     busy = Owner(owner.stream, owner.group, "busy")

@@ -77,7 +77,9 @@ class Machine(RuleBasedStateMachine):
     @rule(consumer=consumers, lease=st.sampled_from([0.0, 600.0]))
     def claim(self, consumer: str, lease: float) -> None:
         owner = Owner(self.keys.units, GROUP, consumer)
-        call = scripts.recover(owner, lease, b"-", 1, suspicious=1000, suspects=0, look_at=10)
+        call = scripts.claim_expired(
+            owner, lease, b"-", 1, suspect_deliveries=1000, max_suspects=0, max_scanned=10
+        )
         _, claimed, gone, _ = self._run(call)
         assert not gone
         for entry, fields, _ in claimed:
@@ -119,7 +121,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def move(self) -> None:
-        moved, wait = self._run(scripts.move(DELAYED, self.keys.units, MSGPACK, 100))
+        moved, wait = self._run(scripts.move_due(DELAYED, self.keys.units, MSGPACK, 100))
         assert (moved, wait) == (len(self.delayed), -1)
         for entry, fields in self.redis.xrange(self.keys.units)[-moved:] if moved else ():
             unit = int(fields[MSGPACK])
@@ -133,15 +135,15 @@ class Machine(RuleBasedStateMachine):
         assert [i.decode() for i in lost] == [i for i in asked if self.owner.get(i) != consumer]
 
     @rule(consumer=consumers)
-    def hand_back(self, consumer: str) -> None:
+    def release(self, consumer: str) -> None:
         mine = [entry for entry, owner in self.owner.items() if owner == consumer]
-        call = scripts.hand_back(Owner(self.keys.units, GROUP, consumer), UNOWNED, 86400.0, self.seen[-10:])
+        call = scripts.release(Owner(self.keys.units, GROUP, consumer), UNOWNED, 86400.0, self.seen[-10:])
         assert self._run(call) == len(set(mine) & set(self.seen[-10:]))
         self.owner |= {entry: UNOWNED for entry in mine if entry in self.seen[-10:]}
 
     @rule()
     def reap(self) -> None:
-        self._run(scripts.reap(Owner(self.keys.units, GROUP, "a"), 0.0))
+        self._run(scripts.remove_idle(Owner(self.keys.units, GROUP, "a"), 0.0))
 
     @rule(often=st.integers(0, 9))
     def cancel(self, often: int) -> None:
@@ -151,7 +153,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        assert self._run(scripts.close(self.keys.fan_in(JOB))) == 0  # the completion of the last unit ran it
+        assert (
+            self._run(scripts.check_fan_in(self.keys.fan_in(JOB))) == 0
+        )  # the completion of the last unit ran it
 
     @precondition(lambda self: self.letters)
     @rule(pick=picks)

@@ -58,7 +58,7 @@ async def test_the_end_comes_whether_outcomes_or_number_of_units_come_last(world
     known = scripts.complete(owner, entry, Completion(world.keys.fan_in("number last"), units=1))
     assert await lua.run(world.redis, known) == scripts.DONE
     assert await world.redis.xlen(world.keys.ends) == 2
-    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("number last"))) == 0
+    assert await lua.run(world.redis, scripts.check_fan_in(world.keys.fan_in("number last"))) == 0
     await world.redis.delete(world.keys.ends)
 
 
@@ -91,8 +91,8 @@ async def test_the_fan_in_check_can_be_run_by_a_sweeper(world: World) -> None:
     await world.record("job", units=1)
     await world.redis.hset(world.keys.outcomes("job"), "0", "done")
     await world.redis.expire(world.keys.outcomes("job"), 60)
-    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 1
-    assert await lua.run(world.redis, scripts.close(world.keys.fan_in("job"))) == 0
+    assert await lua.run(world.redis, scripts.check_fan_in(world.keys.fan_in("job"))) == 1
+    assert await lua.run(world.redis, scripts.check_fan_in(world.keys.fan_in("job"))) == 0
     assert await world.redis.xlen(world.keys.ends) == 1
     await world.redis.delete(world.keys.ends)
 
@@ -121,7 +121,7 @@ async def test_a_former_owner_changes_nothing(world: World) -> None:
     assert await run(redis, scripts.publish(owner, entry, completion.publish, None, {})) == 0
     assert await run(redis, scripts.retry(owner, "{t}:delayed", entry, 0, 0, b"")) == 0
     assert await run(redis, scripts.renew(owner, [entry])) == [entry.encode()]
-    assert await run(redis, scripts.hand_back(owner, UNOWNED, 60, [entry])) == 0
+    assert await run(redis, scripts.release(owner, UNOWNED, 60, [entry])) == 0
     (pending,) = await world.pending(owner.stream, owner.group)
     assert pending["consumer"] == b"other"
     assert not await redis.exists(world.keys.outcomes("job"), world.keys.jobs, world.keys.ends, "{t}:delayed")

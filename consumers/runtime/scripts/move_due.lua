@@ -1,13 +1,13 @@
--- Puts delayed messages that are due back on their stream.
--- KEYS: delayed messages, stream
+-- Moves messages that are due from the delay set back to their stream.
+-- KEYS: delay set, stream
 -- ARGV: field of the message's bytes, most messages to move
 -- Returns how many were moved, and the milliseconds until the next is due (-1: there is none).
-local delayed, stream = unpack(KEYS)
+local delay_set, stream = unpack(KEYS)
 local field, limit = unpack(ARGV)
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('XLEN', stream)
-local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, limit)
+local due = redis.call('ZRANGEBYSCORE', delay_set, '-inf', now, 'LIMIT', 0, limit)
 for _, message in ipairs(due) do
   local colon = string.find(message, ':', 1, true)
   local replays, bytes = string.sub(message, 1, colon - 1), string.sub(message, colon + 1)
@@ -16,9 +16,9 @@ for _, message in ipairs(due) do
   else
     redis.call('XADD', stream, '*', field, bytes, 'replays', replays)
   end
-  redis.call('ZREM', delayed, message)
+  redis.call('ZREM', delay_set, message)
 end
-local following = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+local following = redis.call('ZRANGE', delay_set, 0, 0, 'WITHSCORES')
 if #following == 0 then
   return {#due, -1}
 end

@@ -7,4 +7,4 @@ if redis.call('EXISTS', record) == 0 or redis.call('HEXISTS', record, 'ended') =
   return 0
 end
 redis.call('XLEN', final_stream)
-return close(record, outcomes, final_stream, 1)
+return check_fan_in(record, outcomes, final_stream, 1)
