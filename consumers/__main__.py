@@ -99,15 +99,17 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
                     group.create_task(_run_worker(services[0], stage, metrics, tracing, stop))
             if "finalize" in worker_types:
                 for service in services:
-                    sweeper = Sweeper(
-                        redis, service.names.active, SWEEP_INTERVAL_SECONDS, partial(sweep, service)
-                    )
-                    group.create_task(sweeper.run(stop))
+                    group.create_task(_sweeper(service).run(stop))
     finally:
         shared.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()
+
+
+def _sweeper(service: Service) -> Sweeper:
+    """Returns the sweeper that enforces the job deadlines of a partition."""
+    return Sweeper(service.redis, service.names.active, SWEEP_INTERVAL_SECONDS, partial(sweep, service))
 
 
 async def _run_worker(
