@@ -1,4 +1,4 @@
-"""Every accepted job ends, even when nobody is left to end it."""
+"""Every accepted job ends: job deadlines, and jobs without a finalize message."""
 
 from collections.abc import AsyncIterator
 
@@ -44,7 +44,7 @@ async def test_a_job_past_its_deadline_fails_and_says_so(service: Service) -> No
 
 
 @pytest.mark.parametrize(("outcomes", "finalized"), [(1, False), (2, True)])
-async def test_a_complete_job_that_nobody_finalized_is_finalized_once(
+async def test_a_complete_job_without_a_finalize_message_is_finalized_once(
     service: Service, outcomes: int, finalized: bool
 ) -> None:
     await begun(service, "job")
