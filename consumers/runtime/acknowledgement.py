@@ -10,12 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, is_transient, retry_until_available
+from consumers.runtime.connection import is_transient, retry_until_available
 from consumers.runtime.leases import Batch, Leases
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.stage import Delivery
 from schemas.store import lua
 from schemas.store.lua import Call
+from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
 

@@ -2,38 +2,24 @@
 
 import asyncio
 import random
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, TypeVarTuple, cast
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterError,
-    ConnectionError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
+from redis.exceptions import BusyLoadingError, RedisClusterException, RedisError, ResponseError
+
+from schemas.store.server_errors import error_text, is_unavailable
 
 log = structlog.get_logger(__name__)
 
 MAX_BLOCK_SECONDS = 2.0
 """Longest blocking read. Short, because Redis 6.2 does not wake a reader whose stream was flushed."""
 MAX_OUTAGE_SECONDS = 600.0
-"""A worker gives up after an outage this long, and its supervisor restarts it."""
+"""A worker gives up when the server was unreachable for this long, and its supervisor restarts it."""
 MAX_RETRY_PAUSE_SECONDS = 2.0
 """Upper bound of the exponential backoff between two tries of a call."""
-
-_TRANSIENT = re.compile(
-    r"(?:^|-|: )(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
-)
-_NO_GROUP = re.compile(r"(?:^|-|: )NOGROUP\b|consumer group this client was blocked on|stream key no longer")
-_CODES_OF_CLASSES = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "TryAgainError": "TRYAGAIN"}
-"""redis-py removes these error codes from the text and raises these classes instead."""
 
 Reply = TypeVar("Reply")
 Arguments = TypeVarTuple("Arguments")
@@ -85,26 +71,15 @@ async def _info_of_primaries(redis: Redis) -> list[dict[str, Any]]:
     except BusyLoadingError:
         raise
     except (RedisError, RedisClusterException, OSError) as error:
+        if isinstance(error, ResponseError) and is_transient(error):
+            raise  # a script runs for too long: retried
         # Not retried: when a worker starts, a wrong address is likelier than a failover.
         raise ServerUnreachable(f"cannot reach the server: {error}") from error
 
 
 def is_transient(error: BaseException) -> bool:
-    """Reports whether the same call may succeed later: failover, restart, full memory, lost connection."""
-    if isinstance(error, ConnectionError | TimeoutError | OSError | RedisClusterException | ClusterError):
-        return True
-    return isinstance(error, ResponseError) and _has_code(error, _TRANSIENT)
-
-
-def group_missing(error: BaseException) -> bool:
-    """Reports whether the stream or its consumer group does not exist (any more)."""
-    return isinstance(error, ResponseError) and _has_code(error, _NO_GROUP)
-
-
-def _has_code(error: ResponseError, pattern: re.Pattern[str]) -> bool:
-    """Searches the text too: Redis 6.2 puts the code of an error inside a script in the middle of the text."""
-    code = _CODES_OF_CLASSES.get(type(error).__name__, "")
-    return bool(pattern.search(code) or pattern.search(str(error)))
+    """Reports whether the same call to the server may succeed later."""
+    return isinstance(error, OSError) or is_unavailable(error)
 
 
 async def retry_until_available(
@@ -112,13 +87,17 @@ async def retry_until_available(
 ) -> Reply:
     """Calls a coroutine function, retrying transient errors with exponential backoff and jitter.
 
+    A server that refuses the call (full memory, full disk, long script) is waited for without limit: a restarted
+    worker would meet the same refusal, and the restart would count as a crash against every entry that it owns.
+
     Args:
         operation: verb and object, for the log.
 
     Raises:
-        RedisError: the error is not transient, or the outage has lasted longer than `MAX_OUTAGE_SECONDS`.
+        RedisError: the error is not transient, or the server was unreachable for longer than `MAX_OUTAGE_SECONDS`.
     """
-    deadline, pause = asyncio.get_running_loop().time() + MAX_OUTAGE_SECONDS, 0.05
+    clock, pause = asyncio.get_running_loop().time, 0.05
+    deadline = clock() + MAX_OUTAGE_SECONDS
     while True:
         try:
             reply = await call(*arguments)
@@ -126,9 +105,11 @@ async def retry_until_available(
             return reply
         except (RedisError, RedisClusterException, OSError) as error:
             _raise_if_cancelled()
-            if not is_transient(error) or asyncio.get_running_loop().time() > deadline:
+            if isinstance(error, ResponseError):
+                deadline = clock() + MAX_OUTAGE_SECONDS
+            if not is_transient(error) or clock() > deadline:
                 raise
-            log.warning("server unavailable", operation=operation, error=str(error) or type(error).__name__)
+            log.warning("server unavailable", operation=operation, error=error_text(error))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, MAX_RETRY_PAUSE_SECONDS)
 

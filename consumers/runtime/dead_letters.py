@@ -13,6 +13,7 @@ from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery, Fields, Outgoing, Stage
 from schemas.envelope import JSON, MSGPACK, Envelope
 from schemas.store.dead_letters import REPLAYS
+from schemas.store.server_errors import error_text
 
 MAX_TEXT_LENGTH = 8192
 """Characters of the reason, of the error text, and of the end of the traceback that are kept."""
@@ -40,11 +41,11 @@ def dead_letter(
         "type": envelope.type if envelope else "",
         "reason": reason[:MAX_TEXT_LENGTH],
         "error": type(error).__name__ if error else "",
-        "text": str(error)[:MAX_TEXT_LENGTH] if error else "",
-        "trace": "".join(traceback.format_exception(error))[-MAX_TEXT_LENGTH:] if error else "",
+        "text": error_text(error)[:MAX_TEXT_LENGTH] if error else "",
+        "trace": _trace(error)[-MAX_TEXT_LENGTH:] if error else "",
         "attempts": (envelope.attempt if envelope else 0) + delivery.deliveries,
         "deliveries": delivery.deliveries,
-        "first": (envelope.created if envelope else 0.0) or _entry_time(delivery.entry_id),
+        "first": created_at(delivery),
         "last": time.time(),
         "worker": owner.consumer,
         "replays": replays_of(delivery.fields),
@@ -53,6 +54,11 @@ def dead_letter(
         **_fan_in_fields(completion),
     }
     return Outgoing(stage.dead_stream, {name.encode(): _bytes(value) for name, value in letter.items()})
+
+
+def created_at(delivery: Delivery[Any]) -> float:
+    """Returns the Unix time at which a message was first published: its own, or the one in the id of its entry."""
+    return delivery.envelope.created or int(delivery.entry_id.partition("-")[0]) / 1000
 
 
 def replays_of(fields: Fields) -> int:
@@ -87,9 +93,8 @@ def _fan_in_fields(completion: Completion) -> dict[str, str | bytes | int | floa
     return fields
 
 
-def _entry_time(entry_id: str) -> float:
-    """Returns the Unix time at which an entry was added: the first part of its id, in milliseconds."""
-    return int(entry_id.partition("-")[0]) / 1000
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error)).replace(str(error) or "\0", error_text(error))
 
 
 def _is_envelope(body_field: bytes, body: bytes) -> bool:

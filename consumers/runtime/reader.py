@@ -10,11 +10,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from consumers.runtime.connection import ensure_group, group_missing, retry_until_available
+from consumers.runtime.connection import ensure_group, retry_until_available
 from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Stage
+from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
 

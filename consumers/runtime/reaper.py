@@ -9,11 +9,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, retry_until_available
+from consumers.runtime.connection import retry_until_available
 from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from schemas.store import lua
+from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from consumers.runtime import scripts
-from consumers.runtime.connection import group_missing, retry_until_available
+from consumers.runtime.connection import MAX_RETRY_PAUSE_SECONDS, is_transient, retry_until_available
 from consumers.runtime.executor import SUSPECT_DELIVERIES, BatchExecutor, Entry
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Fields, Stage
 from schemas.store import lua
+from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
 
@@ -66,13 +67,14 @@ class Recoverer:
             if stop.is_set():
                 break
             try:
-                cursor, entries, deleted, skipped = await retry_until_available(
-                    "claim expired entries", self._claim, cursor
-                )
-            except ResponseError as error:
+                cursor, entries, deleted, skipped = await self._claim(cursor)
+            except (RedisError, RedisClusterException, OSError) as error:
                 if group_missing(error):
                     break  # the reader creates the group
-                raise
+                if not is_transient(error):
+                    raise
+                await self._wait_for_renewals()
+                break
             suspects_left += skipped
             if deleted:
                 self._metrics.deleted.inc(len(deleted))
@@ -85,6 +87,24 @@ class Recoverer:
             if cursor == FIRST_CURSOR:
                 break
         return suspects_left
+
+    async def _wait_for_renewals(self) -> None:
+        """Waits until the server accepts writes, and then until the owners of entries could renew their leases.
+
+        All leases expire in a long outage. Claiming at once what live workers still handle would count deliveries,
+        as if they had crashed.
+        """
+        await retry_until_available("probe for writes", self._probe)
+        await asyncio.sleep(self._lease / 3 + min(self._lease, MAX_RETRY_PAUSE_SECONDS))
+
+    async def _probe(self) -> None:
+        """Claims an entry that does not exist: a write without effect."""
+        owner = self._owner
+        try:
+            await self._redis.xclaim(owner.stream, owner.group, owner.consumer, 0, ["0-0"])
+        except ResponseError as error:
+            if not group_missing(error):
+                raise
 
     async def _claim(self, cursor: bytes) -> tuple[bytes, list[Entry], list[bytes], int]:
         """Returns the next cursor, claimed entries, ids of deleted entries, number of suspects not claimed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import msgspec
@@ -9,17 +10,22 @@ import structlog
 
 from consumers.runtime import scripts
 from consumers.runtime.acknowledgement import Acknowledgement
-from consumers.runtime.dead_letters import dead_letter, replays_of
+from consumers.runtime.dead_letters import created_at, dead_letter, replays_of
 from consumers.runtime.delay_set import Forwarder, delay_set_key
 from consumers.runtime.leases import Batch
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery, LeaseLost, NotReady, Reject, Retry, Stage
+from schemas.store.server_errors import error_text, group_missing, is_unavailable
 
 log = structlog.get_logger(__name__)
 
 MAX_BACKOFF_SECONDS = 60.0
 """Upper bound of the delay between two attempts."""
+UNAVAILABLE_RETRY_SECONDS = 2.0
+"""Delay after the handler met an unavailable Redis server. The retry itself waits until the server accepts it."""
+MAX_UNAVAILABLE_SECONDS = 86400.0
+"""From this age on, a message uses up attempts also when the server was unavailable: none is retried for ever."""
 
 
 def backoff(attempt: int, first: float) -> float:
@@ -62,9 +68,12 @@ class RetryPolicy:
         """Schedules a retry; without attempts left, or on `Reject`, makes a dead letter."""
         if isinstance(error, NotReady):
             return self._retry(delivery, batch, error.after, delivery.attempt - 1, error)
+        if _server_unavailable(error) and time.time() - created_at(delivery) < MAX_UNAVAILABLE_SECONDS:
+            pause = UNAVAILABLE_RETRY_SECONDS * random.uniform(0.5, 1.0)
+            return self._retry(delivery, batch, pause, delivery.attempt - 1, error)
         self._metrics.failed.inc()
         if isinstance(error, Reject) or delivery.attempt >= self._stage.max_attempts:
-            return self.dead_letter(delivery, batch, str(error) or type(error).__name__, error)
+            return self.dead_letter(delivery, batch, error_text(error), error)
         after = error.after if isinstance(error, Retry) else None
         if after is None:
             after = backoff(delivery.attempt, self._first_backoff)
@@ -107,7 +116,8 @@ class RetryPolicy:
     ) -> Acknowledgement:
         self._metrics.retried.inc()
         self._log(delivery, "retry scheduled", after=round(after, 2), attempt=attempt, error=error)
-        message = msgspec.msgpack.encode(msgspec.structs.replace(delivery.envelope, attempt=attempt))
+        envelope = msgspec.structs.replace(delivery.envelope, attempt=attempt, created=created_at(delivery))
+        message = msgspec.msgpack.encode(envelope)
         asyncio.get_running_loop().call_later(after, self._forwarder.wake)
         call = scripts.retry(
             self._owner,
@@ -121,14 +131,23 @@ class RetryPolicy:
 
     def _log(self, delivery: Delivery[Any], event: str, *, error: Exception | None, **fields: Any) -> None:
         """Logs the error of a message; with a traceback, unless the stage has classified the error."""
-        classified = error is None or isinstance(error, Retry | Reject | NotReady)
+        classified = (
+            error is None or isinstance(error, Retry | Reject | NotReady) or _server_unavailable(error)
+        )
         log.warning(
             event,
             stage=self._stage.name,
             job=delivery.envelope.job,
             entry=delivery.entry_id,
             traceparent=delivery.envelope.traceparent,
-            error=f"{type(error).__name__}: {error}" if error else None,
+            error=f"{type(error).__name__}: {error_text(error)}" if error else None,
             exc_info=None if classified else error,
             **fields,
         )
+
+
+def _server_unavailable(error: BaseException) -> bool:
+    """Reports whether a handler failed only because the Redis server was unavailable, or had lost a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_server_unavailable, error.exceptions))
+    return is_unavailable(error) or group_missing(error)

@@ -1,10 +1,21 @@
 """On every server: lost groups, flushed scripts, full memory, lost connections, a failover."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
+from consumers.runtime import retry_policy
 from consumers.runtime.connection import ServerError, check_server
+from consumers.runtime.stage import Completion, Delivery
+from schemas.store.connection import connect
+from schemas.store.server_errors import error_text, group_missing, is_unavailable
+from tests.consumers.runtime.chain import Units
 from tests.consumers.runtime.helpers import (
     calls_refused,
     drained,
@@ -14,6 +25,87 @@ from tests.consumers.runtime.helpers import (
 )
 from tests.consumers.runtime.world import World, count
 from tests.waiting import eventually_async
+
+PICTURE = b"\xff\xd8 a picture"
+Trouble = Callable[[Redis], contextlib.AbstractAsyncContextManager[None]]
+
+
+@contextlib.asynccontextmanager
+async def full_memory(redis: Redis) -> AsyncIterator[None]:
+    await redis.config_set("maxmemory", "1mb")
+    try:
+        while not await refused(redis):
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        await redis.config_set("maxmemory", "0")
+
+
+@contextlib.asynccontextmanager
+async def failed_save(redis: Redis) -> AsyncIterator[None]:
+    """As on a full disk: the snapshot cannot be written, since there is a directory of its name."""
+    obstacle = Path((await redis.config_get("dir"))["dir"]) / "dump.rdb"
+    obstacle.unlink(missing_ok=True)
+    obstacle.mkdir()
+    try:
+        await redis.config_set("save", "3600 1")
+        while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+            with contextlib.suppress(ResponseError):  # a save is under way
+                await redis.execute_command("BGSAVE")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        await redis.config_set("save", "")
+        obstacle.rmdir()
+
+
+@contextlib.asynccontextmanager
+async def long_script(redis: Redis) -> AsyncIterator[None]:
+    await redis.config_set("lua-time-limit", "20")
+    script = asyncio.create_task(redis.eval("while true do end", 0))
+    try:
+        while not await _busy(redis):
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        await redis.script_kill()
+        await asyncio.gather(script, return_exceptions=True)
+        await redis.config_set("lua-time-limit", "5000")
+
+
+async def _busy(redis: Redis) -> bool:
+    try:
+        return not await redis.ping()
+    except ResponseError as error:
+        return "BUSY" in str(error)
+
+
+TROUBLES = [full_memory, failed_save, long_script]
+
+
+class Unlucky(Units):
+    """A stage that meets a server in trouble in its first four runs, inside a pipeline as well as alone."""
+
+    def __init__(self, world: World, administrator: Redis, trouble: Trouble) -> None:
+        super().__init__("units", world.redis, world.keys)
+        self.max_attempts = 2
+        self.attempts: list[int] = []
+        self.lucky = asyncio.Event()
+        self._administrator = administrator
+        self._trouble = trouble
+
+    async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
+        self.attempts.append(batch[0].attempt)
+        if len(self.attempts) > 4:
+            self.lucky.set()
+            return await super().handle(batch)
+        async with self._trouble(self._administrator):
+            if len(self.attempts) % 2:
+                await self.redis.set("{t}:picture", PICTURE, ex=60)
+            async with self.redis.pipeline(transaction=False) as pipe:
+                pipe.set("{t}:picture", PICTURE, ex=60)
+                await pipe.execute()
+        raise AssertionError("the server was not in trouble")
 
 
 async def test_a_flushed_server_gets_its_group_back(world: World) -> None:
@@ -124,3 +216,75 @@ async def test_work_continues_after_a_read_only_server(world: World) -> None:
         await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
     assert len(await world.outcomes("job")) == 20
     await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.one_node
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_server_in_trouble_uses_up_no_attempt(
+    world: World, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_policy, "UNAVAILABLE_RETRY_SECONDS", 0.02)
+    async with connect(world.url) as administrator:
+        stage = Unlucky(world, administrator, trouble)
+        await world.record("job", units=1)
+        async with world.worker("units", stage=stage, lease=30.0):
+            await world.add_unit("job", 0)
+            await asyncio.wait_for(stage.lucky.wait(), 30)
+            await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+    assert stage.attempts == [1, 1, 1, 1, 1]
+    assert await world.outcomes("job") == {0: b"job/0"}
+    assert await world.dead() == 0
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.one_node
+async def test_a_worker_starts_although_a_script_keeps_the_server_busy(world: World) -> None:
+    async with connect(world.url) as administrator:
+        async with long_script(administrator):
+            starting = asyncio.create_task(check_server(world.redis))
+            await asyncio.wait([starting], timeout=0.2)
+            assert not starting.done()
+        assert (await starting).split()[0] in ("redis", "valkey")
+
+
+@pytest.mark.one_node
+async def test_leases_that_expired_in_an_outage_are_renewed_before_others_claim_them(world: World) -> None:
+    """Otherwise each outage would count as a crash of a worker that lives."""
+    await world.record("job", units=1)
+    async with (
+        connect(world.url) as administrator,
+        world.worker("units", "owner", lease=0.4),
+        world.worker("units", "other", lease=0.4) as other,
+    ):
+        await world.add_unit("job", 0, "sleep:4")
+        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        async with long_script(administrator):
+            await asyncio.sleep(1.2)  # three leases
+        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        assert await world.runs("job", 0) == 1
+        assert count(other.metrics.recovered) == 0
+    await world.redis.delete(world.keys.ends)
+
+
+@pytest.mark.parametrize(
+    "code", ["OOM", "MISCONF", "BUSY", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} the reason",
+        "ERR Error running script (call to f_1): @user_script:12: -{} the reason",
+        "Command # 1 (SET a \\xff: ) of pipeline caused error: ('{} the reason',)",
+        'Command # 1 (SET a \\xff: ) of pipeline caused error: ("{} it\'s the reason",)',
+        "Command # 1 (SET a \\xff: ) of pipeline caused error: {} the reason",
+    ],
+)
+def test_trouble_is_recognized_inside_scripts_and_pipelines(code: str, text: str) -> None:
+    error = ResponseError(text.format(code))
+    assert is_unavailable(error)
+    assert "\\xff" not in error_text(error) and "the reason" in error_text(error)
+
+
+def test_what_a_request_contains_is_no_trouble() -> None:
+    error = ResponseError("Command # 1 (SET a : OOM) of pipeline caused error: ('WRONGTYPE not a string',)")
+    assert not is_unavailable(error) and not group_missing(error)
