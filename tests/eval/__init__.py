@@ -1,1 +1,1 @@
-"""How good the answers are, measured on labelled material; run by hand, on any folder of videos."""
+"""Measures accuracy on labelled videos and photographs; run by hand."""

@@ -1,4 +1,5 @@
-"""What a batch changes about the numbers of a face: ``python -m tests.eval.batches [--frames 12] [--pack open]``.
+"""Measures how much batching changes the numbers of a face: ``python -m tests.eval.batches [--frames 12] [--pack
+open]``.
 
 The same frames, of several sizes and with 0 to 40 faces, go through the pack's models one sample at a time and in the
 batches that a GPU gets, on the CPU. Prints JSON: the largest difference of every number, by what it is. A face in a

@@ -1,4 +1,4 @@
-"""Are the people right? `python -m tests.eval.clustering --media DIR --labels FACES_640.json`.
+"""Measures the accuracy of clustering: `python -m tests.eval.clustering --media DIR --labels FACES_640.json`.
 
 The file of labels holds, per video, faces as {"t": seconds, "box": [x_min, y_min, x_max, y_max], "person": name
 or null}. What the analyzer finds is matched to them by overlap of the boxes; only matched faces count.

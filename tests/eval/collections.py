@@ -1,4 +1,4 @@
-"""Who is accepted for whom? `python -m tests.eval.collections --images DIR`.
+"""Measures right and wrong matches in collections: `python -m tests.eval.collections --images DIR`.
 
 DIR has a folder of photographs for each person. Every photograph is searched for twice in a collection of all others:
 in one with its person's other photographs, and in one without this person, where whoever is found is a stranger. The

@@ -1,4 +1,4 @@
-"""Are the people right in a crowd? ``python -m tests.eval.crowd features.npz``.
+"""Measures clustering in a crowd: ``python -m tests.eval.crowd features.npz``.
 
 The file holds ``embeddings`` (n, 512), not normalised, and ``names`` (n,): a person's name, an underscore, a number.
 It is a crowd without a film: no time, no place, no frame with two faces. People are drawn at random, and so is the

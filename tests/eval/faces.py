@@ -1,4 +1,4 @@
-"""What embedding, pose and attributes are worth on labelled photographs.
+"""Measures embedding, pose and attributes on labelled photographs.
 
     python -m tests.eval.faces --images DIR [--pack open]
 

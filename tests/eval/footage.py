@@ -1,4 +1,4 @@
-"""Labelled videos: what the analyzer finds in them, and whose face each of it is."""
+"""Labelled videos: the detections of the analyzer, matched to the labels."""
 
 import json
 from collections.abc import Iterator

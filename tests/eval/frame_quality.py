@@ -1,4 +1,4 @@
-"""What encoding frames between the stages costs: `python -m tests.eval.frame_quality VIDEO…`.
+"""Measures the effect of encoding frames between the stages: `python -m tests.eval.frame_quality VIDEO…`.
 
 Every frame of a 0.5 s grid is analysed as it was decoded, and again after it was encoded in each way of
 FACES_FRAME_FORMAT and FACES_FRAME_QUALITY. Prints JSON: bytes and CPU time a frame, the cosine similarity of the same

@@ -1,4 +1,4 @@
-"""What a viewer sees on the photographs that tests.eval.faces is run on: a directory a person, names as published."""
+"""Labels of the photographs for tests.eval.faces, by directory (a person) and file name."""
 
 from facecore.quality import PoseClass
 

@@ -1,4 +1,4 @@
-"""How well labels agree with the truth: over pairs, over faces (B-cubed), in the number of people."""
+"""Clustering measures: pairwise, B-cubed (Bagga and Baldwin 1998), and the error in the number of people."""
 
 from typing import NamedTuple
 

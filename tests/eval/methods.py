@@ -1,4 +1,4 @@
-"""What the project's clustering is compared with: the specification's greedy pass, and well-kept libraries."""
+"""Clustering methods to compare with: the specification's greedy pass, and libraries."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""How files are sampled: `python -m tests.eval.sampling FILE… [--interval 2]`.
+"""Measures sampling of files against a full decode: `python -m tests.eval.sampling FILE… [--interval 2]`.
 
 One row a file: the strategy that its structure allowed, frames decoded for each one that is used (all of them where
 everything is decoded), and how many samples show the very picture that an independent decode of the whole file shows

@@ -1,4 +1,4 @@
-"""Faces for tests that need no pixels: any vector, any place."""
+"""Builds faces without pictures, with any embedding and box."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Real photographs through the whole of a pack."""
+"""The open pack on real photographs."""
 
 import itertools
 from pathlib import Path
@@ -94,14 +94,14 @@ def test_low_confidence_is_counted_not_returned(analyzer: Analyzer, group: Image
     assert strict.faces == everyone.faces[:3]
 
 
-def test_demographics_only_when_asked_for(analyzer: Analyzer, group: Image) -> None:
+def test_demographics_only_when_requested(analyzer: Analyzer, group: Image) -> None:
     frame = as_frame(group)._replace(demographics=False)
     found = analyzer.analyze([frame, as_frame(group)])
     assert {(face.age, face.male) for face in found[0].faces} == {(None, None)}
     assert all(face.age and face.male is not None for face in found[1].faces)
 
 
-def test_nothing_in_no_frames(analyzer: Analyzer) -> None:
+def test_no_frames_give_no_results(analyzer: Analyzer) -> None:
     assert analyzer.analyze([]) == []
     assert analyzer.emotions([]) == []
 
@@ -126,7 +126,7 @@ def test_size_is_that_of_the_source_not_of_the_canvas(look: Look, group: Image) 
     assert max(face.quality.size for face in half.faces) < 0.25
 
 
-def test_portraits_are_small_squares_and_tell_an_emotion(analyzer: Analyzer, group: Image) -> None:
+def test_portraits_are_small_squares_that_show_an_emotion(analyzer: Analyzer, group: Image) -> None:
     faces = analyzer.analyze([as_frame(group)])[0].faces
     portraits = [analyzer.portrait(group, face) for face in faces]
     assert all(p.shape[0] == p.shape[1] <= 256 and p.dtype == np.uint8 for p in portraits)

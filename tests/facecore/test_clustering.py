@@ -1,4 +1,4 @@
-"""Who is who: what must hold for any faces, and people known beforehand."""
+"""Clustering: invariants for any faces, and examples with known people."""
 
 import tracemalloc
 from pathlib import Path
@@ -146,7 +146,7 @@ def test_five_hundred_people_in_one_frame() -> None:
     assert people(found) == list(range(500))
 
 
-def test_the_ends_of_the_threshold() -> None:
+def test_thresholds_of_zero_and_one() -> None:
     """At 1 only what is the same to the bit is one person, at 0 whoever is not unlike him."""
     embeddings = np.repeat(with_cosines([], [0.9], [0.1, 0.1]), 2, axis=0)
     found = detections(embeddings, np.arange(6) * 5, np.arange(6) * 200.0)
@@ -156,9 +156,7 @@ def test_the_ends_of_the_threshold() -> None:
 
 
 @pytest.mark.parametrize(("cosine", "count"), [(0.28, 2), (0.31, 2), (0.35, 1), (0.45, 1)])
-def test_views_are_one_person_from_just_below_the_square_of_the_threshold_on(
-    cosine: float, count: int
-) -> None:
+def test_views_are_merged_from_just_below_the_square_of_the_threshold(cosine: float, count: int) -> None:
     embeddings = with_cosines([], [cosine])
     assert len(set(people(detections(embeddings, np.array([0, 9]), np.zeros(2))))) == count
 
@@ -175,7 +173,7 @@ def test_two_faces_in_one_frame_are_two_people_unless_it_is_a_mirror(cosine: flo
     assert len(set(people(apart))) == 1
 
 
-def test_a_face_that_turns_is_followed_from_sample_to_sample() -> None:
+def test_a_turning_face_is_tracked_from_sample_to_sample() -> None:
     turning = with_cosines([], [0.5], [0.1, 0.5])
     still = np.zeros(3)
     assert people(detections(turning, np.arange(3), still)) == [0, 0, 0]
@@ -183,7 +181,7 @@ def test_a_face_that_turns_is_followed_from_sample_to_sample() -> None:
     assert people(detections(turning, np.arange(3) * 2, still)) == [0, 0, 1]  # not the next sample
 
 
-def test_weak_faces_are_not_one_person_for_being_weak() -> None:
+def test_weak_faces_are_not_merged_for_being_weak() -> None:
     """Two certain faces, and two weak ones far from both that resemble each other a little."""
     embeddings = with_cosines([], [0.0], [0.1, 0.1], [0.1, 0.1, 0.45])
     frames, left = np.array([0, 10, 20, 30]), np.zeros(4)
@@ -192,7 +190,7 @@ def test_weak_faces_are_not_one_person_for_being_weak() -> None:
     assert people(detections(weak, frames, left)) == [0, 1, 2, 3]
 
 
-def test_footage_that_makes_strangers_alike_asks_for_more() -> None:
+def test_similar_strangers_raise_the_threshold() -> None:
     """Six strangers in one frame have a cosine of 0.5: here two faces that have 0.38 are nobody's proof."""
     alike = [[0.5] * i for i in range(6)]
     embeddings = with_cosines(*alike, [0.3] * 6, [*[0.3] * 6, 0.38])
@@ -201,7 +199,7 @@ def test_footage_that_makes_strangers_alike_asks_for_more() -> None:
     assert people(found.take(np.array([6, 7]))) == [0, 0]
 
 
-def test_more_faces_than_are_compared_all_with_all() -> None:
+def test_more_faces_than_are_clustered_exactly() -> None:
     """Thirty people come and go in any order, so that every window meets known ones and new ones."""
     who = np.random.default_rng(0).integers(
         0, 30, agglomeration.MAX_EXACT_FACES + 2 * agglomeration.WINDOW_FACES + 7
@@ -246,7 +244,7 @@ def test_four_men_in_twenty_four_faces(analyzer: Analyzer, shared_data: Path) ->
     assert len(found) - 24 == len(set(people(found))) - 4
 
 
-def test_faces_in_the_dark_are_not_one_person_in_a_frame_for_looking_alike() -> None:
+def test_similar_dark_faces_in_one_frame_are_not_merged() -> None:
     """A singer in the light in many frames, and an audience of three in the dark in some of them."""
     embeddings = with_cosines([], [0.05], [0.05, 0.8], [0.05, 0.8, 0.8])
     who = np.array([0, 0, 0, 0, 0, 0, 1, 2, 3])

@@ -44,7 +44,7 @@ def test_a_better_face_of_the_same_person_replaces_a_poor_one() -> None:
         pytest.param([face(person(0), quality=POOR)], NOT_BETTER, id="not better"),
     ],
 )
-def test_otherwise_the_original_stands(restored: list[ObservedFace], reason: str) -> None:
+def test_without_a_better_face_the_original_is_kept(restored: list[ObservedFace], reason: str) -> None:
     original = frame(0, [face(person(0), quality=POOR)])
     assert improve(original, frame(0, restored), WANTED) == msgspec.structs.replace(original, kept=(reason,))
 

@@ -1,4 +1,4 @@
-"""Models that serve every pack are used when their files are there, and named in what they produced."""
+"""Occlusion and sharpness models are used if their files exist, and named in the provenance."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +54,9 @@ def without_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     yield
 
 
-def test_without_models_nothing_is_claimed(root: Path, group: Image, without_shipped: None) -> None:
+def test_without_extra_models_the_provenance_names_none(
+    root: Path, group: Image, without_shipped: None
+) -> None:
     found = seen(root, group)
     assert (found.provenance.sharpness, found.provenance.occlusion) == ("sobel", None)
     assert {(face.occlusion_probability, face.quality.occlusion) for face in found.faces} == {(None, 1.0)}

@@ -1,4 +1,4 @@
-"""A gallery answers as sorting everything would, however its faces came and went."""
+"""The search of a gallery equals sorting all faces, also after faces were added and removed."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,9 +48,7 @@ def sorted_all(
     st.randoms(use_true_random=False),
 )
 @any_time
-def test_the_answer_is_that_of_sorting_everything(
-    count: int, persons: int, limit: int, least: float, random
-) -> None:  # type: ignore[no-untyped-def]
+def test_search_equals_sorting_all_faces(count: int, persons: int, limit: int, least: float, random) -> None:  # type: ignore[no-untyped-def]
     known, queries = vectors(count), vectors(4, seed=1)
     people = [random.randrange(persons) for _ in range(count)]
     rows = list(range(count))
@@ -65,7 +63,7 @@ def test_the_answer_is_that_of_sorting_everything(
     assert [found.search(query[None], limit, least)[0] for query in queries] == expected
 
 
-def test_a_face_that_is_erased_and_enrolled_again_is_there_once() -> None:
+def test_a_face_erased_and_enrolled_again_is_found_once() -> None:
     known = vectors(2)
     found = filled([0, 1], [0, 1], known)
     found.keep({b"face-0": 5, b"face-1": 1})  # face 0 came back as the fifth
@@ -74,7 +72,7 @@ def test_a_face_that_is_erased_and_enrolled_again_is_there_once() -> None:
     assert (hit.person, len(found)) == (b"person-7", 2)
 
 
-def test_many_faces_of_one_person_hide_nobody() -> None:
+def test_many_faces_of_one_person_do_not_displace_others() -> None:
     """The forty most similar faces are one person's: the next people are found all the same."""
     query = vectors(1, seed=2)
     alike = np.repeat(query, 40, axis=0) + 0.01 * vectors(40, seed=3)

@@ -1,4 +1,4 @@
-"""Every network of the open pack: a batch, full or padded, answers what single faces get."""
+"""Every network of the open pack gives the same values for a full or padded batch as for single faces; devices."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_a_batch_of_pictures_equals_single_pictures(pack: Pack, group: Image) ->
     assert [len(found.boxes) for found in together][:4] == [6, 6, 6, 0]
 
 
-def test_crowds_in_the_batches_of_a_gpu_are_the_same_faces(analyzer: Analyzer, models_path: Any) -> None:
+def test_gpu_batches_of_crowds_give_the_same_faces(analyzer: Analyzer, models_path: Any) -> None:
     """All models at once, occlusion too, over frames of several sizes with 0 to 40 faces."""
     batched = in_batches(Analyzer.load("open", models_path, device="cpu", threads=2))
     squares, rng = faces_of(analyzer), np.random.default_rng(3)
@@ -158,7 +158,7 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(models_path: Any) -> None:
         check_session(session, Device("cuda", True))
 
 
-def test_engines_of_tensorrt_are_of_one_model_file_and_of_one_release(tmp_path: Path) -> None:
+def test_tensorrt_engines_are_stored_by_model_file_and_release(tmp_path: Path) -> None:
     """ONNX Runtime would load an engine built from other weights."""
     first, second = tmp_path / "model.onnx", tmp_path / "other" / "model.onnx"
     second.parent.mkdir()
@@ -177,14 +177,14 @@ def test_engines_of_tensorrt_are_of_one_model_file_and_of_one_release(tmp_path: 
     assert half.providers(first)[0][1] == options
 
 
-def test_engines_that_cannot_be_kept_are_an_error(tmp_path: Path) -> None:
+def test_engines_that_cannot_be_stored_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
     (tmp_path / "engines").write_bytes(b"a file")
     with pytest.raises(DeviceUnavailable, match="INSIGHTFACE_ENGINES_CACHE"):
         Device("cuda", True, TensorRT("fp32", tmp_path / "engines")).providers(tmp_path / "model.onnx")
 
 
-def test_tensorrt_that_is_silently_left_out_is_an_error(models_path: Any) -> None:
+def test_a_silent_fall_back_from_tensorrt_is_an_error(models_path: Any) -> None:
     session = open_session(ensure("open", models_path) / "fr_age.onnx", Device("cpu", False))
     with pytest.raises(DeviceUnavailable, match="could not start TensorRT"):
         check_session(session, Device("auto", True, TensorRT("fp32", Path("engines"))))

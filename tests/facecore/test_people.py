@@ -1,4 +1,4 @@
-"""From frames to people: who is who, who is first, which shot is best, and what was left out."""
+"""The people of a job: order, best shots, reported values, and what was left out."""
 
 import math
 import random
@@ -75,7 +75,7 @@ def test_without_deduplication_every_detection_is_a_face() -> None:
     assert len(people.persons) == 9 and people.detections == 9
 
 
-def test_nobody_is_nobody() -> None:
+def test_no_faces_give_no_people() -> None:
     people = people_in([frame(0, []), frame(1, [])])
     assert people.persons == [] and describe(people, [], demographics=True) == []
 
@@ -113,7 +113,7 @@ def test_the_nearest_other_person_is_named() -> None:
     assert faces[0].nearest.similarity == pytest.approx(1 / math.hypot(1, 3), abs=0.1)
 
 
-def test_weak_detections_are_counted_whoever_they_belong_to() -> None:
+def test_weak_detections_are_counted_for_each_person() -> None:
     """Blurs, which the embedder answers with short vectors, are a person's, but tell less of him."""
     sure, blurred = person(0), 0.3 * person(0)
     frames = [frame(i, [face(blurred if i in (2, 3) else sure)]) for i in range(8)]
@@ -123,7 +123,7 @@ def test_weak_detections_are_counted_whoever_they_belong_to() -> None:
     assert sorted(f.weak_detections for f in apart) == [0] * 6 + [1] * 2
 
 
-def test_faces_name_their_best_shot_and_whom_they_are_like_when_somebody_asked() -> None:
+def test_faces_have_a_thumbnail_and_requested_matches() -> None:
     people = people_in(two_people())
     faces = describe(people, None, demographics=True)
     assert [f.thumbnail for f in faces] == ["faces/face_0/thumbnail", "faces/face_1/thumbnail"]

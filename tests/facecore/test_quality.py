@@ -1,4 +1,4 @@
-"""The components mean what the specification says."""
+"""The quality components have the values of the specification."""
 
 from pathlib import Path
 
@@ -105,13 +105,13 @@ def test_sobel_hardly_depends_on_the_size_of_the_face(portraits: list[tuple[Imag
         assert sharpness(small, face, scale) == pytest.approx(sharpness(image, face), rel=0.12)
 
 
-def test_sobel_does_not_take_darkness_for_blur(portraits: list[tuple[Image, ObservedFace]]) -> None:
+def test_sobel_does_not_depend_on_brightness(portraits: list[tuple[Image, ObservedFace]]) -> None:
     for image, face in portraits:
         dim = (image * 0.5).astype(np.uint8)
         assert sharpness(dim, face) == pytest.approx(sharpness(image, face), rel=0.15)
 
 
-def test_nothing_to_be_sharp_in() -> None:
+def test_flat_pictures_are_not_sharp() -> None:
     flat = np.full((100, 100, 3), 90, np.uint8)
     assert sobel(FaceInImage(flat, (10, 10, 90, 90), NO_POINTS)) == 0.0
 

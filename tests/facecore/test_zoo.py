@@ -1,4 +1,4 @@
-"""InsightFace's way for real: its model zoo opens a directory of its kind of files."""
+"""Packs in InsightFace's format, opened by its model zoo."""
 
 import shutil
 from dataclasses import replace
@@ -89,7 +89,7 @@ def target_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> str:
 
 
 @pytest.mark.parametrize("rows", [None, (2, 3, 0, 1)], ids=["pictures apart", "pictures interleaved"])
-def test_a_batch_of_scrfd_is_what_it_finds_one_by_one(
+def test_a_batch_of_scrfd_equals_single_pictures(
     shared_data: Path, group: Image, tmp_path: Path, rows: tuple[int, int, int, int] | None
 ) -> None:
     """Newer exports keep the pictures of a batch apart; older ones put them between cells and anchors."""
@@ -115,7 +115,7 @@ def test_a_batch_of_scrfd_is_what_it_finds_one_by_one(
         workers.close()
 
 
-def test_a_batch_that_mixes_pictures_is_found_out(shared_data: Path, tmp_path: Path) -> None:
+def test_a_batch_that_mixes_pictures_is_detected(shared_data: Path, tmp_path: Path) -> None:
     """Rows of two dimensions in another order than that of old exports."""
     source = shared_data / "models" / "scrfd_2.5g_kps.onnx"
     file = batched(source, tmp_path / "mixing.onnx", rows=(0, 2, 3, 1))

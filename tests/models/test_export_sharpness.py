@@ -61,7 +61,7 @@ def assert_scores_faces(file: Path) -> None:
     assert 0.0 <= score <= 1.0
 
 
-def test_pictures_are_prepared_as_pyiqa_prepares_them(tmp_path: Path) -> None:
+def test_preprocessing_equals_that_of_pyiqa(tmp_path: Path) -> None:
     from pyiqa.utils import imread2tensor
 
     side = NETWORKS["topiq_nr"].side

@@ -1,4 +1,4 @@
-"""Packs: whole or not there, fetched once, and a clear word when they cannot be had."""
+"""Model packs are complete or missing, fetched once, and errors say what to do."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_whole_pack_is_found_without_network(copied: Path, offline: None) -> None:
+def test_an_installed_pack_is_found_without_network(copied: Path, offline: None) -> None:
     before = {path: path.stat().st_mtime_ns for path in (copied / "models" / "open").iterdir()}
     assert ensure("open", copied) == fetch("open", copied) == copied / "models" / "open"
     assert verify("open", copied) == []
@@ -55,14 +55,14 @@ def test_damage_is_found(copied: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [MANIFEST, "centerface.onnx"])
-def test_half_a_pack_is_not_used(copied: Path, offline: None, lost: str) -> None:
+def test_an_incomplete_pack_is_not_used(copied: Path, offline: None, lost: str) -> None:
     (copied / "models" / "open" / lost).unlink()
     with pytest.raises(ModelsUnavailable):
         ensure("open", copied)
     assert verify("open", copied)
 
 
-def test_a_file_cut_short_is_not_used(copied: Path, offline: None) -> None:
+def test_a_truncated_file_is_not_used(copied: Path, offline: None) -> None:
     os.truncate(copied / "models" / "open" / "fr_feature.onnx", 1000)
     with pytest.raises(ModelsUnavailable):
         ensure("open", copied)
@@ -86,7 +86,7 @@ def test_an_unknown_pack_is_named(tmp_path: Path) -> None:
         ensure("my_pack", tmp_path)
 
 
-def test_a_pack_brought_by_hand_is_found_and_listed(models_path: Path, tmp_path: Path) -> None:
+def test_a_pack_installed_by_hand_is_found_and_listed(models_path: Path, tmp_path: Path) -> None:
     own = tmp_path / "models" / "mine"
     own.mkdir(parents=True)
     shutil.copy(models_path / "models" / "open" / "fr_feature.onnx", own)
@@ -129,7 +129,7 @@ def test_the_catalog_is_listed_with_sources_and_licences(tmp_path: Path) -> None
     assert {row.licence for row in rows if row.pack == "open"} == {"MIT"}
 
 
-def test_an_occlusion_model_of_the_operator_comes_first(tmp_path: Path) -> None:
+def test_the_operators_occlusion_model_has_priority(tmp_path: Path) -> None:
     shipped = find_extra("occlusion", tmp_path)
     own = tmp_path / "models" / "extras" / "occlusion_classifier.onnx"
     own.parent.mkdir(parents=True)
@@ -149,7 +149,7 @@ def _zip(path: Path, members: Sequence[tuple[str, bytes]]) -> Path:
     return path
 
 
-def test_only_what_was_asked_for_is_unpacked(tmp_path: Path) -> None:
+def test_only_requested_members_are_extracted(tmp_path: Path) -> None:
     package = _zip(tmp_path / "p.whl", [("../outside", b"x"), ("in/model.onnx", b"model"), ("other", b"y")])
     place = tmp_path / "place"
     place.mkdir()

@@ -1,4 +1,4 @@
-"""Small files that unpack to much."""
+"""Makes decompression bombs: small files that decode to huge data."""
 
 import struct
 import zlib

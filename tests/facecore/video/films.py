@@ -1,4 +1,4 @@
-"""Long films from short ones."""
+"""Makes long films by repeating short ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that break off or are damaged give their good frames, and say what is wrong; others are refused."""
+"""Truncated and damaged files give their intact frames and warnings; unusable files are refused with a reason."""
 
 import random
 import wave
@@ -80,7 +80,7 @@ def test_a_film_that_ends_before_its_first_frame_is_refused(tmp_path: Path) -> N
         list(open_source(path, Interval(1.0), max_pixels=10**8))
 
 
-def test_a_frame_that_is_shown_for_ever_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_frame_with_an_endless_duration_does_not_block(tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
     for_ever = 10**15  # ms
     make_clip(path, [0, 40, for_ever, for_ever + 40], b_frames=2, time_base=Fraction(1, 1000))
@@ -97,7 +97,7 @@ def refusal(path: Path, max_pixels: int = 10**8) -> str:
     return str(raised.value)
 
 
-def test_what_is_no_video_is_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_files_that_are_no_videos_are_refused_with_a_reason(tmp_path: Path) -> None:
     missing, empty, text, sound = (
         tmp_path / n for n in ("missing.mp4", "empty.mp4", "text.mp4", "sound.mp4")
     )

@@ -1,4 +1,4 @@
-"""The sampled frame is the one shown at that time, whatever the file is like."""
+"""The sampled frame is the one shown at that time, in every format."""
 
 import gc
 import random
@@ -122,7 +122,7 @@ def test_every_sample_is_the_frame_shown_then(clip: tuple[Path, Any], seconds: f
     assert last - seconds < sampled[-1].timestamp <= last + 0.5
 
 
-def test_going_on_where_it_was_changes_nothing(clip: tuple[Path, Any]) -> None:
+def test_resuming_gives_the_same_samples(clip: tuple[Path, Any]) -> None:
     path, _ = clip
     whole = list(samples(path, Interval(0.3)))
     for first in (1, 5, len(whole) - 1, len(whole)):
@@ -131,7 +131,7 @@ def test_going_on_where_it_was_changes_nothing(clip: tuple[Path, Any]) -> None:
         assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, whole[first:], strict=True))
 
 
-def test_moments_far_apart(clip: tuple[Path, Any]) -> None:
+def test_samples_far_apart(clip: tuple[Path, Any]) -> None:
     path, written = clip
     sampled = list(samples(path, Timestamps((3.91, 0.01, 1.0, 3.21, 3.21, 1e6))))
     assert [frame.timestamp for frame in sampled] == [0.01, 1.0, 3.21, 3.91]
@@ -166,7 +166,7 @@ EDITS: dict[str, tuple[list[tuple[float | None, float]], list[int]]] = {
 
 @pytest.mark.parametrize("name", EDITS)
 @pytest.mark.parametrize("b_frames", [0, 2])
-def test_edit_lists_are_kept_to(tmp_path: Path, name: str, b_frames: int) -> None:
+def test_edit_lists_are_applied(tmp_path: Path, name: str, b_frames: int) -> None:
     edits, shown = EDITS[name]
     path = tmp_path / "edited.mp4"
     make_clip(path, range(100), b_frames=b_frames)
@@ -212,7 +212,7 @@ def test_brightness_survives(tmp_path: Path, full_range: bool) -> None:
     assert abs(bright - 51.5) < 3
 
 
-def test_no_frame_is_left_to_the_collector_of_cycles(tmp_path: Path) -> None:
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
     """It counts objects, not bytes: workers would grow by hundreds of megabytes before it runs."""
     clip = tmp_path / "clip.mp4"
     make_clip(clip)

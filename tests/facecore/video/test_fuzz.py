@@ -1,4 +1,4 @@
-"""A few seconds of what tests/facecore/video/fuzz.py does for as long as one likes."""
+"""A few seconds of fuzzing; tests/facecore/video/fuzz.py runs for any time."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pictures are read as they are meant to be seen, and bombs are refused by their headers."""
+"""Pictures are decoded upright, and decompression bombs are refused by their headers."""
 
 import struct
 import sys
@@ -94,7 +94,7 @@ def webp_bomb() -> bytes:
 
 
 @pytest.mark.parametrize("bomb", [bombs.png(100_000), bombs.png(20_000), jpeg_bomb(), webp_bomb()])
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path, bomb: bytes) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, bomb: bytes) -> None:
     path = tmp_path / "bomb.jpg"
     path.write_bytes(bomb)
     with pytest.raises(SourceError, match=r"at most 100000000 are allowed \(FACES_MAX_PIXELS\)"):
@@ -120,7 +120,7 @@ def test_an_animated_webp_is_a_film(tmp_path: Path) -> None:
     assert [(s.index, number_in(s.image)) for s in rest] == [(7, 3), (8, 5)]
 
 
-def test_an_animation_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+def test_an_animation_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "animation.webp"
     path.write_bytes(animated_webp([10] * 20))
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Parts of a film sampled by themselves are the film sampled as a whole; keyframes stand in where they are near."""
+"""Segments give the samples of the whole film; samples move to near keyframes."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ PLANS = [
 
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize("length", [2.5, 4.0, 100.0])
-def test_parts_make_the_whole(film: Path, plan: Plan, length: float) -> None:
+def test_segments_give_the_samples_of_the_whole_film(film: Path, plan: Plan, length: float) -> None:
     info, keyframes = probe(film, max_pixels=10**8), keyframe_times(film, max_pixels=10**8)
     parts = segments(plan, info, keyframes, length=length)
     assert parts[0].first == 0
@@ -61,7 +61,7 @@ def test_parts_make_the_whole(film: Path, plan: Plan, length: float) -> None:
         assert found.strategy == "selective"
 
 
-def test_a_film_of_one_keyframe_stays_in_one_part(tmp_path: Path) -> None:
+def test_a_film_with_one_keyframe_is_one_segment(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     make_clip(path, range(300), gop=1000, options={"x264-params": "scenecut=0"})
     info, keyframes = probe(path, max_pixels=10**8), keyframe_times(path, max_pixels=10**8)
@@ -69,14 +69,14 @@ def test_a_film_of_one_keyframe_stays_in_one_part(tmp_path: Path) -> None:
     assert segments(Interval(1.0), info, keyframes, length=2.0) == [Segment(0, None)]
 
 
-def test_a_file_whose_packets_do_not_tell_stays_in_one_part(tmp_path: Path) -> None:
+def test_a_file_without_packet_times_is_one_segment(tmp_path: Path) -> None:
     path = tmp_path / "film.avi"
     make_clip(path, range(300), codec="mpeg4")
     assert keyframe_times(path, max_pixels=10**8) == []
     assert segments(Interval(1.0), probe(path, max_pixels=10**8), [], length=2.0) == [Segment(0, None)]
 
 
-def test_keyframes_are_known_without_decoding(film: Path) -> None:
+def test_keyframes_are_found_without_decoding(film: Path) -> None:
     keyframes = keyframe_times(film, max_pixels=10**8)
     assert 3 <= len(keyframes) <= 20
     exact = samples(film, Timestamps(tuple(keyframes)))
@@ -93,7 +93,7 @@ def test_samples_move_to_keyframes_that_are_near(film: Path) -> None:
     assert [number for _, _, number in samples(film, plan)] == [int(t * 25 + 1e-6) for t in plan.seconds]
 
 
-def test_moments_without_a_keyframe_are_sampled_exactly(tmp_path: Path) -> None:
+def test_times_without_a_keyframe_are_sampled_exactly(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     make_clip(path, range(100), gop=1000, options={"x264-params": "scenecut=0"})
     plan = at_keyframes(Interval(1.0), probe(path, max_pixels=10**8), keyframe_times(path, max_pixels=10**8))

@@ -1,4 +1,4 @@
-"""On real films too, the sampled frames are those that an independent decode of everything shows."""
+"""On real films the sampled frames equal those of an independent full decode."""
 
 from fractions import Fraction
 from pathlib import Path

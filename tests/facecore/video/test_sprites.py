@@ -1,4 +1,4 @@
-"""Tiles of sprite sheets: cut where the map says, at the middle of their time; what is missing costs only itself."""
+"""Tiles of sprite sheets are cut at their boxes and have the middle of their cue's time; missing ones are skipped."""
 
 import cv2
 import numpy as np
@@ -52,7 +52,7 @@ def test_tiles_come_in_order_at_the_middle_of_their_time() -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("header", ["WEBVTT\n\n", "\ufeffWEBVTT - sprites\n\nNOTE made by hand\n\n", ""])
-def test_line_ends_and_headers_as_they_come(newline: str, header: str) -> None:
+def test_all_line_ends_and_headers_are_accepted(newline: str, header: str) -> None:
     map_ = vtt(*CUES, header=header).replace(b"\n", newline.encode())
     assert [number for _, _, number in tiles(map_, {"s.jpg": grid(0, 12)})] == list(range(12))
 
@@ -64,7 +64,7 @@ def test_line_ends_and_headers_as_they_come(newline: str, header: str) -> None:
         ("100:00:00.000", "100:00:01.000", 360000.5), ("00:05.000", "00:05.000", 5.0),
     ],
 )  # fmt: skip
-def test_both_spellings_of_times(start: str, end: str, middle: float) -> None:
+def test_times_with_and_without_hours(start: str, end: str, middle: float) -> None:
     [tile] = parse_sprite_map(vtt(cue(start, end, "s.jpg#xywh=1,2,30,40"))).tiles
     assert tile == Tile(middle, "s.jpg", (1, 2, 30, 40))
 
@@ -106,7 +106,7 @@ def test_several_grids_and_a_whole_picture_as_a_tile() -> None:
     assert [number for _, _, number in tiles(map_, grids)] == [10, 21, 12, 99]
 
 
-def test_missing_tiles_cost_only_themselves_and_leave_no_gap_in_the_numbers() -> None:
+def test_missing_tiles_are_skipped_without_a_gap_in_the_numbers() -> None:
     cues = [*CUES[:3], cue("00:00:12.000", "00:00:16.000", "lost.jpg#xywh=0,0,160,96"), *CUES[4:]]
     cues.insert(5, cue("00:00:17.000", "00:00:18.000", "s.jpg#xywh=5000,0,160,96"))
     cues.insert(7, cue("00:00:19.000", "00:00:18.000", f"s.jpg#xywh={box(0)}"))
@@ -122,12 +122,12 @@ def test_missing_tiles_cost_only_themselves_and_leave_no_gap_in_the_numbers() ->
 
 
 @pytest.mark.parametrize("grids", [{}, {"s.jpg": b"no picture"}, {"s.jpg": grid(0, 5)[:40]}])
-def test_a_map_without_any_tile_that_can_be_cut_is_refused(grids: dict[str, bytes]) -> None:
+def test_a_map_without_a_usable_tile_is_refused(grids: dict[str, bytes]) -> None:
     with pytest.raises(SourceError, match="has no usable tile"):
         list(Sprites(parse_sprite_map(vtt(*CUES)), grids, max_pixels=10**8))
 
 
-def test_a_grid_with_too_many_pixels_is_not_unpacked() -> None:
+def test_a_grid_with_too_many_pixels_is_not_decoded() -> None:
     with pytest.raises(SourceError, match="cannot be used"):
         list(Sprites(parse_sprite_map(vtt(*CUES)), {"s.jpg": grid(0, 12)}, max_pixels=1000))
 

@@ -1,4 +1,4 @@
-"""The pictures that the occlusion classifier learns from."""
+"""The training data of the occlusion classifier."""
 
 from pathlib import Path
 
@@ -63,13 +63,13 @@ def test_mafa_is_read_as_published(tmp_path: Path) -> None:
         read_mafa(tmp_path / "other.mat", tmp_path)
 
 
-def test_pictures_are_prepared_as_the_service_prepares_them() -> None:
+def test_preprocessing_equals_that_of_the_service() -> None:
     image = face(224)
     assert np.allclose(normalised(image[None])[0], imagenet_sample(image), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", OCCLUDERS)
-def test_an_occluder_covers_the_face_and_is_drawn_alike_from_the_same_state(kind: str) -> None:
+def test_an_occluder_covers_the_face_and_is_reproducible(kind: str) -> None:
     painter, _ = OCCLUDERS[kind]
     image = face()
     for seed in range(20):

@@ -29,7 +29,7 @@ def network() -> ResNet18:
 
 @pytest.mark.parametrize("side", [224, 160])
 @pytest.mark.parametrize(("quantised", "most", "size"), [(False, 5e-4, 45e6), (True, 0.02, 11.5e6)])
-def test_the_export_answers_as_the_network(
+def test_the_export_equals_the_network(
     tmp_path: Path, quantised: bool, most: float, size: float, side: int
 ) -> None:
     made, file = network(), tmp_path / "made.onnx"

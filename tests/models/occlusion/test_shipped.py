@@ -24,24 +24,24 @@ def found(shared_data: Path) -> dict[str, object]:
     return report
 
 
-def test_it_tells_occluded_faces_from_free_ones(found: dict[str, float]) -> None:
+def test_accuracy_on_occluded_and_free_faces(found: dict[str, float]) -> None:
     assert found["balanced_accuracy"] >= 0.97
     assert found["false_alarm_rate"] <= 0.03
 
 
-def test_it_knows_every_type(found: dict[str, dict[str, dict[str, float]]]) -> None:
+def test_every_type_of_occluder_is_found(found: dict[str, dict[str, dict[str, float]]]) -> None:
     rates = {kind: of["true_positive_rate"] for kind, of in found["by_type"].items()}
     assert rates["mask"] >= 0.98 and rates["sunglasses"] >= 0.96 and rates["hand"] >= 0.92, rates
 
 
-def test_a_batch_is_answered_as_its_faces_one_by_one() -> None:
+def test_a_batch_equals_single_faces() -> None:
     classifier = Classifier()
     samples = np.random.default_rng(1).normal(0, 1, (5, 3, 224, 224)).astype(np.float32)
     single = np.concatenate([classifier.logits(sample[None]) for sample in samples])
     assert np.abs(classifier.logits(samples) - single).max() < 1e-4
 
 
-def test_a_face_and_its_mirror_image_are_answered_alike() -> None:
+def test_a_face_and_its_mirror_image_have_the_same_probability() -> None:
     classifier = Classifier()
     samples = np.random.default_rng(2).normal(0, 1, (3, 3, 224, 224)).astype(np.float32)
     assert np.abs(classifier.logits(samples) - classifier.logits(samples[..., ::-1].copy())).max() < 1e-3
