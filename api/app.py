@@ -24,6 +24,7 @@ from api.auth import check_access, require_keys
 from api.cors import add_cors_headers, answer_preflights, refuse_cross_site
 from api.endpoints import add_endpoints
 from api.errors import answer_errors
+from api.hosts import check_host
 from api.limits import CONCURRENCY_LIMIT, RATE_LIMIT, ConcurrencyLimit, RateLimit, limit_concurrency
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> web.Application:
             metrics.count_requests,
             identify_request,
             answer_errors,
+            check_host,
             answer_preflights,
             refuse_cross_site,
             limit_concurrency,

@@ -12,6 +12,9 @@ from schemas.schema_errors import allowed, locate
 
 BODY_TIMEOUT_SECONDS = 30.0
 """A caller who sends a body slowly holds one of the places under the concurrency limit."""
+JSON_TYPES = re.compile(r"application/(json|octet-stream|[a-z0-9.+-]+\+json)")
+"""Media types of a JSON body. Without a Content-Type it counts as application/octet-stream. A form of another website
+can send none of these without a preflight request."""
 _MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -25,6 +28,15 @@ async def read_body(request: web.Request) -> bytes:
         raise web.HTTPRequestTimeout(
             text=f"The body did not arrive within {BODY_TIMEOUT_SECONDS:g} s."
         ) from error
+    except web.RequestPayloadError as error:  # such as a wrong Content-Encoding
+        raise RequestError("", "The body cannot be decoded; see Content-Encoding.") from error
+
+
+async def read_json(request: web.Request) -> bytes:
+    """The body of a request that sends JSON; 415 for another Content-Type."""
+    if not JSON_TYPES.fullmatch(request.content_type):
+        raise web.HTTPUnsupportedMediaType(text="Expected Content-Type: application/json.")
+    return await read_body(request)
 
 
 def parse_body(body: bytes, type_: type[Body]) -> Body:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from api.app_keys import COLLECTIONS, READER
-from api.bodies import parse_body
+from api.bodies import parse_body, read_json
 from api.endpoints import Content, Endpoint, Endpoints
 from api.lookup import find_collection, find_job_face
 from api.queries import PeopleQuery, parse_query
@@ -52,14 +52,14 @@ async def delete_collection(request: web.Request) -> web.Response:
     "POST", "/faces/collections/{name}/faces", "submit",
     "Enrol a face of a completed job, as whom the label says; the collection begins with its first face",
     patterns=_NAME, body=EnrolRequest,
-    responses={200: EnrolledFace, 201: EnrolledFace, 202: EnrolledFace}, problems=(400, 404, 409, 413, 422),
+    responses={200: EnrolledFace, 201: EnrolledFace, 202: EnrolledFace}, problems=(400, 404, 408, 409, 413, 415, 422),
 ))  # fmt: skip
 async def enrol(request: web.Request) -> web.Response:
     """Enrols a face: 201, 200 when it was enrolled already, 202 when no worker has processed it yet."""
     name = request.match_info["name"]
     if not COLLECTION.fullmatch(name):
         raise RequestError("name", f"{name!r} is not a valid name; expected 1-64 letters, digits, . _ - ")
-    body = parse_body(await request.read(), EnrolRequest)
+    body = parse_body(await read_json(request), EnrolRequest)
     face, model, state = await find_job_face(request, body.job_id, body.face_id)
     thumbnail = await request.app[READER].thumbnail(state, body.face_id)
     question = new_question()
@@ -101,12 +101,12 @@ async def show_person(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "PATCH", "/faces/collections/{name}/people/{person_id}", "admin", "Give a person another label",
-    patterns=_PERSON, body=RenameRequest, responses={200: KnownPerson}, problems=(400, 404, 409, 422),
+    patterns=_PERSON, body=RenameRequest, responses={200: KnownPerson}, problems=(400, 404, 408, 409, 413, 415, 422),
 ))  # fmt: skip
 async def rename_person(request: web.Request) -> web.Response:
     """Gives a person another label."""
     name, person_id = await find_collection(request), _person_id(request)
-    label = parse_body(await request.read(), RenameRequest).label
+    label = parse_body(await read_json(request), RenameRequest).label
     if not await request.app[COLLECTIONS].rename(name, person_id, label):
         return _no_person(name, person_id)
     return await _person(request, name, person_id)

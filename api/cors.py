@@ -19,7 +19,7 @@ PREFLIGHT_MAX_AGE = "600"
 async def answer_preflights(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answers preflight requests, which carry no key, with the allowed methods and headers."""
     preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-    if not preflight or not _allowed_origin(request):
+    if not preflight or not allowed_origin(request):
         return await handler(request)
     return web.Response(
         status=204,
@@ -39,7 +39,7 @@ async def refuse_cross_site(request: web.Request, handler: Handler) -> web.Strea
     browser itself. Browsers send Sec-Fetch-Site; other clients do not, and are not affected.
     """
     cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
-    if cross_site and request.method not in SAFE_METHODS and not _allowed_origin(request):
+    if cross_site and request.method not in SAFE_METHODS and not allowed_origin(request):
         raise web.HTTPForbidden(
             text="Pages of other sites may send this only when FACES_CORS_ORIGINS lists their origin."
         )
@@ -51,11 +51,12 @@ async def add_cors_headers(request: web.Request, response: web.StreamResponse) -
     if not request.app[SETTINGS].origins:
         return
     response.headers[hdrs.VARY] = ", ".join(filter(None, (response.headers.get(hdrs.VARY), hdrs.ORIGIN)))
-    if origin := _allowed_origin(request):
+    if origin := allowed_origin(request):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
 
 
-def _allowed_origin(request: web.Request) -> str | None:
+def allowed_origin(request: web.Request) -> str | None:
+    """The origin of a request if FACES_CORS_ORIGINS lists it; else None."""
     origins, origin = request.app[SETTINGS].origins, request.headers.get(hdrs.ORIGIN)
     return origin if origin is not None and ("*" in origins or origin in origins) else None

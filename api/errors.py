@@ -15,6 +15,8 @@ from schemas.store.jobs import JobExists, QueueFull
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 """Headers of an HTTP exception that its response keeps."""
+CLIENT_CLOSED_REQUEST = 499
+"""Status, for the metrics, of a request whose caller has disconnected (nginx's code); it is never sent."""
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +47,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return problem(
             503, "The Redis server cannot be reached; try again later.", headers={"Retry-After": "2"}
         )
+    except ConnectionError:  # of the caller: redis-py has a class of its own
+        log.debug("client disconnected", method=request.method, path=request.path)
+        return web.Response(status=CLIENT_CLOSED_REQUEST)
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
         return problem(500, "Internal error; the log of the service has the details.")

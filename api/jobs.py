@@ -7,7 +7,7 @@ from msgspec import UNSET
 from yarl import URL
 
 from api.app_keys import CALLBACK_HOSTS, CALLER, JOBS, PARTITIONS, READER, REDIS
-from api.bodies import read_body
+from api.bodies import read_json
 from api.endpoints import Endpoint, Endpoints, parameter
 from api.lookup import find_job
 from api.queries import JobsQuery, QueryError, parse_query
@@ -28,11 +28,11 @@ log = structlog.get_logger(__name__)
         "Idempotency-Key", "header",
         pattern=KEY_PATTERN, description="The same key with the same request is the same job, for a day",
     )],
-    body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 422),
+    body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 415, 422),
 ))  # fmt: skip
 async def analyze(request: web.Request) -> web.Response:
     """Submits a job; with an Idempotency-Key, at most once."""
-    body = parse_request(await read_body(request))
+    body = parse_request(await read_json(request))
     if body.callback_url is not None:
         _check_callback(request.app[CALLBACK_HOSTS], body.callback_url)
     job_id = body.job_id or request.app[PARTITIONS].new_job_id(body.video_path)

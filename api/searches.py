@@ -7,7 +7,7 @@ from base64 import b64decode
 from aiohttp import web
 
 from api.app_keys import REPLIES
-from api.bodies import parse_body
+from api.bodies import parse_body, read_body, read_json
 from api.endpoints import Content, Endpoint, Endpoints
 from api.lookup import find_collection, find_job_face
 from api.queries import SearchQuery, parse_query
@@ -28,7 +28,7 @@ endpoints = Endpoints()
     "Whose face it is: an embedding, a face of a job, or the largest face of a picture",
     patterns={"name": COLLECTION}, query=SearchQuery,
     body=Content({"application/json": SearchRequest, "image/*": None}),
-    responses={200: SearchResult}, problems=(400, 404, 409, 413, 422, 504),
+    responses={200: SearchResult}, problems=(400, 404, 408, 409, 413, 415, 422, 504),
 ))  # fmt: skip
 async def search(request: web.Request) -> web.Response:
     """Searches for a face: the body is JSON, or a picture with `limit` and `threshold` in the query."""
@@ -36,11 +36,11 @@ async def search(request: web.Request) -> web.Response:
     options: SearchQuery | SearchRequest
     if request.content_type.startswith("image/") or request.content_type == "application/octet-stream":
         options = parse_query(request.query, SearchQuery)
-        probe = Probe(photograph=await request.read())
+        probe = Probe(photograph=await read_body(request))
         if not probe.photograph:
             raise RequestError("", "The body is empty; expected a picture.")
     else:
-        options = parse_body(await request.read(), SearchRequest)
+        options = parse_body(await read_json(request), SearchRequest)
         probe = await _probe(request, options)
     await require_workers(request, "collections", *(["photographs"] if probe.photograph else []))
     task = SearchTask(

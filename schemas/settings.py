@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: Positive = field(default=8 << 20, name="FACES_MAX_BODY_BYTES")
     max_requests: Positive = field(default=1000, name="FACES_MAX_REQUESTS")
     rate: Annotated[float, Meta(ge=0.0)] = field(default=0.0, name="FACES_RATE")
+    api_hosts: str = field(default="", name="FACES_API_HOSTS")
     cors_origins: str = field(default="", name="FACES_CORS_ORIGINS")
     callback_hosts: str = field(default="", name="FACES_CALLBACK_HOSTS")
     webhook_secret: str = field(default="", name="FACES_WEBHOOK_SECRET")
@@ -137,6 +138,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def hosts(self) -> tuple[str, ...]:
         """Hosts and networks that sources may be downloaded from."""
         return _listed(self.allowed_hosts)
+
+    @property
+    def served_hosts(self) -> tuple[str, ...]:
+        """Names in Host headers that the API serves without keys, beside its own address and loopback names."""
+        return tuple(host.lower() for host in _listed(self.api_hosts))
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ async def test_too_many_concurrent_requests_are_503(start: Start) -> None:
     api = await start(FACES_MAX_REQUESTS="2")
     writers = [(await asyncio.open_connection("127.0.0.1", api.port))[1] for _ in range(2)]
     for one in writers:
-        one.write(b"POST /faces/analyze HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        one.write(b"POST /faces/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
 
     async def answers(path: str, status: int) -> bool:
         return (await api.get(path)).status == status

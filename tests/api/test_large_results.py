@@ -97,7 +97,7 @@ async def test_a_slow_reader_buffers_only_a_few_parts_of_a_large_result(
     api = await start()
     await redis.config_resetstat()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1 << 16)
-    writer.write(b"GET /faces/jobs/job/results HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /faces/jobs/job/results HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
     async def asked() -> int:
         return int((await redis.info("commandstats")).get("cmdstat_hmget", {"calls": 0})["calls"])

@@ -35,7 +35,7 @@ async def test_two_hundred_listeners_get_the_end_event_beside_a_stalled_one(star
     await running(jobs)
     api = await start()
     _, silent = await asyncio.open_connection("127.0.0.1", api.port)
-    silent.write(f"GET {PLACE} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    silent.write(f"GET {PLACE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(api.make_url("/"), connector=connector) as session:
         answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(LISTENERS)))
