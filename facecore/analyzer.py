@@ -212,7 +212,7 @@ class Analyzer:
         """Runs all models over all faces; starts every run before it waits for the first."""
         pack, workers = self._pack, self._workers
         faces = [candidate.face for candidate in candidates]
-        selected = [i for i, wanted in enumerate(with_attributes) if wanted]
+        selected = [i for i, chosen in enumerate(with_attributes) if chosen]
         embeddings = workers.start(pack.embedder, faces)
         poses = workers.start(pack.pose, faces) if pack.pose else None
         estimates = [workers.start(model, [faces[i] for i in selected]) for model in pack.attributes]

@@ -23,17 +23,17 @@ NOT_BETTER = "the enhanced face is no better"
 """Reasons why a face was not replaced, as results report them."""
 
 
-def due(face: ObservedFace, wanted: Enhancement) -> bool:
+def due(face: ObservedFace, settings: Enhancement) -> bool:
     """Returns whether a face's quality is below the trigger (which every resolved request has)."""
-    return composite(face.quality) < (wanted.quality_trigger or 0.0)
+    return composite(face.quality) < (settings.quality_trigger or 0.0)
 
 
-def triggered(frame: FrameFaces, wanted: Enhancement) -> int:
+def triggered(frame: FrameFaces, settings: Enhancement) -> int:
     """Returns how many faces of the frame are to be enhanced."""
-    return sum(due(face, wanted) for face in frame.faces)
+    return sum(due(face, settings) for face in frame.faces)
 
 
-def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> FrameFaces:
+def improve(original: FrameFaces, restored: FrameFaces, settings: Enhancement) -> FrameFaces:
     """Returns the original frame with faces below the trigger replaced by better ones of the enhanced picture.
 
     A face is replaced only by one at the same place, of the same person and of higher composite quality. It keeps the
@@ -46,7 +46,7 @@ def improve(original: FrameFaces, restored: FrameFaces, wanted: Enhancement) -> 
     taken: set[int] = set()
     faces, reasons = [], set[str]()
     for face in original.faces:
-        better = _better(face, restored.faces, taken) if due(face, wanted) else None
+        better = _better(face, restored.faces, taken) if due(face, settings) else None
         if isinstance(better, str):
             reasons.add(better)
         if not isinstance(better, int):

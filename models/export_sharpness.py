@@ -101,9 +101,9 @@ def difference(network: nn.Module, file: Path, side: int) -> float:
     for batch in (1, 3):
         pictures = torch.rand(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
         with torch.no_grad():
-            wanted = network(pictures).numpy()
+            expected = network(pictures).numpy()
         (scores,) = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
-        most = max(most, float(np.abs(np.asarray(scores) - wanted).max()))
+        most = max(most, float(np.abs(np.asarray(scores) - expected).max()))
     return most
 
 

@@ -145,8 +145,8 @@ def difference(network: ResNet18, file: Path, side: int = SIDE, batch: int = 8) 
     pictures = torch.randn(batch, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         small = nn.functional.interpolate(pictures, size=(side, side), mode="bilinear", antialias=True)
-        wanted = ((network.eval()(small) + network(small.flip(3))) / 2).softmax(dim=1)[:, 1].numpy()
-    return float(np.abs(Classifier(file).probabilities(pictures.numpy()) - wanted).max())
+        expected = ((network.eval()(small) + network(small.flip(3))) / 2).softmax(dim=1)[:, 1].numpy()
+    return float(np.abs(Classifier(file).probabilities(pictures.numpy()) - expected).max())
 
 
 def _array(values: Any) -> Float:
