@@ -3,8 +3,7 @@
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from api.limits import RateExceeded
 from api.queries import QueryError
@@ -12,6 +11,7 @@ from api.responses import problem
 from schemas.requests import RequestError
 from schemas.store.collections import Busy, Refused
 from schemas.store.jobs import JobExists, QueueFull
+from schemas.store.server_errors import error_text, unavailable_reason
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 """Headers of an HTTP exception that its response keeps."""
@@ -42,14 +42,20 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
             raise
         headers = {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
         return problem(error.status, error.text or error.reason, headers=headers)
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        log.warning("redis unreachable", error=str(error))
-        return problem(
-            503, "The Redis server cannot be reached; try again later.", headers={"Retry-After": "2"}
-        )
     except ConnectionError:  # of the caller: redis-py has a class of its own
         log.debug("client disconnected", method=request.method, path=request.path)
         return web.Response(status=CLIENT_CLOSED_REQUEST)
-    except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
-        return problem(500, "Internal error; the log of the service has the details.")
+    except RedisError as error:
+        reason = unavailable_reason(error)
+        if reason is None:
+            return _internal_error(request)
+        log.warning("redis unavailable", error=error_text(error))
+        return problem(503, reason, headers={"Retry-After": "2"})
+    except Exception:  # noqa: BLE001 - answered and logged
+        return _internal_error(request)
+
+
+def _internal_error(request: web.Request) -> web.Response:
+    """500; logs the exception that is being handled."""
+    log.exception("request failed", method=request.method, path=request.path)
+    return problem(500, "Internal error; the log of the service has the details.")

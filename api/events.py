@@ -10,8 +10,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 from aiohttp import web
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from api.app_keys import PREVIEWS, READER, STOPPING
 from api.endpoints import Content, Endpoint, Endpoints, parameter
@@ -19,6 +18,7 @@ from api.jobs import job_status
 from api.lookup import find_job
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
+from schemas.store.server_errors import error_text
 
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
@@ -83,8 +83,8 @@ async def _stream(request: web.Request, state: JobState | None, last_id: str) ->
         await stream.write(f"retry: {RETRY_SECONDS * 1000}\n\n".encode())
         try:
             await _write_events(request, stream, state, last_id)
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            log.warning("redis unreachable", error=str(error))  # the caller reconnects and resumes
+        except RedisError as error:
+            log.warning("event stream aborted", error=error_text(error))  # the caller reconnects and resumes
         await stream.write_eof()
     return stream
 

@@ -18,6 +18,9 @@ from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
 
+READY_TTL_SECONDS = 10
+"""Lifetime of the key that the readiness probe writes."""
+
 
 @endpoints.add(Endpoint(
     "GET", "/faces/health", "public", "What the service works with", responses={200: Health}, limited=False
@@ -54,8 +57,8 @@ async def live(_: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint("GET", "/faces/ready", "public", None, limited=False))
 async def ready(request: web.Request) -> web.Response:
-    """Readiness probe: 503 while the Redis server does not answer."""
-    await request.app[REDIS].ping()
+    """Readiness probe: 503 while the Redis server accepts no changes (full memory, full disk, a replica)."""
+    await request.app[REDIS].set(request.app[PARTITIONS].home.ready, 1, ex=READY_TTL_SECONDS)
     return json_response({"status": "ready"})
 
 

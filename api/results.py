@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from api.app_keys import READER
 from api.compression import COMPRESSORS, Coding, Compressor, negotiate
@@ -19,6 +18,7 @@ from api.responses import problem
 from api.selection import Selection
 from schemas.store.job_reader import JobState, result_json
 from schemas.store.results import ResultChanged, ResultHead, faces_of_part
+from schemas.store.server_errors import error_text
 
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
@@ -79,8 +79,8 @@ async def _stream(
             await stream.write(chunk)
             number += 1
         await stream.write_eof()
-    except (ResultChanged, RedisConnectionError, RedisTimeoutError) as error:
-        log.warning("result stream aborted", job=state.job_id, error=str(error) or type(error).__name__)
+    except (ResultChanged, RedisError) as error:
+        log.warning("result stream aborted", job=state.job_id, error=error_text(error))
         if request.transport is not None:
             request.transport.abort()  # without the last chunk the caller notices that the result is incomplete
     return stream

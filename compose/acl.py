@@ -78,7 +78,7 @@ ROLES: dict[str, Role] = {
         {
             BOTH: (*_streams(), "dead", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces",
                    "job:*:portraits", "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers",
-                   "events", *KNOWN),
+                   "ready", "events", *KNOWN),
             READ: ("keys",),
         },
     ),

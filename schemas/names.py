@@ -84,6 +84,7 @@ class Names:
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
+        self.ready = f"{prefix}:ready"  # written by the readiness probe of the API
         self.workers = f"{prefix}:workers"  # hash: consumer -> schemas.store.workers.WorkerInfo
 
     def stream(self, name: str) -> str:

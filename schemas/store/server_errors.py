@@ -20,7 +20,14 @@ _TRANSIENT = re.compile(
     rf"{_CODE}(READONLY|LOADING|OOM|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b"
 )
 _NO_GROUP = re.compile(rf"{_CODE}NOGROUP\b|consumer group this client was blocked on|stream key no longer")
-_CODES_OF_CLASSES = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "TryAgainError": "TRYAGAIN"}
+_CODES_OF_CLASSES = {
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+    "TryAgainError": "TRYAGAIN",
+    "BusyLoadingError": "LOADING",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+}
 """redis-py removes these error codes from the text and raises these classes instead."""
 
 
@@ -48,6 +55,34 @@ def error_text(error: BaseException) -> str:
         if quoted := _ARGS.fullmatch(text):
             text = quoted[2]
     return text or type(error).__name__
+
+
+_REASONS = {
+    "OOM": "The Redis server has reached its memory limit (maxmemory) and accepts no new data",
+    "MISCONF": "The Redis server cannot write its data to disk and accepts no changes",
+    "BUSY": "The Redis server is busy with a script",
+    "LOADING": "The Redis server is still loading its data",
+    "READONLY": "The Redis server is a replica, which accepts no changes; a failover may be under way",
+    "MASTERDOWN": "The Redis server is a replica that has lost its primary",
+    "NOREPLICAS": "The Redis server has too few replicas and accepts no changes",
+    "CLUSTERDOWN": "The Redis cluster is not complete at the moment",
+    "TRYAGAIN": "The Redis cluster is moving the keys of this request",
+    "NOGROUP": "A consumer group is missing on the Redis server; the next worker of its stage creates it",
+}
+
+
+_CODED = re.compile(rf"{_CODE}({'|'.join(_REASONS)})\b")
+
+
+def unavailable_reason(error: BaseException) -> str | None:
+    """Why the server cannot serve a call now, as a sentence for the caller; None for an error of another kind."""
+    if not (is_unavailable(error) or group_missing(error)):
+        return None
+    code = _CODES_OF_CLASSES.get(type(error).__name__, "")
+    if not code and isinstance(error, ResponseError):
+        found = _CODED.search(error_text(error))
+        code = found[1] if found else "NOGROUP" if group_missing(error) else ""
+    return f"{_REASONS.get(code, 'The Redis server cannot be reached')}; try again later."
 
 
 def _has_code(error: ResponseError, pattern: re.Pattern[str]) -> bool:
