@@ -5,15 +5,35 @@ A list keeps its order; the pictures of a directory are sorted by name.
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from consumers.sources.frame_store import MAX_FRAME_BYTES
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
-from consumers.sources.safety import resolve
+from consumers.sources.opened_file import OpenedFile
+from consumers.sources.safety import MediaFileMissing, OutsideRoots, open_source_file
+from consumers.sources.segmentation import changed
 from facecore.video import SourceError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp"})
+MAX_WARNINGS = 20
+"""Pictures that cannot be read and are named in the result; the others are counted."""
+
+
+class Picture(NamedTuple):
+    """One picture of an album.
+
+    Attributes:
+        name: path as listed.
+        identity: path with its links resolved, size and modification time (ns) of the file; None: it cannot be read.
+        fault: why it cannot be read.
+    """
+
+    name: str
+    identity: tuple[str, int, int] | None
+    fault: str = ""
 
 
 class AlbumSource:
@@ -22,16 +42,24 @@ class AlbumSource:
     Pictures added while the job runs, and those in subdirectories, are not included.
 
     Args:
-        pictures: from `pictures_in` or `resolve_all`.
+        pictures: from `pictures_in` or `listed_pictures`.
         first: index of the first picture to read.
     """
 
     method = "album"
 
-    def __init__(self, pictures: list[Path], first: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, pictures: Sequence[Picture], first: int, pool: ThreadPoolExecutor, roots: Sequence[Path]
+    ) -> None:
         self.expected = len(pictures)
-        self.warnings: list[str] = []
+        faults = [
+            f"Picture {number}: {picture.fault}" for number, picture in enumerate(pictures) if picture.fault
+        ]
+        self.warnings = faults[:MAX_WARNINGS]
+        if further := len(faults[MAX_WARNINGS:]):
+            self.warnings.append(f"{further} more pictures cannot be read.")
         self._pictures = pictures
+        self._roots = roots
         self._next = first
         self._pool = pool
 
@@ -42,50 +70,79 @@ class AlbumSource:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, numbers)
 
     def _read(self, numbers: range) -> list[Frame]:
-        return [Frame(number, float(number), _bytes(self._pictures[number])) for number in numbers]
+        return [
+            Frame(number, float(number), _bytes(self._pictures[number], self._roots)) for number in numbers
+        ]
 
 
-def pictures_in(directory: Path, roots: tuple[Path, ...]) -> list[Path]:
+def pictures_in(directory: OpenedFile, roots: Sequence[Path]) -> list[Picture]:
     """Lists the picture files of a directory by name, except links to files outside the roots.
 
     Raises:
         SourceError: the directory has no picture.
     """
-    found = sorted(file for file in directory.iterdir() if file.suffix.lower() in SUFFIXES)
-    inside = [file for file in found if any(file.resolve().is_relative_to(root) for root in roots)]
-    if not inside:
+    names = sorted(file.name for file in Path(directory).iterdir() if file.suffix.lower() in SUFFIXES)
+    pictures = []
+    for name in names:
+        try:
+            pictures.append(_picture(str(directory.path / name), roots))
+        except OutsideRoots:
+            continue
+    if not pictures:
         endings = ", ".join(sorted(SUFFIXES))
         raise SourceError(f"{directory} is a directory without pictures (files that end in {endings}).")
-    return inside
+    return pictures
 
 
-def resolve_all(images: list[str], roots: tuple[Path, ...]) -> list[Path]:
-    """Resolves the files that a request lists, in its order.
+def listed_pictures(images: Sequence[str], roots: Sequence[Path]) -> list[Picture]:
+    """Returns the pictures that a request lists, in its order.
 
     Raises:
         SourceError: one of them may not be read, does not exist or is a directory.
     """
-    pictures = [resolve(image, roots) for image in images]
-    for picture in pictures:
-        if picture.is_dir():
-            raise SourceError(f"{picture} is a directory, but `images` must list files.")
-    return pictures
+    return [_picture(image, roots, listed=True) for image in images]
 
 
-def version_of(pictures: list[Path]) -> str:
+def version_of(pictures: Sequence[Picture]) -> str:
     """Returns a hash of paths, sizes and modification times: changes when a picture is added, removed or replaced."""
     digest = hashlib.sha256()
     for picture in pictures:
-        status = picture.stat() if picture.exists() else picture.lstat()  # a dangling link
-        digest.update(f"{picture}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
+        path, size, modified = picture.identity or (picture.name, -1, -1)
+        digest.update(f"{path}\0{size}\0{modified}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _bytes(picture: Path) -> bytes:
-    """Reads a picture; empty when it cannot be read or is too large, which the analyze stage reports."""
+def _picture(name: str, roots: Sequence[Path], *, listed: bool = False) -> Picture:
+    """Identifies a picture. A file that cannot be read costs this picture only, unless a request lists what it cannot
+    mean: a path that does not exist, or a directory."""
     try:
-        if not picture.is_file() or picture.stat().st_size > MAX_FRAME_BYTES:
-            return b""
-        return picture.read_bytes()
-    except (FileNotFoundError, PermissionError):
+        opened = open_source_file(name, roots)
+    except OutsideRoots:
+        raise
+    except MediaFileMissing as error:
+        if listed:
+            raise
+        return Picture(name, None, str(error))
+    except SourceError as error:
+        return Picture(name, None, str(error))
+    if opened.is_directory:
+        if listed:
+            raise SourceError(f"{opened} is a directory, but `images` must list files.")
+        return Picture(name, None, f"{name} is a directory.")
+    if opened.status.st_size > MAX_FRAME_BYTES:
+        return Picture(name, None, f"{name} is larger than {MAX_FRAME_BYTES >> 20} MiB.")
+    return Picture(name, _identity(opened))
+
+
+def _identity(opened: OpenedFile) -> tuple[str, int, int]:
+    return str(opened), opened.status.st_size, opened.status.st_mtime_ns
+
+
+def _bytes(picture: Picture, roots: Sequence[Path]) -> bytes:
+    """Reads a picture; empty when it cannot be read, which the analyze stage reports as a failed frame."""
+    if picture.identity is None:
         return b""
+    opened = open_source_file(picture.name, roots)
+    if _identity(opened) != picture.identity:
+        raise changed(picture.name)
+    return opened.read(MAX_FRAME_BYTES)

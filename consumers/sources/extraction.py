@@ -22,6 +22,8 @@ from consumers.sources.frame_server import (
     FrameServerUnavailable,
     ResultsNotReady,
 )
+from consumers.sources.safety import open_source_file
+from facecore.video import SourceError
 from facecore.video.sampling import Interval, Plan, Scenes, Timestamps, VideoInfo, sample_times
 from schemas.messages import FileFrame
 
@@ -233,9 +235,6 @@ def _shared_path(url: str) -> Path | None:
 
 def _is_readable(path: Path, roots: Sequence[Path]) -> bool:
     try:
-        place = path.resolve(strict=True)
-        return (
-            any(place.is_relative_to(root) for root in roots) and place.is_file() and place.stat().st_size > 0
-        )
-    except (OSError, RuntimeError):
+        return not open_source_file(str(path), roots).is_directory
+    except SourceError:
         return False

@@ -1,8 +1,8 @@
 """Frame store: holds frames between the stages for a limited time, in Redis or as files on a shared volume."""
 
 import asyncio
+import errno
 import os
-import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from consumers.sources.safety import open_source_file
+from facecore.video import SourceError
 from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
 
@@ -17,6 +19,10 @@ MAX_FRAME_BYTES = 64 << 20
 """Largest frame in a file that is read; no frame server writes a larger one."""
 SUFFIX = ".faces-frame"
 """Ending of the store's files: no other file of its directory is ever removed."""
+TRANSIENT_ERRNOS = frozenset(
+    {errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ETIMEDOUT}
+)
+"""Errors of a volume or of the process after which another attempt may read the file."""
 SWEEP_SECONDS = 60.0
 """Least time between two searches for expired files."""
 
@@ -118,12 +124,11 @@ class FrameStore:
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            resolved = path.resolve(strict=True)
-            if not any(resolved.is_relative_to(root) for root in self._frame_roots):
-                return None
-            status = resolved.stat()
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FRAME_BYTES:
-                return None
-            return resolved.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, RuntimeError):
+            opened = open_source_file(str(path), self._frame_roots)
+        except SourceError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in TRANSIENT_ERRNOS:
+                raise error.__cause__ from error
             return None
+        if opened.is_directory or opened.status.st_size > MAX_FRAME_BYTES:
+            return None
+        return opened.read(MAX_FRAME_BYTES)

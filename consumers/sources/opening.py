@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,16 +14,16 @@ import aiohttp
 import structlog
 
 from consumers.runtime.stage import Retry
-from consumers.sources.album import AlbumSource, pictures_in, resolve_all, version_of
+from consumers.sources.album import AlbumSource, Picture, listed_pictures, pictures_in, version_of
 from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
-from consumers.sources.safety import MediaFileMissing, resolve
+from consumers.sources.opened_file import OpenedFile
+from consumers.sources.safety import MediaFileMissing, open_source_file
 from consumers.sources.segmentation import (
     MTIME_TOLERANCE_SECONDS,
     Segmentation,
-    changed,
     check_unchanged,
     divide,
     plan_of,
@@ -44,14 +45,15 @@ class Source(NamedTuple):
     Attributes:
         name: path or address.
         version: changes with the content: modification time or hash; empty when this host cannot determine it.
-        path: the file on this host; None when only the Frame Server has it, and for albums and sprite maps.
-        pictures: files of an album.
+        path: the file on this host, opened or downloaded; None when only the Frame Server has it, and for albums and
+            sprite maps.
+        pictures: of an album.
     """
 
     name: str
     version: float | str
-    path: Path | None
-    pictures: list[Path] | None = None
+    path: OpenedFile | Path | None
+    pictures: list[Picture] | None = None
 
     def is_version(self, recorded: str) -> bool:
         """Whether the source still has the version that an earlier attempt recorded, perhaps on another host."""
@@ -60,10 +62,8 @@ class Source(NamedTuple):
         return recorded == self.version
 
     def check_unchanged(self) -> None:
-        """Raises SourceError when the files have changed since."""
-        if self.pictures is not None and version_of(self.pictures) != self.version:
-            raise changed(self.name)
-        if self.path is not None and isinstance(self.version, float):
+        """Raises SourceError when the file has changed since; an album checks its pictures when it reads them."""
+        if isinstance(self.path, OpenedFile) and isinstance(self.version, float):
             check_unchanged(self.path, self.name, self.version)
 
 
@@ -120,18 +120,18 @@ class SourceOpener:
             path = await self._downloaded(request.video_path, folder / "source")
             return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
-            pictures = await self._run(resolve_all, request.images, self._settings.roots)
-            return Source(request.video_path, await self._run(version_of, pictures), None, pictures)
+            pictures = await self._run(listed_pictures, request.images, self._settings.roots)
+            return Source(request.video_path, version_of(pictures), None, pictures)
         try:
-            path = await self._run(resolve, request.video_path, self._settings.roots)
+            opened = await self._run(open_source_file, request.video_path, self._settings.roots)
         except MediaFileMissing:
             if self._server is None or self._settings.frame_source == "local":
                 raise
             return Source(request.video_path, "", None)
-        if path.is_dir():
-            pictures = await self._run(pictures_in, path, self._settings.roots)
-            return Source(str(path), await self._run(version_of, pictures), None, pictures)
-        return Source(str(path), path.stat().st_mtime, path)
+        if opened.is_directory:
+            pictures = await self._run(pictures_in, opened, self._settings.roots)
+            return Source(str(opened), version_of(pictures), None, pictures)
+        return Source(str(opened), opened.status.st_mtime, opened)
 
     async def frames(
         self,
@@ -153,7 +153,7 @@ class SourceOpener:
             resources.callback(sprites.close)
             return LocalSource(sprites, self._pool, self._settings)
         if source.pictures is not None:
-            return AlbumSource(source.pictures, first, self._pool)
+            return AlbumSource(source.pictures, first, self._pool, self._settings.roots)
         plan = plan_of(request.parameters)
         if await self._asks_server(source, method):
             assert self._server is not None
@@ -190,7 +190,7 @@ class SourceOpener:
             lambda path: divide(path, whole, window, length=length, max_pixels=pixels), source.path
         )
 
-    def _opened(self, path: Path, plan: Plan, parameters: Parameters, first: int) -> Samples:
+    def _opened(self, path: PathLike[str], plan: Plan, parameters: Parameters, first: int) -> Samples:
         pixels = self._settings.max_pixels
         if parameters.sampling == "keyframes":
             plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)

@@ -1,11 +1,13 @@
 """Limits on sources: which files a request may name, and how much memory the process may allocate."""
 
-import os
+import errno
 import resource
 import stat
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
+from consumers.sources.opened_file import NotRegular, OpenedFile, open_below
 from facecore.video import SourceError
 
 KERNEL_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
@@ -18,45 +20,70 @@ KINDS = {
 }
 
 
+MAX_TRIES = 3
+"""Times that a path is resolved and opened: a link may be replaced in between, but not every time."""
+
+
 class MediaFileMissing(SourceError):
     """The path is allowed, but no file exists there on this host."""
 
 
-def resolve(source: str, roots: Sequence[Path]) -> Path:
-    """Resolves the path of a request to a file or a directory that may be read.
+class OutsideRoots(SourceError):
+    """The path leads out of the directories that may be read."""
+
+
+def open_source_file(source: str, roots: Sequence[Path]) -> OpenedFile:
+    """Opens the file or directory that a request names, if it may be read.
 
     Args:
         source: absolute path, as the caller gave it.
         roots: directories or single files that may be read, links resolved (`Settings.roots`).
 
     Returns:
-        The path with its links resolved: a readable regular file that is not empty, or a directory, and one of the
-        roots or below one of them.
+        A regular file that is not empty, or a directory: one of the roots or below one of them. Links are followed as
+        long as they lead there.
 
     Raises:
         MediaFileMissing: the path is allowed, but does not exist.
-        SourceError: the path may not or cannot be read; the text names it as given, and the reason.
+        OutsideRoots: the path is not allowed.
+        SourceError: the path cannot be read; the text names it as given, and the reason.
     """
     if "://" in source:
         raise SourceError(f"{source} is a URL, not the absolute path of a file.")
     if not source.startswith("/") or "\0" in source:
         raise SourceError(f"{source!r} is not the absolute path of a file.")
+    for tries in count(1):
+        path, root = _resolved(source, roots)
+        try:
+            opened = open_below(root, path)
+        except NotRegular as error:
+            kind = KINDS.get(stat.S_IFMT(error.mode), "not a regular file")
+            raise SourceError(f"{source} is {kind}, not a video or picture file.") from error
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR) and tries < MAX_TRIES:
+                continue
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise MediaFileMissing(f"There is no file at {source}.") from error
+            raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
+        if not opened.is_directory and not opened.status.st_size:
+            raise SourceError(f"{source} is empty.")
+        return opened
+    raise AssertionError("the last try returns or raises")
+
+
+def _resolved(source: str, roots: Sequence[Path]) -> tuple[Path, Path]:
+    """Returns the path with its links resolved, and the root that it is below. Nothing is opened, so that a request
+    cannot learn what exists outside the roots."""
     try:
         path = Path(source).resolve(strict=False)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise SourceError(f"{source} cannot be resolved: {_reason(error)}.") from error
-    # Checked before the file is accessed, so that a request cannot learn what exists outside the roots.
-    if not any(path.is_relative_to(root) for root in roots):
-        raise SourceError(f"{source} is outside the directories that may be read (FACES_MEDIA_ROOTS).")
+    root = next((root for root in roots if path.is_relative_to(root)), None)
+    if root is None:
+        raise OutsideRoots(f"{source} is outside the directories that may be read (FACES_MEDIA_ROOTS).")
     if any(path.is_relative_to(directory) for directory in KERNEL_FILES):
-        raise SourceError(f"{source} is not a media file: it belongs to the operating system.")
-    try:
-        _check(source, path)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise MediaFileMissing(f"There is no file at {source}.") from error
-        raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
-    return path
+        raise OutsideRoots(f"{source} is not a media file: it belongs to the operating system.")
+    return path, root
 
 
 def limit_memory(max_bytes: int) -> None:
@@ -73,32 +100,7 @@ def limit_memory(max_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
 
 
-def _check(source: str, path: Path) -> None:
-    # Before opening: opening a pipe waits for a writer, and opening a device may have effects.
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise SourceError(f"{source} cannot be read: permission denied.")
-        return
-    _require_regular(source, status)
-    # Should the path have changed since: O_NOFOLLOW refuses a link, O_NONBLOCK does not wait for a pipe.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        _require_regular(source, status)
-        if not status.st_size:
-            raise SourceError(f"{source} is empty.")
-    finally:
-        os.close(descriptor)
-
-
-def _require_regular(source: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        kind = KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
-        raise SourceError(f"{source} is {kind}, not a video or picture file.")
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    return str(error)
+    return "too many levels of symbolic links" if isinstance(error, RuntimeError) else str(error)

@@ -1,9 +1,11 @@
 """Segmentation: divides a long film into parts that several workers sample."""
 
+from os import PathLike
 from pathlib import Path
 
 import msgspec
 
+from consumers.sources.opened_file import OpenedFile
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, open_source
 from facecore.video.container import picture_kind
 from facecore.video.keyframes import keyframe_times, segments
@@ -36,7 +38,9 @@ def plan_of(parameters: Parameters) -> Plan:
     return Interval(parameters.sampling_interval)
 
 
-def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels: int) -> Segmentation | None:
+def divide(
+    path: PathLike[str], whole: Samples, window: int, *, length: float, max_pixels: int
+) -> Segmentation | None:
     """Divides a film into parts; None when it is too short, or its keyframes are too far apart, for two parts.
 
     Args:
@@ -55,7 +59,7 @@ def divide(path: Path, whole: Samples, window: int, *, length: float, max_pixels
 
 
 def open_part(
-    path: Path,
+    opened: OpenedFile,
     request: AnalyzeRequest,
     version: float,
     segmentation: Segmentation,
@@ -72,15 +76,19 @@ def open_part(
     Raises:
         SourceError: the file cannot be used, or has changed.
     """
-    check_unchanged(path, request.video_path, version)
+    check_unchanged(opened, request.video_path, version)
     plan = plan_of(request.parameters) if segmentation.moments is None else Timestamps(segmentation.moments)
     end = segmentation.starts[part + 1] if part + 1 < len(segmentation.starts) else None
-    return open_source(path, plan, start_index=first, end_index=end, max_pixels=max_pixels)
+    return open_source(opened, plan, start_index=first, end_index=end, max_pixels=max_pixels)
 
 
-def check_unchanged(path: Path, name: str, version: float) -> None:
-    """Raises SourceError when the file has changed; a deleted file is fine, since it is still open."""
-    if path.exists() and abs(path.stat().st_mtime - version) > MTIME_TOLERANCE_SECONDS:
+def check_unchanged(opened: OpenedFile, name: str, version: float) -> None:
+    """Raises SourceError when the open file has changed, or another one has taken its name, which a Frame Server may
+    have read; a deleted file is fine, since it is still open."""
+    times = [Path(opened).stat().st_mtime]
+    if opened.path.exists():
+        times.append(opened.path.stat().st_mtime)
+    if any(abs(modified - version) > MTIME_TOLERANCE_SECONDS for modified in times):
         raise changed(name)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from consumers.runtime.stage import Retry
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
-from consumers.sources.safety import resolve
+from consumers.sources.safety import open_source_file
 from facecore.video import SourceError
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import Parameters
@@ -81,7 +81,10 @@ def _grid_location(name: str, parameters: Parameters, grids: int) -> str:
 
 
 def _read(location: str, roots: tuple[Path, ...], limit: int) -> bytes:
-    path = resolve(location, roots)
-    if path.stat().st_size > limit:
+    opened = open_source_file(location, roots)
+    if opened.is_directory:
+        raise SourceError(f"{location} is a directory, not a file.")
+    content = opened.read(limit + 1)
+    if len(content) > limit:
         raise SourceError(f"{location} is larger than {limit >> 20} MiB.")
-    return path.read_bytes()
+    return content

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 import msgspec
@@ -20,7 +19,8 @@ from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
-from consumers.sources.safety import resolve
+from consumers.sources.opened_file import OpenedFile
+from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal
@@ -93,14 +93,14 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         start, window = segmentation.starts[part], segmentation.window
         counter = SampleCounter(f"sampled:{part}", counter_fields(parts), start, window)
         async with AsyncExitStack() as resources:
-            path = await self._run(resolve, request.video_path, service.settings.roots)
-            opened = await self._run(self._opened, path, request, version, segmentation, part, first)
-            resources.push_async_callback(self._run, opened.close)
-            frames = LocalSource(opened, self._pool, service.settings)
+            file = await self._run(open_source_file, request.video_path, service.settings.roots)
+            samples = await self._run(self._opened, file, request, version, segmentation, part, first)
+            resources.push_async_callback(self._run, samples.close)
+            frames = LocalSource(samples, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
-            await self._run(check_unchanged, path, request.video_path, version)
+            await self._run(check_unchanged, file, request.video_path, version)
             if frames.warnings:
                 warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
                 await service.jobs.note(envelope.job, **warnings)
@@ -117,7 +117,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
 
     def _opened(
         self,
-        path: Path,
+        file: OpenedFile,
         request: AnalyzeRequest,
         version: float,
         segmentation: Segmentation,
@@ -125,7 +125,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         first: int,
     ) -> Samples:
         pixels = self._service.settings.max_pixels
-        return open_part(path, request, version, segmentation, part, first, max_pixels=pixels)
+        return open_part(file, request, version, segmentation, part, first, max_pixels=pixels)
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)

@@ -2,14 +2,14 @@
 
 from bisect import bisect_right
 from itertools import accumulate
-from pathlib import Path
+from os import PathLike
 from typing import cast
 
 import cv2
 import numpy as np
 
 from facecore.video.errors import SourceError
-from facecore.video.images import MAX_IMAGE_BYTES, image_kind, image_size
+from facecore.video.images import image_kind, image_size, read_file
 from facecore.video.picture import Image
 
 ANIMATION_FLAG = 0x02
@@ -38,10 +38,8 @@ class Animation:
         SourceError: the file is damaged or too large.
     """
 
-    def __init__(self, path: Path, max_pixels: int) -> None:
-        if path.stat().st_size > MAX_IMAGE_BYTES:
-            raise SourceError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB, the limit for animations.")
-        data = path.read_bytes()
+    def __init__(self, path: PathLike[str], max_pixels: int) -> None:
+        data = read_file(path)
         width, height = image_size("WebP", data) or (0, 0)
         frames = data.count(b"ANMF")
         if width * height * frames > max_pixels:

@@ -1,5 +1,6 @@
 """Opens untrusted video files and reads their properties."""
 
+from os import PathLike
 from pathlib import Path
 from typing import cast
 
@@ -29,14 +30,14 @@ OPEN_TIMEOUT_SECONDS = 60.0
 """Only a malicious header keeps a demuxer busy for longer."""
 
 
-def picture_kind(path: Path) -> str | None:
+def picture_kind(path: PathLike[str]) -> str | None:
     """Returns the kind of a picture file, "animation" for an animated one, None for a video.
 
     Raises:
         SourceError: the file cannot be read or is empty.
     """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(HEAD_BYTES)
     except FileNotFoundError as error:
         raise SourceError(f"There is no file at {path}.") from error
@@ -52,7 +53,7 @@ def picture_kind(path: Path) -> str | None:
     return None if kind == "GIF" else kind
 
 
-def open_video(path: Path) -> InputContainer:
+def open_video(path: PathLike[str]) -> InputContainer:
     """Opens the file as a container; never opens any other file.
 
     Raises:
@@ -60,7 +61,7 @@ def open_video(path: Path) -> InputContainer:
     """
     try:
         return av.open(
-            str(path.absolute()),
+            str(Path(path).absolute()),
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
@@ -70,7 +71,7 @@ def open_video(path: Path) -> InputContainer:
         raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
 
 
-def video_stream(container: InputContainer, path: Path, max_pixels: int) -> VideoStream:
+def video_stream(container: InputContainer, path: PathLike[str], max_pixels: int) -> VideoStream:
     """Returns the video stream, ready to be decoded.
 
     Raises:
@@ -93,7 +94,7 @@ def video_stream(container: InputContainer, path: Path, max_pixels: int) -> Vide
     return stream
 
 
-def describe(container: InputContainer, stream: VideoStream, path: Path) -> VideoInfo:
+def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> VideoInfo:
     """Returns the properties of the video from its headers and its first frame; moves the read position.
 
     Raises:
@@ -116,7 +117,7 @@ def describe(container: InputContainer, stream: VideoStream, path: Path) -> Vide
     )
 
 
-def _duration(container: InputContainer, stream: VideoStream, path: Path) -> float | None:
+def _duration(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> float | None:
     """Returns the seconds from the start of the stream to the end of its last frame; None: unknown."""
     if stream.time_base is None:
         return None
@@ -139,7 +140,7 @@ def _positive(seconds: float) -> float | None:
     return seconds if seconds > 0 else None  # damaged timestamps give others
 
 
-def _end(path: Path, index: int) -> int | None:
+def _end(path: PathLike[str], index: int) -> int | None:
     """Returns the tick at which the last frame ends; None: unknown."""
     with open_video(path) as container:
         stream = cast("VideoStream", container.streams[index])
@@ -178,7 +179,9 @@ def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
     return end
 
 
-def _first_orientation(container: InputContainer, stream: VideoStream, path: Path) -> tuple[bool, bool, bool]:
+def _first_orientation(
+    container: InputContainer, stream: VideoStream, path: PathLike[str]
+) -> tuple[bool, bool, bool]:
     try:
         for packet in container.demux(stream):
             try:

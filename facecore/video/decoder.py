@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
+from os import PathLike
 from typing import Literal
 
 import av
@@ -52,7 +52,7 @@ class SampledFrame(msgspec.Struct, frozen=True):
     image: Image
 
 
-def probe(path: Path, *, max_pixels: int) -> VideoInfo:
+def probe(path: PathLike[str], *, max_pixels: int) -> VideoInfo:
     """Reads the properties of a file; a picture file counts as a video of one frame.
 
     Raises:
@@ -75,7 +75,7 @@ def probe(path: Path, *, max_pixels: int) -> VideoInfo:
 
 
 def open_source(
-    path: Path,
+    path: PathLike[str],
     plan: Plan,
     *,
     start_index: int = 0,
@@ -112,7 +112,13 @@ class Samples(Iterator[SampledFrame]):
     """
 
     def __init__(
-        self, path: Path, plan: Plan, start_index: int, end_index: int | None, max_pixels: int, threads: int
+        self,
+        path: PathLike[str],
+        plan: Plan,
+        start_index: int,
+        end_index: int | None,
+        max_pixels: int,
+        threads: int,
     ) -> None:
         self.info = probe(path, max_pixels=max_pixels)
         kind = picture_kind(path)

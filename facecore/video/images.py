@@ -1,6 +1,7 @@
 """Encodes, decodes and identifies pictures: picture files, and frames sent between the stages."""
 
 import struct
+from os import PathLike
 from pathlib import Path
 from typing import Literal, cast
 
@@ -73,18 +74,26 @@ def _heic(encoded: bytes) -> Image:
         raise SourceError(f"The HEIC picture cannot be decoded: {error}.") from error
 
 
-def read_image(path: Path, max_pixels: int) -> Image:
+def read_image(path: PathLike[str], max_pixels: int) -> Image:
     """Decodes a picture file.
 
     Raises:
         SourceError: as `decode`; the text names the file.
     """
-    if path.stat().st_size > MAX_IMAGE_BYTES:
-        raise SourceError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB, the limit for pictures.")
+    encoded = read_file(path)
     try:
-        return decode(path.read_bytes(), max_pixels)
+        return decode(encoded, max_pixels)
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from error
+
+
+def read_file(path: PathLike[str]) -> bytes:
+    """Reads a picture file; raises SourceError when it is too large."""
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_IMAGE_BYTES + 1)
+    if len(content) > MAX_IMAGE_BYTES:
+        raise SourceError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB, the limit for pictures.")
+    return content
 
 
 def image_kind(head: bytes) -> str | None:

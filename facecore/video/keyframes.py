@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from contextlib import suppress
 from itertools import pairwise, takewhile
-from pathlib import Path
+from os import PathLike
 
 import msgspec
 from av.error import FFmpegError
@@ -27,7 +27,7 @@ class Segment(msgspec.Struct, frozen=True):
     end: int | None
 
 
-def keyframe_times(path: Path, *, max_pixels: int) -> list[float]:
+def keyframe_times(path: PathLike[str], *, max_pixels: int) -> list[float]:
     """Returns the presentation times of the keyframes in seconds, in order; empty if the format does not state them.
 
     Reads the whole file once, without decoding.
@@ -68,7 +68,7 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
     return Timestamps(tuple(times))
 
 
-def nearest_keyframes(path: Path, plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
+def nearest_keyframes(path: PathLike[str], plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
     """Applies `at_keyframes` to an interval plan.
 
     Returns the plan unchanged for a picture, a video of unknown duration, or more than ``max_samples`` samples.

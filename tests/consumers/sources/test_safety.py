@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sources.safety import resolve
+from consumers.sources.safety import open_source_file
 from facecore.video import SourceError
 
 
@@ -26,7 +26,7 @@ def media(tmp_path: Path) -> Path:
 
 def refusal(source: str | Path, *roots: Path) -> str:
     """The reason; nothing that is refused may keep a worker waiting."""
-    asking = ThreadPoolExecutor(1).submit(resolve, str(source), roots)
+    asking = ThreadPoolExecutor(1).submit(open_source_file, str(source), roots)
     with pytest.raises(SourceError) as raised:
         asking.result(timeout=20)
     return str(raised.value)
@@ -34,15 +34,15 @@ def refusal(source: str | Path, *roots: Path) -> str:
 
 def test_a_file_below_a_root_or_itself_a_root_is_found(media: Path) -> None:
     film = media / "film.mp4"
-    assert resolve(str(film), [media]) == film
-    assert resolve(str(film), [film]) == film
-    assert resolve(f"{media}/folder/../film.mp4", [Path("/nowhere"), media]) == film
-    assert resolve(str(film), [Path("/")]) == film
+    assert open_source_file(str(film), [media]).path == film
+    assert open_source_file(str(film), [film]).path == film
+    assert open_source_file(f"{media}/folder/../film.mp4", [Path("/nowhere"), media]).path == film
+    assert open_source_file(str(film), [Path("/")]).path == film
 
 
 def test_a_link_inside_the_roots_is_followed(media: Path) -> None:
     (media / "link.mp4").symlink_to(media / "film.mp4")
-    assert resolve(str(media / "link.mp4"), [media]) == media / "film.mp4"
+    assert open_source_file(str(media / "link.mp4"), [media]).path == media / "film.mp4"
 
 
 @pytest.mark.parametrize(
