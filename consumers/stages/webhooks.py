@@ -11,6 +11,7 @@ import structlog
 from yarl import URL
 
 from consumers.base_stage import OneByOneStage
+from consumers.host_limits import HostLimits
 from consumers.runtime.stage import Completion, Delivery, Reject, Retry
 from consumers.service import Service, Shared
 from consumers.sources.addresses import Lookup
@@ -27,12 +28,15 @@ FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 5.0, 3600.0
 """Pause before the second attempt, and the longest pause: each is four times as long as the one before, less up to a
 quarter (jitter). The last attempt is about four hours after the first."""
 RESPONSE_TIMEOUT_SECONDS = 10.0
+QUICK_FACTOR = 0.1
+"""A receiver that responds within this part of the timeout may have several requests in flight."""
 
 
 class WebhooksStage(OneByOneStage[WebhookTask]):
     """Consumer group ``webhooks`` on ``faces:webhooks``: delivers webhooks at least once.
 
-    A worker that dies between the response and the acknowledgement causes a second delivery with the same id.
+    A worker that dies between the response and the acknowledgement causes a second delivery with the same id. A
+    receiver that does not respond delays only its own webhooks (`HostLimits`).
 
     Args:
         lookup: resolves host names; the operating system's by default.
@@ -57,6 +61,7 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         self.max_attempts = MAX_ATTEMPTS
         settings = service.settings
         self._lookup = lookup
+        self._limits = HostLimits(self.concurrency, response_timeout * QUICK_FACTOR)
         self._first_retry = first_retry
         self._max_retry = max_retry
         self._response_timeout = response_timeout
@@ -108,14 +113,12 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         try:
             address = URL(url)
             self._allowed.check(address)
-            async with self._session.post(
-                address,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self._response_timeout),
-            ) as response:
-                return response.status
+            timeout = aiohttp.ClientTimeout(total=self._response_timeout)
+            with self._limits.slot(address.host or ""):
+                async with self._session.post(
+                    address, data=body, headers=headers, allow_redirects=False, timeout=timeout
+                ) as response:
+                    return response.status
         except (NotAllowed, ValueError) as error:  # ValueError: not an address
             raise Reject(str(error)) from error
         except TimeoutError as error:

@@ -73,10 +73,11 @@ async def at(receiver: Receiver) -> AsyncIterator[str]:
 @pytest.fixture
 async def service(valkey: str, at: str, receiver: Receiver) -> AsyncIterator[Service]:
     """A service with a webhooks worker of short pauses and timeouts."""
+    port = at.rpartition(":")[2]
     settings = Settings.from_env(
         {
             "REDIS_URL": valkey,
-            "FACES_CALLBACK_HOSTS": f"{at.removeprefix('http://')},{HOME}/32",
+            "FACES_CALLBACK_HOSTS": f"hooks.test:{port},slow.test:{port},{HOME}/32",
             "FACES_WEBHOOK_SECRET": f"{SECRET} {OLD}",
         }
     )
@@ -269,3 +270,17 @@ def test_the_headers_are_those_of_standard_webhooks() -> None:
         patch.setattr(time, "time", lambda: 1614265330.0)
         with pytest.raises(NotGenuine, match="missing required field"):  # the signature is right
             received(body, headers, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLJQQ")
+
+
+async def test_a_receiver_that_hangs_delays_no_other(service: Service, at: str, receiver: Receiver) -> None:
+    for number in range(200):
+        await fail_job(service, f"{at.replace('hooks', 'slow')}/hangs", f"slow-{number}")
+    await fail_job(service, f"{at}/hook", "quick")
+    submitted = time.monotonic()
+    await eventually_async(lambda: _is_in("/hook", receiver))
+    assert time.monotonic() - submitted < 1.0
+    assert receiver.asked.count("/hangs") < 32
+
+
+async def _is_in(path: str, receiver: Receiver) -> bool:
+    return path in receiver.asked
