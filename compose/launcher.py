@@ -14,7 +14,7 @@ import msgspec
 
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.settings import is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"

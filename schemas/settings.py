@@ -9,11 +9,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
-from schemas.cores import usable_cores
+from schemas.cgroups import memory_limit, usable_cores
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
+
+
+DEFAULT_MEMORY_BYTES, MEMORY_SHARE = 8 << 30, 0.875
+"""Default of FACES_MAX_MEMORY, and the share of a smaller limit of the container: the rest is for memory that
+RLIMIT_DATA does not count, such as libraries and the page cache."""
 
 
 class SettingsError(ValueError):
@@ -70,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_download_bytes: Positive = field(default=8 << 30, name="FACES_MAX_DOWNLOAD_BYTES")
     max_frames: Positive = field(default=100_000, name="FACES_MAX_FRAMES")
     max_pixels: Positive = field(default=100_000_000, name="FACES_MAX_PIXELS")
-    max_memory: Positive = field(default=8 << 30, name="FACES_MAX_MEMORY")
+    max_memory: Annotated[int, Meta(ge=0)] = field(default=0, name="FACES_MAX_MEMORY")
     frame_directory: str = field(default="", name="FACES_FRAME_DIRECTORY")
     frame_format: Literal["jpeg", "webp", "png"] = field(default="jpeg", name="FACES_FRAME_FORMAT")
     frame_quality: Annotated[int, Meta(ge=1, le=100)] = field(default=95, name="FACES_FRAME_QUALITY")
@@ -163,6 +168,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def engines_path(self) -> Path:
         """Directory of TensorRT's engines."""
         return Path(self.engines_cache).expanduser()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that a process may use for sources: FACES_MAX_MEMORY, else by the container's limit."""
+        limit = memory_limit()
+        share = DEFAULT_MEMORY_BYTES if limit is None else int(limit * MEMORY_SHARE)
+        return self.max_memory or min(DEFAULT_MEMORY_BYTES, share)
 
     @property
     def worker_threads(self) -> int:

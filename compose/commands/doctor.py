@@ -81,7 +81,7 @@ async def _examine(settings: Settings) -> list[Finding]:
     from consumers.runtime.connection import ServerError, check_server
     from schemas.store.connection import connect
 
-    findings = [_models(settings), *_roots(settings)]
+    findings = [_models(settings), *_roots(settings), _memory(settings)]
     redis = connect(settings.redis_url)
     try:
         findings.append(await _server(redis, await check_server(redis)))
@@ -108,6 +108,11 @@ def _roots(settings: Settings) -> list[Finding]:
         details = "readable" if readable else "missing or not readable"
         findings.append(Finding(f"media root {root}", readable, details))
     return findings
+
+
+def _memory(settings: Settings) -> Finding:
+    source = "FACES_MAX_MEMORY" if settings.max_memory else "default, or 7/8 of the container's limit"
+    return Finding("memory of a worker", True, f"{settings.memory_bytes >> 20} MiB ({source})")
 
 
 async def _server(redis: "Redis", version: str) -> Finding:

@@ -55,7 +55,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
 
     async def start(self) -> None:
         """Limits the memory of the process and opens the sessions of the sources."""
-        limit_memory(self._service.settings.max_memory)
+        limit_memory(self._service.settings.memory_bytes)
         await self._opener.start()
 
     async def stop(self) -> None:

@@ -31,7 +31,7 @@ from facecore.errors import DeviceUnavailable
 from facecore.geometry import iou
 from facecore.vectors import cosine
 from facecore.video import Interval, open_source
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.settings import Settings
 

@@ -20,7 +20,7 @@ from redis import Redis
 
 from compose.demo import make_video
 from facecore.video import probe
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.names import Names
 from tests.facecore.video.films import loop_film
 from tests.integration.client import Service

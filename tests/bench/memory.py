@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 
 from facecore.analyzer import Analyzer, FrameInput
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from tests.bench.measure import report
 from tests.eval.collages import MOST, crowd, faces_of
 

@@ -22,7 +22,7 @@ from facecore.analyzer import Analyzer, FrameInput
 from facecore.detection import centerface, scrfd
 from facecore.model import Model
 from facecore.vectors import from_bytes, unit
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces
 from tests.eval.collages import MOST, crowd, faces_of
 

@@ -33,7 +33,7 @@ from facecore.geometry import area
 from facecore.quality import pose_class
 from facecore.result_builder import GENDER_MIN_PROBABILITY
 from facecore.vectors import from_bytes, unit
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.observations import ObservedFace
 from tests.eval.labels import EMOTIONS, PEOPLE, POSES
 

@@ -22,7 +22,7 @@ from facecore.geometry import iou
 from facecore.vectors import cosine
 from facecore.video import Interval, open_source
 from facecore.video.images import PictureFormat, decode, encode
-from schemas.cores import usable_cores
+from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces
 from tests.bench.gpu import MAX_PIXELS
 

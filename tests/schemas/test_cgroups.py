@@ -1,4 +1,4 @@
-"""The number of cores a process may use: CPU affinity and control groups."""
+"""Cores and memory that a process may use: CPU affinity and control groups."""
 
 import os
 import subprocess
@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from schemas import cores
-from schemas.cores import usable_cores
+from schemas import cgroups
+from schemas.cgroups import memory_limit, usable_cores
+from schemas.settings import Settings
 
 
 @pytest.fixture
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(cgroups.os, "sched_getaffinity", lambda _: set(range(8)))
 
 
 def machine(root: Path, groups: str, **files: str) -> Path:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(groups)
     for name, text in files.items():
-        file = root / "sys/fs/cgroup" / name.replace("__", "/").replace("cpu_", "cpu.")
+        file = (
+            root
+            / "sys/fs/cgroup"
+            / name.replace("__", "/").replace("cpu_", "cpu.").replace("memory_", "memory.")
+        )
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return root
@@ -69,3 +74,40 @@ def test_a_process_pinned_to_one_core_uses_one_thread() -> None:
     code += "from schemas.settings import Settings; print(Settings.from_env({}).worker_threads)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        pytest.param("0::/\n", {"memory_max": f"{GIB}\n"}, GIB, id="one GiB"),
+        pytest.param("0::/\n", {"memory_max": "max\n"}, None, id="no limit"),
+        pytest.param("0::/\n", {}, None, id="none is stated"),
+        pytest.param(
+            "0::/a/b\n", {"a__memory_max": f"{GIB}\n", "a__b__memory_max": f"{2 * GIB}\n"}, GIB, id="by the parent"
+        ),
+        pytest.param(
+            "4:memory:/x\n1:cpu:/\n0::/\n", {"memory__memory_limit_in_bytes": f"{GIB}\n"}, GIB, id="version 1"
+        ),
+        pytest.param(
+            "4:memory:/\n", {"memory__memory_limit_in_bytes": "9223372036854771712\n"}, None,
+            id="version 1 without limit",
+        ),
+    ],
+)  # fmt: skip
+def test_control_groups_limit_the_memory(
+    tmp_path: Path, groups: str, files: dict[str, str], expected: int | None
+) -> None:
+    assert memory_limit(machine(tmp_path, groups, **files)) == expected
+
+
+@pytest.mark.parametrize(("limit", "given", "expected"), [
+    (None, "", 8 * GIB), (GIB, "", GIB * 7 // 8), (64 * GIB, "", 8 * GIB), (GIB, str(2 * GIB), 2 * GIB),
+])  # fmt: skip
+def test_the_memory_of_a_worker_follows_the_limit_of_its_container(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, given: str, expected: int
+) -> None:
+    monkeypatch.setattr("schemas.settings.memory_limit", lambda: limit)
+    assert Settings.from_env({"FACES_MAX_MEMORY": given}).memory_bytes == expected
