@@ -84,7 +84,7 @@ async def test_a_stopped_worker_drains_releases_entries_and_leaves_the_group(wor
 
 async def test_a_worker_ends_when_stopped_at_any_moment(world: World) -> None:
     for moment in range(0, 30, 3):
-        async with asyncio.timeout(10), world.worker("units", drain=0.1):
+        async with asyncio.timeout(60), world.worker("units", drain=0.1):
             await asyncio.sleep(moment / 2000)
 
 
