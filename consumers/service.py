@@ -50,11 +50,6 @@ class Service:
         )  # fmt: skip
         return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
 
-    @property
-    def running_job_ttl(self) -> int:
-        """Seconds to live of the data that only a running job needs: an hour longer than a job may run."""
-        return int(self.settings.job_deadline) + 3600
-
 
 class _Closable(Protocol):
     def close(self) -> None: ...

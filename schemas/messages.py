@@ -182,4 +182,5 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
     job = envelope.job or entry_id
     if not JOB_ID.fullmatch(job):
         raise EnvelopeError(f"not a job id: {job[:200]!r}")
-    return msgspec.structs.replace(envelope, job=job, id=envelope.id or f"{job}/analyze")
+    created = envelope.created or int(entry_id.partition("-")[0]) / 1000
+    return msgspec.structs.replace(envelope, job=job, id=envelope.id or f"{job}/analyze", created=created)

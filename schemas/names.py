@@ -124,6 +124,10 @@ class Names:
             f"{base}:preview",
         )
 
+    def tombstone(self, job_id: str) -> str:
+        """Returns the key of the time at which a job was deleted: requests published before do not start it again."""
+        return f"{self.prefix}:job:{job_id}:deleted"
+
     def collection(self, name: str) -> CollectionKeys:
         """The keys of a collection."""
         base = f"{self.prefix}:collection:{name}"

@@ -84,6 +84,8 @@ class RetryPolicy:
     ) -> Acknowledgement:
         """Makes a dead letter of a message, along with the completion that its stage returns for it."""
         self._log(delivery, "message dead-lettered", reason=reason, error=error)
+        if isinstance(error, Reject) and error.foreign:
+            return self._dead_letter(delivery, batch, Completion(), reason, error)
         try:
             completion = self._stage.on_dead_letter(delivery.envelope, reason)
         except Exception:

@@ -24,7 +24,16 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """Raised by a handler when a retry cannot succeed: the message becomes a dead letter at once."""
+    """Raised by a handler when a retry cannot succeed: the message becomes a dead letter at once.
+
+    Args:
+        reason: what is wrong, for logs and dead letters.
+        foreign: the message does not belong to the job that it names, so `Stage.on_dead_letter` is not called.
+    """
+
+    def __init__(self, reason: str, *, foreign: bool = False) -> None:
+        super().__init__(reason)
+        self.foreign = foreign
 
 
 class NotReady(Exception):

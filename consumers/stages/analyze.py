@@ -178,7 +178,7 @@ class AnalyzeStage(BaseStage[Any]):
 
     async def _store_faces(self, analyses: Sequence[_Analysis]) -> list[Completion]:
         """Stores the faces and their crops, then deletes the pictures; two round trips for the whole batch."""
-        names, loop = self._service.names, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         found = [analysis.faces() for analysis in analyses]
         pieces = [
             (analysis, faces) for analysis, faces in zip(analyses, found, strict=True) if faces is not None
@@ -189,16 +189,12 @@ class AnalyzeStage(BaseStage[Any]):
                 for analysis, faces in pieces
             )
         )
-        async with self._service.redis.pipeline(transaction=False) as pipe:
-            for (analysis, faces), pictures in zip(pieces, portraits, strict=True):
-                keys = names.job(analysis.delivery.envelope.job)
-                pipe.hset(keys.faces, analysis.field, cast("Any", msgspec.msgpack.encode(faces)))
-                if pictures:
-                    pipe.hset(keys.portraits, mapping=cast("dict[Any, Any]", pictures))
-            for job in {analysis.delivery.envelope.job for analysis, _ in pieces}:
-                pipe.expire(names.job(job).faces, self._service.running_job_ttl)
-                pipe.expire(names.job(job).portraits, self._service.running_job_ttl)
-            await pipe.execute()
+        await self._service.jobs.store_faces(
+            [
+                (analysis.delivery.envelope.job, analysis.field, msgspec.msgpack.encode(faces), pictures)
+                for (analysis, faces), pictures in zip(pieces, portraits, strict=True)
+            ]
+        )
         await self._store.delete(
             [
                 (analysis.delivery.envelope.job, analysis.delivery.envelope.body.frame)

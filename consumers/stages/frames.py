@@ -11,7 +11,7 @@ import structlog
 
 from consumers.base_stage import OneByOneStage
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter, resolved_enhancement
-from consumers.runtime.stage import Completion, Delivery
+from consumers.runtime.stage import Completion, Delivery, Reject
 from consumers.service import Service, Shared
 from consumers.sources.opening import Source, SourceOpener
 from consumers.sources.safety import limit_memory
@@ -24,6 +24,7 @@ from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
 from schemas.settings import Settings
 from schemas.store.job_record import cache_key
+from schemas.store.jobs import SUBMITTED, JobExists
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +76,10 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         try:
             request = to_request(delivery.envelope.body)
         except RequestError as error:
-            await jobs.begin(job_id, _placeholder(delivery.envelope.body))
-            await jobs.fail(job_id, f"The request is invalid: {error}")
+            if await self._begin(delivery.envelope, _placeholder(delivery.envelope.body)):
+                await jobs.fail(job_id, f"The request is invalid: {error}")
             return Completion()
-        if not await jobs.begin(job_id, request):
+        if not await self._begin(delivery.envelope, request):
             return Completion()
         try:
             return await self._sample(delivery, request)
@@ -86,6 +87,19 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             log.info("job failed", error=str(error))
             await jobs.fail(job_id, str(error))
             return Completion()
+
+    async def _begin(self, envelope: Envelope[dict[str, Any]], request: AnalyzeRequest) -> bool:
+        """Begins the job of a request; False: there is nothing to do.
+
+        Raises:
+            Reject: the job id belongs to another request, whose job is not affected.
+        """
+        submitted = envelope.id == f"{envelope.job}/analyze/{SUBMITTED}"
+        published = None if submitted else envelope.created
+        try:
+            return await self._service.jobs.begin(envelope.job, request, published)
+        except JobExists as error:
+            raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
 
     async def _forward(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
         """Sends a request to the partition of its job, which the publisher need not know.

@@ -63,7 +63,7 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 _FIELDS = (
     "request", "status", "created", "created_at", "started", "alias", "withdrawn", "expected", "sampled",
-    "units", "parts", "error", "summary",
+    "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
 
@@ -231,7 +231,7 @@ def result_json(state: JobState, body: bytes) -> bytes:
 def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> JobState | None:
     mine, _ = records[job_id]
     alias = mine["alias"].decode() if mine["alias"] else None
-    if (alias or job_id) not in records:
+    if mine["deleted"] or (alias or job_id) not in records:
         return None
     fields, done = records[alias or job_id]
     if mine["withdrawn"]:

@@ -10,6 +10,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     alias            the job that answers for this one (same content, same parameters)
     callback         encoded schemas.webhooks.Callback, notified of the job's end
     follower:<id>    a job that this one answers for; the value is its callback, or empty
+    answered:<id>    a job that was answered with this one's result at once
+    deleted          when the job was deleted while it answers for others, Unix seconds; readers do not see it
     withdrawn        set when the job was cancelled while its work goes on for its followers
     cache_key        key under which other jobs find this one
     method, expected, sampled  how frames are obtained, estimated number of frames, number of frames so far

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,8 +24,9 @@ from schemas.store.results import result_fields
 if TYPE_CHECKING:
     from schemas.store.job_metrics import JobMetrics  # the client does without
 
-SUBMIT, BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE = (
-    load(__package__, name) for name in ("submit", "begin", "note", "join", "finish", "reopen", "rewrite")
+SUBMIT, BEGIN, NOTE, JOIN, STORE_FACES, FINISH, REOPEN, REWRITE, DELETE = (
+    load(__package__, name)
+    for name in ("submit", "begin", "note", "join", "store_faces", "finish", "reopen", "rewrite", "delete")
 )
 MAX_QUEUED_SECONDS = 7 * 86400.0
 """Longest time that a job may wait before it begins."""
@@ -32,8 +34,14 @@ RESULT_MIN_TTL_SECONDS = 300.0
 """A finished job can be read for at least this time, even when its result is not cached."""
 MAX_EVENTS = 100_000
 """Approximate length of the events stream."""
+SUBMITTED = "submitted"
+"""Unit in the id of a request that was submitted with a record: without its record it is not started."""
 RECORD_MARGIN_SECONDS = 3600.0
 """A record outlives the deadline of its job by this time, so that the sweeper finds it."""
+
+
+FrameToStore = tuple[str, str, bytes, Mapping[str, bytes]]
+"""Job id, field of the frame, its encoded faces, and the crops of the faces by their fields."""
 
 
 class QueueFull(Exception):
@@ -77,9 +85,12 @@ class Jobs:
         """
         now = time.time()
         record = new_record(request, now)
-        message = seal("analyze", job_id, "", request, traceparent=traceparent)
+        message = seal("analyze", job_id, SUBMITTED, request, traceparent=traceparent)
         names = self._partitions.of(job_id)
-        keys = (names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs)
+        keys = (
+            names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs,
+            names.tombstone(job_id),
+        )  # fmt: skip
         args = (
             self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
             _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS), _ms(now + MAX_QUEUED_SECONDS), job_id, _ms(now),
@@ -96,22 +107,42 @@ class Jobs:
             case _:
                 return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
 
-    async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
+    async def begin(self, job_id: str, request: AnalyzeRequest, published: float | None = None) -> bool:
         """Marks a job as begun, and creates its record when it was published directly.
 
+        Args:
+            published: when a direct publisher published the request, Unix seconds; None for a request that was
+                submitted with a record.
+
         Returns:
-            False when the job has ended or another one answers for it: there is nothing to do.
+            False when the job has ended, was deleted or is answered by another one: there is nothing to do.
+
+        Raises:
+            JobExists: the id belongs to another request.
         """
         now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
-        keys = [names.job(job_id).metadata, names.active, names.jobs]
+        keys = [names.job(job_id).metadata, names.active, names.jobs, names.tombstone(job_id)]
+        record = new_record(request, now)
         args = [
-            _ms(limit + RECORD_MARGIN_SECONDS),
-            _ms(now + limit),
-            job_id,
-            now,
-            *_flat(new_record(request, now)),
-        ]
-        return bool(await run(self._redis, Call(BEGIN, keys, args)))
+            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now, int(published is None),
+            published or 0, record.pop("request"), *_flat(record),
+        ]  # fmt: skip
+        answer = await run(self._redis, Call(BEGIN, keys, args))
+        if answer == b"taken":
+            raise JobExists(f"job id {job_id!r} belongs to another request")
+        return bool(answer == b"begun")
+
+    async def store_faces(self, frames: Sequence[FrameToStore]) -> None:
+        """Stores the faces of frames and their crops, those of jobs that still run; one round trip for all."""
+        ttl = _ms(self._settings.job_deadline + RECORD_MARGIN_SECONDS)
+        calls = []
+        for job_id, field, faces, portraits in frames:
+            keys = self._partitions.of(job_id).job(job_id)
+            args = [ttl, field, faces, *_flat(portraits)]
+            calls.append(Call(STORE_FACES, [keys.metadata, keys.faces, keys.portraits], args))
+        for answer in await run_all(self._redis, calls):
+            if isinstance(answer, Exception):
+                raise answer
 
     async def note(self, job_id: str, **fields: str | int | float) -> None:
         """Sets fields of the record, if it still exists."""
@@ -172,16 +203,13 @@ class Jobs:
                 pipe.unlink(keys.result)  # an earlier end may have left more parts
                 for name, value in stored.items():
                     pipe.hset(keys.result, name, value)
-                pipe.expire(keys.result, int(self._settings.job_deadline))  # until the job ends
+                pipe.expire(keys.result, int(RESULT_MIN_TTL_SECONDS))  # until the job ends, which is next
                 await pipe.execute()
-        return await self._end(
-            job_id,
-            "completed",
-            keep,
-            {"summary": msgspec.json.encode(summary)},
-            shared=whole,
-            replayable=not whole,
-        )
+        fields = {"summary": msgspec.json.encode(summary)}
+        ended = await self._end(job_id, "completed", keep, fields, shared=whole, replayable=not whole)
+        if not ended and not await self._redis.exists(keys.metadata):
+            await self._redis.unlink(keys.result)  # the job was deleted in the meantime
+        return ended
 
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
         """Replaces the result of a job, if it has not expired; its pictures stay."""
@@ -223,13 +251,25 @@ class Jobs:
         return await self._end(job_id, "cancelled", 0, {"error": "The job was cancelled."})
 
     async def delete(self, job_id: str) -> bool:
-        """Deletes a job that has ended, with its result; False when there is no such job or it is running."""
+        """Deletes a job that has ended, with all that is stored of it.
+
+        A result that answers for other jobs stays until the last of them is deleted or expires; the deleted job is no
+        longer found.
+
+        Returns:
+            False when there is no such job or it is running.
+        """
         state = await self._reader.read(job_id)
         if state is None or not state.ended:
             return False
         names = self._partitions.of(job_id)
-        await self._redis.zrem(names.jobs, job_id)
-        return bool(await self._redis.unlink(*names.job(job_id)))
+        leader = state.alias or job_id
+        keys = [
+            names.job(job_id).metadata, names.jobs, names.tombstone(job_id), names.job(leader).metadata,
+            *names.job(job_id)[1:], *names.job(leader)[1:],
+        ]  # fmt: skip
+        call = Call(DELETE, keys, [job_id, time.time(), _ms(MAX_QUEUED_SECONDS)])
+        return bool(await run(self._redis, call))
 
     async def _end(
         self,
@@ -268,7 +308,7 @@ class Jobs:
         return max(RESULT_MIN_TTL_SECONDS, least)
 
 
-def _flat(fields: dict[str, Any]) -> list[Any]:
+def _flat(fields: Mapping[str, Any]) -> list[Any]:
     return [part for pair in fields.items() for part in pair]
 
 

@@ -75,6 +75,10 @@ class Previews:
         faces = [msgspec.structs.replace(face, embedding=[]) for face in body.faces]
         encoded = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
         fields = {"body": encoded, "people": body.metadata.unique_faces, **picture_fields(pictures)}
+        record = self._partitions.of(job_id).job(job_id).metadata
+        created, ended = await self._redis.hmget(record, ["created", "ended"])
+        if created is None or ended is not None:
+            return  # deleted or ended while the preview was made
         key, pause = self._key(job_id), max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * seconds)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.unlink(key)

@@ -59,6 +59,27 @@ def test_a_json_entry_without_job_id_takes_the_entry_s(service: Service, six_peo
     assert service.wait_for_end(entry.decode())["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    "request_of_another", ['{"video_path": "/other.mp4"}', '{"parameters": {"max_faces": 0}}']
+)
+def test_a_request_under_the_id_of_a_job_does_not_change_that_job(
+    service: Service, six_people: Path, request_of_another: str
+) -> None:
+    job_id = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.53}})
+    service.wait_for_end(job_id)
+    before = service.result(job_id)
+    with Redis.from_url(service.redis_url) as redis:
+        letters = redis.xlen("faces:dead")
+        foreign = f'{{"job": "{job_id}", "type": "analyze", "id": "x", "body": {request_of_another}}}'
+        redis.xadd("faces:requests", {"json": foreign})
+        eventually(lambda: redis.xlen("faces:dead") > letters)
+        ((_, letter),) = redis.xrevrange("faces:dead", count=1)
+        assert b"belongs to another request" in letter[b"reason"]
+        redis.xtrim("faces:dead", maxlen=0, approximate=False)
+    assert service.get(f"/faces/jobs/{job_id}/status").json["status"] == "completed"
+    assert service.result(job_id) == before
+
+
 def test_every_end_is_an_event(service: Service, six_people: Path, tmp_path: Path) -> None:
     good = service.submit({"video_path": str(six_people), "parameters": {"min_confidence": 0.54}})
     bad = service.submit({"video_path": str(tmp_path / "nothing.mp4")})

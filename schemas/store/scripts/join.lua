@@ -10,9 +10,10 @@ if (redis.call('GET', cache_key) or '') ~= leader then
   return 'changed'
 end
 if leader ~= '' and leader ~= job_id then
-  local status, ended, summary = unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary'))
+  local status, ended, summary, deleted =
+    unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary', 'deleted'))
   local answered = status == 'completed' and redis.call('EXISTS', leader_result) == 1
-  if answered or (status and not ended) then
+  if not deleted and (answered or (status and not ended)) then
     local callback = redis.call('HGET', record, 'callback') or ''
     redis.call('HSET', record, 'alias', leader)
     redis.call('ZREM', active, job_id)
@@ -20,6 +21,7 @@ if leader ~= '' and leader ~= job_id then
       redis.call('HSET', leader_record, 'follower:' .. job_id, callback)
       return 'joined'
     end
+    redis.call('HSET', leader_record, 'answered:' .. job_id, '')
     redis.call('HSET', record, 'status', 'completed', 'ended', now)
     redis.call('PEXPIRE', record, answer_ttl)
     for _, key in ipairs({cache_key, leader_record, leader_result}) do

@@ -1,9 +1,9 @@
 -- Accepts a job: creates its record and publishes its request, or returns why not.
--- KEYS: requests stream, record, active jobs, index of jobs
+-- KEYS: requests stream, record, active jobs, index of jobs, tombstone
 -- ARGV: most entries of the stream, field and bytes of the message, encoded request, time to live of the record (ms),
 --       latest end (ms), job id, now (ms), then fields and values of the record
 -- Returns {"accepted"}, {"full", length}, {"same", created_at} or {"taken"}.
-local requests, record, active, index = unpack(KEYS)
+local requests, record, active, index, tombstone = unpack(KEYS)
 local limit, field, message, request, ttl, latest_end, job_id, now = unpack(ARGV, 1, 8)
 if redis.call('EXISTS', record) == 1 then
   local current_request, created_at = unpack(redis.call('HMGET', record, 'request', 'created_at'))
@@ -18,6 +18,7 @@ if length >= tonumber(limit) then
 end
 redis.call('HSET', record, 'request', request, unpack(ARGV, 9))
 redis.call('PEXPIRE', record, ttl)
+redis.call('DEL', tombstone)
 redis.call('ZADD', active, latest_end, job_id)
 redis.call('ZADD', index, now, job_id)
 redis.call('XADD', requests, '*', field, message)

@@ -1,5 +1,6 @@
 """The job record on a real server: submitting, sharing results, ending once, expiry."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -168,6 +169,89 @@ async def test_jobs_are_listed_and_deleted(records: Records) -> None:
     await records.redis.delete(records.names.job("a").metadata)
     assert [state.job_id for state in (await records.reader.latest(10)).states] == ["c"]
     assert await records.redis.zscore(records.names.jobs, "a") is None
+
+
+async def test_a_request_under_the_id_of_another_leaves_that_job_alone(records: Records) -> None:
+    await records.running("a")
+    with pytest.raises(JobExists):
+        await records.jobs.begin("a", AnalyzeRequest(video_path="/other.mp4"), published=time.time())
+    assert await records.status("a") == "processing"
+    assert await records.events() == []
+    assert await records.jobs.begin("a", REQUEST, published=time.time()), "the same request is the same job"
+
+
+async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Records) -> None:
+    await records.jobs.submit(REQUEST, "a")
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    assert not await records.jobs.begin("a", REQUEST)
+    assert await records.reader.read("a") is None
+    assert await records.events() == [("a", "cancelled")]
+
+
+async def test_a_job_whose_record_has_expired_is_not_started(records: Records) -> None:
+    await records.jobs.submit(REQUEST, "a")
+    await records.redis.delete(records.names.job("a").metadata)
+    assert not await records.jobs.begin("a", REQUEST)
+
+
+async def test_a_deleted_job_is_started_only_by_what_was_published_later(records: Records) -> None:
+    before = time.time()
+    assert await records.jobs.begin("a", REQUEST, published=before)
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    assert not await records.jobs.begin("a", REQUEST, published=before)
+    assert await records.jobs.begin("a", REQUEST, published=time.time() + 1)
+
+
+async def test_a_deleted_job_can_be_submitted_anew(records: Records) -> None:
+    await records.running("a")
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    await records.running("a")
+    assert await records.status("a") == "processing"
+
+
+async def test_cancelling_and_deleting_a_job_leaves_those_that_it_answers_for(records: Records) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    assert await records.reader.read("a") is None
+    assert not await records.jobs.delete("a")
+    assert await records.status("b") == "processing"
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert await records.status("b") == "completed"
+    assert await records.events() == [("a", "cancelled"), ("b", "completed")]
+    assert await records.redis.zcard(records.names.active) == 0
+    state = await records.reader.read("b")
+    assert state and await records.reader.result(state)
+
+
+async def test_a_deleted_result_stays_for_those_that_it_answers_for_and_no_longer(records: Records) -> None:
+    await records.running("a", "b", "c")
+    assert await records.jobs.begin("d", REQUEST, published=time.time())
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert await records.jobs.join("c", "key", 60)
+    assert await records.jobs.delete("a")
+    assert await records.reader.read("a") is None
+    for job in "bc":
+        state = await records.reader.read(job)
+        assert state and state.status == "completed" and await records.reader.result(state)
+    assert not await records.jobs.join("d", "key", 60), "a deleted job answers no further one"
+    assert await records.jobs.delete("b") and await records.jobs.delete("c")
+    left = [key.decode() for job in "abc" for key in await records.redis.keys(f"faces:job:{job}:*")]
+    assert sorted(left) == [f"faces:job:{job}:deleted" for job in "abc"]
+
+
+async def test_nothing_is_stored_of_a_job_that_was_deleted(records: Records) -> None:
+    await records.running("a")
+    await records.jobs.store_faces([("a", "0", b"faces", {"0/0": b"crop"})])
+    keys = records.names.job("a")
+    assert await records.redis.hget(keys.portraits, "0/0") == b"crop"
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    await records.jobs.store_faces([("a", "1", b"faces", {"1/0": b"crop"})])
+    assert not await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert await records.redis.exists(*keys) == 0
 
 
 async def test_ids_that_would_name_other_keys_are_unknown(records: Records) -> None:
