@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from compose.supervisor import Child, ProcessFailed, clean_environment
+from schemas.redaction import redact
 
 READY_SECONDS = 30.0
 """How long a server may take until it answers; one with much data loads it first."""
@@ -46,7 +47,7 @@ async def wait_for_server(url: str) -> None:
                 await redis.ping()
             except RedisError as error:  # connection refused, or still loading its data
                 if time.monotonic() > deadline:
-                    raise ProcessFailed(f"the server at {url} does not answer: {error}") from error
+                    raise ProcessFailed(f"the server at {redact(url)} does not answer: {error}") from error
                 await asyncio.sleep(0.02)
             else:
                 return

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from schemas.redaction import redact
+
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CANNOT_START = 2
 """Exit status of a process that is not restarted: its environment has to be corrected first."""
@@ -96,9 +98,9 @@ class Supervisor:
         await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
 
     def say(self, name: str, line: str) -> None:
-        """Writes a line with a prefix."""
+        """Writes a line with a prefix, without secrets."""
         if self._output is not None:
-            self._output.write(f"{name:<12}| {line}\n")
+            self._output.write(f"{name:<12}| {redact(line)}\n")
             self._output.flush()
 
     def _ended(self, keeper: asyncio.Task[None]) -> None:
@@ -113,7 +115,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             exits = 1 if time.monotonic() - started > STABLE_SECONDS else exits + 1
-            output = "\n".join(child.last_lines[-15:])
+            output = redact("\n".join(child.last_lines[-15:]))
             if status == CANNOT_START:
                 raise ProcessFailed(output or f"{child.name} cannot start")
             if exits > len(self._pauses):

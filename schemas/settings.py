@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -113,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             problem, _, where = str(error).partition(" - at `$.")
             raise SettingsError(f"{where.rstrip('`') or 'environment'}: {problem}") from error
+        _check_redis_url(settings.redis_url)
         if settings.partitions > 1 and set("{}") & set(settings.prefix):
             raise SettingsError(
                 "FACES_PREFIX: remove the braces; with several FACES_PARTITIONS they are added"
@@ -188,6 +190,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _check_redis_url(url: str) -> None:
+    """Refuses a URL that cannot be used, without showing it: redis-py's errors show a part of the password."""
+    try:
+        parts = urlsplit(url)
+        scheme, _ = parts.scheme.removesuffix("+cluster"), parts.port
+    except ValueError:
+        scheme = ""
+    if scheme not in ("redis", "rediss", "unix"):
+        raise SettingsError(
+            "REDIS_URL: expected redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://… or unix://…; special characters in"
+            " the password are percent-encoded"
+        )
 
 
 def _listed(joined: str) -> tuple[str, ...]:

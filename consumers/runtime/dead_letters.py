@@ -12,6 +12,7 @@ import msgspec
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery, Fields, Outgoing, Stage
 from schemas.envelope import JSON, MSGPACK, Envelope
+from schemas.redaction import redact
 from schemas.store.dead_letters import REPLAYS
 from schemas.store.server_errors import error_text
 
@@ -39,10 +40,10 @@ def dead_letter(
         "stream": owner.stream,
         "job": envelope.job if envelope else "",
         "type": envelope.type if envelope else "",
-        "reason": reason[:MAX_TEXT_LENGTH],
+        "reason": redact(reason)[:MAX_TEXT_LENGTH],
         "error": type(error).__name__ if error else "",
-        "text": error_text(error)[:MAX_TEXT_LENGTH] if error else "",
-        "trace": _trace(error)[-MAX_TEXT_LENGTH:] if error else "",
+        "text": redact(error_text(error))[:MAX_TEXT_LENGTH] if error else "",
+        "trace": redact(_trace(error))[-MAX_TEXT_LENGTH:] if error else "",
         "attempts": (envelope.attempt if envelope else 0) + delivery.deliveries,
         "deliveries": delivery.deliveries,
         "first": created_at(delivery),

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from schemas import results
 from schemas.envelope import MSGPACK, seal
 from schemas.names import Partitions
+from schemas.redaction import redact
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
@@ -223,7 +224,7 @@ class Jobs:
         Args:
             replayable: keeps what `reopen` needs.
         """
-        return await self._end(job_id, "failed", 0, {"error": error}, replayable=replayable)
+        return await self._end(job_id, "failed", 0, {"error": redact(error)}, replayable=replayable)
 
     async def reopen(self, job_id: str) -> bool:
         """Reopens a job that ended without some of its frames, which are about to be replayed.

@@ -101,7 +101,9 @@ def _measure(url: str, arguments: argparse.Namespace, folder: Path) -> None:
             print(f"submit to {who}: {line}")
     asyncio.run(_in_order(url))
     with _service(ours, url, FACES_MAX_QUEUED_JOBS="1") as full:
-        refused = urllib.request.Request(f"{full.url}/faces/analyze", b'{"video_path": "/late.mp4"}')
+        refused = urllib.request.Request(
+            f"{full.url}/faces/analyze", b'{"video_path": "/late.mp4"}', {"Content-Type": "application/json"}
+        )
         try:
             urllib.request.urlopen(refused)
         except urllib.error.HTTPError as error:

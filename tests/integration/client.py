@@ -44,7 +44,7 @@ class Service:
 
     def _send_json(self, method: str, path: str, body: Any, headers: dict[str, str] | None) -> Response:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        headers = headers or {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(headers or {})}
         return _open(urllib.request.Request(self.url + path, data=data, headers=headers, method=method))
 
     def delete(self, path: str) -> Response:
