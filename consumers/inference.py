@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from consumers.fair_lock import FairLock
+from consumers.sources.memory_budget import MemoryBudget
 from facecore.analyzer import Analyzer
 from facecore.device import TensorRT
 from schemas.settings import Settings
@@ -17,6 +18,9 @@ class InferenceThread:
     """One thread that loads the face models and runs them; a fair lock orders the stages that use it.
 
     One thread, since the models use all cores or the GPU by themselves.
+
+    Attributes:
+        picture_memory: for the decoded pictures of all stages of the process.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -25,6 +29,7 @@ class InferenceThread:
         self._lock = FairLock()
         self._loading = asyncio.Lock()
         self._analyzer: Analyzer | None = None
+        self.picture_memory = MemoryBudget(settings.memory_bytes)
 
     async def load(self) -> None:
         """Loads the models at the first call.

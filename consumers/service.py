@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from redis.asyncio import Redis
 
@@ -51,11 +51,12 @@ class Service:
         return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
 
 
+@runtime_checkable
 class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-T = TypeVar("T", bound=_Closable)
+T = TypeVar("T")
 
 
 class Shared(ExitStack):
@@ -70,5 +71,6 @@ class Shared(ExitStack):
         made = self._objects.get(kind)
         if not isinstance(made, kind):
             self._objects[kind] = made = create()
-            self.callback(made.close)
+            if isinstance(made, _Closable):
+                self.callback(made.close)
         return made

@@ -19,6 +19,7 @@ from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_e
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
+from consumers.sources.memory_budget import MemoryBudget
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import MediaFileMissing, open_source_file
 from consumers.sources.segmentation import (
@@ -30,6 +31,7 @@ from consumers.sources.segmentation import (
 )
 from consumers.sources.sprite_maps import SpriteMaps
 from facecore.video import Plan, Samples, SourceError, open_source, probe
+from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, Parameters
@@ -72,11 +74,13 @@ class SourceOpener:
 
     Args:
         pool: threads for decoding; a source uses one at a time.
+        memory: for large pictures, which sources hold while they are open.
     """
 
-    def __init__(self, settings: Settings, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, settings: Settings, pool: ThreadPoolExecutor, memory: MemoryBudget) -> None:
         self._settings = settings
         self._pool = pool
+        self._memory = memory
         self._closing = AsyncExitStack()
         self._server: FrameServer | None = None
 
@@ -150,6 +154,7 @@ class SourceOpener:
         """
         if request.parameters.use_sprites:
             sprites = await self._sprite_maps.open(request.parameters, first)
+            await resources.enter_async_context(self._memory.reserve(sprites.decoding_bytes))
             resources.callback(sprites.close)
             return LocalSource(sprites, self._pool, self._settings)
         if source.pictures is not None:
@@ -171,6 +176,8 @@ class SourceOpener:
                 f"There is no file at {source.name} on this host, and the Frame Server (FRAME_SERVER_URL)"
                 " is not healthy."
             )
+        size = await self._run(picture_bytes, source.path, self._settings.max_pixels)
+        await resources.enter_async_context(self._memory.reserve(size))
         opened = await self._run(self._opened, source.path, plan, request.parameters, first)
         resources.push_async_callback(self._run, opened.close)
         return LocalSource(opened, self._pool, self._settings)

@@ -1,7 +1,6 @@
-"""Limits on sources: which files a request may name, and how much memory the process may allocate."""
+"""Limits on sources: which files a request may name."""
 
 import errno
-import resource
 import stat
 from collections.abc import Sequence
 from itertools import count
@@ -84,20 +83,6 @@ def _resolved(source: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     if any(path.is_relative_to(directory) for directory in KERNEL_FILES):
         raise OutsideRoots(f"{source} is not a media file: it belongs to the operating system.")
     return path, root
-
-
-def limit_memory(max_bytes: int) -> None:
-    """Limits the memory that this process may allocate (RLIMIT_DATA).
-
-    A file of a few kB can declare an index of gigabytes. With a limit, FFmpeg fails to allocate the memory and
-    refuses the file; without one, the kernel kills the process, and all its jobs have to start again.
-
-    Args:
-        max_bytes: a smaller limit that the process already has stays.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [limit for limit in (max_bytes, soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
 
 
 def _reason(error: Exception) -> str:

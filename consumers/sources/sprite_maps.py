@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 MAX_GRID_BYTES = 64 << 20
 """Largest picture of a sprite map."""
+MAX_GRIDS_BYTES = 64 << 20
+"""Largest sum over the pictures of a map, which are held while it is sampled; those of two hours take about 15 MB."""
 READ_TIMEOUT_SECONDS = 60.0
 """For the whole download of a map or a picture."""
 
@@ -57,12 +59,19 @@ class SpriteMaps:
         """
         sprite_map = parse_sprite_map(await self.read(parameters.sprite_vtt_url or ""))
         grids: dict[str, bytes] = {}
+        left = MAX_GRIDS_BYTES
         for name in sprite_map.grids:
             try:
                 location = _grid_location(name, parameters, len(sprite_map.grids))
                 grids[name] = await self.read(location, MAX_GRID_BYTES)
             except SourceError as error:
                 log.warning("sprite picture missing", grid=name, error=str(error))
+                continue
+            left -= len(grids[name])
+            if left < 0:
+                raise SourceError(
+                    f"The pictures of the sprite map are larger than {MAX_GRIDS_BYTES >> 20} MiB together."
+                )
         return Sprites(sprite_map, grids, start_index=first, max_pixels=self._settings.max_pixels)
 
 

@@ -1,7 +1,7 @@
 """Analyze stage: detects and embeds the faces of frames, in batches across jobs."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -15,13 +15,13 @@ from consumers.base_stage import BaseStage
 from consumers.emotions import classify_emotions
 from consumers.inference import InferenceThread
 from consumers.outcomes import FrameOutcome, encode_outcome
+from consumers.picture_decoder import Encoded, PictureDecoder
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
-from facecore.video import SourceError
-from facecore.video.images import decode, encode
+from facecore.video.images import encode
 from schemas.envelope import Envelope, seal
 from schemas.messages import EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
@@ -30,6 +30,8 @@ from schemas.observations import FrameFaces
 log = structlog.get_logger(__name__)
 
 PORTRAIT_JPEG_QUALITY = 90
+MAX_ENHANCED_FACTOR = 16
+"""Pixels of an enhanced picture for each of the original one: enhancers enlarge by at most four in each direction."""
 NO_ORIGINAL_FACES = "The faces of the original frame are no longer stored."
 NO_PICTURE = "The picture of this frame is no longer in the frame store (FACES_FRAME_TTL)."
 Image = NDArray[uint8]
@@ -87,6 +89,7 @@ class AnalyzeStage(BaseStage[Any]):
         )
         self._inference = inference
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
+        self._decoder = PictureDecoder(inference.picture_memory, self._pixels)
         self.batch_size = settings.batch
 
     async def start(self) -> None:
@@ -125,21 +128,23 @@ class AnalyzeStage(BaseStage[Any]):
         """Analyses frames, except those of ended jobs; faces stored by an earlier attempt are reused."""
         stored, ended = await self._stored(batch)
         pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
-        loop = asyncio.get_running_loop()
-        decoded = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._pixels, _decoded, None if over else picture)
-                for picture, over in zip(pictures, ended, strict=True)
-            )
-        )
-        rows = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
-        inputs = [_input(batch[i].envelope.body, cast("Image", decoded[i])) for i in rows]
-        seen: dict[int, FrameFaces] = {}
-        if inputs:
+        completed: dict[int, Completion] = {}
+
+        async def analyse(images: Mapping[int, Image]) -> None:
+            inputs = [_input(batch[i].envelope.body, image) for i, image in images.items()]
             found = await self._inference.run(self.name, lambda: self.analyzer.analyze(inputs))
-            seen = dict(zip(rows, found, strict=True))
-        analyses = [_Analysis(batch[i], seen[i], stored[i][0], cast("Image", decoded[i])) for i in rows]
-        completed = dict(zip(rows, await self._store_faces(analyses), strict=True))
+            analyses = [
+                _Analysis(batch[i], seen, stored[i][0], image)
+                for (i, image), seen in zip(images.items(), found, strict=True)
+            ]
+            completed.update(zip(images, await self._store_faces(analyses), strict=True))
+
+        encoded = {
+            i: Encoded(picture, self._max_pixels(delivery))
+            for i, (delivery, picture, over) in enumerate(zip(batch, pictures, ended, strict=True))
+            if picture is not None and not over
+        }
+        refused = await self._decoder.each_group(encoded, analyse)
         if dropped := [
             (d.envelope.job, d.envelope.body.frame) for d, over in zip(batch, ended, strict=True) if over
         ]:
@@ -151,8 +156,13 @@ class AnalyzeStage(BaseStage[Any]):
             elif i in completed:
                 completions.append(completed[i])
             else:
-                completions.append(self._without_picture(delivery, stored[i], str(decoded[i])))
+                completions.append(self._without_picture(delivery, stored[i], refused.get(i, NO_PICTURE)))
         return completions
+
+    def _max_pixels(self, delivery: Delivery[FrameTask]) -> int:
+        """Returns the limit of a picture; an enhanced one may be larger than the frame by the enhancer's factor."""
+        limit = self._service.settings.max_pixels
+        return limit * MAX_ENHANCED_FACTOR if delivery.envelope.body.enhanced else limit
 
     async def _stored(
         self, batch: Sequence[Delivery[FrameTask]]
@@ -274,16 +284,6 @@ def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
     inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
     for lane in get_args(Lane):
         yield AnalyzeStage(service, inference, lane)
-
-
-def _decoded(encoded: bytes | None) -> Image | str:
-    """Decodes a picture; returns the reason when that fails."""
-    if encoded is None:
-        return NO_PICTURE
-    try:
-        return decode(encoded)
-    except SourceError as error:
-        return str(error)
 
 
 def _input(task: FrameTask, image: Image) -> FrameInput:

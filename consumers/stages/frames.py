@@ -13,8 +13,8 @@ from consumers.base_stage import OneByOneStage
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter, resolved_enhancement
 from consumers.runtime.stage import Completion, Delivery, Reject
 from consumers.service import Service, Shared
+from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
 from consumers.sources.opening import Source, SourceOpener
-from consumers.sources.safety import limit_memory
 from consumers.sources.segmentation import Segmentation, changed
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
@@ -35,17 +35,18 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
     Each job has its own thread and its own window of frames in flight: a long film does not delay a short clip.
 
     Args:
+        memory: for the large pictures that the process decodes.
         priority: priority of the requests; `PRIORITY_FACTOR` scales the number of jobs and their windows.
     """
 
-    def __init__(self, service: Service, priority: Priority = "normal") -> None:
+    def __init__(self, service: Service, memory: MemoryBudget, priority: Priority = "normal") -> None:
         super().__init__(service, "frames", "" if priority == "normal" else priority)
         settings, factor = service.settings, PRIORITY_FACTOR[priority]
         concurrency = max(1, round(settings.jobs_per_worker * factor))
         self._priority: Priority = priority
         self._publisher = FramePublisher(service)
         self._pool = ThreadPoolExecutor(concurrency, "decode")
-        self._opener = SourceOpener(settings, self._pool)
+        self._opener = SourceOpener(settings, self._pool, memory)
         self._window = max(1, round(settings.job_window * factor))
         self.concurrency = concurrency
         self.max_run = settings.job_deadline
@@ -82,7 +83,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         if not await self._begin(delivery.envelope, request):
             return Completion()
         try:
-            return await self._sample(delivery, request)
+            return await self._sample_in_memory(delivery, request)
         except SourceError as error:
             log.info("job failed", error=str(error))
             await jobs.fail(job_id, str(error))
@@ -100,6 +101,16 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             return await self._service.jobs.begin(envelope.job, request, published)
         except JobExists as error:
             raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
+
+    async def _sample_in_memory(
+        self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest
+    ) -> Completion:
+        """Samples a job; a failed allocation is the error of its file or a reason to retry (`out_of_memory`)."""
+        try:
+            return await self._sample(delivery, request)
+        except MemoryError:
+            log.warning("out of memory", source=request.video_path)
+        raise out_of_memory(request.video_path, self._service.settings.memory_bytes)
 
     async def _forward(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
         """Sends a request to the partition of its job, which the publisher need not know.
@@ -179,10 +190,11 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         return joined
 
 
-def build(service: Service, _: Shared) -> Iterator[FramesStage]:
+def build(service: Service, shared: Shared) -> Iterator[FramesStage]:
     """Builds the stages of a partition, one per priority."""
+    memory = shared.get(MemoryBudget, lambda: MemoryBudget(service.settings.memory_bytes))
     for priority in get_args(Priority):
-        yield FramesStage(service, priority)
+        yield FramesStage(service, memory, priority)
 
 
 def _identity(parameters: Parameters, settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from consumers.service import Service, Shared
 from facecore.analyzer import FrameInput
 from facecore.geometry import area
 from facecore.video import SourceError
-from facecore.video.images import decode
+from facecore.video.images import decode, decoding_bytes
 from schemas.envelope import Envelope, seal
 from schemas.messages import SearchTask
 from schemas.observations import FrameFaces
@@ -53,21 +53,28 @@ class PhotographsStage(OneByOneStage[SearchTask]):
             return Completion()
         if probe.photograph:
             try:
-                limit = self._service.settings.max_pixels
-                image = await asyncio.to_thread(decode, probe.photograph, limit)
+                faces = await self._faces_in(probe.photograph)
             except SourceError as error:
                 await self._replies.reply(task.question, Answer(status=422, detail=str(error)))
                 return Completion()
-            frame = FrameInput(0, 0.0, image, self._service.settings.min_confidence, False)
-            faces, *_ = await self._inference.run(
-                self.name, lambda: self._inference.analyzer.analyze([frame])
-            )
             if not faces.faces:
                 await self._replies.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
             await self._replies.put(task.question, _probe_of_largest(faces))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
+
+    async def _faces_in(self, photograph: bytes) -> FrameFaces:
+        """Analyses a photograph; raises SourceError when it cannot be decoded, or would take too much for it."""
+        settings, memory = self._service.settings, self._inference.picture_memory
+        size = await asyncio.to_thread(decoding_bytes, photograph, settings.max_pixels)
+        async with memory.reserve(size):
+            image = await asyncio.to_thread(decode, photograph, settings.max_pixels)
+            frame = FrameInput(0, 0.0, image, settings.min_confidence, False)
+            faces, *_ = await self._inference.run(
+                self.name, lambda: self._inference.analyzer.analyze([frame])
+            )
+        return faces
 
 
 def build(service: Service, shared: Shared) -> Iterator[PhotographsStage]:

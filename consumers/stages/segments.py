@@ -19,6 +19,7 @@ from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
+from consumers.sources.memory_budget import out_of_memory
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
@@ -68,7 +69,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             return Completion()  # the job has ended, or the part is already done
         segmentation = msgspec.json.decode(segments, type=Segmentation)
         try:
-            return await self._sample(
+            return await self._sample_in_memory(
                 delivery,
                 msgspec.msgpack.decode(request, type=AnalyzeRequest),
                 segmentation,
@@ -79,6 +80,21 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             log.info("job failed", error=str(error))
             await self._service.jobs.fail(job_id, str(error))
             return Completion()
+
+    async def _sample_in_memory(
+        self,
+        delivery: Delivery[SegmentTask],
+        request: AnalyzeRequest,
+        segmentation: Segmentation,
+        version: float,
+        first: int,
+    ) -> Completion:
+        """Samples a part; a failed allocation is the error of its file or a reason to retry (`out_of_memory`)."""
+        try:
+            return await self._sample(delivery, request, segmentation, version, first)
+        except MemoryError:
+            log.warning("out of memory", source=request.video_path)
+        raise out_of_memory(request.video_path, self._service.settings.memory_bytes)
 
     async def _sample(
         self,

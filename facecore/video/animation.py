@@ -10,6 +10,7 @@ import numpy as np
 
 from facecore.video.errors import SourceError
 from facecore.video.images import image_kind, image_size, read_file
+from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
 
 ANIMATION_FLAG = 0x02
@@ -28,6 +29,11 @@ def is_animation(head: bytes) -> bool:
     )
 
 
+def frame_count(data: bytes) -> int:
+    """Returns the number of frames of an animation, or more where its pixels look like the name of a chunk."""
+    return data.count(b"ANMF")
+
+
 class Animation:
     """The decoded frames of an animated WebP.
 
@@ -41,7 +47,7 @@ class Animation:
     def __init__(self, path: PathLike[str], max_pixels: int) -> None:
         data = read_file(path)
         width, height = image_size("WebP", data) or (0, 0)
-        frames = data.count(b"ANMF")
+        frames = frame_count(data)
         if width * height * frames > max_pixels:
             raise SourceError(
                 f"{path} has {frames} frames of {width} x {height} pixels, which are decoded together; at most"
@@ -50,6 +56,7 @@ class Animation:
         try:
             done, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
         except cv2.error as error:
+            raise_if_short(error)
             raise SourceError(f"{path} cannot be decoded: {error.err}.") from error
         if not done or not len(animation.frames):
             raise SourceError(f"{path} cannot be decoded: the file is damaged.")

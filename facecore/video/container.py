@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from facecore.video.animation import is_animation
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
+from facecore.video.memory import raise_if_short
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.sequential import frame_ticks, stream_duration
@@ -68,6 +69,7 @@ def open_video(path: PathLike[str]) -> InputContainer:
             timeout=OPEN_TIMEOUT_SECONDS,
         )
     except FFmpegError as error:
+        raise_if_short(error)
         raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
 
 
@@ -186,10 +188,12 @@ def _first_orientation(
         for packet in container.demux(stream):
             try:
                 frames = packet.decode()
-            except FFmpegError:
+            except FFmpegError as error:
+                raise_if_short(error)
                 continue  # the first packets may be damaged; decoding reports it
             for frame in frames:
                 return orientation(frame)
     except FFmpegError as error:
+        raise_if_short(error)
         raise SourceError(f"{path} has no frame that can be decoded ({error.strerror}).") from error
     raise SourceError(f"{path} has no frame that can be decoded: the file is damaged or incomplete.")

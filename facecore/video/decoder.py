@@ -18,11 +18,11 @@ import structlog
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from facecore.video.animation import Animation
+from facecore.video.animation import Animation, frame_count
 from facecore.video.container import describe, open_video, picture_kind, video_stream
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
-from facecore.video.images import read_image
+from facecore.video.images import decoding_bytes, read_file, read_image
 from facecore.video.packets import CannotSelect
 from facecore.video.picture import Image, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
@@ -72,6 +72,23 @@ def probe(path: PathLike[str], *, max_pixels: int) -> VideoInfo:
         return VideoInfo(width=width, height=height, codec=kind.lower(), frames=1)
     with open_video(path) as container:
         return describe(container, video_stream(container, path, max_pixels), path)
+
+
+def picture_bytes(path: PathLike[str], max_pixels: int) -> int:
+    """Estimates the memory that a picture or an animation takes while it is open; 0 for a video.
+
+    Raises:
+        SourceError: as `probe`, for a picture.
+    """
+    kind = picture_kind(path)
+    if kind is None:
+        return 0
+    encoded = read_file(path)
+    try:
+        size = decoding_bytes(encoded, max_pixels)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
+    return size * frame_count(encoded) if kind == "animation" else size
 
 
 def open_source(

@@ -1,5 +1,6 @@
 """Encodes, decodes and identifies pictures: picture files, and frames sent between the stages."""
 
+import re
 import struct
 from os import PathLike
 from pathlib import Path
@@ -9,14 +10,25 @@ import cv2
 import numpy as np
 
 from facecore.video.errors import SourceError
+from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
 
 PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
 HEAD_BYTES = 1 << 16
 """Beginning of a file that `image_kind` and `image_size` need."""
+MAX_SCANS = 100
+"""Scans of a JPEG picture; encoders write about ten. Each scan may cover all pixels at no cost in bytes."""
+MAX_PASSES = 12
+"""Passes over as many pixels as a picture may have, for all scans of a JPEG picture together."""
+DECODING_BYTES = {"JPEG": 6, "PNG": 6, "WebP": 8, "AVIF": 18, "HEIC": 18, "GIF": 12, "BMP": 6}
+"""Peak of memory while decoding, in bytes a pixel, measured with pictures of 9 and 36 megapixels."""
+PROGRESSIVE_JPEG_BYTES = 9
+"""The same for a JPEG of several scans: its coefficients are held until the last one."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+"""A marker in or after the data of a scan, where 0xFF is followed by 0, and RST and TEM markers do not count."""
 
 
 def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
@@ -40,25 +52,57 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
     Raises:
         SourceError: the bytes are not a picture of a supported format, are damaged, or have too many pixels.
     """
+    kind, _ = _checked(encoded, max_pixels)
+    if kind == "HEIC":
+        return _heic(encoded)
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise_if_short(error)
+        raise SourceError(f"The {kind} picture cannot be decoded: {error.err}.") from error
+    if image is None:
+        raise SourceError(f"The {kind} picture cannot be decoded: it is damaged or of an unsupported kind.")
+    return cast("Image", image)
+
+
+def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
+    """Estimates the memory that `decode` takes, from the header; raises SourceError as `decode` does."""
+    kind, (width, height) = _checked(encoded, max_pixels)
+    progressive = kind == "JPEG" and _jpeg_scans(encoded) > 1
+    return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
+
+
+def picture_size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
+    """Returns width and height; raises SourceError as `decode` does."""
+    return _checked(encoded, max_pixels)[1]
+
+
+def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
+    """Returns format and size of a picture whose decoding takes bounded time and memory.
+
+    Raises:
+        SourceError: it would not, or the picture is not supported or damaged.
+    """
     kind = image_kind(encoded)
     if kind is None:
         raise SourceError("The bytes are not a JPEG, PNG, WebP, AVIF, HEIC, GIF or BMP picture.")
     size = image_size(kind, encoded)
     if size is None:
         raise SourceError(f"The {kind} picture's header is damaged.")
-    if size[0] * size[1] > max_pixels:
+    pixels = size[0] * size[1]
+    if pixels > max_pixels:
         raise SourceError(
             f"The picture has {size[0]} x {size[1]} pixels; at most {max_pixels} are allowed (FACES_MAX_PIXELS)."
         )
-    if kind == "HEIC":
-        return _heic(encoded)
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise SourceError(f"The {kind} picture cannot be decoded: {error.err}.") from error
-    if image is None:
-        raise SourceError(f"The {kind} picture cannot be decoded: it is damaged or of an unsupported kind.")
-    return cast("Image", image)
+    if kind == "JPEG" and (scans := _jpeg_scans(encoded)) > 1:
+        if scans > MAX_SCANS:
+            raise SourceError(f"The JPEG picture has {scans} scans; at most {MAX_SCANS} are allowed.")
+        if scans * pixels > MAX_PASSES * max_pixels:
+            raise SourceError(
+                f"The JPEG picture has {scans} scans of {size[0]} x {size[1]} pixels; at most"
+                f" {MAX_PASSES * max_pixels} pixels are allowed in all scans ({MAX_PASSES} times FACES_MAX_PIXELS)."
+            )
+    return kind, size
 
 
 def _heic(encoded: bytes) -> Image:
@@ -159,6 +203,16 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
                 sizes.append((width, height))
             position += 2 + struct.unpack_from(">H", data, position + 2)[0]
     return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
+
+
+def _jpeg_scans(data: bytes) -> int:
+    """Counts the scans up to the end of the picture; thumbnails in headers and appended pictures do not count."""
+    scans, position = 0, 2
+    while (marker := _MARKER.search(data, position)) is not None and data[marker.start() + 1] != 0xD9:
+        scans += data[marker.start() + 1] == 0xDA
+        length = data[marker.end() : marker.end() + 2]
+        position = marker.end() + (0 if data[marker.start() + 1] == 0xD8 else max(2, int.from_bytes(length)))
+    return scans
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

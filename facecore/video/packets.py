@@ -17,6 +17,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from facecore.video.memory import raise_if_short
 from facecore.video.sequential import frame_ticks, picture_end
 
 INDEXED_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
@@ -117,6 +118,7 @@ class PacketPlanner:
         try:
             packet = next(self._packets, None)
         except FFmpegError as error:
+            raise_if_short(error)
             raise CannotSelect(f"the file is truncated: {error.strerror}") from error
         if packet is None or not packet.size:
             return None

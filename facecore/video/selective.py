@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from facecore.video.memory import raise_if_short
 from facecore.video.packets import CannotSelect, Packet, PacketPlanner, Step, pts_of
 from facecore.video.sequential import Tally
 
@@ -108,6 +109,7 @@ class _StepDecoder:
         except EOFError:
             return  # already drained
         except FFmpegError as error:
+            raise_if_short(error)
             if packet is not None and self._start is not None and pts_of(packet) < self._start:
                 return  # displayed before the keyframe: depends on earlier packets, never required
             raise CannotSelect(f"a packet cannot be decoded: {error.strerror}") from error

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from facecore.video.damage import Damage
+from facecore.video.memory import raise_if_short
 
 DEFAULT_FRAME_SECONDS = Fraction(1, 25)
 """Duration of a frame in a file that states neither durations nor a frame rate."""
@@ -130,6 +131,7 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
         except EOFError:
             continue  # the decoder was flushed before
         except FFmpegError as error:
+            raise_if_short(error)
             report(f"a packet could not be decoded ({error.strerror})")
             continue
         for frame in frames:
@@ -147,5 +149,6 @@ def _packets(
             if packet.size:
                 yield packet
     except FFmpegError as error:
+        raise_if_short(error)
         damage.report(f"the file could not be read to its end ({error.strerror})", None)
     yield None

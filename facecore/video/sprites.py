@@ -5,6 +5,8 @@ Formats: https://www.w3.org/TR/webvtt1/, and https://www.w3.org/TR/media-frags/#
 
 import re
 from collections.abc import Generator, Iterator, Mapping
+from itertools import groupby
+from math import prod
 from typing import Literal
 from urllib.parse import unquote
 
@@ -13,12 +15,15 @@ import msgspec
 from facecore.video.damage import Damage
 from facecore.video.decoder import SampledFrame
 from facecore.video.errors import SourceError
-from facecore.video.images import HEAD_BYTES, decode, image_kind, image_size
+from facecore.video.images import HEAD_BYTES, decode, decoding_bytes, image_kind, picture_size
 from facecore.video.picture import Image
 
 MAX_VTT_BYTES = 16 << 20
 MAX_TILES = 100_000
 MAX_GRIDS = 256
+MAX_DECODED_FACTOR = 40
+"""Most pixels decoded for a map, in multiples of the limit of one grid. Tiles that alternate between two grids have
+each of them decoded many times."""
 MAX_LINE_BYTES = 4096
 """Longer lines are no cues and are skipped."""
 MIN_TILE_SIDE = 16
@@ -94,6 +99,14 @@ def parse_sprite_map(vtt: bytes) -> SpriteMap:
     return found
 
 
+class _Grid(msgspec.Struct, frozen=True):
+    """A grid picture that can be decoded."""
+
+    encoded: bytes
+    size: tuple[int, int]
+    decoding_bytes: int
+
+
 class Sprites(Iterator[SampledFrame]):
     """Iterates over the tiles of a sprite map, cut from their grids. Only usable tiles are numbered.
 
@@ -106,9 +119,10 @@ class Sprites(Iterator[SampledFrame]):
     Attributes:
         method: "sprites".
         expected: number of usable tiles.
+        decoding_bytes: estimated memory of the largest grid; one is decoded at a time.
 
     Raises:
-        SourceError: while iterating, if no tile is usable.
+        SourceError: in the order of the tiles, grids would be decoded too often; while iterating: no tile is usable.
     """
 
     method: Literal["sprites"] = "sprites"
@@ -116,13 +130,16 @@ class Sprites(Iterator[SampledFrame]):
     def __init__(
         self, sprites: SpriteMap, grids: Mapping[str, bytes], *, start_index: int = 0, max_pixels: int
     ) -> None:
-        self._grids = grids
+        self._grids = {name: grid for name, data in grids.items() if (grid := _grid(data, max_pixels))}
+        self._missing = frozenset(sprites.grids) - frozenset(grids)
         self._max_pixels = max_pixels
         self._first = start_index
         self._damage = Damage()
         self._map_warnings = sprites.warnings
         self._usable = [tile for tile in sprites.tiles if self._is_usable(tile)]
         self.expected = len(self._usable)
+        self.decoding_bytes = max((grid.decoding_bytes for grid in self._grids.values()), default=0)
+        self._check_work()
         self._tiles = self._cut()
 
     def __next__(self) -> SampledFrame:
@@ -138,18 +155,26 @@ class Sprites(Iterator[SampledFrame]):
         self._tiles.close()
 
     def _is_usable(self, tile: Tile) -> bool:
-        encoded = self._grids.get(tile.grid)
-        if encoded is None:
+        if tile.grid in self._missing:
             self._damage.report(f"the sprite picture {tile.grid!r} is missing", tile.timestamp)
             return False
-        size = image_size(image_kind(encoded[:HEAD_BYTES]) or "", encoded)
-        if size is None or size[0] * size[1] > self._max_pixels:
+        if (grid := self._grids.get(tile.grid)) is None:
             self._damage.report(f"the sprite picture {tile.grid!r} cannot be used", tile.timestamp)
             return False
-        if tile.box is not None and not _fits(tile.box, size):
+        if tile.box is not None and not _fits(tile.box, grid.size):
             self._damage.report("a tile lies outside its picture", tile.timestamp)
             return False
         return True
+
+    def _check_work(self) -> None:
+        """Bounds the pixels that are decoded: a grid is decoded when the tile before it has another one."""
+        changes = [grid for grid, _ in groupby(tile.grid for tile in self._usable)]
+        pixels = sum(prod(self._grids[grid].size) for grid in changes)
+        if pixels > MAX_DECODED_FACTOR * self._max_pixels:
+            raise SourceError(
+                f"The tiles of the sprite map change their picture {len(changes)} times, so that {pixels} pixels"
+                f" would be decoded; at most {MAX_DECODED_FACTOR} times FACES_MAX_PIXELS are allowed."
+            )
 
     def _cut(self) -> Generator[SampledFrame]:
         if not self._usable:
@@ -157,8 +182,17 @@ class Sprites(Iterator[SampledFrame]):
         name, grid = None, None
         for index, tile in enumerate(self._usable[self._first :], self._first):
             if grid is None or tile.grid != name:
-                name, grid = tile.grid, decode(self._grids[tile.grid], self._max_pixels)
+                name, grid = tile.grid, decode(self._grids[tile.grid].encoded, self._max_pixels)
             yield SampledFrame(index, tile.timestamp, _cut_out(grid, tile.box))
+
+
+def _grid(encoded: bytes, max_pixels: int) -> _Grid | None:
+    """Returns a grid picture; None when it is damaged, or too large to be decoded."""
+    try:
+        size = picture_size(encoded, max_pixels)
+        return _Grid(encoded, size, decoding_bytes(encoded, max_pixels))
+    except SourceError:
+        return None
 
 
 def _lines(vtt: bytes) -> Iterator[str]:

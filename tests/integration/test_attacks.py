@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.facecore.video import bombs
@@ -74,6 +76,7 @@ def site(six_people: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory, six_people: Path) -> Path:
     """The only directory that may be read, with traps in it."""
+    cue = "00:00.000 --> 00:01.000\n{}#xywh=0,0,160,90\n\n"
     outside = tmp_path_factory.mktemp("outside").resolve()
     root = outside / "media"
     root.mkdir()
@@ -90,12 +93,25 @@ def media(tmp_path_factory: pytest.TempPathFactory, six_people: Path) -> Path:
         listener.bind("socket.mp4")
         os.chdir(here)
     (root / "huge.png").write_bytes(bombs.png(100_000))
+    (root / "large.png").write_bytes(bombs.png(9_000))
+    (root / "scans.jpg").write_bytes(bombs.progressive_jpeg(3000, 3000))
+    album = root / "album"
+    album.mkdir()
+    bomb = cv2.imencode(".png", np.zeros((7000, 7000, 3), np.uint8))[1].tobytes()
+    for number in range(16):
+        (album / f"{number}.png").write_bytes(bomb)
+    (album / "scans.jpg").write_bytes(bombs.progressive_jpeg(3000, 3000))
+    (album / "large.png").write_bytes(bombs.png(9_000))
+    for number in range(60):
+        (root / f"grid-{number}.bmp").symlink_to(root / "grid.bmp")
+    (root / "grid.bmp").write_bytes(cv2.imencode(".bmp", np.zeros((1000, 1000, 3), np.uint8))[1].tobytes())
+    grids = "".join(cue.format(f"grid-{number}.bmp") for number in range(60))
+    (root / "grids.vtt").write_text("WEBVTT\n\n" + grids)
     bombs.many_samples(root / "samples.mp4")
     bombs.long_fragment(root / "fragment.mp4")
     bombs.packed_header(root / "packed.mov", 3 << 30)
     (root / "list.m3u8").write_text(f"#EXTM3U\n#EXTINF:10,\n{outside}/secret.mp4\n#EXT-X-ENDLIST\n")
     (root / "concat.mp4").write_text(f"ffconcat version 1.0\nfile '{outside}/secret.mp4'\n")
-    cue = "00:00.000 --> 00:01.000\n{}#xywh=0,0,160,90\n\n"
     (root / "million.vtt").write_text("WEBVTT\n\n" + cue.format("") * 1_000_000)
     many = cue.format("").encode().replace(b",160,90\n\n", b",9,9\n")
     (root / "many.vtt").write_bytes(b"WEBVTT\n\n" + many * (15_000_000 // len(many)))
@@ -130,6 +146,8 @@ FILES = {
     "file://{media}/film.mp4": "not the absolute path of a file",
     "concat:{media}/film.mp4": "not the absolute path of a file",
     "{media}/huge.png": "100000 x 100000 pixels",
+    "{media}/scans.jpg": "3000 scans; at most 100",
+    "{media}/large.png": "a third of FACES_MAX_MEMORY",
     "{media}/samples.mp4": "has no frame that can be decoded",
     "{media}/fragment.mp4": "Cannot allocate memory",
     "{media}/packed.mov": "Cannot allocate memory",
@@ -162,6 +180,7 @@ MAPS = {
     "{media}/million.vtt": "larger than 16 MiB",
     "{media}/many.vtt": "more than 100000 tiles",
     "{media}/bomb.vtt": "cannot be used",
+    "{media}/grids.vtt": "larger than 64 MiB together",
     "{media}/out.vtt": "is missing",
     "{media}/passwd.vtt": "is missing",
     "{media}/pipe.mp4": "is a pipe",
@@ -197,6 +216,20 @@ def test_every_attack_is_refused_with_its_reason(guarded: Service, media: Path, 
         assert status["status"] == "failed" and reason in status["error"], (request, status)
     assert pids_of("consumers frames", guarded) == workers, "nobody died"
     assert all(peak(worker) < 1.5 * MAX_MEMORY_BYTES for worker in workers)
+
+
+def test_an_album_of_bombs_is_decoded_within_the_memory_of_the_worker(
+    guarded: Service, media: Path, six_people: Path
+) -> None:
+    [analyze] = pids_of("consumers analyze", guarded)
+    before = peak(analyze)
+    bombs_id = guarded.submit({"video_path": str(media / "album")})
+    assert len(guarded.analyze({"video_path": str(media / "film.mp4")})["faces"]) == 6, "others are not hurt"
+    assert guarded.wait_for_end(bombs_id)["status"] == "completed"
+    failed = guarded.result(bombs_id)["metadata"]["failed_frames"]
+    assert [frame["frame_index"] for frame in failed] == [16, 17]
+    assert "FACES_MAX_MEMORY" in failed[0]["reason"] and "3000 scans" in failed[1]["reason"]
+    assert peak(analyze) - before < MAX_MEMORY_BYTES
 
 
 @pytest.mark.parametrize("source", ["{media}/film.mp4", "{site}/film.mp4", "{site}/away?to=/film.mp4"])

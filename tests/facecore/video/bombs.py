@@ -4,6 +4,9 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from tests.facecore.video.clips import make_clip
 
 HUGE = 170_000_000
@@ -47,3 +50,18 @@ def packed_header(path: Path, size: int) -> None:
 
     header = box(b"dcom", b"zlib") + box(b"cmvd", struct.pack(">I", size) + zlib.compress(bytes(1 << 24)))
     path.write_bytes(box(b"ftyp", b"qt  \0\0\2\0qt  ") + box(b"moov", box(b"cmov", header)))
+
+
+def progressive_jpeg(side: int, scans: int, *, thumbnail: bytes = b"", appended: bytes = b"") -> bytes:
+    """Returns a black progressive JPEG whose last scan is repeated, so that it has that many scans.
+
+    Args:
+        thumbnail: contents of a comment before the first scan.
+        appended: bytes after the end of the picture.
+    """
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    jpeg = cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8), options)[1].tobytes()
+    last = jpeg.rindex(b"\xff\xda")
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(thumbnail)) + thumbnail if thumbnail else b""
+    missing = scans - jpeg.count(b"\xff\xda")
+    return jpeg[:2] + comment + jpeg[2:-2] + jpeg[last:-2] * missing + jpeg[-2:] + appended

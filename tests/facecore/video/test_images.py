@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
-from facecore.video.images import decode, encode, image_kind
+from facecore.video.images import decode, decoding_bytes, encode, image_kind
 from facecore.video.picture import Image
 from tests.facecore.video import bombs
 from tests.facecore.video.clips import number_in, numbered
@@ -167,3 +167,26 @@ def test_heic_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(SourceError, match=r"pip install 'faces\[heic\]'"):
         decode(data)
+
+
+@pytest.mark.parametrize(("side", "scans", "reason"), [
+    (64, 5000, "5000 scans; at most 100"), (1000, 101, "101 scans"), (1500, 99, "99 scans of 1500 x 1500 pixels"),
+])  # fmt: skip
+def test_a_picture_of_many_scans_is_refused_before_it_is_decoded(side: int, scans: int, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        decode(bombs.progressive_jpeg(side, scans), max_pixels=3_000_000)
+
+
+def test_scans_of_thumbnails_and_appended_pictures_do_not_count() -> None:
+    other = bombs.progressive_jpeg(64, 90)
+    picture = bombs.progressive_jpeg(64, 20, thumbnail=other, appended=other * 10)
+    assert decode(picture, max_pixels=10**6).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(("extension", "options"), [
+    (".jpg", []), (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]), (".png", []), (".webp", []), (".avif", []),
+    (".bmp", []),
+])  # fmt: skip
+def test_the_memory_of_decoding_is_known_before(extension: str, options: list[int]) -> None:
+    picture = cv2.imencode(extension, np.zeros((200, 300, 3), np.uint8), options)[1].tobytes()
+    assert decode(picture).nbytes <= decoding_bytes(picture) <= 20 * 200 * 300

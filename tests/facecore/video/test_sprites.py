@@ -7,6 +7,7 @@ import pytest
 from facecore.video import SourceError
 from facecore.video.images import encode
 from facecore.video.sprites import MAX_TILES, MAX_VTT_BYTES, Sprites, Tile, parse_sprite_map
+from tests.facecore.video import bombs
 from tests.facecore.video.clips import number_in, numbered
 
 WIDTH, HEIGHT, ACROSS = 160, 96, 5
@@ -163,3 +164,14 @@ def test_tiles_of_a_png_grid() -> None:
     sheet = cv2.imdecode(np.frombuffer(grid(40, 5), np.uint8), cv2.IMREAD_COLOR)
     png = cv2.imencode(".png", sheet)[1].tobytes()
     assert [number for *_, number in tiles(vtt(*CUES[:5]), {"s.jpg": png})] == [40, 41, 42, 43, 44]
+
+
+def test_tiles_that_alternate_between_large_pictures_are_refused_before_they_are_decoded() -> None:
+    names = ("a.png", "b.png")
+    cues = [cue(f"00:{i // 60:02}:{i % 60:02}.000", f"00:59:59.{i:03}", names[i % 2]) for i in range(200)]
+    grids = dict.fromkeys(names, bombs.png(1000))
+    assert len(Sprites(parse_sprite_map(vtt(*cues)), grids, max_pixels=10**7)._usable) == 200
+    with pytest.raises(
+        SourceError, match=r"change their picture 200 times, so that 200000000 pixels .*MAX_PIXELS"
+    ):
+        Sprites(parse_sprite_map(vtt(*cues)), grids, max_pixels=10**6)

@@ -1,0 +1,84 @@
+"""Picture decoder: decodes the pictures of a batch in groups that fit into the memory of the process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from consumers.sources.memory_budget import MemoryBudget
+from facecore.video import SourceError
+from facecore.video.images import decode, decoding_bytes
+from facecore.video.picture import Image
+
+T = TypeVar("T")
+UseImages = Callable[[Mapping[int, Image]], Awaitable[None]]
+"""Is called with decoded images by their place in the batch; must not keep them."""
+
+
+class Encoded(NamedTuple):
+    """An encoded picture and the limit of its pixels."""
+
+    picture: bytes
+    max_pixels: int
+
+
+class PictureDecoder:
+    """Decodes pictures in threads.
+
+    Args:
+        memory: that the decoded pictures of the process share.
+    """
+
+    def __init__(self, memory: MemoryBudget, pool: ThreadPoolExecutor) -> None:
+        self._memory = memory
+        self._pool = pool
+
+    async def each_group(self, pictures: Mapping[int, Encoded], use: UseImages) -> dict[int, str]:
+        """Decodes pictures group by group and calls ``use`` with each group.
+
+        Args:
+            pictures: by their place in the batch.
+
+        Returns:
+            Why the other pictures cannot be decoded.
+        """
+        measured = await self._run(self._size, pictures)
+        sizes = {place: size for place, size in measured.items() if isinstance(size, int)}
+        refused = {place: reason for place, reason in measured.items() if isinstance(reason, str)}
+        places = list(sizes)
+        for group in self._memory.groups(list(sizes.values())):
+            members = {places[number]: pictures[places[number]] for number in group}
+            async with self._memory.reserve(sum(sizes[place] for place in members)):
+                refused |= await self._use_group(members, use)
+        return refused
+
+    async def _use_group(self, members: Mapping[int, Encoded], use: UseImages) -> dict[int, str]:
+        """Decodes a group; its images are freed on return."""
+        decoded = await self._run(_image, members)
+        if images := {place: image for place, image in decoded.items() if not isinstance(image, str)}:
+            await use(images)
+        return {place: reason for place, reason in decoded.items() if isinstance(reason, str)}
+
+    async def _run(self, call: Callable[[Encoded], T], pictures: Mapping[int, Encoded]) -> dict[int, T]:
+        loop = asyncio.get_running_loop()
+        results = await asyncio.gather(
+            *(loop.run_in_executor(self._pool, call, picture) for picture in pictures.values())
+        )
+        return dict(zip(pictures, results, strict=True))
+
+    def _size(self, encoded: Encoded) -> int | str:
+        """Returns the memory that decoding takes, or the reason why the picture is refused."""
+        try:
+            size = decoding_bytes(*encoded)
+            self._memory.check(size)
+        except SourceError as error:
+            return str(error)
+        return size
+
+
+def _image(encoded: Encoded) -> Image | str:
+    """Decodes a picture; returns the reason when that fails."""
+    try:
+        return decode(*encoded)
+    except SourceError as error:
+        return str(error)
