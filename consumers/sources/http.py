@@ -91,7 +91,7 @@ class WebClient:
 
         Raises:
             SourceError: the file is not allowed, does not exist, is no media file or is too large.
-            WebSourceUnavailable: a retry may succeed.
+            WebSourceUnavailable: a retry may succeed, also after a full disk.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -99,6 +99,9 @@ class WebClient:
                     await self._fill(url, file, max_bytes)
         except TimeoutError as error:
             raise WebSourceUnavailable(f"{url} was not downloaded within {seconds:.0f} s.") from error
+        except OSError as error:
+            text = f"{url} cannot be stored in {target.parent}: {(error.strerror or str(error)).lower()}."
+            raise WebSourceUnavailable(text) from error
 
     async def _fill(self, url: str, file: BinaryIO, max_bytes: int) -> None:
         validator = await self._append(url, file, max_bytes, {})

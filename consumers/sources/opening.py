@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ import structlog
 
 from consumers.runtime.stage import Retry
 from consumers.sources.album import AlbumSource, Picture, listed_pictures, pictures_in, version_of
+from consumers.sources.downloads import Downloads
 from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
@@ -81,11 +81,12 @@ class SourceOpener:
         self._settings = settings
         self._pool = pool
         self._memory = memory
+        self._downloads = Downloads()
         self._closing = AsyncExitStack()
         self._server: FrameServer | None = None
 
     async def start(self) -> None:
-        """Opens the sessions of the web client and of the Frame Server.
+        """Opens the sessions of the web client and of the Frame Server; removes downloads of killed workers.
 
         Raises:
             SettingsError: the list of allowed hosts is invalid.
@@ -94,6 +95,8 @@ class SourceOpener:
             allowed = AllowList.parse(self._settings.hosts)
         except ValueError as error:
             raise SettingsError(f"FACES_ALLOWED_HOSTS: {error}") from error
+        await self._run(self._downloads.sweep)
+        self._closing.callback(self._downloads.close)
         self._web = WebClient(allowed)
         self._closing.push_async_callback(self._web.close)
         self._sprite_maps = SpriteMaps(self._settings, self._web, self._pool)
@@ -102,7 +105,7 @@ class SourceOpener:
             self._server = FrameServer(self._settings.frame_server_url, session)
 
     async def stop(self) -> None:
-        """Closes the sessions."""
+        """Closes the sessions and removes the downloads."""
         await self._closing.aclose()
 
     async def locate(self, request: AnalyzeRequest, resources: AsyncExitStack) -> Source:
@@ -120,8 +123,7 @@ class SourceOpener:
             vtt = await self._sprite_maps.read(parameters.sprite_vtt_url)
             return Source(parameters.sprite_vtt_url, _hash(vtt), None)
         if is_address(request.video_path):
-            folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="faces-")))
-            path = await self._downloaded(request.video_path, folder / "source")
+            path = await self._downloaded(request.video_path, resources)
             return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
             pictures = await self._run(listed_pictures, request.images, self._settings.roots)
@@ -226,9 +228,12 @@ class SourceOpener:
             )
             check_end(plan, info.duration, served.last)
 
-    async def _downloaded(self, address: str, target: Path) -> Path:
+    async def _downloaded(self, address: str, resources: AsyncExitStack) -> Path:
         limit = self._settings.max_download_bytes
         try:
+            directory = await self._run(self._downloads.directory)
+            resources.push_async_callback(self._run, directory.cleanup)
+            target = Path(directory.name) / "source"
             await self._web.download(address, target, max_bytes=limit, seconds=self._settings.job_deadline)
         except WebSourceUnavailable as error:
             raise Retry(str(error)) from error

@@ -203,6 +203,14 @@ async def test_going_round_in_circles_ends(fetcher: WebClient, port: int) -> Non
     assert "redirects more than 5 times" in await refusal(fetcher, f"http://media.test:{port}/round")
 
 
+async def test_a_full_disk_is_named_and_tried_again(fetcher: WebClient, port: int) -> None:
+    url = f"http://media.test:{port}/film.mp4"
+    with pytest.raises(
+        WebSourceUnavailable, match=r"film\.mp4 cannot be stored in /dev: no space left on device"
+    ):
+        await fetcher.download(url, Path("/dev/full"), max_bytes=2 * MIB, seconds=20)
+
+
 async def test_an_endless_stream_is_cut_off(fetcher: WebClient, port: int, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is larger than 1048576 bytes"):
         await fetcher.download(
