@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import random
 import resource
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from consumers.runtime.stage import Retry
+from consumers.runtime.stage import NotReady
 from facecore.video import SourceError
 from facecore.video.memory import allocated_bytes
 
@@ -15,6 +16,8 @@ PICTURE_SHARE = 3
 """Pictures may take a third of the memory at a time: models, decoders and encoded copies need the rest."""
 
 
+MAX_PAUSE_SECONDS = 10.0
+"""Longest pause before a job that lacked memory is delivered again. It uses up no attempt; its deadline goes on."""
 SMALL_BYTES = 32 << 20
 """Pictures that take less are decoded at once: none that is small waits for the large ones of others."""
 
@@ -114,7 +117,7 @@ def out_of_memory(source: str, limit: int) -> Exception:
     """Returns the error of a job for which an allocation failed, after its own memory was freed.
 
     Where the other jobs of the process use less than half of the limit, the file asked for more than a job may have,
-    and would again. Else the job can succeed later: it is not the fault of its file.
+    and would again. Else the job is delivered again later, perhaps to another worker.
 
     Args:
         limit: of the process in bytes.
@@ -124,4 +127,5 @@ def out_of_memory(source: str, limit: int) -> Exception:
         return SourceError(
             f"{source} needs more memory than a worker may allocate: {limit >> 20} MiB (FACES_MAX_MEMORY)."
         )
-    return Retry(f"The worker has used up its memory: {limit >> 20} MiB (FACES_MAX_MEMORY).")
+    pause = random.uniform(0.5, 1.0) * MAX_PAUSE_SECONDS
+    return NotReady(pause, f"The worker has used up its memory: {limit >> 20} MiB (FACES_MAX_MEMORY).")

@@ -105,7 +105,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
     async def _sample_in_memory(
         self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest
     ) -> Completion:
-        """Samples a job; a failed allocation is the error of its file or a reason to retry (`out_of_memory`)."""
+        """Samples a job; a failed allocation is the error of its file, or it is repeated later (`out_of_memory`)."""
         try:
             return await self._sample(delivery, request)
         except MemoryError:

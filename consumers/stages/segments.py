@@ -89,7 +89,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         version: float,
         first: int,
     ) -> Completion:
-        """Samples a part; a failed allocation is the error of its file or a reason to retry (`out_of_memory`)."""
+        """Samples a part; a failed allocation is the error of its file, or it is repeated later (`out_of_memory`)."""
         try:
             return await self._sample(delivery, request, segmentation, version, first)
         except MemoryError:
