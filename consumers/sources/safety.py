@@ -10,7 +10,7 @@ from consumers.sources.opened_file import NotRegular, OpenedFile, open_below
 from facecore.video import SourceError
 
 KERNEL_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
-"""Directories without media, whatever the roots are: reading there can block, never end, or expose secrets."""
+"""Directories without media, unless a root lies there: reading there can block, never end, or expose secrets."""
 KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -77,10 +77,10 @@ def _resolved(source: str, roots: Sequence[Path]) -> tuple[Path, Path]:
         path = Path(source).resolve(strict=False)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise SourceError(f"{source} cannot be resolved: {_reason(error)}.") from error
-    root = next((root for root in roots if path.is_relative_to(root)), None)
+    root = max((r for r in roots if path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
     if root is None:
         raise OutsideRoots(f"{source} is outside the directories that may be read (FACES_MEDIA_ROOTS).")
-    if any(path.is_relative_to(directory) for directory in KERNEL_FILES):
+    if any(path.is_relative_to(d) and not root.is_relative_to(d) for d in KERNEL_FILES):
         raise OutsideRoots(f"{source} is not a media file: it belongs to the operating system.")
     return path, root
 

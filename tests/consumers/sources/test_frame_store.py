@@ -1,6 +1,7 @@
 """Frames wait in the server for a limited time, or in files on a shared volume."""
 
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,6 +89,13 @@ async def test_a_directory_keeps_frames_as_the_server_does(redis: Redis, tmp_pat
         assert await store.get_many([(job, stored)]) == [None]
     assert [path.name for path in directory.iterdir()] == ["holiday.jpg"]
     assert [key async for key in redis.scan_iter("frame-store-test*")] == []
+
+
+async def test_the_directory_may_lie_in_memory(redis: Redis) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        store = FrameStore(redis, NAMES, ttl=100, directory=Path(directory))
+        stored = await store.put("job-1", "0", b"picture")
+        assert await store.get_many([("job-1", stored)]) == [b"picture"]
 
 
 async def test_files_of_the_store_that_nobody_deletes_are_dropped_in_time(
