@@ -2,12 +2,16 @@
 
 import re
 import struct
+from io import BytesIO
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Literal, cast
 
+import av
 import cv2
 import numpy as np
+from av.error import FFmpegError
 
 from facecore.video.errors import SourceError
 from facecore.video.memory import raise_if_short
@@ -55,6 +59,8 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
     kind, _ = _checked(encoded, max_pixels)
     if kind == "HEIC":
         return _heic(encoded)
+    if kind == "AVIF":
+        encoded = _still_avif(encoded)
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -177,6 +183,9 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
             case "BMP":
                 width, height = struct.unpack_from("<ii", data, 18)
                 return abs(width), abs(height)
+            case "AVIF":
+                stated, coded = _heif_size(data), _av1_size(data)
+                return max(stated, coded, key=prod) if stated and coded else None
             case _:
                 return _heif_size(data)
     except (struct.error, IndexError):
@@ -235,6 +244,34 @@ def _heif_size(data: bytes) -> tuple[int, int] | None:
         sizes.append((_be32(data, position + 8), _be32(data, position + 12)))
         position = data.find(b"ispe", position + 4)
     return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
+
+
+def _still_avif(data: bytes) -> bytes:
+    """Returns an AVIF file without its animation, so that what is decoded is the picture whose size is known."""
+    position, still = 0, bytearray(data)
+    while 0 <= position <= len(data) - 16:
+        size, kind = _be32(data, position), data[position + 4 : position + 8]
+        if kind == b"moov":
+            still[position + 4 : position + 8] = b"free"
+        if kind == b"ftyp":
+            still[position : position + size] = data[position : position + size].replace(b"avis", b"avif")
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16])
+        if size < 8:  # 0: up to the end of the file
+            break
+        position += size
+    return bytes(still)
+
+
+def _av1_size(data: bytes) -> tuple[int, int] | None:
+    """Returns the largest size that the AV1 data itself state: they are decoded in it, whatever `ispe` says."""
+    try:
+        with av.open(BytesIO(_still_avif(data)), format="mov") as container:
+            return max(
+                ((stream.width, stream.height) for stream in container.streams.video), key=prod, default=None
+            )
+    except FFmpegError:
+        return None
 
 
 def _be32(data: bytes, offset: int) -> int:

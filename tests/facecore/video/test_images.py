@@ -190,3 +190,23 @@ def test_scans_of_thumbnails_and_appended_pictures_do_not_count() -> None:
 def test_the_memory_of_decoding_is_known_before(extension: str, options: list[int]) -> None:
     picture = cv2.imencode(extension, np.zeros((200, 300, 3), np.uint8), options)[1].tobytes()
     assert decode(picture).nbytes <= decoding_bytes(picture) <= 20 * 200 * 300
+
+
+def test_the_size_of_an_avif_is_that_of_its_data_not_what_its_header_states() -> None:
+    picture = bytearray(
+        cv2.imencode(".avif", np.zeros((2000, 2000, 3), np.uint8), [cv2.IMWRITE_AVIF_SPEED, 10])[1]
+    )
+    struct.pack_into(">II", picture, picture.index(b"ispe") + 8, 100, 100)
+    assert decoding_bytes(bytes(picture)) >= 2000 * 2000 * 3
+    with pytest.raises(SourceError, match="2000 x 2000 pixels; at most 1000000"):
+        decode(bytes(picture), max_pixels=10**6)
+
+
+def test_of_an_animated_avif_the_still_picture_is_decoded() -> None:
+    animation = cv2.Animation()
+    animation.frames, animation.durations = [numbered(7), numbered(8)], [100, 100]
+    moving = cv2.imencodeanimation(".avif", animation)[1].tobytes()
+    assert b"moov" in moving and number_in(decode(moving)) == 7
+    index = moving.index(b"stsz")
+    bomb = moving[: index + 8] + struct.pack(">II", 1, 2**31 - 1) + moving[index + 16 :]
+    assert number_in(decode(bomb)) == 7, "the index of the animation is not read"
