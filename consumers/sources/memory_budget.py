@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from consumers.runtime.stage import NotReady
+from consumers.runtime.stage import Retry
 from facecore.video import SourceError
-from facecore.video.memory import allocated_bytes
+from facecore.video.memory import used_bytes
 
 PICTURE_SHARE = 3
 """Pictures may take a third of the memory at a time: models, decoders and encoded copies need the rest."""
 
 
-MAX_PAUSE_SECONDS = 10.0
-"""Longest pause before a job that lacked memory is delivered again. It uses up no attempt; its deadline goes on."""
+PAUSE_SECONDS = 30.0
+"""Longest pause before the next attempt of a job that lacked memory: by then others may have ended."""
 SMALL_BYTES = 32 << 20
 """Pictures that take less are decoded at once: none that is small waits for the large ones of others."""
 
@@ -123,9 +123,9 @@ def out_of_memory(source: str, limit: int) -> Exception:
         limit: of the process in bytes.
     """
     gc.collect()  # tracebacks form cycles, which hold what the job has allocated
-    if allocated_bytes() < limit // 2:
+    if used_bytes() < limit // 2:
         return SourceError(
             f"{source} needs more memory than a worker may allocate: {limit >> 20} MiB (FACES_MAX_MEMORY)."
         )
-    pause = random.uniform(0.5, 1.0) * MAX_PAUSE_SECONDS
-    return NotReady(pause, f"The worker has used up its memory: {limit >> 20} MiB (FACES_MAX_MEMORY).")
+    text = f"The worker has used up its memory: {limit >> 20} MiB (FACES_MAX_MEMORY)."
+    return Retry(text, random.uniform(0.5, 1.0) * PAUSE_SECONDS)

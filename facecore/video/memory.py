@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 
 
-def allocated_bytes() -> int:
-    """Returns the bytes that RLIMIT_DATA counts; 0 where the system does not state them."""
+def used_bytes() -> int:
+    """Returns the memory that this process uses, without files and without what it only reserved, such as the stacks
+    of threads; 0 where the system does not state it."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:  # another system than Linux
         return 0
-    found = re.search(r"^VmData:\s+(\d+) kB", status, re.MULTILINE)
+    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
     return int(found[1]) << 10 if found else 0
 
 
@@ -24,5 +25,5 @@ def raise_if_short(error: Exception) -> None:
     """
     if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
         limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        if limit != resource.RLIM_INFINITY and allocated_bytes() > limit // 2:
+        if limit != resource.RLIM_INFINITY and used_bytes() > limit // 2:
             raise MemoryError(str(error)) from error

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from consumers.picture_decoder import Encoded, PictureDecoder
-from consumers.runtime.stage import NotReady
+from consumers.runtime.stage import Retry
 from consumers.sources.memory_budget import SMALL_BYTES, MemoryBudget, out_of_memory
 from facecore.video import SourceError
 from facecore.video.images import decoding_bytes
@@ -58,7 +58,7 @@ async def test_the_refusal_names_the_bound_and_its_setting() -> None:
             pass
 
 
-@pytest.mark.parametrize(("share", "kind"), [(0.4, NotReady), (4.0, SourceError)])
+@pytest.mark.parametrize(("share", "kind"), [(0.4, Retry), (4.0, SourceError)])
 def test_an_allocation_that_fails_beside_other_jobs_is_not_the_fault_of_the_file(
     share: float, kind: type[Exception]
 ) -> None:
