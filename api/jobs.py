@@ -52,7 +52,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     query = parse_query(request.query, JobsQuery)
 
     def matches(state: JobState) -> bool:
-        return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.request.source_id)
+        return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.source_id)
 
     page = await request.app[READER].latest(
         query.limit,
@@ -65,8 +65,8 @@ async def list_jobs(request: web.Request) -> web.Response:
         ListedJob(
             **msgspec.structs.asdict(job_status(state)),
             created_at=state.created_at,
-            video_path=state.request.video_path,
-            source_id=state.request.source_id,
+            video_path=state.video_path,
+            source_id=state.source_id,
         )
         for state in page.states
     ]

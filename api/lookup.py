@@ -1,13 +1,12 @@
 """Looks up the jobs, results, faces and collections that a request names; raises 404 or 409."""
 
-import asyncio
-
 import msgspec
 from aiohttp import web
 
 from api.app_keys import COLLECTIONS, READER
 from schemas.names import COLLECTION
 from schemas.store.job_reader import JobState, StoredResult
+from schemas.store.results import ResultChanged
 
 
 class JobFace(msgspec.Struct, frozen=True):
@@ -15,15 +14,6 @@ class JobFace(msgspec.Struct, frozen=True):
 
     face_id: str
     embedding: list[float]
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    model: str
-
-
-class _Result(msgspec.Struct, frozen=True):
-    faces: list[JobFace]
-    metadata: _Metadata
 
 
 async def find_job(request: web.Request, job_id: str | None = None) -> JobState:
@@ -61,14 +51,15 @@ async def find_job_face(request: web.Request, job_id: str, face_id: str) -> tupl
     """A face of a completed job, the model pack of its embedding, and the job; else 404, or 409 without a result."""
     state = await find_job(request, job_id)
     require_completed(state)
-    stored = await request.app[READER].result(state)
-    if stored is None:
+    try:
+        found = await request.app[READER].face(state, face_id, JobFace)
+    except KeyError as error:
+        raise web.HTTPNotFound(text=f"Job {job_id} has no face {face_id!r}.") from error
+    except ResultChanged:
+        found = None
+    if found is None:
         raise web.HTTPConflict(text=f"The result of job {job_id} has expired, and its faces with it.")
-    result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=_Result)
-    for face in result.faces:
-        if face.face_id == face_id:
-            return face, result.metadata.model, state
-    raise web.HTTPNotFound(text=f"Job {job_id} has no face {face_id!r}.")
+    return (*found, state)
 
 
 async def find_collection(request: web.Request) -> str:

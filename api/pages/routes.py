@@ -16,6 +16,7 @@ from api.pages.page import Page
 from api.pages.report import Reported
 from api.queries import QueryError
 from schemas.names import JOB_ID
+from schemas.requests import Parameters
 from schemas.results import Metadata, Rejected, ResultBody
 from schemas.store.job_reader import JobState, StoredResult
 from schemas.store.pictures import NO_PICTURES
@@ -65,8 +66,8 @@ async def people(request: web.Request) -> web.Response:
         preview = await previews.read(state)
         await previews.ask(state)
         result, pictures = preview or (_empty_result(state), NO_PICTURES)
-        source, frames = state.request.source_id, max(1, state.expected)
-        reported = Reported(state.job_id, source, result, pictures, state.request.parameters, frames)
+        parameters, frames = await _parameters(request, state), max(1, state.expected)
+        reported = Reported(state.job_id, state.source_id, result, pictures, parameters, frames)
     return web.Response(
         body=await asyncio.to_thread(report.data, [reported]),
         content_type="application/json",
@@ -95,7 +96,13 @@ async def reported_job(request: web.Request, state: JobState, stored: StoredResu
     result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=ResultBody)
     face_ids = [face.face_id for face in result.faces[: report.MAX_PEOPLE]]
     pictures = await request.app[READER].pictures(state, face_ids)
-    return Reported(state.job_id, state.request.source_id, result, pictures, state.request.parameters)
+    return Reported(state.job_id, state.source_id, result, pictures, await _parameters(request, state))
+
+
+async def _parameters(request: web.Request, state: JobState) -> Parameters:
+    """The parameters of a job; the defaults when its record has just expired."""
+    requested = await request.app[READER].request(state)
+    return requested.parameters if requested else Parameters()
 
 
 def page_headers(page: Page) -> dict[str, str]:
@@ -122,7 +129,7 @@ def _job_ids(request: web.Request) -> list[str]:
 def _empty_result(state: JobState) -> ResultBody:
     """The result of a running job without a preview: no people yet."""
     metadata = Metadata(
-        video_path=state.request.video_path, total_frames=state.sampled, frames_processed=state.done,
+        video_path=state.video_path, total_frames=state.sampled, frames_processed=state.done,
         unique_faces=0, total_detections=0, processing_time_seconds=0.0, method="", model="", providers=[],
         detector_sizes=[], min_confidence=None, sharpness_method=None, occlusion_model=None, rejected=Rejected(),
         failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[],

@@ -47,7 +47,7 @@ def list_jobs(limit: int, as_json: bool) -> int:
             (
                 state.job_id, state.created_at, state.status, f"{state.progress:.0%}",
                 str(state.summary.unique_faces) if state.summary else state.error or "",
-                state.request.video_path,
+                state.video_path,
             )
             for state in states
         ),
@@ -116,9 +116,10 @@ async def _show(reader: "JobReader", job_id: str) -> dict[str, Any]:
 async def _resubmit(reader: "JobReader", jobs: "Jobs", partitions: Partitions, job_id: str) -> dict[str, Any]:
     """Submits the request of the job as a new job."""
     state = await reader.read(job_id)
-    if state is None:
+    request = await reader.request(state) if state else None
+    if request is None:
         return {"job_id": job_id, "done": False}
-    request = msgspec.structs.replace(state.request, job_id=None)
+    request = msgspec.structs.replace(request, job_id=None)
     submitted = await jobs.submit(request, partitions.new_job_id(request.video_path))
     return {"job_id": job_id, "done": True, "new_job_id": submitted.job_id}
 

@@ -1,5 +1,6 @@
 """Reads job records: state, progress and result of a job (fields: schemas.store.job_record)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
@@ -11,10 +12,12 @@ from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.store.coalescing import Coalescer
 from schemas.store.pictures import Pictures, read_pictures
-from schemas.store.results import ResultHead, read_head, read_parts
+from schemas.store.results import Face, ResultHead, read_face, read_head, read_parts
 
 JOBS_PER_READ = 256
 """Jobs read in one round trip."""
+MAX_FACE_READS = 4
+"""Results that are searched for one face at the same time; each holds a part of a result in memory."""
 MAX_JOBS_SEARCHED = 5000
 """Most jobs that are searched for one page of a filtered list."""
 
@@ -23,7 +26,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     """State of a job; where another job answers for it (`alias`), that job's state under this job's id."""
 
     job_id: str
-    request: AnalyzeRequest
+    video_path: str
+    source_id: str | None
     status: results.JobState
     created: float
     created_at: str
@@ -62,8 +66,8 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "request", "status", "created", "created_at", "started", "alias", "withdrawn", "expected", "sampled",
-    "units", "parts", "error", "summary", "deleted",
+    "video_path", "source_id", "status", "created", "created_at", "started", "alias", "withdrawn", "expected",
+    "sampled", "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
 
@@ -83,6 +87,7 @@ class JobReader:
         self._redis = redis
         self._partitions = partitions
         self._read = Coalescer(self.read_all)
+        self._face_reads = asyncio.Semaphore(MAX_FACE_READS)
 
     async def read(self, job_id: str) -> JobState | None:
         """The state of a job; None when it does not exist or has expired."""
@@ -116,6 +121,30 @@ class JobReader:
         """Reads the parts of a result in order (schemas.store.results.read_parts)."""
         return read_parts(self._redis, self._keys(state.alias or state.job_id).result, known)
 
+    async def request(self, state: JobState) -> AnalyzeRequest | None:
+        """The whole request of a job; None when its record has expired."""
+        encoded = await self._redis.hget(self._keys(state.job_id).metadata, "request")
+        return (
+            None if encoded is None else msgspec.msgpack.decode(cast("bytes", encoded), type=AnalyzeRequest)
+        )
+
+    async def face(self, state: JobState, face_id: str, type_: type[Face]) -> tuple[Face, str] | None:
+        """One face of a result and the model pack of its embedding, read part by part until it is found.
+
+        Args:
+            type_: struct of the fields that are needed.
+
+        Raises:
+            KeyError: the result has no such face.
+
+        Returns:
+            None when there is no result.
+        """
+        key = self._keys(state.alias or state.job_id).result
+        async with self._face_reads:
+            head = await read_head(self._redis, key)
+            return None if head is None else await read_face(self._redis, key, head, face_id, type_)
+
     async def thumbnail(self, state: JobState, face_id: str) -> bytes | None:
         """The best shot of a person as JPEG; None when the job has no such face or its result has expired."""
         key = self._keys(state.alias or state.job_id).result
@@ -138,9 +167,19 @@ class JobReader:
                 answers = await pipe.execute()
             for job_id, values, done in zip(some, answers[::2], answers[1::2], strict=True):
                 record = dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
-                if record["request"] is not None:
+                if record["created"] is not None:
                     found[job_id] = record, done
+            for job_id in some:  # a record of an earlier version: its request has the names
+                if job_id in found and found[job_id][0]["video_path"] is None:
+                    await self._add_names(job_id, found[job_id][0])
         return found
+
+    async def _add_names(self, job_id: str, record: dict[str, bytes | None]) -> None:
+        encoded = cast("bytes | None", await self._redis.hget(self._keys(job_id).metadata, "request"))
+        if encoded is not None:
+            request = msgspec.msgpack.decode(encoded, type=AnalyzeRequest)
+            record["video_path"] = request.video_path.encode()
+            record["source_id"] = None if request.source_id is None else request.source_id.encode()
 
     async def _counts(self, parts: dict[str, int]) -> dict[str, int]:
         """Frames sampled so far of films in parts, which are counted part by part."""
@@ -224,7 +263,7 @@ class JobReader:
 
 def result_json(state: JobState, body: bytes) -> bytes:
     """Returns the response for a result: the stored body, with the ids of the requested job in front."""
-    ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.request.source_id})
+    ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.source_id})
     return ids[:-1] + b"," + body[1:]
 
 
@@ -240,7 +279,8 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
     summary = fields["summary"]
     return JobState(
         job_id=job_id,
-        request=msgspec.msgpack.decode(mine["request"] or b"", type=AnalyzeRequest),
+        video_path=(mine["video_path"] or b"").decode(),
+        source_id=mine["source_id"].decode() if mine["source_id"] is not None else None,
         status=cast("results.JobState", (fields["status"] or b"queued").decode()),
         created=float(mine["created"] or 0),
         created_at=(mine["created_at"] or b"").decode(),

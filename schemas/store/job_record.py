@@ -2,7 +2,8 @@
 
 The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
-    request          encoded AnalyzeRequest
+    request          encoded AnalyzeRequest, which may have megabytes: read only where all of it is needed
+    video_path, source_id    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
     created_at       RFC 3339
     created, started, ended    Unix seconds; `ended` exists exactly when the job has ended
@@ -41,10 +42,13 @@ def new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
     """
     record = {
         "request": msgspec.msgpack.encode(request),
+        "video_path": request.video_path,
         "status": "queued",
         "created": now,
         "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
     }
+    if request.source_id is not None:
+        record["source_id"] = request.source_id
     if request.callback_url:
         to = Callback(url=request.callback_url, source_id=request.source_id)
         record["callback"] = msgspec.json.encode(to)

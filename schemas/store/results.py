@@ -5,9 +5,10 @@ The hash ``faces:job:{job_id}:result`` has the fields ``type``, ``etag``, ``part
 be parsed alone. ``thumbnail:{face_id}`` and ``strip:{face_id}`` are JPEG pictures (schemas.store.pictures).
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -17,6 +18,26 @@ from schemas.results import ResultBody
 PART_BYTES = 1 << 18
 """Size from which a part is complete; its last face, and the metadata in the last part, may exceed it."""
 _OPEN, _CLOSE = b'{"status":"completed","faces":[', b"],"
+
+
+class _FaceId(Protocol):
+    @property
+    def face_id(self) -> str: ...
+
+
+Face = TypeVar("Face", bound=_FaceId)
+
+
+class _Faces(msgspec.Struct, Generic[Face], frozen=True):
+    faces: list[Face]
+
+
+class _Model(msgspec.Struct, frozen=True):
+    model: str
+
+
+class _WithMetadata(msgspec.Struct, frozen=True):
+    metadata: _Model
 
 
 class ResultChanged(Exception):
@@ -88,10 +109,49 @@ async def read_parts(redis: Redis, key: str, known: ResultHead) -> AsyncIterator
         yield part
 
 
+async def read_face(
+    redis: Redis, key: str, known: ResultHead, face_id: str, type_: type[Face]
+) -> tuple[Face, str]:
+    """Reads one face and the model pack of its embedding; of the result, only one part is in memory at a time.
+
+    Raises:
+        KeyError: no face has this id.
+        ResultChanged: the result was replaced or has expired since `known` was read.
+    """
+    name, number = msgspec.json.encode(face_id), 0
+    async for part in read_parts(redis, key, known):
+        if name in part:
+            faces = await asyncio.to_thread(_faces_of, part, number, known.parts, type_)
+            for face in faces:
+                if face.face_id == face_id:
+                    last = part if number == known.parts - 1 else await _last_part(redis, key, known)
+                    return face, await asyncio.to_thread(_model_of, last, known.parts)
+        number += 1
+    raise KeyError(face_id)
+
+
+async def _last_part(redis: Redis, key: str, known: ResultHead) -> bytes:
+    etag, part = cast("list[bytes | None]", await redis.hmget(key, ["etag", f"part:{known.parts - 1}"]))
+    if etag is None or part is None or etag.decode() != known.etag:
+        raise ResultChanged(key)
+    return part
+
+
+def _faces_of(part: bytes, number: int, parts: int, type_: type[Face]) -> list[Face]:
+    return msgspec.json.decode(_complete(part, number, parts), type=_Faces[type_]).faces  # type: ignore[valid-type]
+
+
+def _model_of(last: bytes, parts: int) -> str:
+    return msgspec.json.decode(_complete(last, parts - 1, parts), type=_WithMetadata).metadata.model
+
+
+def _complete(part: bytes, number: int, parts: int) -> bytes:
+    """A part as one JSON object."""
+    text = part if number == 0 else _OPEN + part.removeprefix(b",")
+    return text if number == parts - 1 else text + b"]}"
+
+
 def faces_of_part(part: bytes, number: int, parts: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Parses a part: its faces and, in the last part, the fields beside ``faces``."""
-    text = part if number == 0 else _OPEN + part.removeprefix(b",")
-    if number < parts - 1:
-        text += b"]}"
-    fields: Mapping[str, Any] = msgspec.json.decode(text)
+    fields: Mapping[str, Any] = msgspec.json.decode(_complete(part, number, parts))
     return fields["faces"], {name: value for name, value in fields.items() if name not in ("status", "faces")}

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -9,8 +10,11 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from api.lookup import JobFace
+from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
+from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from tests.api.conftest import Start
 from tests.bench.results import result_of
@@ -116,3 +120,26 @@ async def test_a_slow_reader_buffers_only_a_few_parts_of_a_large_result(
         received += len(chunk)
     assert received > 18_000_000
     writer.close()
+
+
+async def test_one_face_is_read_without_the_whole_result(jobs: Jobs, redis: Redis) -> None:
+    """Twelve readers of one face of a result of 24 MB at once take a small part of its size together."""
+    body = large()
+    faces = [msgspec.structs.replace(face, face_id=f"face_{n}") for n, face in enumerate(body.faces)]
+    await completed(jobs, msgspec.structs.replace(body, faces=faces))
+    reader = JobReader(redis, Partitions())
+    state = await reader.read("job")
+    assert state is not None
+    tracemalloc.start()
+    try:
+        found = await asyncio.gather(*(reader.face(state, f"face_{n * 200}", JobFace) for n in range(12)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for number, face in enumerate(found):
+        assert face is not None and face[1] == body.metadata.model
+        assert face[0].face_id == f"face_{number * 200}"
+        assert face[0].embedding == pytest.approx(faces[number * 200].embedding)
+    assert peak < 8_000_000, peak
+    with pytest.raises(KeyError):
+        await reader.face(state, "face_x", JobFace)

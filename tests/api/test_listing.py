@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from schemas.requests import AnalyzeRequest
+from schemas.requests import AnalyzeRequest, Parameters, Scene
 from schemas.store.jobs import Jobs
 from tests.api.conftest import Client, Start
 
@@ -75,3 +75,31 @@ async def test_jobs_that_have_expired_are_no_longer_listed(start: Start, jobs: J
     api = await start()
     assert sorted(await listed(api, "limit=1")) == ["job-0", "job-2"]
     assert await redis.zcard("faces:jobs") == 2
+
+
+async def test_lists_and_states_do_not_read_requests(start: Start, jobs: Jobs, redis: Redis) -> None:
+    """Ten requests of 2 MB: less than 100 KB leave the server for a page of them, their states and events."""
+    scenes = [Scene(start_timestamp=n, end_timestamp=n + 1) for n in range(60_000)]
+    for number in range(10):
+        request = AnalyzeRequest(
+            video_path="/v.mp4", source_id=f"s{number}", parameters=Parameters(scene_boundaries=scenes)
+        )
+        await jobs.submit(request, f"job-{number}")
+    api = await start()
+    before = (await redis.info("stats"))["total_net_output_bytes"]
+    answer: Any = await (await api.get("/faces/jobs?limit=10")).json()
+    assert {(job["video_path"], job["source_id"]) for job in answer["jobs"]} == {
+        ("/v.mp4", f"s{number}") for number in range(10)
+    }
+    assert await listed(api, "source_id=s3") == ["job-3"]
+    assert (await api.get("/faces/jobs/job-3/status")).status == 200
+    assert (await redis.info("stats"))["total_net_output_bytes"] - before < 100_000
+
+
+async def test_a_record_of_an_earlier_version_is_listed(start: Start, jobs: Jobs, redis: Redis) -> None:
+    await submitted(jobs, 2)
+    await redis.hdel("faces:job:job-1:metadata", "video_path", "source_id")
+    answer: Any = await (await (await start()).get("/faces/jobs")).json()
+    assert {(job["video_path"], job["source_id"]) for job in answer["jobs"]} == {
+        ("/v.mp4", "s0"), ("/v.mp4", "s1"),
+    }  # fmt: skip
