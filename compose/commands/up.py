@@ -28,7 +28,7 @@ def register(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--server-port", type=int, default=0, metavar="N",
-        help="port of the embedded server (default: a free one)",
+        help="port of the embedded server, with a password (default: a Unix socket in DIR; its URL: DIR/redis-url)",
     )  # fmt: skip
     parser.add_argument(
         "--scale", type=_scale, default={}, metavar="TYPE=N,…",
@@ -52,7 +52,7 @@ def run(host: str, port: int, data: Path, server_port: int, scale: dict[str, int
         ensure(settings.pack, settings.models_path)
         seconds = READY_SECONDS if settings.tensorrt == "off" else ENGINE_BUILD_SECONDS
         asyncio.run(launch(options, seconds))
-    except (SettingsError, ModelsUnavailable, ProcessFailed) as error:
+    except (SettingsError, ModelsUnavailable, ProcessFailed, OSError) as error:
         sys.stderr.write(f"faces up: {error}\n")
         return 1
     return 0

@@ -1,16 +1,26 @@
 """The supervisor: what dies is started again, what cannot start says why, everything stops."""
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
+import stat
+import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
 
-from compose.server import embedded_server, wait_for_server
+from compose.data_directory import LOCK
+from compose.server import embedded_server, free_port, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
+from schemas.names import Names
+from schemas.store.api_keys import ApiKeys
+from schemas.store.connection import connect
 from tests.waiting import BOUND_SECONDS, eventually_async
 
 
@@ -81,17 +91,155 @@ async def test_a_process_that_will_not_stop_is_killed() -> None:
 
 
 async def test_the_embedded_server_keeps_its_data(tmp_path: Path) -> None:
-    from redis.asyncio import Redis
-
     for expected in (None, b"kept"):
-        supervisor = Supervisor(io.StringIO())
-        server, url = embedded_server(tmp_path / "data", 0)
+        async with running_server(tmp_path / "data") as url, Redis.from_url(url) as redis:
+            assert await redis.get("key") == expected
+            await redis.set("key", "kept")
+            assert (await redis.config_get("maxmemory-policy"))["maxmemory-policy"] == "noeviction"
+
+
+@pytest.mark.parametrize("by_port", [False, True])
+async def test_only_the_user_of_the_embedded_server_can_reach_it(tmp_path: Path, by_port: bool) -> None:
+    data, port = tmp_path / "data", free_port() if by_port else 0
+    async with running_server(data, port) as url, connect(url) as redis:
+        await redis.set("key", "kept")
+        await ApiKeys(redis, Names()).create("mine", ("read",))
+        files = [data, *data.rglob("*")]
+        assert {f"{file.name} {stat.S_IMODE(file.stat().st_mode):o}" for file in files if not file.is_dir()} >= {
+            "redis-url 600", "server.conf 600", "faces.lock 600", "appendonly.aof.1.incr.aof 600",
+        }  # fmt: skip
+        assert not [file for file in files if file.stat().st_mode & 0o077]
+        if port:
+            async with connect(f"redis://127.0.0.1:{port}/0") as stranger:
+                with pytest.raises(AuthenticationError):
+                    await ApiKeys(stranger, Names()).create("planted", ("admin",))
+            password = url.split(":")[2].split("@")[0]
+            assert not [line for line in _command_lines() if password in line]
+        else:
+            assert not await _listens_on_tcp(redis)
+
+
+async def test_a_directory_open_to_others_is_refused_or_made_private(tmp_path: Path) -> None:
+    made_before = tmp_path / "before"
+    (made_before / "appendonlydir").mkdir(parents=True)
+    made_before.chmod(0o775)
+    async with running_server(made_before):
+        assert stat.S_IMODE(made_before.stat().st_mode) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "film.mp4").touch()
+    shared.chmod(0o755)
+    with pytest.raises(ProcessFailed, match="shared can be opened by other users; chmod 700 it"):
+        async with running_server(shared):
+            pass
+
+
+async def test_one_data_directory_has_one_service(tmp_path: Path) -> None:
+    async with running_server(tmp_path / "data"):
+        sentence = rf"data is in use by process {os.getpid()} \(.*pytest.*\); stop it, or give another --data"
+        with pytest.raises(ProcessFailed, match=sentence):
+            async with embedded_server(tmp_path / "data"):
+                pass
+
+
+async def test_a_server_left_by_a_killed_service_keeps_the_directory(tmp_path: Path) -> None:
+    """Two servers would share one append-only file until the first has stopped."""
+    async with embedded_server(tmp_path) as (server, _):
+        left = await asyncio.create_subprocess_exec("sleep", "60", pass_fds=tuple(server.inherited))
+    dead = await asyncio.create_subprocess_exec("true")
+    await dead.wait()
+    (tmp_path / LOCK).write_text(f"{dead.pid} (faces up)")
+    try:
+        starting = asyncio.create_task(_begin_and_end(tmp_path))
+        await asyncio.wait([starting], timeout=0.3)
+        assert not starting.done()
+    finally:
+        left.kill()
+        await left.wait()
+    await starting
+
+
+@pytest.mark.parametrize("repair", [True, False])
+async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, repair: bool) -> None:
+    data = tmp_path / "data"
+    async with running_server(data) as url, connect(url) as redis:
+        for number in range(100):
+            await redis.set(f"key {number}", "x" * 100)
+    file = data / "appendonlydir" / ("appendonly.aof.1.incr.aof" if repair else "appendonly.aof.manifest")
+    text = bytearray(file.read_bytes())
+    text[len(text) // 2 : len(text) // 2 + 60] = b"x" * 60
+    file.write_bytes(text)
+    with pytest.raises(
+        ProcessFailed, match=f"{file.name} is damaged, and .* start with another --data"
+    ) as failure:
+        async with running_server(data):
+            pass
+    assert ("run: bash -c" in str(failure.value)) == repair
+    if repair:
+        command = str(failure.value).partition("run: ")[2]
+        await asyncio.to_thread(
+            subprocess.run, command, shell=True, input=b"y\n", check=True, capture_output=True
+        )
+        async with running_server(data) as url, connect(url) as redis:
+            assert 10 < await redis.dbsize() < 100
+
+
+async def test_a_throw_away_server_writes_no_data(tmp_path: Path) -> None:
+    async with running_server(tmp_path, durable=False) as url, connect(url) as redis:
+        await redis.set("key", "x")
+        assert {file.name for file in tmp_path.iterdir()} == {
+            "faces.lock",
+            "redis-url",
+            "server.conf",
+            "server.sock",
+        }
+
+
+async def test_a_line_of_any_length_does_not_end_the_supervisor() -> None:
+    output = io.StringIO()
+    supervisor = Supervisor(output)
+    writes = "sys.stdout.write('a' * (3 << 20) + chr(10) + 'after' + chr(10) + 'no end'); sys.stdout.flush()"
+    worker = child("worker.1", f"import sys, time; {writes}; time.sleep(60)")
+    supervisor.start(worker)
+    try:
+        await printed(output, "worker.1    | after")
+    finally:
+        await supervisor.stop()
+    lines = [line.partition("| ")[2] for line in output.getvalue().splitlines()]
+    assert "".join(lines) == "a" * (3 << 20) + "after" + "no end"
+    assert max(map(len, lines)) <= 64 << 10 and max(map(len, worker.last_lines)) <= 2000
+
+
+@contextlib.asynccontextmanager
+async def running_server(data: Path, port: int = 0, *, durable: bool = True) -> AsyncIterator[str]:
+    supervisor = Supervisor(io.StringIO())
+    async with embedded_server(data, port, durable=durable) as (server, url):
         supervisor.start(server)
+        ready, failure = asyncio.create_task(wait_for_server(url)), asyncio.create_task(supervisor.wait())
         try:
-            await wait_for_server(url)
-            async with Redis.from_url(url) as redis:
-                assert await redis.get("key") == expected
-                await redis.set("key", "kept")
-                assert (await redis.config_get("maxmemory-policy"))["maxmemory-policy"] == "noeviction"
+            await asyncio.wait([ready, failure], return_when=asyncio.FIRST_COMPLETED)
+            if failure.done():
+                failure.result()
+            await ready
+            yield url
         finally:
+            ready.cancel()
+            failure.cancel()
             await supervisor.stop()
+
+
+async def _begin_and_end(data: Path) -> None:
+    async with embedded_server(data):
+        pass
+
+
+async def _listens_on_tcp(redis: Redis) -> bool:
+    return bool((await redis.config_get("port"))["port"] != "0")
+
+
+def _command_lines() -> list[str]:
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            lines.append((process / "cmdline").read_bytes().decode(errors="replace"))
+    return lines

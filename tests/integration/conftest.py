@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from compose.data_directory import URL
 from compose.server import free_port
 from tests.integration.client import Service
 from tests.waiting import eventually
@@ -27,10 +28,11 @@ def run_service(
             stdout=output,
             stderr=output,
         )  # fmt: skip
-    service = Service(f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{server_port}/0", process, log)
+    service = Service(f"http://127.0.0.1:{port}", "", process, log)
     try:
         eventually(lambda: "ready:" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
+        service.redis_url = (data / "server" / URL).read_text().strip()
         yield service
     finally:
         killed = process.poll() is not None

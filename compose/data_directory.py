@@ -1,0 +1,78 @@
+"""Data directory of the embedded server: private to one user, used by one service at a time."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from compose.supervisor import ProcessFailed
+
+LOCK, URL, CONFIGURATION, SOCKET = "faces.lock", "redis-url", "server.conf", "server.sock"
+_OURS = frozenset((LOCK, URL, CONFIGURATION, SOCKET, "appendonlydir", "dump.rdb"))
+"""Names of what the embedded server keeps in its directory."""
+HANDOVER_SECONDS = 10.0
+"""How long the server of a service that was killed may take to stop: it keeps the lock until then."""
+
+
+@contextlib.asynccontextmanager
+async def private_directory(data: Path) -> AsyncIterator[int]:
+    """Creates the directory where it is missing, and holds its lock.
+
+    Yields:
+        File descriptor of the lock. A process that inherits it keeps the lock until it ends as well.
+
+    Raises:
+        ProcessFailed: other users can open the directory, or another service uses it.
+    """
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(data)
+    descriptor = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + HANDOVER_SECONDS
+        while not _locked(descriptor):
+            owner = os.pread(descriptor, 4096, 0).decode(errors="replace")
+            if _alive(owner) or time.monotonic() > deadline:
+                raise ProcessFailed(
+                    f"{data} is in use by process {owner or 'of unknown number'}; stop it, or give another --data"
+                )
+            await asyncio.sleep(0.1)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} ({' '.join(sys.argv)[:1000]})".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Writes a file that only its user can read."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+        output.write(text)
+
+
+def _make_private(data: Path) -> None:
+    status = data.stat()
+    if status.st_uid != os.geteuid():
+        raise ProcessFailed(f"{data} belongs to another user; give another --data")
+    if not status.st_mode & 0o077:
+        return
+    if any(entry.name not in _OURS for entry in data.iterdir()):
+        raise ProcessFailed(f"{data} can be opened by other users; chmod 700 it, or give another --data")
+    data.chmod(0o700)  # made by an earlier version, or empty
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _alive(owner: str) -> bool:
+    pid = owner.partition(" ")[0]
+    return pid.isdigit() and Path("/proc", pid).exists()
