@@ -29,7 +29,7 @@ LISTED = (
 )
 """Folders whose modules the README of their room lists, all of them."""
 README_BYTES = 8 * 1024
-TEXT_PROGRAMS = frozenset({"cp", "rm", "until", "redis-cli", "apt-get", "git", "gh"})
+TEXT_PROGRAMS = frozenset({"cp", "export", "rm", "until", "redis-cli", "apt-get", "git", "gh"})
 """Programs of the system whose arguments say nothing about this repository."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
