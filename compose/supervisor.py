@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from schemas.redaction import redact
+from schemas.redaction import MAX_TEXT_LENGTH, redact
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 CANNOT_START = 2
@@ -20,8 +20,8 @@ RESTART_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
 STABLE_SECONDS = 5.0
 """A process that ran longer before it exited is restarted after the first pause."""
 READ_BYTES = 64 << 10
-MAX_LINE_BYTES = 64 << 10
-"""A longer line of output is printed as several: it is held in memory until it is complete."""
+MAX_LINE_BYTES = MAX_TEXT_LENGTH
+"""A longer line of output is printed as several: it is held in memory until it is complete, and redacted as a whole."""
 MAX_KEPT_CHARACTERS = 2000
 """Of each of the last lines that are kept for error messages."""
 STOP_SECONDS = 20.0

@@ -207,7 +207,7 @@ async def test_a_line_of_any_length_does_not_end_the_supervisor() -> None:
         await supervisor.stop()
     lines = [line.partition("| ")[2] for line in output.getvalue().splitlines()]
     assert "".join(lines) == "a" * (3 << 20) + "after" + "no end"
-    assert max(map(len, lines)) <= 64 << 10 and max(map(len, worker.last_lines)) <= 2000
+    assert max(map(len, lines)) <= 16 << 10 and max(map(len, worker.last_lines)) <= 2000
 
 
 @contextlib.asynccontextmanager
