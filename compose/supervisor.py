@@ -21,7 +21,7 @@ STABLE_SECONDS = 5.0
 """A process that ran longer before it exited is restarted after the first pause."""
 READ_BYTES = 64 << 10
 MAX_LINE_BYTES = MAX_TEXT_LENGTH
-"""A longer line of output is printed as several: it is held in memory until it is complete, and redacted as a whole."""
+"""A longer line of output is printed as several, since it is held in memory until it is complete."""
 MAX_KEPT_CHARACTERS = 2000
 """Of each of the last lines that are kept for error messages."""
 STOP_SECONDS = 20.0
