@@ -87,9 +87,10 @@ def video_stream(container: InputContainer, path: PathLike[str], max_pixels: int
     if not decodable:
         raise SourceError(f"{path} uses a codec that this build of FFmpeg cannot decode.")
     stream = max(decodable, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
-    if stream.width * stream.height > max_pixels:
+    width = max(stream.width, shown_width(stream.width, stream.sample_aspect_ratio))
+    if width * stream.height > max_pixels:
         raise SourceError(
-            f"{path} has {stream.width} x {stream.height} pixels a frame; at most {max_pixels} are allowed"
+            f"{path} has {width} x {stream.height} pixels a frame; at most {max_pixels} are allowed"
             " (FACES_MAX_PIXELS)."
         )
     stream.codec_context.options = {"max_pixels": str(max_pixels)}

@@ -24,7 +24,7 @@ from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
 from facecore.video.images import decoding_bytes, read_file, read_image
 from facecore.video.packets import CannotSelect
-from facecore.video.picture import Image, to_image
+from facecore.video.picture import Image, shown_width, to_image
 from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
@@ -190,7 +190,7 @@ class Samples(Iterator[SampledFrame]):
         number, previous, image = self._first, None, None
         for frame, pixel_aspect in self._decoded():
             if image is None or frame is not previous:
-                self._check_size(frame)
+                self._check_size(frame, pixel_aspect)
                 previous, image = frame, to_image(frame, pixel_aspect)
             yield SampledFrame(number, next(times), image)
             number += 1
@@ -245,9 +245,10 @@ class Samples(Iterator[SampledFrame]):
         for t in self._times(first):
             yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
 
-    def _check_size(self, frame: av.VideoFrame) -> None:
-        if frame.width * frame.height > self._max_pixels:
+    def _check_size(self, frame: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
+        width = max(frame.width, shown_width(frame.width, pixel_aspect))
+        if width * frame.height > self._max_pixels:
             raise SourceError(
-                f"{self._path} changes its frame size to {frame.width} x {frame.height} pixels; at most"
+                f"{self._path} changes its frame size to {width} x {frame.height} pixels; at most"
                 f" {self._max_pixels} are allowed (FACES_MAX_PIXELS)."
             )

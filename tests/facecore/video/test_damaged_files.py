@@ -138,3 +138,12 @@ def test_a_playlist_cannot_lead_to_another_file(tmp_path: Path, playlist: str) -
     make_clip(secret, range(25))
     path.write_text(playlist.format(other=secret))
     assert "is not a video that can be read" in refusal(path)
+
+
+def test_the_width_of_square_pixels_counts(tmp_path: Path) -> None:
+    """A frame is scaled to square pixels, so that an aspect ratio of 10 makes ten times as many."""
+    path = tmp_path / "wide.mp4"
+    make_clip(path, range(3), pixel_aspect=Fraction(10))
+    with pytest.raises(SourceError, match="has 1920 x 128 pixels a frame; at most 100000 are allowed"):
+        open_source(path, Interval(1.0), max_pixels=100_000)
+    assert open_source(path, Interval(1.0), max_pixels=250_000).info.width == 1920
