@@ -1,4 +1,4 @@
-"""Shared parts of the detectors: input canvas, batching by shape, non-maximum suppression."""
+"""Shared parts of the detectors: input canvas, tiles, batching by shape, non-maximum suppression."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facecore.align import Image, Points
+from facecore.detection import tiles
+from facecore.detection.tiles import Tile
 from facecore.geometry import iou
 from facecore.model import Model, Workers
 
 SCORE_FLOOR = 0.2
 """Lower scores are never detections: they are background for both CenterFace and SCRFD."""
+TILES_IOU = 0.3
+"""Detections of several tiles that overlap more are of one face."""
 
 
 class Detections(NamedTuple):
@@ -66,6 +70,13 @@ class Canvas(NamedTuple):
         return canvas
 
 
+class _View(NamedTuple):
+    """A picture, or a tile of it, as an input of the detector."""
+
+    canvas: Canvas
+    tile: Tile
+
+
 @dataclass(frozen=True, slots=True)
 class Detector:
     """A face detector that chooses its input size by the picture.
@@ -93,25 +104,72 @@ class Detector:
         return tuple(size for size in (320, 640, 1024) if size <= self.largest)
 
     def size_for(self, image: Image) -> int:
-        """Returns the input side for a picture by its shorter side: 320 below 500 pixels, 640 up to 1500, else 1024;
-        never more than `largest`."""
+        """Returns the side of the input into which a whole picture is fitted.
+
+        By its shorter side: 320 below 500 pixels, 640 up to 1500, else 1024. 640 also for a picture so wide
+        that small faces would be too small to see at 320 (`tiles.too_coarse`). Never more than `largest`.
+        """
+        size = self._size_by_shorter_side(image)
+        height, width = image.shape[:2]
+        if self.fixed is None and size == 320 and tiles.too_coarse(width, height, size):
+            return 640
+        return size
+
+    def detect(self, images: Sequence[Image], workers: Workers) -> list[Detections]:
+        """Returns the detections of each picture, in its pixels. Boxes may reach beyond the picture.
+
+        A picture in which small faces are still too small is looked at once more, in tiles.
+        """
+        views = [(number, view) for number, image in enumerate(images) for view in self._views(image)]
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for position, (_, view) in enumerate(views):
+            by_shape.setdefault(view.canvas.shape, []).append(position)
+        runs = [
+            (positions, workers.start(self.model, [views[p][1].canvas for p in positions]))
+            for positions in by_shape.values()
+        ]
+        found = {p: value for positions, run in runs for p, value in zip(positions, run(), strict=True)}
+        by_image: list[list[tuple[_View, Detections]]] = [[] for _ in images]
+        for position, (number, view) in enumerate(views):
+            by_image[number].append((view, _in_picture(found[position], view)))
+        return [
+            self._merged(image, seen) if len(seen) > 1 else seen[0][1]
+            for image, seen in zip(images, by_image, strict=True)
+        ]
+
+    def _size_by_shorter_side(self, image: Image) -> int:
         if self.fixed is not None:
             return self.fixed
         shorter = min(image.shape[:2])
         return min(self.largest, 320 if shorter < 500 else 640 if shorter <= 1500 else 1024)
 
-    def detect(self, images: Sequence[Image], workers: Workers) -> list[Detections]:
-        """Returns the detections of each picture, in its pixels. Boxes may reach beyond the picture."""
-        canvases = [Canvas(image, self.size_for(image), self.full) for image in images]
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for number, canvas in enumerate(canvases):
-            by_shape.setdefault(canvas.shape, []).append(number)
-        runs = [
-            (numbers, workers.start(self.model, [canvases[n] for n in numbers]))
-            for numbers in by_shape.values()
-        ]
-        found = {n: value for numbers, run in runs for n, value in zip(numbers, run(), strict=True)}
-        return [_in_picture(found[n], canvas) for n, canvas in enumerate(canvases)]
+    def _views(self, image: Image) -> list[_View]:
+        """Returns the whole picture and, where small faces are too small in it, its tiles."""
+        height, width = image.shape[:2]
+        size, side = self.size_for(image), self.sizes[-1]
+        views = [_View(Canvas(image, size, self.full), Tile(0, 0, width, height))]
+        if tiles.too_coarse(width, height, self._size_by_shorter_side(image)):
+            parts = tiles.divide(width, height, size, side)
+            if len(parts) == 1 and size == side:  # the whole picture is the only tile
+                return views
+            for tile in parts:
+                part = image[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+                views.append(_View(Canvas(part, side, self.full), tile))
+        return views
+
+    def _merged(self, image: Image, seen: Sequence[tuple[_View, Detections]]) -> Detections:
+        """Merges the detections of the whole picture, which come first, with those of the tiles."""
+        height, width = image.shape[:2]
+        overview = seen[0][1]
+        faces = overview.boxes[overview.scores >= self.min_confidence]
+        kept = [overview]
+        for view, found in seen[1:]:
+            edge = tiles.EDGE_PIXELS * max(view.tile.width, view.tile.height) / view.canvas.size
+            marks = tiles.whole(found.boxes, view.tile, width, height, edge)
+            marks &= ~tiles.parts(found.boxes, faces)
+            kept.append(Detections(found.boxes[marks], found.scores[marks], found.landmarks[marks]))
+        boxes, scores, landmarks = (np.concatenate(values) for values in zip(*kept, strict=True))
+        return non_maximum_suppression(boxes, scores, landmarks, TILES_IOU)
 
 
 def non_maximum_suppression(boxes: Points, scores: Points, landmarks: Points, max_iou: float) -> Detections:
@@ -133,9 +191,11 @@ def non_maximum_suppression(boxes: Points, scores: Points, landmarks: Points, ma
     return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 
-def _in_picture(found: Detections, canvas: Canvas) -> Detections:
-    height, width = canvas.covered
-    back: NDArray[np.float32] = np.array(
-        [canvas.image.shape[1] / width, canvas.image.shape[0] / height], np.float32
+def _in_picture(found: Detections, view: _View) -> Detections:
+    height, width = view.canvas.covered
+    tile = view.tile
+    back: NDArray[np.float32] = np.array([tile.width / width, tile.height / height], np.float32)
+    start: NDArray[np.float32] = np.array([tile.x, tile.y], np.float32)
+    return Detections(
+        found.boxes * np.tile(back, 2) + np.tile(start, 2), found.scores, found.landmarks * back + start
     )
-    return Detections(found.boxes * np.tile(back, 2), found.scores, found.landmarks * back)

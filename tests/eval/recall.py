@@ -1,0 +1,107 @@
+"""Measures how many faces are found, by the size of the picture and of the faces.
+
+    python -m tests.eval.recall [--pack open] [--portraits IMAGE...] [--faces PIXELS...] [--pictures WxH...]
+
+Each picture is grey and shows eight copies of a portrait (default: astronaut of scikit-image). Prints a table of the
+share of faces found, and the detector's milliseconds for each picture.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import structlog
+
+from facecore.align import Image
+from facecore.analyzer import Analyzer
+from facecore.geometry import Box, iou
+from schemas.cgroups import usable_cores
+
+COPIES = 8
+FACE_SIDES = (20, 26, 32, 48, 64, 96, 150)
+"""Shorter sides of the faces' boxes, pixels."""
+PICTURES = ((640, 360), (854, 480), (1280, 499), (1280, 500), (1280, 534), (1280, 720), (1920, 1080), (3840, 2160),
+            (6000, 4000), (8000, 1000))  # fmt: skip
+"""Width and height in pixels."""
+SAME_FACE = 0.4
+"""Overlap (intersection over union) from which a detection is of a face."""
+GREY = 110
+
+
+def composed(
+    portrait: Image, face: Box, width: int, height: int, face_side: float
+) -> tuple[Image, list[Box]]:
+    """Returns a picture with up to eight copies of a portrait in a grid, and the boxes of the faces."""
+    scale = face_side / min(face[2] - face[0], face[3] - face[1])
+    copy = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    rows, columns = copy.shape[:2]
+    across = max(1, min(COPIES, width // columns))
+    down = max(1, min(-(-COPIES // across), height // rows))
+    canvas, boxes = np.full((height, width, 3), GREY, np.uint8), []
+    for number in range(min(COPIES, across * down)):
+        row, column = divmod(number, across)
+        x = round((column + 0.5) * width / across - columns / 2)
+        y = round((row + 0.5) * height / down - rows / 2)
+        if x < 0 or y < 0 or x + columns > width or y + rows > height:
+            continue
+        canvas[y : y + rows, x : x + columns] = copy
+        x_min, y_min, x_max, y_max = (side * scale for side in face)
+        boxes.append((x + x_min, y + y_min, x + x_max, y + y_max))
+    return canvas, boxes
+
+
+def found(analyzer: Analyzer, picture: Image, boxes: list[Box]) -> int:
+    """Returns how many of the boxes are found at the pack's default confidence."""
+    detector = analyzer._pack.detector
+    (seen,) = detector.detect([picture], analyzer._workers)
+    confident = seen.boxes[seen.scores >= detector.min_confidence]
+    return sum(bool((iou(np.array(box), confident) >= SAME_FACE).any()) for box in boxes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pack", default="open")
+    parser.add_argument("--faces", type=int, nargs="+", default=FACE_SIDES, metavar="PIXELS")
+    parser.add_argument("--pictures", nargs="+", metavar="WxH", help="sizes of the pictures")
+    parser.add_argument("--portraits", type=Path, nargs="+", metavar="IMAGE")
+    arguments = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
+    models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
+    analyzer = Analyzer.load(arguments.pack, models, device="cpu", threads=usable_cores())
+    detector = analyzer._pack.detector
+    if arguments.portraits:
+        portraits = [cv2.imread(str(path)) for path in arguments.portraits]
+    else:
+        from skimage.data import astronaut
+
+        portraits = [astronaut()[:, :, ::-1]]  # type: ignore[no-untyped-call]
+    shown = []
+    for portrait in portraits:
+        image = np.ascontiguousarray(portrait)
+        (seen,) = detector.detect([image], analyzer._workers)
+        shown.append((image, tuple(float(side) for side in seen.boxes[0])))
+    print(f"{'picture':>11} {'ms':>6}", *(f"{side:>5}" for side in arguments.faces))
+    sizes = [tuple(map(int, size.split("x"))) for size in arguments.pictures or ()]
+    for width, height in sizes or PICTURES:
+        shares, started, pictures = [], 0.0, 0
+        for side in arguments.faces:
+            hits = total = 0
+            for image, box in shown:
+                picture, boxes = composed(image, box, width, height, side)  # type: ignore[arg-type]
+                begun = time.perf_counter()
+                hits += found(analyzer, picture, boxes)
+                started += time.perf_counter() - begun
+                total, pictures = total + len(boxes), pictures + 1
+            shares.append(f"{hits / total:5.2f}" if total else "    -")
+        print(f"{width:>6}x{height:<4} {1000 * started / pictures:6.1f}", *shares, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
