@@ -77,8 +77,8 @@ ROLES: dict[str, Role] = {
         ),
         {
             BOTH: (*_streams(), "dead", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces",
-                   "job:*:portraits", "job:*:preview*", "active", "jobs", "cache:*", "idempotency:*", "workers",
-                   "ready", "events", *KNOWN),
+                   "job:*:portraits", "job:*:preview*", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*",
+                   "workers", "ready", "events", *KNOWN),
             READ: ("keys",),
         },
     ),
@@ -106,9 +106,9 @@ ROLES: dict[str, Role] = {
         {BOTH: (*_streams("finalize"), "frames*", "dead", "workers", "active:sweeper", *ENDS, *KNOWN)},
     ),
     "publisher": Role(
-        (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd"),
+        (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd", "del"),
         {
-            BOTH: ("requests*", "job:*:metadata", "active", "jobs"),
+            BOTH: ("requests*", "job:*:metadata", "job:*:deleted", "active", "jobs"),
             READ: ("events", "job:*:outcomes"),
         },
     ),
