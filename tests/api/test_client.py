@@ -23,7 +23,7 @@ async def test_jobs_are_submitted_followed_listed_and_ended(start: Start, jobs: 
             assert (await client.submit(request)).job_id == name
         assert sorted([job.job_id async for job in client.jobs()]) == sorted(names)
         assert len([job async for job in client.jobs(source_id="3", status="queued")]) == 6
-        following = asyncio.create_task(client.wait_for_end("job-0"))
+        following = asyncio.create_task(client.ended("job-0"))
         assert (await client.cancel("job-0")).status == "cancelled"
         assert (await following).status == "cancelled"
         await client.delete("job-0")

@@ -15,7 +15,7 @@ import onnxruntime  # noqa: E402
 
 from facecore import sharpness  # noqa: E402
 from facecore.align import FaceInImage  # noqa: E402
-from models.export_sharpness import ALIKE, NETWORKS, difference, export, exportable  # noqa: E402
+from models.export_sharpness import NETWORKS, SCORE_TOLERANCE, difference, export, exportable  # noqa: E402
 
 
 def topiq() -> Any:
@@ -37,7 +37,7 @@ def test_topiq_is_exported(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = topiq()
     file = export("topiq_nr", exportable("topiq_nr", network), tmp_path)
-    assert difference(network, file, NETWORKS["topiq_nr"].side) < ALIKE
+    assert difference(network, file, NETWORKS["topiq_nr"].side) < SCORE_TOLERANCE
     assert_scores_faces(file)
 
 
@@ -46,7 +46,7 @@ def test_clip_iqa_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     torch.manual_seed(1)
     network = clipiqa(monkeypatch)
     file = export("clipiqa+", exportable("clipiqa+", network), tmp_path)
-    assert difference(network, file, NETWORKS["clipiqa+"].side) < ALIKE
+    assert difference(network, file, NETWORKS["clipiqa+"].side) < SCORE_TOLERANCE
     assert_scores_faces(file)
 
 

@@ -230,7 +230,7 @@ async def test_a_server_in_trouble_uses_up_no_attempt(
         async with world.worker("units", stage=stage, lease=30.0):
             await world.add_unit("job", 0)
             await asyncio.wait_for(stage.lucky.wait(), 30)
-            await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+            await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
     assert stage.attempts == [1, 1, 1, 1, 1]
     assert await world.outcomes("job") == {0: b"job/0"}
     assert await world.dead() == 0
@@ -257,10 +257,10 @@ async def test_leases_that_expired_in_an_outage_are_renewed_before_others_claim_
         world.worker("units", "other", lease=0.4) as other,
     ):
         await world.add_unit("job", 0, "sleep:4")
-        await world.until(lambda: world.redis.hexists(world.keys.runs, "job/0"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
         async with long_script(administrator):
             await asyncio.sleep(1.2)  # three leases
-        await world.until(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         assert await world.runs("job", 0) == 1
         assert count(other.metrics.recovered) == 0
     await world.redis.delete(world.keys.ends)
