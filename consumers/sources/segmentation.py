@@ -41,14 +41,20 @@ def plan_of(parameters: Parameters) -> Plan:
 def divide(
     path: PathLike[str], whole: Samples, window: int, *, length: float, max_pixels: int
 ) -> Segmentation | None:
-    """Divides a film into parts; None when it is too short, or its keyframes are too far apart, for two parts.
+    """Divides a film into parts; None when it is too short, or its keyframes are too far apart, for two parts, or
+    its timestamps have resets.
 
     Args:
         whole: all samples of the film.
         length: seconds of a part.
     """
     duration = whole.info.duration
-    if duration is None or duration <= length or picture_kind(path) is not None:
+    if (
+        duration is None
+        or duration <= length
+        or not whole.info.is_continuous
+        or picture_kind(path) is not None
+    ):
         return None
     keyframes = keyframe_times(path, max_pixels=max_pixels)
     parts = segments(whole.plan, whole.info, keyframes, length=max(length, duration / MAX_PARTS))

@@ -1,8 +1,10 @@
 """Opens untrusted video files and reads their properties."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
 from av.container import InputContainer
@@ -17,6 +19,7 @@ from facecore.video.memory import raise_if_short
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.sequential import frame_ticks, stream_duration
+from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
 
 # Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
 # sdp, image2), devices, and formats that FFmpeg guesses from the file name alone.
@@ -27,6 +30,8 @@ DEMUXERS = (
 TAIL_SECONDS = 10.0
 """Length of the end of a file that is read to find the duration, where no header has it; longer than most keyframe
 intervals."""
+MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.5, 3600.0
+"""Bounds of a start of the sound before the picture; a longer one is a damaged timestamp."""
 OPEN_TIMEOUT_SECONDS = 60.0
 """Only a malicious header keeps a demuxer busy for longer."""
 
@@ -105,52 +110,98 @@ def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]
     """
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
     transpose, mirror, flip = _first_orientation(container, stream, path)
-    duration = _duration(container, stream, path)
+    survey = _survey(container, stream, path)
+    duration = _duration(container, stream, survey)
     width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
-    frames = stream.frames or (round(duration * rate) if duration and rate else None)
+    frames = survey.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
         duration=duration,
-        claimed=_claimed_duration(container, stream),
+        claimed=_claimed_duration(container, stream) if survey.is_continuous else None,
         width=height if transpose else width,
         height=width if transpose else height,
         fps=rate,
         codec=codec,
         rotation=quarter_turns(transpose, mirror, flip),
         frames=frames,
+        lead=_lead(container, stream),
+        is_continuous=survey.is_continuous,
     )
 
 
-def _duration(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> float | None:
+class _Survey(NamedTuple):
+    """What the packets of a stream show.
+
+    Attributes:
+        end: tick at which the last frame ends; None: unknown.
+        frames: number of frames; None: unknown.
+        is_continuous: the timestamps have neither resets nor jumps.
+    """
+
+    end: int | None
+    frames: int | None
+    is_continuous: bool
+
+
+def _survey(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> _Survey:
+    """Reads as many packets as are necessary to find the end and the discontinuities, without decoding."""
+    name, limits = container.format.name, limits_of(container.format.name, stream.time_base)
+    if (ticks := stream_duration(stream)) is not None:
+        is_fragmented = name in INDEXED_FORMATS and not stream.frames
+        if not is_fragmented and not (name in INDEXED_FORMATS and _has_gap(stream, limits)):
+            return _Survey((stream.start_time or 0) + ticks, stream.frames or None, True)
+    if name in INDEXED_FORMATS:
+        with open_video(path) as other:
+            same = cast("VideoStream", other.streams[stream.index])
+            if _skip_to_tail(other, same):
+                tail = _read_packets(other, same, limits)
+                if tail.is_continuous and stream.frames and not _has_gap(same, limits):
+                    return tail._replace(frames=stream.frames or None)
+    with open_video(path) as other:  # a failed seek leaves the position at the end
+        whole = _read_packets(other, cast("VideoStream", other.streams[stream.index]), limits)
+    if whole.is_continuous and ticks is not None:
+        return whole._replace(end=(stream.start_time or 0) + ticks)
+    return whole
+
+
+def _has_gap(stream: VideoStream, limits: Limits) -> bool:
+    """Returns whether consecutive entries of the index are further apart than frames usually are."""
+    index, number = stream.index_entries, 0
+    while number < len(index) - 1:
+        following = index.search_timestamp(
+            index[number].timestamp + limits.ahead, backward=True, any_frame=True
+        )
+        if following <= number:
+            return True
+        number = following
+    return False
+
+
+def _duration(container: InputContainer, stream: VideoStream, survey: _Survey) -> float | None:
     """Returns the seconds from the start of the stream to the end of its last frame; None: unknown."""
     if stream.time_base is None:
         return None
-    start = stream.start_time or 0
-    if (ticks := stream_duration(stream)) is not None:
-        return _positive(float(ticks * stream.time_base))
-    if (end := _end(path, stream.index)) is not None:
-        return _positive(float((end - start) * stream.time_base))
+    if survey.end is not None:
+        return _positive(float((survey.end - (stream.start_time or 0)) * stream.time_base))
     return _claimed_duration(container, stream)
 
 
+def _lead(container: InputContainer, stream: VideoStream) -> float:
+    """Returns the seconds by which the sound begins before the picture; 0: by less than is noticed."""
+    if container.start_time is None or stream.start_time is None or stream.time_base is None:
+        return 0.0
+    lead = float(stream.start_time * stream.time_base) - container.start_time / av.time_base
+    return round(lead, 6) if MIN_LEAD_SECONDS <= lead <= MAX_LEAD_SECONDS else 0.0
+
+
 def _claimed_duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Returns the duration that the container's header states, audio included."""
-    if not container.duration or stream.time_base is None:
+    """Returns the duration that the container's header states, audio included; None: it has no such header."""
+    if container.format.name in WRAPPING_FORMATS or not container.duration or stream.time_base is None:
         return None
     return _positive(container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base))
 
 
 def _positive(seconds: float) -> float | None:
     return seconds if seconds > 0 else None  # damaged timestamps give others
-
-
-def _end(path: PathLike[str], index: int) -> int | None:
-    """Returns the tick at which the last frame ends; None: unknown."""
-    with open_video(path) as container:
-        stream = cast("VideoStream", container.streams[index])
-        if _skip_to_tail(container, stream):
-            return _last_end(container, stream)
-    with open_video(path) as container:  # a failed seek leaves the position at the end
-        return _last_end(container, cast("VideoStream", container.streams[index]))
 
 
 def _skip_to_tail(container: InputContainer, stream: VideoStream) -> bool:
@@ -166,20 +217,38 @@ def _skip_to_tail(container: InputContainer, stream: VideoStream) -> bool:
     return True
 
 
-def _last_end(container: InputContainer, stream: VideoStream) -> int | None:
-    """Returns the tick at which the last frame ends, from the remaining packets, without decoding."""
+def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits) -> _Survey:
+    """Reads the remaining packets, without decoding."""
     end: int | None = None
     count = untimed = 0
-    try:
-        for packet in container.demux(stream):
-            count, untimed = count + bool(packet.size), untimed + bool(packet.size and packet.pts is None)
-            if packet.pts is not None and not packet.is_discard:
-                end = max(end or 0, packet.pts + frame_ticks(packet.duration, stream))
-    except FFmpegError:
-        return end  # the file is truncated; decoding it reports that
+    faults: list[str] = []
+
+    def timed() -> Iterator[tuple[int, int, int]]:
+        nonlocal count, untimed
+        length = 1
+        with suppress(FFmpegError):  # the file is truncated; decoding it reports that
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_discard:
+                    continue
+                count += 1
+                if packet.pts is None:
+                    untimed += 1
+                    continue
+                decoded_at = packet.pts if packet.dts is None else packet.dts
+                if (stated := frame_ticks(packet.duration, stream)) <= limits.longest:
+                    length = stated
+                delay = packet.pts - decoded_at
+                yield decoded_at, length, delay if delay <= limits.ahead else 0
+
+    for tick, (delay, length) in continuous(
+        ((at, length, (delay, length)) for at, length, delay in timed()),
+        limits,
+        lambda fault, _: faults.append(fault),
+    ):
+        end = max(end or 0, tick + delay + length)
     if untimed and not container.duration:  # an elementary stream has no timestamps
-        return (stream.start_time or 0) + count * frame_ticks(None, stream)
-    return end
+        end = (stream.start_time or 0) + count * frame_ticks(None, stream)
+    return _Survey(end, count, not faults)
 
 
 def _first_orientation(

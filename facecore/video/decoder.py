@@ -1,7 +1,8 @@
 """Samples a video, picture or animation: the frames shown at given times, decoding as little as possible.
 
 The frame shown at time t is the last one with a presentation time of at most t; before the first frame it is the
-first. Times count from the start of the video stream.
+first. Times count from the start of the video stream; the timestamps of samples are those of a player, which counts
+from the start of the sound where that is earlier.
 """
 
 import math
@@ -43,7 +44,7 @@ class SampledFrame(msgspec.Struct, frozen=True):
 
     Attributes:
         index: number of the sample in the plan.
-        timestamp: seconds.
+        timestamp: seconds, as a player shows them.
         image: the frame shown then, (H, W, 3) BGR bytes.
     """
 
@@ -192,7 +193,7 @@ class Samples(Iterator[SampledFrame]):
             if image is None or frame is not previous:
                 self._check_size(frame, pixel_aspect)
                 previous, image = frame, to_image(frame, pixel_aspect)
-            yield SampledFrame(number, next(times), image)
+            yield SampledFrame(number, round(next(times) + self.info.lead, 9), image)
             number += 1
         if image is None and self._first == 0:
             raise SourceError(
@@ -203,7 +204,7 @@ class Samples(Iterator[SampledFrame]):
         """Yields the frame of each sample and its pixel aspect ratio."""
         number = self._first
         with self._opened() as (container, stream):
-            if not can_select(container, stream):
+            if not self.info.is_continuous or not can_select(container, stream):
                 yield from self._sequential(container, stream, number)
                 return
             try:

@@ -71,7 +71,8 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
 def nearest_keyframes(path: PathLike[str], plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
     """Applies `at_keyframes` to an interval plan.
 
-    Returns the plan unchanged for a picture, a video of unknown duration, or more than ``max_samples`` samples.
+    Returns the plan unchanged for a picture, a video of unknown duration or with resets of its timestamps, or more
+    than ``max_samples`` samples.
 
     Raises:
         SourceError: as `probe`.
@@ -79,7 +80,7 @@ def nearest_keyframes(path: PathLike[str], plan: Plan, *, max_pixels: int, max_s
     if not isinstance(plan, Interval) or picture_kind(path) is not None:
         return plan
     info = probe(path, max_pixels=max_pixels)
-    if info.duration is None or (expected_samples(plan, info) or 0) > max_samples:
+    if info.duration is None or not info.is_continuous or (expected_samples(plan, info) or 0) > max_samples:
         return plan
     return at_keyframes(plan, info, keyframe_times(path, max_pixels=max_pixels))
 

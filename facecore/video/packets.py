@@ -19,8 +19,8 @@ from av.video.stream import VideoStream
 
 from facecore.video.memory import raise_if_short
 from facecore.video.sequential import frame_ticks, picture_end
+from facecore.video.timeline import INDEXED_FORMATS
 
-INDEXED_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 MAX_REORDERED = 17
 """Pictures that can follow one in coded order and precede it in display order, plus one: the decoded picture buffer
 has at most 16 pictures (H.264, A.3.1; HEVC, A.4.2)."""

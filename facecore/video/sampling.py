@@ -1,4 +1,4 @@
-"""Sampling plans: the times at which a video is sampled, in seconds from the start of the video stream."""
+"""Sampling plans: the times at which a video is sampled, in seconds from the start of the picture."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,9 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
         fps: average frames a second; 0: unknown.
         codec: FFmpeg's name of the decoder.
         rotation: clockwise rotation for display in degrees: 0, 90, 180 or 270.
-        frames: estimated number of frames.
+        frames: number of frames, estimated where the file does not state it.
+        lead: seconds by which other streams (the sound) begin before the picture; players count from there.
+        is_continuous: whether the timestamps have no resets and no jumps.
     """
 
     duration: float | None = None
@@ -28,6 +30,8 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     codec: str = ""
     rotation: int = 0
     frames: int | None = None
+    lead: float = 0.0
+    is_continuous: bool = True
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -41,7 +45,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Scenes(msgspec.Struct, frozen=True):
-    """Samples at start, middle and end of every scene; scenes are (start, end) in seconds."""
+    """Samples at start, middle and end of every scene; scenes are (start, end) in seconds of a player's time."""
 
     scenes: tuple[tuple[float, float], ...]
 
@@ -94,8 +98,8 @@ def _scene_times(scenes: tuple[tuple[float, float], ...], info: VideoInfo) -> li
     video_end = math.inf if info.duration is None else info.duration
     half_frame = 0.5 / info.fps if info.fps > 0 else 0.02
     times: set[float] = set()
-    for start, end in scenes:
-        if start >= video_end:
+    for start, end in ((max(0.0, start - info.lead), end - info.lead) for start, end in scenes):
+        if start >= video_end or end < 0:
             continue
         end = min(end, video_end)
         times |= {start, (start + end) / 2, max(start, end - half_frame)}

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from facecore.video.damage import Damage
 from facecore.video.memory import raise_if_short
+from facecore.video.timeline import continuous, limits_of
 
 DEFAULT_FRAME_SECONDS = Fraction(1, 25)
 """Duration of a frame in a file that states neither durations nor a frame rate."""
@@ -38,10 +39,7 @@ def shown_sequentially(
     shown: av.VideoFrame | None = None
     shown_pts = 0
     tick = next(ticks, None)
-    clock = Clock(container, stream)
-    for frame in _decoded(container, stream, damage):
-        tally.decoded += 1
-        pts = clock.read(frame)
+    for pts, frame in _timed(container, stream, damage, tally):
         if shown is not None and pts < shown_pts:
             damage.report("a frame has an earlier time than the frame before it", seconds(shown_pts, stream))
             continue
@@ -57,6 +55,23 @@ def shown_sequentially(
     while tick is not None and tick < end:
         yield shown
         tick = next(ticks, None)
+
+
+def _timed(
+    container: InputContainer, stream: VideoStream, damage: Damage, tally: Tally
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yields every frame that can be decoded with its time on the film's clock; reports discontinuities."""
+    clock = Clock(container, stream)
+
+    def frames() -> Iterator[tuple[int, int, av.VideoFrame]]:
+        for frame in _decoded(container, stream, damage):
+            tally.decoded += 1
+            yield clock.read(frame), frame_ticks(frame.duration, stream), frame
+
+    if container.format.name == "avi":  # it has no timestamps, only a number for each frame
+        return ((pts, frame) for pts, _, frame in frames())
+    limits = limits_of(container.format.name, stream.time_base)
+    return continuous(frames(), limits, lambda fault, at: damage.report(fault, seconds(at, stream)))
 
 
 def picture_end(last_pts: int, duration: int | None, stream: VideoStream) -> int:
