@@ -95,7 +95,7 @@ class Recoverer:
         as if they had crashed.
         """
         await retry_until_available("probe for writes", self._probe)
-        await asyncio.sleep(self._lease / 3 + min(self._lease, MAX_RETRY_PAUSE_SECONDS))
+        await asyncio.sleep(self._lease / 3 + MAX_RETRY_PAUSE_SECONDS)
 
     async def _probe(self) -> None:
         """Claims an entry that does not exist: a write without effect."""
