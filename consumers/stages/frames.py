@@ -96,9 +96,9 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             Reject: the job id belongs to another request, whose job is not affected.
         """
         submitted = envelope.id == f"{envelope.job}/analyze/{SUBMITTED}"
-        published = None if submitted else envelope.created
+        begin = self._service.jobs.begin
         try:
-            return await self._service.jobs.begin(envelope.job, request, published)
+            return await begin(envelope.job, request, submitted=submitted, published=envelope.created)
         except JobExists as error:
             raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
 

@@ -19,8 +19,8 @@ MAX_BACKWARD_SECONDS = Fraction(1, 2)
 """Damage reorders frames by up to 16 frames; a timestamp that goes back further is a reset."""
 MAX_GAP_SECONDS = 10
 """A longer gap between two frames is a jump (the threshold of ffmpeg's ``-dts_delta_threshold``)."""
-MAX_INDEXED_GAP_SECONDS = 30
-"""The same for MP4 and Matroska, where screen recordings keep one frame for long."""
+MAX_INDEXED_GAP_SECONDS = 1800
+"""The same for MP4 and Matroska, where a gap is meant: screen recordings and slides keep one frame for minutes."""
 MAX_GAP_FRAMES = 20
 """A gap of at most this many durations of the frame before is no jump: slide shows have few frames."""
 MAX_FRAME_SECONDS = 3600

@@ -108,12 +108,19 @@ class Jobs:
             case _:
                 return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
 
-    async def begin(self, job_id: str, request: AnalyzeRequest, published: float | None = None) -> bool:
+    async def begin(
+        self,
+        job_id: str,
+        request: AnalyzeRequest,
+        *,
+        submitted: bool = False,
+        published: float | None = None,
+    ) -> bool:
         """Marks a job as begun, and creates its record when it was published directly.
 
         Args:
-            published: when a direct publisher published the request, Unix seconds; None for a request that was
-                submitted with a record.
+            submitted: the request was submitted with a record; without that it is not started.
+            published: when it was published, Unix seconds; None: now.
 
         Returns:
             False when the job has ended, was deleted or is answered by another one: there is nothing to do.
@@ -125,8 +132,8 @@ class Jobs:
         keys = [names.job(job_id).metadata, names.active, names.jobs, names.tombstone(job_id)]
         record = new_record(request, now)
         args = [
-            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now, int(published is None),
-            published or 0, record.pop("request"), *_flat(record),
+            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now, int(submitted),
+            now if published is None else published, record.pop("request"), *_flat(record),
         ]  # fmt: skip
         answer = await run(self._redis, Call(BEGIN, keys, args))
         if answer == b"taken":

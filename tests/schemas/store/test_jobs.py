@@ -183,7 +183,7 @@ async def test_a_request_under_the_id_of_another_leaves_that_job_alone(records: 
 async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Records) -> None:
     await records.jobs.submit(REQUEST, "a")
     assert await records.jobs.cancel("a") and await records.jobs.delete("a")
-    assert not await records.jobs.begin("a", REQUEST)
+    assert not await records.jobs.begin("a", REQUEST, submitted=True)
     assert await records.reader.read("a") is None
     assert await records.events() == [("a", "cancelled")]
 
@@ -191,7 +191,7 @@ async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Recor
 async def test_a_job_whose_record_has_expired_is_not_started(records: Records) -> None:
     await records.jobs.submit(REQUEST, "a")
     await records.redis.delete(records.names.job("a").metadata)
-    assert not await records.jobs.begin("a", REQUEST)
+    assert not await records.jobs.begin("a", REQUEST, submitted=True)
 
 
 async def test_a_deleted_job_is_started_only_by_what_was_published_later(records: Records) -> None:
