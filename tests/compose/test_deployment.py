@@ -58,11 +58,11 @@ def test_every_file_can_be_read(file: Path) -> None:
 
 
 def test_compose_runs_commands_that_there_are_with_settings_that_there_are() -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(Settings)} | {"LOG_LEVEL"}
+    known = {field.encode_name for field in msgspec.structs.fields(Settings)} | {"LOG_LEVEL", "TMPDIR"}
     ours = {
         name: service
         for name, service in services("docker-compose.yml", "docker-compose.cuda.yml").items()
-        if str(service["image"]).startswith("faces:")
+        if str(service["image"]).startswith("${FACES_REGISTRY:-}faces:")
     }
     for service in ours.values():
         check_command(service["command"].split())
@@ -70,7 +70,21 @@ def test_compose_runs_commands_that_there_are_with_settings_that_there_are() -> 
     for service in services("docker-compose.frame-server.yml").values():
         assert service["environment"].keys() <= known
     assert {name for service in ours.values() for name in service["command"].split()} >= WORKERS
-    assert all(ours[name]["read_only"] for name in ours.keys() - {"models"})
+    for service in ours.values():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert all(":size=" in folder for folder in service["tmpfs"])
+    assert all(
+        "downloads:/downloads" in ours[name]["volumes"] for name in WORKERS & ours.keys() - {"analyze"}
+    )
+
+
+def test_redis_of_compose_asks_for_a_password_that_no_process_list_shows() -> None:
+    redis = services("docker-compose.yml")["redis"]
+    assert redis["environment"]["REDISCLI_AUTH"].startswith("${REDIS_PASSWORD:?")
+    assert "requirepass" in redis["command"][2] and "--requirepass" not in redis["command"][2]
+    for name, service in services("docker-compose.yml", "docker-compose.frame-server.yml").items():
+        if "REDIS_URL" in service.get("environment", {}):
+            assert "redis://:${REDIS_PASSWORD:?" in service["environment"]["REDIS_URL"], name
 
 
 def test_kubernetes_runs_every_stage_without_rights() -> None:
@@ -84,9 +98,22 @@ def test_kubernetes_runs_every_stage_without_rights() -> None:
         commands |= set(container["command"])
         assert {variable["name"] for variable in container.get("env", ())} <= known
         assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+        assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
     assert commands >= WORKERS
+
+
+def test_kubernetes_lets_in_what_is_served_and_nothing_else() -> None:
+    policies = [d for d in documents(KUBERNETES / "faces.yml") if d["kind"] == "NetworkPolicy"]
+    ports = {rule["port"] for d in policies for way in d["spec"]["ingress"] for rule in way["ports"]}
+    assert ports == {5003, 9100}
+    assert {"app": "faces"} in [policy["spec"]["podSelector"]["matchLabels"] for policy in policies]
 
 
 def test_keda_scales_every_process_on_the_streams_it_reads() -> None:
