@@ -12,6 +12,9 @@ from api.auth import NoKeys
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
 
+HEADER_TIMEOUT_SECONDS = 65.0
+"""A connection without a complete request header for this time is closed, new and kept ones alike. Longer than the 60
+seconds for which nginx keeps connections."""
 CANNOT_START = 2
 """Exit status for a wrong configuration: a supervisor does not restart the process."""
 
@@ -40,6 +43,7 @@ def main() -> int:
             access_log=None,
             loop=uvloop.new_event_loop(),
             shutdown_timeout=5,
+            keepalive_timeout=HEADER_TIMEOUT_SECONDS,
         )
     except (NoKeys, SettingsError) as error:
         sys.stderr.write(f"faces api: {error}\n")

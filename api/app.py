@@ -25,7 +25,14 @@ from api.cors import add_cors_headers, answer_preflights, refuse_cross_site
 from api.endpoints import add_endpoints
 from api.errors import answer_errors
 from api.hosts import check_host
-from api.limits import CONCURRENCY_LIMIT, RATE_LIMIT, ConcurrencyLimit, RateLimit, limit_concurrency
+from api.limits import (
+    CONCURRENCY_LIMIT,
+    RATE_LIMIT,
+    ConcurrencyLimit,
+    RateLimit,
+    SharedSlots,
+    limit_concurrency,
+)
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
 from schemas.addresses import AllowList
@@ -59,9 +66,9 @@ def create_app(settings: Settings) -> web.Application:
     app[KEYS_REQUIRED] = settings.keys_required
     app[RATE_LIMIT] = RateLimit(settings.rate)
     app[CONCURRENCY_LIMIT] = ConcurrencyLimit(settings.max_requests)
-    app[events.OPEN_STREAMS] = set()
+    app[events.OPEN_STREAMS] = SharedSlots(events.MAX_STREAMS, "event streams")
     app[CALLBACK_HOSTS] = _callback_hosts(settings)
-    app[replies.WAITING] = asyncio.Semaphore(replies.MAX_WAITING_CALLERS)
+    app[replies.WAITING] = SharedSlots(replies.MAX_WAITING_CALLERS, "searches")
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
     add_endpoints(
         app,

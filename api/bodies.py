@@ -51,5 +51,7 @@ def parse_body(body: bytes, type_: type[Body]) -> Body:
         path, detail = locate(error)
         missing = _MISSING_FIELD.search(detail)
         raise RequestError(missing[1] if missing else path, detail, allowed(type_, path)) from error
+    except RecursionError as error:
+        raise RequestError("", "The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError("", f"The body is not JSON: {error}") from error

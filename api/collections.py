@@ -5,9 +5,10 @@ from aiohttp import web
 from api.app_keys import COLLECTIONS, READER
 from api.bodies import parse_body, read_json
 from api.endpoints import Content, Endpoint, Endpoints
+from api.limits import SlotsTaken
 from api.lookup import find_collection, find_job_face
 from api.queries import PeopleQuery, parse_query
-from api.replies import has_workers, reply_response, wait_for_reply
+from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
 from api.responses import json_response, problem
 from schemas.collections import (
     CollectionList,
@@ -149,7 +150,13 @@ async def _erasure_response(request: web.Request, question: str) -> web.Response
 
 async def _reply(request: web.Request, question: str) -> Answer | None:
     """The reply of the collections' worker; None when it is late or none runs. The task stays queued then."""
-    return await wait_for_reply(request, question) if await has_workers(request, "collections") else None
+    if not await has_workers(request, "collections"):
+        return None
+    try:
+        with waiting_slot(request):
+            return await wait_for_reply(request, question)
+    except SlotsTaken:
+        return None
 
 
 def _person_id(request: web.Request) -> str:

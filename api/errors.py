@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from redis.exceptions import RedisError
 
-from api.limits import RateExceeded
+from api.limits import RateExceeded, SlotsTaken
 from api.queries import QueryError
 from api.responses import problem
 from schemas.requests import RequestError
@@ -33,6 +33,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return problem(429, str(error), headers={"Retry-After": str(error.retry_after)})
     except JobExists as error:
         return problem(409, str(error), field="job_id")
+    except SlotsTaken as error:
+        return problem(503, str(error), headers={"Retry-After": "1"})
     except Busy as error:
         return problem(503, str(error), headers={"Retry-After": "5"})
     except Refused as error:

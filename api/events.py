@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from api.app_keys import PREVIEWS, READER, STOPPING
 from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.jobs import job_status
+from api.limits import SharedSlots, caller_of
 from api.lookup import find_job
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
@@ -32,7 +33,7 @@ MAX_STREAMS = 256
 """Open streams of this process."""
 RETRY_SECONDS = 2
 """Time after which a client reconnects."""
-OPEN_STREAMS = web.AppKey("open_streams", set[asyncio.Task[object]])
+OPEN_STREAMS = web.AppKey("open_streams", SharedSlots)
 
 
 @endpoints.add(Endpoint(
@@ -56,18 +57,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     last_id = request.headers.get("Last-Event-ID", "")
     if state.ended and last_id == _event_id(state):
         return web.Response(status=204)
-    streams, task = request.app[OPEN_STREAMS], asyncio.current_task()
-    assert task is not None
-    if len(streams) >= MAX_STREAMS:
-        raise web.HTTPServiceUnavailable(
-            text=f"{MAX_STREAMS} event streams are open already; try again later.",
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        )
-    streams.add(task)
-    try:
+    with request.app[OPEN_STREAMS].hold(caller_of(request)):
         return await _stream(request, state, last_id)
-    finally:
-        streams.discard(task)
 
 
 async def _stream(request: web.Request, state: JobState | None, last_id: str) -> web.StreamResponse:

@@ -2,15 +2,20 @@
 
 import asyncio
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.app_keys import CALLER
 from api.endpoints import endpoint_of
 
 BURST_SECONDS = 2.0
 """Capacity of a token bucket: the requests of so many seconds may come at once."""
+FREE_SHARE = 4
+"""A caller of `SharedSlots` holds at most this many times the slots that are free."""
 MAX_BUCKETS = 10_000
 """Callers whose bucket is kept; that of the least recent caller is dropped first."""
 
@@ -51,6 +56,46 @@ class RateLimit:
             self._buckets.popitem(last=False)
         if tokens < 1:
             raise RateExceeded((1 - tokens) / self._rate)
+
+
+class SlotsTaken(Exception):
+    """A caller holds its share of the slots already; the text says of what."""
+
+
+class SharedSlots:
+    """Slots that callers share, none of whom can take all of them.
+
+    A caller gets a slot while it holds less than `FREE_SHARE` times as many as are free (the dynamic threshold of
+    Choudhury and Hahne, https://doi.org/10.1109/90.664262): alone up to four fifths, and others always find some.
+
+    Args:
+        limit: all slots of this process.
+        what: what they are for, in the plural, for the error.
+    """
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._held = Counter[str]()
+
+    @contextmanager
+    def hold(self, caller: str) -> Iterator[None]:
+        """Holds a slot; raises SlotsTaken, at once, when there is none for this caller."""
+        free = self._limit - self._held.total()
+        if self._held[caller] >= FREE_SHARE * free:
+            raise SlotsTaken(f"Too many {self._what} are open already; try again later.")
+        self._held[caller] += 1
+        try:
+            yield
+        finally:
+            self._held[caller] -= 1
+            if not self._held[caller]:
+                del self._held[caller]
+
+
+def caller_of(request: web.Request) -> str:
+    """The name of the caller's key, or its address where it sent none."""
+    return request.get(CALLER) or request.remote or ""
 
 
 class ConcurrencyLimit:

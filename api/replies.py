@@ -1,10 +1,11 @@
 """Waits for workers' replies to tasks that a caller has asked for."""
 
-import asyncio
+from contextlib import AbstractContextManager
 
 from aiohttp import web
 
 from api.app_keys import PARTITIONS, REDIS, REPLIES
+from api.limits import SharedSlots, caller_of
 from api.responses import problem
 from schemas.questions import Answer
 from schemas.store import workers
@@ -12,17 +13,18 @@ from schemas.store import workers
 REPLY_TIMEOUT_SECONDS = 10.0
 MAX_WAITING_CALLERS = 32
 """Callers of this process that wait at the same time, each with a connection to Redis."""
-WAITING = web.AppKey("waiting", asyncio.Semaphore)
-"""One permit for each caller that may wait."""
+WAITING = web.AppKey("waiting", SharedSlots)
+"""Slots of the callers that wait."""
+
+
+def waiting_slot(request: web.Request) -> AbstractContextManager[None]:
+    """A slot for a caller that will wait, to be held before anything is sent; raises SlotsTaken."""
+    return request.app[WAITING].hold(caller_of(request))
 
 
 async def wait_for_reply(request: web.Request, question: str) -> Answer | None:
-    """The reply to a question; None after `REPLY_TIMEOUT_SECONDS`, or when too many callers wait."""
-    waiting = request.app[WAITING]
-    if waiting.locked():
-        return None
-    async with waiting:
-        return await request.app[REPLIES].wait(question, REPLY_TIMEOUT_SECONDS)
+    """The reply to a question; None after `REPLY_TIMEOUT_SECONDS`. The caller holds a `waiting_slot`."""
+    return await request.app[REPLIES].wait(question, REPLY_TIMEOUT_SECONDS)
 
 
 async def has_workers(request: web.Request, *stages: str) -> bool:
@@ -32,16 +34,11 @@ async def has_workers(request: web.Request, *stages: str) -> bool:
 
 
 async def require_workers(request: web.Request, *stages: str) -> None:
-    """Raises 503 when no reply can be expected: a stage has no worker, or too many callers wait."""
+    """Raises 503 when a stage has no worker, so that no reply can be expected."""
     if not await has_workers(request, *stages):
         raise web.HTTPServiceUnavailable(
             text=f"No worker runs for {' and '.join(stages)}; start one, or try again later.",
             headers={"Retry-After": "5"},
-        )
-    if request.app[WAITING].locked():
-        raise web.HTTPServiceUnavailable(
-            text=f"{MAX_WAITING_CALLERS} callers already wait for replies; try again later.",
-            headers={"Retry-After": "1"},
         )
 
 

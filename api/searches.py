@@ -11,7 +11,7 @@ from api.bodies import parse_body, read_body, read_json
 from api.endpoints import Content, Endpoint, Endpoints
 from api.lookup import find_collection, find_job_face
 from api.queries import SearchQuery, parse_query
-from api.replies import REPLY_TIMEOUT_SECONDS, reply_response, require_workers, wait_for_reply
+from api.replies import REPLY_TIMEOUT_SECONDS, reply_response, require_workers, wait_for_reply, waiting_slot
 from api.responses import problem
 from schemas.messages import SearchTask
 from schemas.names import COLLECTION
@@ -50,8 +50,9 @@ async def search(request: web.Request) -> web.Response:
         threshold=options.threshold,
         until=time.time() + REPLY_TIMEOUT_SECONDS,
     )
-    await request.app[REPLIES].search(task, probe, request.headers.get("traceparent", ""))
-    reply = await wait_for_reply(request, task.question)
+    with waiting_slot(request):
+        await request.app[REPLIES].search(task, probe, request.headers.get("traceparent", ""))
+        reply = await wait_for_reply(request, task.question)
     if reply is None:
         detail = f"No worker replied within {REPLY_TIMEOUT_SECONDS:g} s; try again later."
         return problem(504, detail, headers={"Retry-After": "5"})

@@ -4,6 +4,7 @@ An entry of a stream has one field: ``msgpack`` (written by this service) or ``j
 write msgpack, such as `redis-cli`). Both contain the same object.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ SCHEMA_VERSION = 1
 MSGPACK, JSON = b"msgpack", b"json"
 
 Body = TypeVar("Body")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class EnvelopeError(ValueError):
@@ -40,7 +42,7 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
     type: Annotated[str, Meta(max_length=64)]
     body: Body
     version: int = SCHEMA_VERSION
-    attempt: int = 0
+    attempt: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     created: float = 0.0
     traceparent: str = ""
 
@@ -71,7 +73,7 @@ def seal(
         body=body,
         attempt=attempt,
         created=time.time(),
-        traceparent=traceparent or new_traceparent(),
+        traceparent=valid_traceparent(traceparent),
     )
     return {MSGPACK: _encoder.encode(envelope)}
 
@@ -97,6 +99,8 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
         body = decode(envelope.body, type=types[envelope.type])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise EnvelopeError(str(error)) from error
+    except RecursionError as error:
+        raise EnvelopeError("the entry is nested too deeply") from error
     return Envelope(
         id=envelope.id,
         job=envelope.job,
@@ -105,8 +109,13 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
         version=envelope.version,
         attempt=envelope.attempt,
         created=envelope.created,
-        traceparent=envelope.traceparent,
+        traceparent=valid_traceparent(envelope.traceparent),
     )
+
+
+def valid_traceparent(text: str) -> str:
+    """Returns a W3C trace context as it is, and a new one in place of another text."""
+    return text if _TRACEPARENT.fullmatch(text) else new_traceparent()
 
 
 def new_traceparent() -> str:

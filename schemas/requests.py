@@ -14,13 +14,15 @@ from schemas.names import COLLECTION, Priority
 from schemas.schema_errors import allowed, locate
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Timestamp = Annotated[float, Meta(ge=0.0)]
+Timestamp = Annotated[float, Meta(ge=0.0, le=1e9)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
 SamplingMode = Literal["interval", "keyframes"]
 Text = Annotated[str, Meta(max_length=4096)]
 CollectionName = Annotated[str, Meta(pattern=rf"^{COLLECTION.pattern}(?!\n)$")]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
+MAX_PATHS_LENGTH = 1 << 21
+"""Most characters of all paths of a request's pictures: 10,000 paths of 200."""
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
 """Field names of vision-api, each with the specification's name of the same field; both are accepted."""
@@ -92,7 +94,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Composite quality, after enhancement, below which detections are dropped; None: FACES_MIN_QUALITY (0.0)."""
     max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     """Most people in the result: those present in most frames."""
-    sampling_interval: Annotated[float, Meta(ge=0.5)] = 2.0
+    sampling_interval: Annotated[float, Meta(ge=0.5, le=86_400.0)] = 2.0
     """Seconds between sampled frames."""
     sampling: SamplingMode = "interval"
     """``keyframes`` moves each moment to the nearest keyframe within half an interval, which is cheaper to decode;
@@ -147,6 +149,8 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:
+        if sum(map(len, self.images or ())) > MAX_PATHS_LENGTH:
+            raise ValueError(f"the paths of images have more than {MAX_PATHS_LENGTH} characters together")
         if self.images and self.parameters.use_sprites:
             raise ValueError("images and use_sprites are two sources")
 
@@ -159,12 +163,13 @@ def parse_request(body: bytes) -> AnalyzeRequest:
             spellings of one value with different contents.
     """
     try:
-        data = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError("", f"The body is not JSON: {error}") from error
-    except RecursionError as error:
+        try:
+            data = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RequestError("", f"The body is not JSON: {error}") from error
+        return to_request(data)
+    except RecursionError as error:  # comparing deep values
         raise RequestError("", "The body is nested too deeply.") from error
-    return to_request(data)
 
 
 def to_request(data: Any) -> AnalyzeRequest:

@@ -5,19 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.envelope import EnvelopeError, open_entry, seal
+from schemas.envelope import EnvelopeError, open_entry, seal, valid_traceparent
 from schemas.messages import FileFrame, FrameTask, PortraitsTask, StoredFrame, open_request
 from schemas.names import Names
 from schemas.topology import stage
 
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 FRAMES = stage(Names(), "analyze").messages
 TASK = FrameTask(index=3, timestamp=6.0, frame=StoredFrame("3"), source="/v.mp4")
 
 
 def test_a_message_decodes_to_what_was_encoded() -> None:
-    envelope = open_entry(seal("frame", "job", "3", TASK, traceparent="00-a-b-01"), FRAMES)
+    envelope = open_entry(seal("frame", "job", "3", TASK, traceparent=TRACEPARENT), FRAMES)
     assert envelope.body == TASK
-    assert (envelope.id, envelope.job, envelope.traceparent) == ("job/frame/3", "job", "00-a-b-01")
+    assert (envelope.id, envelope.job, envelope.traceparent) == ("job/frame/3", "job", TRACEPARENT)
 
 
 def test_equal_work_has_an_equal_id() -> None:
@@ -64,3 +65,26 @@ def test_a_request_without_an_id_takes_the_entry_s() -> None:
     envelope = open_request("1700000000000-0", {b"json": b'{"source": "/v.mp4"}'})
     assert (envelope.job, envelope.body) == ("1700000000000-0", {"source": "/v.mp4"})
     assert open_request("1-1", {b"json": b'{"source": "/v.mp4", "job_id": "mine"}'}).job == "mine"
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "x" * (1 << 20), "00-a-b-01", TRACEPARENT.upper(), f"{TRACEPARENT}\n", f"ff{TRACEPARENT[2:]}",
+             f"00-{'0' * 32}-{'b' * 16}-01", f"00-{'a' * 32}-{'0' * 16}-01"],
+)  # fmt: skip
+def test_an_invalid_trace_context_is_replaced(sent: str) -> None:
+    raw = msgspec.json.encode({"id": "a", "job": "a", "type": "frame", "body": TASK, "traceparent": sent})
+    for entry in (seal("frame", "job", "3", TASK, traceparent=sent), {b"json": raw}):
+        kept = open_entry(entry, FRAMES).traceparent
+        assert kept != sent and valid_traceparent(kept) == kept
+
+
+@pytest.mark.parametrize("attempt", [-1, 1 << 40])
+def test_a_number_of_attempts_is_bounded(attempt: int) -> None:
+    raw = msgspec.json.encode({"id": "a", "job": "a", "type": "frame", "body": TASK, "attempt": attempt})
+    with pytest.raises(EnvelopeError):
+        open_entry({b"json": raw}, FRAMES)
+
+
+def test_a_deeply_nested_entry_is_refused() -> None:
+    with pytest.raises(EnvelopeError):
+        open_entry({b"json": b'{"id": "a", "job": "a", "type": "frame", "x": ' + b"[" * 200_000}, FRAMES)

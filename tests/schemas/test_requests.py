@@ -101,3 +101,25 @@ def test_any_value_parses_to_a_request_or_is_refused(data: object) -> None:
         assert refused.problem
     else:
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=AnalyzeRequest) == request
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"video_path": "/v", "images": ["/" + "x" * 4000] * 600},
+        {"video_path": "/v", "parameters": {"sampling_interval": 1e6}},
+        {
+            "video_path": "/v",
+            "parameters": {"scene_boundaries": [{"start_timestamp": 0, "end_timestamp": 1e12}]},
+        },
+    ],
+)
+def test_lists_and_intervals_are_bounded_together(body: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        parse_request(msgspec.json.encode(body))
+
+
+def test_two_spellings_of_a_deeply_nested_value_are_refused() -> None:
+    deep = "[" * 900 + "]" * 900
+    with pytest.raises(RequestError):
+        parse_request(f'{{"source": {deep}, "video_path": {deep}}}'.encode())
