@@ -1,5 +1,6 @@
 """Jobs that other services publish straight to the stream; events at their ends."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,9 +42,11 @@ def test_json_from_the_command_line(service: Service, six_people: Path) -> None:
     if client is None:
         pytest.skip("neither redis-cli nor valkey-cli is installed")
     request = msgspec.json.encode({"video_path": str(six_people)}).decode()
+    server = urlparse(service.redis_url)
     done = subprocess.run(
-        [client, "-p", str(urlparse(service.redis_url).port), "XADD", "faces:requests", "*", "json", request],
+        [client, "-p", str(server.port), "XADD", "faces:requests", "*", "json", request],
         capture_output=True, text=True, timeout=120, check=True,
+        env={**os.environ, "REDISCLI_AUTH": server.password or ""},
     )  # fmt: skip
     job_id = done.stdout.strip().strip('"')
     appears(service, job_id)
