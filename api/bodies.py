@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from schemas.requests import RequestError
-from schemas.schema_errors import allowed, locate
+from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fields, unknown_name
 
 BODY_TIMEOUT_SECONDS = 30.0
 """A caller who sends a body slowly holds one of the places under the concurrency limit."""
@@ -43,10 +43,13 @@ def parse_body(body: bytes, type_: type[Body]) -> Body:
     """A JSON body as a struct.
 
     Raises:
-        RequestError: with the field at fault and what is allowed there.
+        RequestError: with the field at fault and what is allowed there; of an unknown field, the nearest known one.
     """
     try:
-        return msgspec.json.decode(body, type=type_)
+        data = msgspec.json.decode(body)
+        for path, name in unknown_fields(data, type_):
+            raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, type_.__struct_fields__))
+        return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
         path, detail = locate(error)
         missing = _MISSING_FIELD.search(detail)

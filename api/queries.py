@@ -13,7 +13,7 @@ from schemas.collections import MATCH_THRESHOLD
 from schemas.questions import DEFAULT_LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import Embeddings, JobState, Thumbnails
-from schemas.schema_errors import allowed, locate
+from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_name
 
 Field = Literal[FIELDS]  # type: ignore[valid-type]
 Timestamp = Annotated[datetime, Meta(tz=True, extra_json_schema={"format": "date-time"})]
@@ -73,11 +73,14 @@ class QueryError(RequestError):
 
 
 def parse_query(parameters: MultiMapping[str], query: type[Query]) -> Query:
-    """Parses query parameters into a struct; unknown ones are ignored.
+    """Parses query parameters into a struct.
 
     Raises:
-        QueryError: with the parameter at fault.
+        QueryError: with the parameter at fault; of an unknown one, the nearest known name.
     """
+    for name in parameters:
+        if name not in query.__struct_fields__:
+            raise QueryError(name[:MAX_NAME_LENGTH], unknown_name(name, query.__struct_fields__))
     values: dict[str, Any] = {}
     for name in query.__struct_fields__:
         match parameters.getall(name, []):

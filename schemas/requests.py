@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.names import COLLECTION, Priority
-from schemas.schema_errors import allowed, locate
+from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fields, unknown_name
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0, le=1e9)]
@@ -26,6 +26,8 @@ MAX_PATHS_LENGTH = 1 << 21
 REQUEST_SPELLINGS = {"source": "video_path"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
 """Field names of vision-api, each with the specification's name of the same field; both are accepted."""
+IGNORED_FIELDS = frozenset({"original_source"})
+"""Fields of a request that vision-api sends and that mean nothing here."""
 
 
 class RequestError(ValueError):
@@ -94,8 +96,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Composite quality, after enhancement, below which detections are dropped; None: FACES_MIN_QUALITY (0.0)."""
     max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     """Most people in the result: those present in most frames."""
-    sampling_interval: Annotated[float, Meta(ge=0.5, le=86_400.0)] = 2.0
-    """Seconds between sampled frames."""
+    sampling_interval: Annotated[float, Meta(ge=0.1, le=86_400.0)] = 2.0
+    """Seconds between sampled frames. The minimum is that of vision-api and the Frame Server; FACES_MAX_FRAMES bounds
+    the work."""
     sampling: SamplingMode = "interval"
     """``keyframes`` moves each moment to the nearest keyframe within half an interval, which is cheaper to decode;
     for files that this service decodes itself."""
@@ -143,6 +146,8 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the source at the caller; returned in results, lists of jobs, pages and webhooks."""
     job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(?!\n)$")] | None = None
     """Id of the job; None: the service chooses one."""
+    lenient: bool = False
+    """Whether unknown fields are ignored; otherwise a request with one is refused."""
     priority: Priority = "normal"
     """Each priority has its own streams and workers, so that none waits for another."""
     callback_url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://")] | None = None
@@ -175,7 +180,8 @@ def parse_request(body: bytes) -> AnalyzeRequest:
 def to_request(data: Any) -> AnalyzeRequest:
     """Validates an analyze request from decoded JSON or msgpack; raises RequestError as `parse_request` does.
 
-    Unknown fields are ignored, and null counts as not given, since callers send both.
+    Null counts as not given, and a number as text ("0.5") as the number, since callers send both. An unknown field
+    is refused with the nearest known one, unless the request is `lenient`.
     """
     if not isinstance(data, dict):
         raise RequestError("", "The body must be an object.")
@@ -194,10 +200,24 @@ def to_request(data: Any) -> AnalyzeRequest:
             )
         fields["video_path"] = fields["images"][0]
     try:
-        return msgspec.convert(fields, AnalyzeRequest)
+        request = msgspec.convert(fields, AnalyzeRequest, strict=False)
     except msgspec.ValidationError as error:
         name, problem = locate(error)
         raise RequestError(spoken.get(name, name), problem, allowed(AnalyzeRequest, name)) from error
+    if not request.lenient:
+        _refuse_unknown(fields)
+    return request
+
+
+def _refuse_unknown(fields: dict[str, Any]) -> None:
+    """Raises RequestError for the first field that a request does not have."""
+    for path, name in unknown_fields(fields, AnalyzeRequest):
+        if not path and name in IGNORED_FIELDS:
+            continue
+        schema = {"": AnalyzeRequest, "parameters.": Parameters, "parameters.enhancement.": Enhancement}
+        names = schema.get(path, Scene).__struct_fields__
+        spellings = {"": REQUEST_SPELLINGS, "parameters.": PARAMETER_SPELLINGS}.get(path, {})
+        raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, (*names, *spellings)))
 
 
 def _one_spelling(

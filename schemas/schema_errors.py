@@ -1,6 +1,9 @@
-"""Explains validation errors: which value is wrong, and what the schema of the struct allows there."""
+"""Explains validation errors: which value is wrong, what the schema of the struct allows there, and the nearest name
+of an unknown field."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -11,6 +14,8 @@ KEYWORDS = (
     "maxLength", "pattern", "minItems", "maxItems",
 )  # fmt: skip
 """Keywords of JSON Schema that are passed on to the caller."""
+MAX_NAME_LENGTH = 100
+"""Most characters of an unknown name that are compared and quoted."""
 
 
 def locate(error: msgspec.ValidationError) -> tuple[str, str]:
@@ -38,6 +43,49 @@ def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
     schema = _resolved(place, components)
     kept = {keyword: schema[keyword] for keyword in KEYWORDS if keyword in schema}
     return None if not kept or kept == {"type": "object"} else kept
+
+
+def unknown_name(name: str, names: Iterable[str]) -> str:
+    """Returns the problem of a name that does not exist, as a sentence with the nearest of those that do."""
+    near = get_close_matches(name[:MAX_NAME_LENGTH].lower(), names, n=1)
+    return f"Unknown name; did you mean {near[0]}?" if near else f"Unknown name; expected {', '.join(names)}."
+
+
+def unknown_fields(data: Any, struct: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the fields of an object that a struct does not have, nested structs and their lists included.
+
+    Args:
+        data: decoded JSON or msgpack.
+        path: of the object, ending with a dot; empty for the whole.
+
+    Yields:
+        the path of the object and the name of the field.
+    """
+    if not isinstance(data, Mapping):
+        return
+    nested = _nested_structs(struct)
+    for name, value in data.items():
+        if name not in struct.__struct_encode_fields__:
+            yield path, str(name)
+        elif inner := nested.get(name):
+            for number, item in enumerate(value) if isinstance(value, list) else [(-1, value)]:
+                place = f"{path}{name}." if number < 0 else f"{path}{name}[{number}]."
+                yield from unknown_fields(item, inner, place)
+
+
+@cache
+def _nested_structs(struct: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
+    """Returns the fields of a struct that are structs, or lists of them."""
+    info = msgspec.inspect.type_info(struct)
+    assert isinstance(info, msgspec.inspect.StructType)
+    nested = {}
+    for field in info.fields:
+        types = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
+        for kind in types:
+            item = kind.item_type if isinstance(kind, msgspec.inspect.ListType) else kind
+            if isinstance(item, msgspec.inspect.StructType):
+                nested[field.encode_name] = item.cls
+    return nested
 
 
 def _resolved(place: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ async def test_both_spellings_are_documented(api: Client) -> None:
     schemas = (await (await api.get("/faces/openapi.json")).json())["components"]["schemas"]
     assert {"video_path", "source"} <= schemas["AnalyzeRequest"]["properties"].keys()
     assert {"min_confidence", "face_min_confidence"} <= schemas["Parameters"]["properties"].keys()
-    assert schemas["Parameters"]["properties"]["sampling_interval"]["anyOf"][0]["minimum"] == 0.5
+    assert schemas["Parameters"]["properties"]["sampling_interval"]["anyOf"][0]["minimum"] == 0.1
 
 
 class Links(HTMLParser):

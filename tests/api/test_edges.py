@@ -48,6 +48,8 @@ async def test_a_request_id_is_returned_and_logged(
          "parameters.scene_boundaries[0].start_timestamp", {"minimum": 0}),
         ({"parameters": {"min_quality": False, "face_min_quality": 0}}, "parameters.face_min_quality", None),
         ({"callback_url": "https://example.com/"}, "callback_url", None),
+        ({"sorce_id": "a"}, "sorce_id", None),
+        ({"parameters": {"sampling_interva": 1.0}}, "parameters.sampling_interva", None),
     ],
 )  # fmt: skip
 async def test_a_problem_names_the_field_and_the_allowed_values(
@@ -74,6 +76,20 @@ async def test_invalid_query_parameters_are_400_and_named(start: Start, query: s
     answer = await (await start()).get(f"/faces/jobs?{query}")
     problem = await answer.json(content_type="application/problem+json")
     assert answer.status == 400 and problem["field"] == field and problem["allowed"]
+
+
+async def test_unknown_names_are_refused_with_the_nearest_name(start: Start) -> None:
+    api = await start()
+    enrol = {"job_id": "a", "face_id": "b", "labl": "c"}
+    for answer, name in (
+        (await api.get("/faces/jobs?limits=5"), "limit"),
+        (await api.post("/faces/collections/cast/faces", json=enrol), "label"),
+        (await api.post("/faces/analyze", json={**REQUEST, "prioritys": "high"}), "priority"),
+    ):
+        problem = await answer.json(content_type="application/problem+json")
+        assert answer.status in (400, 422)
+        assert f"did you mean {name}?" in problem["detail"]
+    assert (await api.post("/faces/analyze", json={**REQUEST, "prioritys": 1, "lenient": True})).status == 202
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Requests: two spellings of each parameter, defaults, ranges, errors that name the field."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -45,13 +47,46 @@ def test_two_values_for_one_parameter_are_refused(one: float, other: float) -> N
         assert refused.value.field == "parameters.face_min_quality"
 
 
-def test_null_and_unknown_fields_count_as_not_given() -> None:
+def test_null_counts_as_not_given() -> None:
     plain = to_request({"source": "/v.mp4"})
     noisy = to_request(
         {"source": "/v.mp4", "job_id": None, "original_source": "x",
-         "parameters": {"scene_boundaries": None, "min_quality": None, "new": 1, "enhancement": {"model": None}}}
+         "parameters": {"scene_boundaries": None, "min_quality": None, "enhancement": {"model": None}}}
     )  # fmt: skip
     assert noisy == plain
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "nearest"),
+    [
+        ({"sorce_id": "a"}, "sorce_id", "source_id"),
+        ({"parameters": {"sampling_interva": 1}}, "parameters.sampling_interva", "sampling_interval"),
+        ({"parameters": {"face_min_confidense": 1}}, "parameters.face_min_confidense", "face_min_confidence"),
+        ({"parameters": {"Max-Faces": 1}}, "parameters.Max-Faces", "max_faces"),
+        ({"parameters": {"enhancement": {"fidelity": 1}}}, "parameters.enhancement.fidelity", "fidelity_weight"),
+        (
+            {"parameters": {"scene_boundaries": [{"start_timestamp": 0, "end_timestamp": 1, "end_time": 1}]}},
+            "parameters.scene_boundaries[0].end_time",
+            "end_timestamp",
+        ),
+    ],
+)  # fmt: skip
+def test_an_unknown_field_is_refused_with_the_nearest_name(
+    request_: dict[str, Any], field: str, nearest: str
+) -> None:
+    with pytest.raises(RequestError, match=rf"Unknown name; did you mean {nearest}\?") as refused:
+        to_request({"source": "/v.mp4", **request_})
+    assert refused.value.field == field
+    assert to_request({"source": "/v.mp4", "lenient": True, **request_}).video_path == "/v.mp4"
+
+
+@given(interval=st.floats(0.1, 1000), faces=st.integers(1, 1000), demographics=st.booleans())
+def test_numbers_and_booleans_may_be_texts(interval: float, faces: int, demographics: bool) -> None:
+    values = {"sampling_interval": interval, "max_faces": faces, "detect_demographics": demographics}
+    texts = {name: str(value).lower() for name, value in values.items()}
+    assert to_request({"source": "/v", "parameters": texts}) == to_request(
+        {"source": "/v", "parameters": values}
+    )
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
