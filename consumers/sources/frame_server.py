@@ -26,6 +26,10 @@ MAX_RESPONSE_BYTES = 64 << 20
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Client error statuses after which a retry may succeed."""
 
+ENHANCED_HEADER = "X-Faces-Enhanced"
+NOT_ENHANCED = frozenset({"0", "false", "no"})
+"""Values of the header for a frame that is sent as it is."""
+
 Reply = TypeVar("Reply")
 
 
@@ -39,6 +43,10 @@ class FrameServerRefused(Exception):
 
 class FrameServerNotFound(FrameServerRefused):
     """The Frame Server does not have the job or the frame (any more)."""
+
+
+class FrameNotEnhanced(FrameServerRefused):
+    """The Frame Server sent the frame as it is, since enhancement is off or the model is not loaded."""
 
 
 class ResultsNotReady(Exception):
@@ -163,7 +171,7 @@ class FrameServer:
             "quality": 95,
             **sampling,
         }
-        reply = await self._request(
+        reply, _ = await self._request(
             "POST", "/frames/extract", {}, self._response_timeout, MAX_RESPONSE_BYTES, body
         )
         job = _decoded(reply, _JobReply)
@@ -182,12 +190,16 @@ class FrameServer:
 
     async def frame(self, job_id: str, number: int) -> bytes:
         """Downloads one encoded frame of a job, for a host that does not share the volume."""
-        return await self._picture(f"/frames/{quote(job_id, safe='')}/{number}", {}, self._frame_timeout)
+        path = f"/frames/{quote(job_id, safe='')}/{number}"
+        return (await self._picture(path, {}, self._frame_timeout))[0]
 
     async def enhanced_frame(
         self, video_path: str, timestamp: float, model: str, fidelity_weight: float, timeout: float
     ) -> bytes:
         """Returns the frame at a timestamp with its faces enhanced, encoded; it may be larger than the original.
+
+        A frame counts as enhanced when the header ``X-Faces-Enhanced`` says so. Frames from the Frame Server's cache
+        lack the header: they are enhanced when they differ from the frame without enhancement.
 
         Args:
             timestamp: seconds from the start of the video.
@@ -195,33 +207,43 @@ class FrameServer:
 
         Raises:
             FrameServerUnavailable: a retry may succeed.
+            FrameNotEnhanced: the frame is not enhanced.
             FrameServerRefused: a retry cannot succeed.
         """
-        query = {
+        path = "/frames/extract-frame"
+        plain = {
             "video_path": video_path,
             "timestamp": repr(timestamp),
             "output_format": "jpeg",
             "quality": "95",
-            "enhance": "1",
-            "model": model,
-            "fidelity_weight": repr(fidelity_weight),
         }
+        query = {**plain, "enhance": "1", "model": model, "fidelity_weight": repr(fidelity_weight)}
         async with self._enhancing:
-            return await self._picture("/frames/extract-frame", query, timeout)
-
-    async def _picture(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
-        picture = await self._get(path, query, timeout, MAX_FRAME_BYTES)
-        if image_kind(picture[:HEAD_BYTES]) is None:
-            raise FrameServerRefused("The Frame Server's response is not a picture.")
+            picture, headers = await self._picture(path, query, timeout)
+            enhanced = headers.get(ENHANCED_HEADER, "").strip().lower()
+            if not enhanced:
+                original, _ = await self._picture(path, {**plain, "enhance": "0"}, timeout)
+        if enhanced in NOT_ENHANCED or (not enhanced and picture == original):
+            raise FrameNotEnhanced(
+                f"The Frame Server sent the frame without enhancement: it is off there, or {model} is not loaded."
+            )
         return picture
 
+    async def _picture(
+        self, path: str, query: Mapping[str, str], timeout: float
+    ) -> tuple[bytes, Mapping[str, str]]:
+        picture, headers = await self._request("GET", path, query, timeout, MAX_FRAME_BYTES, None)
+        if image_kind(picture[:HEAD_BYTES]) is None:
+            raise FrameServerRefused("The Frame Server's response is not a picture.")
+        return picture, headers
+
     async def _get(self, path: str, query: Mapping[str, str], timeout: float, limit: int) -> bytes:
-        return await self._request("GET", path, query, timeout, limit, None)
+        return (await self._request("GET", path, query, timeout, limit, None))[0]
 
     async def _request(
         self, method: str, path: str, query: Mapping[str, str], timeout: float, limit: int, body: Any
-    ) -> bytes:
-        """Returns the body of a successful response, of at most ``limit`` bytes."""
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Returns body and headers of a successful response of at most ``limit`` bytes."""
         timeouts = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
             async with self._session.request(
@@ -229,14 +251,14 @@ class FrameServer:
             ) as response:
                 if response.status not in (200, 202):
                     raise _failure(response.status, await _bounded(response, 2048))
-                content = await _bounded(response, limit + 1)
+                content, headers = await _bounded(response, limit + 1), response.headers
         except TimeoutError as error:
             raise FrameServerUnavailable(f"The Frame Server did not respond within {timeout:g} s.") from error
         except aiohttp.ClientError as error:
             raise FrameServerUnavailable(f"The Frame Server cannot be reached: {error}") from error
         if len(content) > limit:
             raise FrameServerRefused(f"The Frame Server's response is larger than {limit >> 20} MiB.")
-        return content
+        return content, headers
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -170,10 +170,12 @@ def detections(result: Any) -> list[Any]:
     [
         ({"enhanced": "text"}, "not a picture"),
         ({"failures": 1000}, "the model fell over"),
+        ({"models": []}, "without enhancement"),
+        ({"models": [], "cached_frames": True}, "without enhancement"),
         ({"restored": "noface"}, "shows no face there"),
         ({"restored": "somebody else"}, "shows another person there"),
     ],
-    ids=["no picture", "500", "no face", "another person"],
+    ids=["no picture", "500", "off or another model", "not enhanced, cached", "no face", "another person"],
 )
 def test_a_failed_enhancement_keeps_the_original_and_says_why(
     with_server: Service,
@@ -198,7 +200,7 @@ def test_a_failed_enhancement_keeps_the_original_and_says_why(
         )
         faults = {"restored": str(write_film([first] + [second] * 150, tmp_path / "others.mp4"))}
     parameters["enhancement"] = {
-        "enabled": True, "quality_trigger": 1.0, "fidelity_weight": sum(map(ord, reason)) % 97 / 97,
+        "enabled": True, "quality_trigger": 1.0, "fidelity_weight": sum(map(ord, repr(faults))) % 97 / 97,
     }  # fmt: skip
     double.faults()
     job_id = with_server.submit({"video_path": str(blurred), "parameters": parameters})

@@ -19,6 +19,8 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
     film           the film that is taken, whatever was asked for: its mount is another than this host's
     enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes; "text": no picture
     restored       the film that enhanced frames are taken from, instead of the one asked for
+    models         names of the loaded restoration models: with another one, the frame is sent as it is
+    cached_frames  enhanced frames come from the cache, whose responses lack X-Faces-Enhanced
 """
 
 import asyncio
@@ -34,6 +36,7 @@ import numpy as np
 from aiohttp import web
 
 FPS = 25
+MODELS = ("codeformer", "gfpgan")
 routes = web.RouteTableDef()
 faults: dict[str, Any] = {}
 jobs: dict[str, dict[str, Any]] = {}
@@ -180,11 +183,14 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
         return web.json_response({"detail": "Video not found"}, status=404)
     if faults.get("enhanced") == "text":
         return web.Response(text="a friendly page")
-    film = faults.get("restored", query["video_path"])
-    picture = await asyncio.to_thread(picture_at, film, round(float(query["timestamp"]) * FPS))
-    factor = faults.get("enhanced", 1)
-    picture = cv2.resize(picture, None, fx=factor, fy=factor)
-    return web.Response(body=encoded(picture), content_type="image/jpeg", headers={"X-Faces-Enhanced": "1"})
+    enhanced = query.get("enhance") == "1" and query["model"] in faults.get("models", MODELS)
+    film = faults.get("restored", query["video_path"]) if enhanced else query["video_path"]
+    picture = await asyncio.to_thread(picture_at, film, round(round(float(query["timestamp"]), 2) * FPS))
+    if enhanced:
+        factor = faults.get("enhanced", 2)
+        picture = cv2.resize(picture, None, fx=factor, fy=factor)
+    headers = {} if faults.get("cached_frames") else {"X-Faces-Enhanced": str(int(enhanced))}
+    return web.Response(body=encoded(picture), content_type="image/jpeg", headers=headers)
 
 
 def picture_at(film: str, number: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 
 from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames, fetch
 from consumers.sources.frame_server import (
+    FrameNotEnhanced,
     FrameServer,
     FrameServerNotFound,
     FrameServerRefused,
@@ -240,6 +241,20 @@ async def test_an_enhanced_frame_may_be_larger(
         "video_path": str(film), "timestamp": "4.0", "output_format": "jpeg", "quality": "95", "enhance": "1",
         "model": "codeformer", "fidelity_weight": "0.5",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["header", "cached, without header"])
+async def test_a_frame_that_was_not_enhanced_is_noticed(
+    server: FrameServer, double: ServerProcess, film: Path, cached: bool
+) -> None:
+    """The real one sends the very same picture when enhancement is off or the model is not loaded."""
+    double.faults(models=["gfpgan"], cached_frames=cached)
+    with pytest.raises(
+        FrameNotEnhanced, match="without enhancement: it is off there, or codeformer is not loaded"
+    ):
+        await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5, 60.0)
+    image = decode(await server.enhanced_frame(str(film), 4.0, "gfpgan", 0.5, 60.0))
+    assert image.shape == (256, 384, 3) and number_in(image) == 100
 
 
 async def test_an_enhanced_frame_that_cannot_be_had(
