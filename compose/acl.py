@@ -103,14 +103,11 @@ ROLES: dict[str, Role] = {
     ),
     "finalize": Role(
         (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "rpush"),
-        {BOTH: (*_streams("finalize"), "frames*", "dead", "workers", "active:sweeper", *ENDS, *KNOWN)},
+        {BOTH: (*_streams("finalize"), "accepted*", "frames*", "dead", "workers", "active:sweeper", *ENDS, *KNOWN)},
     ),
     "publisher": Role(
-        (*CONNECTION, *SCRIPTS, "xadd", "xlen", "xread", "hset", "hmget", "hlen", "pexpire", "zadd", "del"),
-        {
-            BOTH: ("requests*", "job:*:metadata", "job:*:deleted", "active", "jobs"),
-            READ: ("events", "job:*:outcomes"),
-        },
+        ("ping", "client|setinfo", "client|setname", "xadd", "xlen", "xread"),
+        {WRITE: ("requests", "requests:high", "requests:low"), READ: ("events",)},
     ),
     "operator": Role(
         (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "xrevrange"),

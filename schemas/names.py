@@ -68,6 +68,7 @@ class Names:
         self.prefix = prefix
         # Streams that consumer groups read: schemas.topology
         self.requests = self.stream("requests")  # of normal priority, see requests_of
+        self.accepted = self.stream("accepted")  # of normal priority, see accepted_of
         self.segments = self.stream("segments")  # of normal priority, see segments_of
         self.frames = self.stream("frames")
         self.express = self.stream("frames:express")  # of short jobs, see frames_of
@@ -92,8 +93,12 @@ class Names:
         return f"{self.prefix}:{name}"
 
     def requests_of(self, priority: Priority) -> str:
-        """The stream of requests of a priority. Each has its own workers, so that none waits for another."""
+        """The stream to which services publish requests of a priority."""
         return self.requests if priority == "normal" else f"{self.requests}:{priority}"
+
+    def accepted_of(self, priority: Priority) -> str:
+        """The stream of accepted jobs of a priority. Each has its own workers, so that none waits for another."""
+        return self.accepted if priority == "normal" else f"{self.accepted}:{priority}"
 
     def segments_of(self, priority: Priority) -> str:
         """The stream of parts of long films whose requests have a priority."""

@@ -87,10 +87,20 @@ def stages(names: Names) -> tuple[Stage, ...]:
     priorities: tuple[Priority, ...] = get_args(Priority)
     return (
         Stage(
+            name="admission",
+            group="frames",  # of the stage that read these streams before there were accepted jobs
+            worker_type="finalize",
+            streams=dict.fromkeys(map(names.requests_of, priorities), "Videos to find the people in"),
+            messages={"analyze": AnalyzeRequest},
+            backlog=64,
+        ),
+        Stage(
             name="frames",
             group="frames",
             worker_type="frames",
-            streams=dict.fromkeys(map(names.requests_of, priorities), "Videos to find the people in"),
+            streams=dict.fromkeys(
+                map(names.accepted_of, priorities), "Accepted jobs, whose video is to be sampled"
+            ),
             messages={"analyze": AnalyzeRequest},
             backlog=4,
         ),

@@ -1,7 +1,7 @@
 """Frames stage: opens the source of a job, samples it, stores the frames and publishes one message per frame."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, cast, get_args
@@ -18,25 +18,25 @@ from consumers.sources.opening import Source, SourceOpener
 from consumers.sources.segmentation import Segmentation, changed
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
-from schemas.envelope import Envelope, seal
-from schemas.messages import FinalizeTask, open_request
+from schemas.envelope import Envelope
+from schemas.messages import FinalizeTask
 from schemas.names import Priority
-from schemas.requests import AnalyzeRequest, Parameters, RequestError, to_request
+from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
 from schemas.store.job_record import cache_key
-from schemas.store.jobs import SUBMITTED, JobExists
+from schemas.store.jobs import JobExists
 
 log = structlog.get_logger(__name__)
 
 
-class FramesStage(OneByOneStage[dict[str, Any]]):
-    """Consumer group ``frames`` on ``faces:requests``: samples several jobs at the same time.
+class FramesStage(OneByOneStage[AnalyzeRequest]):
+    """Consumer group ``frames`` on ``faces:accepted``: samples several jobs at the same time.
 
     Each job has its own thread and its own window of frames in flight: a long film does not delay a short clip.
 
     Args:
         memory: for the large pictures that the process decodes.
-        priority: priority of the requests; `PRIORITY_FACTOR` scales the number of jobs and their windows.
+        priority: priority of the jobs; `PRIORITY_FACTOR` scales the number of jobs and their windows.
     """
 
     def __init__(self, service: Service, memory: MemoryBudget, priority: Priority = "normal") -> None:
@@ -51,10 +51,6 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         self.concurrency = concurrency
         self.max_run = settings.job_deadline
 
-    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
-        """Decodes a request, in an envelope or bare."""
-        return open_request(entry_id, fields)
-
     async def start(self) -> None:
         """Limits the memory of the process and opens the sessions of the sources."""
         limit_memory(self._service.settings.memory_bytes)
@@ -65,45 +61,30 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         await self._opener.stop()
         self._pool.shutdown(cancel_futures=True)
 
-    def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[AnalyzeRequest], reason: str) -> Completion:
         """Fails the job."""
         return self._finalize(envelope, FinalizeTask(error=f"The frames could not be sampled: {reason}"))
 
-    async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
-        """Samples a job; one with an invalid request or source fails, with the reason."""
-        job_id, jobs = delivery.envelope.job, self._service.jobs
-        if (home := self._service.partitions.of(job_id)) is not self._service.names:
-            return await self._forward(delivery.envelope, home.requests_of(self._priority))
-        try:
-            request = to_request(delivery.envelope.body)
-        except RequestError as error:
-            if await self._begin(delivery.envelope, _placeholder(delivery.envelope.body)):
-                await jobs.fail(job_id, f"The request is invalid: {error}")
-            return Completion()
-        if not await self._begin(delivery.envelope, request):
-            return Completion()
-        try:
-            return await self._sample_in_memory(delivery, request)
-        except SourceError as error:
-            log.info("job failed", error=str(error))
-            await jobs.fail(job_id, str(error))
-            return Completion()
-
-    async def _begin(self, envelope: Envelope[dict[str, Any]], request: AnalyzeRequest) -> bool:
-        """Begins the job of a request; False: there is nothing to do.
+    async def _handle_one(self, delivery: Delivery[AnalyzeRequest]) -> Completion:
+        """Samples a job; one whose source cannot be used fails, with the reason.
 
         Raises:
             Reject: the job id belongs to another request, whose job is not affected.
         """
-        submitted = envelope.id == f"{envelope.job}/analyze/{SUBMITTED}"
-        begin = self._service.jobs.begin
+        request = delivery.envelope.body
         try:
-            return await begin(envelope.job, request, submitted=submitted, published=envelope.created)
+            if not await self._service.jobs.begin(delivery.envelope.job, request):
+                return Completion()
         except JobExists as error:
-            raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
+            raise Reject(str(error), foreign=True) from error
+        try:
+            return await self._sample_in_memory(delivery, request)
+        except SourceError as error:
+            log.info("job failed", error=str(error))
+            return self._finalize(delivery.envelope, FinalizeTask(error=str(error)))
 
     async def _sample_in_memory(
-        self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest
+        self, delivery: Delivery[AnalyzeRequest], request: AnalyzeRequest
     ) -> Completion:
         """Samples a job; a failed allocation is the error of its file, or it is repeated later (`out_of_memory`)."""
         try:
@@ -112,17 +93,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
             log.warning("out of memory", source=request.video_path)
         raise out_of_memory(request.video_path, self._service.settings.memory_bytes)
 
-    async def _forward(self, envelope: Envelope[dict[str, Any]], stream: str) -> Completion:
-        """Sends a request to the partition of its job, which the publisher need not know.
-
-        The other partition is in another hash slot, so this is not part of the completion's script. A crash in
-        between forwards the request twice; the second one finds its job already begun.
-        """
-        message = seal("analyze", envelope.job, "", envelope.body, traceparent=envelope.traceparent)
-        await self._service.redis.xadd(stream, cast("dict[Any, Any]", message))
-        return Completion()
-
-    async def _sample(self, delivery: Delivery[dict[str, Any]], request: AnalyzeRequest) -> Completion:
+    async def _sample(self, delivery: Delivery[AnalyzeRequest], request: AnalyzeRequest) -> Completion:
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as resources:
@@ -159,7 +130,7 @@ class FramesStage(OneByOneStage[dict[str, Any]]):
         return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
 
     async def _publish_segments(
-        self, delivery: Delivery[dict[str, Any]], segmentation: Segmentation
+        self, delivery: Delivery[AnalyzeRequest], segmentation: Segmentation
     ) -> Completion:
         """Publishes the first parts of a long film and records its parts, in one step."""
         names, envelope, parts = self._service.names, delivery.envelope, len(segmentation.starts)
@@ -214,9 +185,3 @@ def _warnings(parameters: Parameters) -> list[str]:
     if parameters.enhancement.enabled and parameters.use_sprites:
         return ["Faces on sprites are not enhanced: no larger picture of them exists."]
     return []
-
-
-def _placeholder(body: dict[str, Any]) -> AnalyzeRequest:
-    """Returns a placeholder for an invalid request, so that its job has a record."""
-    path = body.get("video_path", body.get("source"))
-    return AnalyzeRequest(video_path=path[:4096] if isinstance(path, str) and path else "?")

@@ -78,8 +78,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             )
         except SourceError as error:
             log.info("job failed", error=str(error))
-            await self._service.jobs.fail(job_id, str(error))
-            return Completion()
+            return self._finalize(delivery.envelope, FinalizeTask(error=str(error)))
 
     async def _sample_in_memory(
         self,

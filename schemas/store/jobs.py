@@ -1,4 +1,4 @@
-"""Submits, begins, coalesces and ends jobs. schemas.store.job_record documents the fields of a record."""
+"""Accepts, begins, coalesces and ends jobs. schemas.store.job_record documents the fields of a record."""
 
 import asyncio
 import time
@@ -36,7 +36,9 @@ RESULT_MIN_TTL_SECONDS = 300.0
 MAX_EVENTS = 100_000
 """Approximate length of the events stream."""
 SUBMITTED = "submitted"
-"""Unit in the id of a request that was submitted with a record: without its record it is not started."""
+"""Unit in the id of the message of an accepted job, which has a record."""
+MAX_STREAM_LENGTH = 1 << 53
+"""Limit on a stream for requests that have been published already: they are not refused for their number."""
 RECORD_MARGIN_SECONDS = 3600.0
 """A record outlives the deadline of its job by this time, so that the sweeper finds it."""
 
@@ -78,49 +80,91 @@ class Jobs:
         self._submissions = Coalescer[Call, list[bytes]](partial(run_all, redis))
 
     async def submit(self, request: AnalyzeRequest, job_id: str, traceparent: str = "") -> results.Submitted:
-        """Creates the record of a job and publishes its request. Idempotent for the same request and id.
+        """Creates the record of a job and sends it to the frames stage. Idempotent for the same request and id.
 
         Raises:
             QueueFull: the queue is at its limit.
             JobExists: the id belongs to another request.
         """
+        limit, message = self._settings.max_queued_jobs, _accepted(request, job_id, traceparent)
+        match await self._create(request, job_id, message, limit=limit):
+            case [b"full", length]:
+                raise QueueFull(int(length))
+            case [_, created_at]:
+                return results.Submitted(job_id=job_id, status="queued", created_at=created_at)
+            case answer:
+                raise AssertionError(answer)
+
+    async def accept(
+        self, request: AnalyzeRequest, job_id: str, published: float, traceparent: str = ""
+    ) -> bool:
+        """Does what `submit` does for a request that a service has published itself.
+
+        Args:
+            published: Unix seconds.
+
+        Returns:
+            False when the job was deleted after that.
+
+        Raises:
+            JobExists: the id belongs to another request.
+        """
+        message = _accepted(request, job_id, traceparent)
+        answer = await self._create(request, job_id, message, published=published)
+        return bool(answer[0] != b"deleted")
+
+    async def refuse(self, placeholder: AnalyzeRequest, job_id: str, published: float, error: str) -> None:
+        """Creates the record of a published request that is invalid, and ends its job as failed.
+
+        Args:
+            placeholder: stands for the request.
+
+        Raises:
+            JobExists: the id belongs to another request.
+        """
+        answer = await self._create(placeholder, job_id, b"", published=published)
+        if answer[0] != b"deleted":
+            await self.fail(job_id, error)
+
+    async def _create(
+        self,
+        request: AnalyzeRequest,
+        job_id: str,
+        message: bytes,
+        *,
+        limit: int = MAX_STREAM_LENGTH,
+        published: float | None = None,
+    ) -> tuple[bytes, Any]:
+        """Returns ("full", length), ("deleted", None), or how the job was found ("accepted", "same") and its
+        `created_at`."""
         now = time.time()
         record = new_record(request, now)
-        message = seal("analyze", job_id, SUBMITTED, request, traceparent=traceparent)
         names = self._partitions.of(job_id)
         keys = (
-            names.requests_of(request.priority), names.job(job_id).metadata, names.active, names.jobs,
+            names.accepted_of(request.priority), names.job(job_id).metadata, names.active, names.jobs,
             names.tombstone(job_id),
         )  # fmt: skip
         args = (
-            self._settings.max_queued_jobs, MSGPACK, message[MSGPACK], record.pop("request"),
-            _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS), _ms(now + MAX_QUEUED_SECONDS), job_id, _ms(now),
+            limit, MSGPACK, message, record.pop("request"), _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS),
+            _ms(now + MAX_QUEUED_SECONDS), job_id, _ms(now), "" if published is None else published,
             *_flat(record),
         )  # fmt: skip
-        answer = await self._submissions(Call(SUBMIT, keys, args))
-        match answer:
-            case [b"full", length]:
-                raise QueueFull(int(length))
+        match await self._submissions(Call(SUBMIT, keys, args)):
             case [b"taken"]:
                 raise JobExists(f"job id {job_id!r} belongs to another request")
+            case [b"full", length]:
+                return b"full", length
             case [b"same", created_at]:
-                return results.Submitted(job_id=job_id, status="queued", created_at=created_at.decode())
-            case _:
-                return results.Submitted(job_id=job_id, status="queued", created_at=str(record["created_at"]))
+                return b"same", created_at.decode()
+            case [b"accepted"]:
+                return b"accepted", str(record["created_at"])
+            case [b"deleted"]:
+                return b"deleted", None
+            case answer:
+                raise AssertionError(answer)
 
-    async def begin(
-        self,
-        job_id: str,
-        request: AnalyzeRequest,
-        *,
-        submitted: bool = False,
-        published: float | None = None,
-    ) -> bool:
-        """Marks a job as begun, and creates its record when it was published directly.
-
-        Args:
-            submitted: the request was submitted with a record; without that it is not started.
-            published: when it was published, Unix seconds; None: now.
+    async def begin(self, job_id: str, request: AnalyzeRequest) -> bool:
+        """Marks an accepted job as begun.
 
         Returns:
             False when the job has ended, was deleted or is answered by another one: there is nothing to do.
@@ -129,13 +173,11 @@ class Jobs:
             JobExists: the id belongs to another request.
         """
         now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
-        keys = [names.job(job_id).metadata, names.active, names.jobs, names.tombstone(job_id)]
-        record = new_record(request, now)
         args = [
-            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now, int(submitted),
-            now if published is None else published, record.pop("request"), *_flat(record),
+            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now,
+            new_record(request, now)["request"],
         ]  # fmt: skip
-        answer = await run(self._redis, Call(BEGIN, keys, args))
+        answer = await run(self._redis, Call(BEGIN, [names.job(job_id).metadata, names.active], args))
         if answer == b"taken":
             raise JobExists(f"job id {job_id!r} belongs to another request")
         return bool(answer == b"begun")
@@ -314,6 +356,11 @@ class Jobs:
     def _min_ttl(self, status: str) -> float:
         least = 0.0 if status == "completed" else self._settings.cache_ttl
         return max(RESULT_MIN_TTL_SECONDS, least)
+
+
+def _accepted(request: AnalyzeRequest, job_id: str, traceparent: str) -> bytes:
+    """Returns the message of an accepted job."""
+    return seal("analyze", job_id, SUBMITTED, request, traceparent=traceparent)[MSGPACK]
 
 
 def _flat(fields: Mapping[str, Any]) -> list[Any]:

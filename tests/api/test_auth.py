@@ -152,7 +152,7 @@ async def test_an_idempotency_key_makes_equal_requests_one_job(api: Client, redi
 
     answers = await asyncio.gather(*(submit("upload-7", REQUEST) for _ in range(10)))
     assert len(set(answers)) == 1 and answers[0][0] == 202
-    assert await redis.xlen("faces:requests") == 1
+    assert await redis.xlen("faces:accepted") == 1
     assert await submit('"upload-7"', {"source": "/1.mp4"}) == answers[0], "said otherwise, and the same"
     assert await submit("upload-7", {"video_path": "/2.mp4"}) == (422, None, "Idempotency-Key")
     status, job_id, _ = await submit("upload-8", REQUEST)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
 from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
+from schemas.store.job_record import new_record
 from schemas.store.jobs import Jobs
 from tests.browser.conftest import Tab, violations
 from tests.integration.client import Service, pids_of
@@ -372,7 +374,8 @@ async def _multiply(service: Service, job_id: str, new: str, count: int) -> None
         numbered: Any = [(number, body.faces[number % len(body.faces)]) for number in range(count)]
         faces = [msgspec.structs.replace(face, face_id=f"face_{number}") for number, face in numbered]
         metadata = msgspec.structs.replace(body.metadata, unique_faces=count)
-        await jobs.begin(new, AnalyzeRequest(video_path=f"/films/{new}.mp4"))
+        record = new_record(AnalyzeRequest(video_path=f"/films/{new}.mp4"), time.time())
+        await redis.hset(partitions.home.job(new).metadata, mapping=record)
         await jobs.complete(
             new,
             msgspec.structs.replace(body, faces=faces, metadata=metadata),

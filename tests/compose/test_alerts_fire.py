@@ -86,7 +86,7 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
             if waiting[-1] == waiting[-2]:
                 interval = next(intervals) / 10
                 lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})
-                eventually(lambda: not redis.xlen("faces:requests"))
+                eventually(lambda: not redis.xlen("faces:accepted"))
             return {"FacesStageWithoutWorkers", "FacesLagGrowing"} <= firing()
 
         eventually(growing_and_firing)

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from consumers.runtime.worker import Worker
 from consumers.service import Service
 from consumers.sources.memory_budget import MemoryBudget
+from consumers.stages.finalize import FinalizeStage
 from consumers.stages.frames import FramesStage
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest, Parameters
@@ -51,14 +52,15 @@ async def service(valkey: str, media: Path) -> AsyncIterator[Service]:
         await redis.flushall()
         partitions = Partitions()
         service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
-        stage = FramesStage(service, MemoryBudget(MEMORY_BYTES))
-        await stage.start()
+        frames = FramesStage(service, MemoryBudget(MEMORY_BYTES))
+        await frames.start()
         stop = asyncio.Event()
-        working = asyncio.create_task(Worker(valkey, stage, consumer="frames", lease=5.0).run(stop))
-        yield service
-        stop.set()
-        await working
-        await stage.stop()
+        async with asyncio.TaskGroup() as workers:
+            for stage in (frames, FinalizeStage(service)):
+                workers.create_task(Worker(valkey, stage, consumer=stage.name, lease=5.0).run(stop))
+            yield service
+            stop.set()
+        await frames.stop()
 
 
 async def field(service: Service, job_id: str, name: str) -> str:

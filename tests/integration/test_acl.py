@@ -168,8 +168,8 @@ def test_no_process_can_use_keys_or_commands_of_others(port: int, name: str) -> 
     ):  # fmt: skip
         assert not allowed(*command), command
     mine = {
-        ("XADD", "faces:requests", "*", "json", "{}"): {"api", "frames", "publisher", "operator"},
-        ("XREADGROUP", "GROUP", "frames", "c", "STREAMS", "faces:requests", ">"): {"frames", "operator"},
+        ("XADD", "faces:requests", "*", "json", "{}"): {"api", "finalize", "publisher", "operator"},
+        ("XREADGROUP", "GROUP", "frames", "c", "STREAMS", "faces:requests", ">"): {"finalize", "operator"},
         ("XREADGROUP", "GROUP", "analyze", "c", "STREAMS", "faces:frames", ">"): {
             "analyze", "frames", "enhance", "finalize", "operator"
         },

@@ -44,7 +44,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
         redis.xadd("faces:requests", {"json": '{"no": '})
         eventually(lambda: redis.xlen("faces:dead") == 1)
     (letter,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
-    assert letter["stage"] == "frames" and "cannot be decoded" in letter["reason"]
+    assert letter["stage"] == "admission" and "cannot be decoded" in letter["reason"]
     assert letter["id"] in faces(service, "dead", "list").stdout
     assert "headers" in faces(service, "dead", "show", letter["id"]).stdout
     doctor = faces(service, "doctor")

@@ -56,7 +56,7 @@ async def records(valkey: str) -> AsyncIterator[Records]:
     async with Redis.from_url(valkey) as redis:
         await redis.flushall()
         yield Records(redis)
-        lasting = {"faces:requests", "faces:active", "faces:jobs", "faces:events"}
+        lasting = {"faces:accepted", "faces:active", "faces:jobs", "faces:events"}
         for key in await redis.keys():
             assert key.decode() in lasting or await redis.ttl(key) > 0, f"{key!r} would stay for ever"
 
@@ -80,7 +80,7 @@ async def test_a_job_is_queued_then_processed_then_completed(records: Records) -
 async def test_submitting_is_idempotent(records: Records) -> None:
     first = await records.jobs.submit(REQUEST, "a")
     assert await records.jobs.submit(REQUEST, "a") == first
-    assert await records.redis.xlen(records.names.requests) == 1
+    assert await records.redis.xlen(records.names.accepted) == 1
     with pytest.raises(JobExists):
         await records.jobs.submit(AnalyzeRequest(video_path="/other.mp4"), "a")
 
@@ -174,16 +174,22 @@ async def test_jobs_are_listed_and_deleted(records: Records) -> None:
 async def test_a_request_under_the_id_of_another_leaves_that_job_alone(records: Records) -> None:
     await records.running("a")
     with pytest.raises(JobExists):
-        await records.jobs.begin("a", AnalyzeRequest(video_path="/other.mp4"), published=time.time())
+        await records.jobs.begin("a", AnalyzeRequest(video_path="/other.mp4"))
+    with pytest.raises(JobExists):
+        await records.jobs.accept(AnalyzeRequest(video_path="/other.mp4"), "a", time.time())
+    with pytest.raises(JobExists):
+        await records.jobs.refuse(AnalyzeRequest(video_path="?"), "a", time.time(), "invalid")
     assert await records.status("a") == "processing"
     assert await records.events() == []
-    assert await records.jobs.begin("a", REQUEST, published=time.time()), "the same request is the same job"
+    assert await records.jobs.accept(REQUEST, "a", time.time())
+    assert await records.jobs.begin("a", REQUEST), "the same request is the same job"
+    assert await records.redis.xlen(records.names.accepted) == 1
 
 
 async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Records) -> None:
     await records.jobs.submit(REQUEST, "a")
     assert await records.jobs.cancel("a") and await records.jobs.delete("a")
-    assert not await records.jobs.begin("a", REQUEST, submitted=True)
+    assert not await records.jobs.begin("a", REQUEST)
     assert await records.reader.read("a") is None
     assert await records.events() == [("a", "cancelled")]
 
@@ -191,15 +197,26 @@ async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Recor
 async def test_a_job_whose_record_has_expired_is_not_started(records: Records) -> None:
     await records.jobs.submit(REQUEST, "a")
     await records.redis.delete(records.names.job("a").metadata)
-    assert not await records.jobs.begin("a", REQUEST, submitted=True)
+    assert not await records.jobs.begin("a", REQUEST)
 
 
 async def test_a_deleted_job_is_started_only_by_what_was_published_later(records: Records) -> None:
     before = time.time()
-    assert await records.jobs.begin("a", REQUEST, published=before)
+    assert await records.jobs.accept(REQUEST, "a", before)
     assert await records.jobs.cancel("a") and await records.jobs.delete("a")
-    assert not await records.jobs.begin("a", REQUEST, published=before)
-    assert await records.jobs.begin("a", REQUEST, published=time.time() + 1)
+    assert not await records.jobs.accept(REQUEST, "a", before)
+    assert not await records.jobs.begin("a", REQUEST)
+    assert await records.jobs.accept(REQUEST, "a", time.time() + 1)
+    assert await records.jobs.begin("a", REQUEST)
+
+
+async def test_an_invalid_request_that_was_published_ends_with_the_reason(records: Records) -> None:
+    for _ in range(2):  # a redelivery changes nothing
+        await records.jobs.refuse(AnalyzeRequest(video_path="?"), "a", time.time(), "The request is invalid.")
+    state = await records.reader.read("a")
+    assert state and (state.status, state.error) == ("failed", "The request is invalid.")
+    assert await records.events() == [("a", "failed")]
+    assert await records.redis.xlen(records.names.accepted) == 0
 
 
 async def test_a_deleted_job_can_be_submitted_anew(records: Records) -> None:
@@ -227,7 +244,7 @@ async def test_cancelling_and_deleting_a_job_leaves_those_that_it_answers_for(re
 
 async def test_a_deleted_result_stays_for_those_that_it_answers_for_and_no_longer(records: Records) -> None:
     await records.running("a", "b", "c")
-    assert await records.jobs.begin("d", REQUEST, published=time.time())
+    assert await records.jobs.accept(REQUEST, "d", time.time()) and await records.jobs.begin("d", REQUEST)
     for job in "ab":
         await records.jobs.join(job, "key", 60)
     await records.jobs.complete("a", BODY, SUMMARY, keep=60)

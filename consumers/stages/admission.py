@@ -1,0 +1,84 @@
+"""Admission stage: creates the jobs of requests that services publish themselves.
+
+Of these services, the only right on the server is to add entries to the streams of requests. An entry becomes a job
+here, with the checks that the API makes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args
+
+import structlog
+
+from consumers.base_stage import OneByOneStage
+from consumers.runtime.stage import Completion, Delivery, Reject
+from consumers.service import Service, Shared
+from schemas.envelope import Envelope, seal
+from schemas.messages import FinalizeTask, open_request
+from schemas.names import Priority
+from schemas.requests import AnalyzeRequest, RequestError, to_request
+from schemas.store.jobs import SUBMITTED, JobExists
+
+log = structlog.get_logger(__name__)
+
+
+class AdmissionStage(OneByOneStage[dict[str, Any]]):
+    """Consumer group ``frames`` on ``faces:requests``: accepts requests while the queue of accepted jobs has room.
+
+    Args:
+        priority: of the requests on the stream that state none.
+    """
+
+    concurrency = 16
+
+    def __init__(self, service: Service, priority: Priority = "normal") -> None:
+        super().__init__(service, "admission", "" if priority == "normal" else priority)
+        self._priority: Priority = priority
+        self._accepted = service.names.accepted_of(priority)
+        self.downstream = ((self._accepted, service.settings.max_queued_jobs),)
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
+        """Decodes a request, in an envelope or bare."""
+        return open_request(entry_id, fields)
+
+    def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
+        """Fails the job, if it was created."""
+        return self._finalize(envelope, FinalizeTask(error=f"The request could not be accepted: {reason}"))
+
+    async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
+        """Creates the job of a request; that of an invalid one fails, with the reason.
+
+        Raises:
+            Reject: the job id belongs to another request, whose job is not affected.
+        """
+        envelope, jobs = delivery.envelope, self._service.jobs
+        if envelope.id == f"{envelope.job}/analyze/{SUBMITTED}":
+            return await self._pass_on(envelope)
+        try:
+            try:
+                request = to_request({"priority": self._priority, **envelope.body})
+            except RequestError as error:
+                reason = f"The request is invalid: {error}"
+                await jobs.refuse(_placeholder(envelope.body), envelope.job, envelope.created, reason)
+                return Completion()
+            await jobs.accept(request, envelope.job, envelope.created, envelope.traceparent)
+        except JobExists as error:
+            raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
+        return Completion()
+
+    async def _pass_on(self, envelope: Envelope[dict[str, Any]]) -> Completion:
+        """Passes on a job that the API of an earlier version has accepted; without its record it is not started."""
+        message = seal("analyze", envelope.job, SUBMITTED, envelope.body, traceparent=envelope.traceparent)
+        await self._service.redis.xadd(self._accepted, cast("dict[Any, Any]", message))
+        return Completion()
+
+
+def build(service: Service, _: Shared) -> Iterator[AdmissionStage]:
+    """Builds the stages of a partition, one per priority."""
+    for priority in get_args(Priority):
+        yield AdmissionStage(service, priority)
+
+
+def _placeholder(body: dict[str, Any]) -> AnalyzeRequest:
+    """Returns a placeholder for an invalid request, so that its job has a record."""
+    path = body.get("video_path", body.get("source"))
+    return AnalyzeRequest(video_path=path[:4096] if isinstance(path, str) and path else "?")
