@@ -173,7 +173,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     unique_faces: int
     total_detections: int
     processing_time_seconds: float
-    method: str  # "decoder", "frame-server", "sprites" or "image"
+    method: str  # "decoder", "frame-server", "frame-server-scenes", "sprites" or "image"
     model: str
     # Additions
     providers: list[str]

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from consumers.sources.frame_server import (
+    TIMESTAMP_TOLERANCE_SECONDS,
     ExtractedFrame,
     Extraction,
     ExtractJob,
@@ -37,9 +38,6 @@ MAX_SUBMISSIONS = 3
 """Submissions of a job that the Frame Server no longer has, for example after its restart."""
 MAX_OUTAGE_SECONDS = 60.0
 """Time without a response after which waiting for a job fails."""
-TIMESTAMP_TOLERANCE_SECONDS = 0.15
-"""Most that a frame may be off its requested moment: the Frame Server counts frames, so that at ten frames per second
-it can be wrong by one, and it rounds the timestamps of its files."""
 
 
 class SamplingMismatch(Exception):
@@ -161,15 +159,17 @@ async def _completed(server: FrameServer, job: ExtractJob, end: float) -> Extrac
 
 
 def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
-    """Assigns a frame to each sample; raises SamplingMismatch when a moment of the plan has none."""
+    """Assigns a frame to each sample; raises SamplingMismatch when a moment of the plan has none.
+
+    Scenes are accepted as the Frame Server samples them, at 25, 50 and 75 %, with the times of its frames.
+    """
     frames = sorted(extraction.frames, key=lambda frame: frame.timestamp)
     if not frames:
         raise SamplingMismatch("The Frame Server extracted no frame.")
+    if isinstance(plan, Scenes):
+        return [ServedFrame(index, frame.timestamp, frame) for index, frame in enumerate(frames)]
     moments = _moments(plan, extraction, frames[-1].timestamp)
-    tolerance = TIMESTAMP_TOLERANCE_SECONDS
-    # The end of a scene and the start of the next may be the same moment, so scenes do not narrow the tolerance.
-    if not isinstance(plan, Scenes):
-        tolerance = min([tolerance, *(0.45 * (b - a) for a, b in pairwise(moments))])
+    tolerance = min([TIMESTAMP_TOLERANCE_SECONDS, *(0.45 * (b - a) for a, b in pairwise(moments))])
     matched = []
     for index, moment in enumerate(moments):
         place = bisect_left(frames, moment, key=lambda frame: frame.timestamp)

@@ -5,6 +5,7 @@ The exceptions differ by what to do about them: after `FrameServerUnavailable` a
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -23,6 +24,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 MAX_FRAME_BYTES = 64 << 20
 MAX_RESPONSE_BYTES = 64 << 20
 """Largest JSON response: the results of 100,000 frames take about 20 MB."""
+TIMESTAMP_TOLERANCE_SECONDS = 0.15
+"""Most that a frame may be off its requested moment: the Frame Server counts frames, so that at ten frames per second
+it can be wrong by one, and it rounds the timestamps of its files."""
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Client error statuses after which a retry may succeed."""
 
@@ -193,6 +197,15 @@ class FrameServer:
         path = f"/frames/{quote(job_id, safe='')}/{number}"
         return (await self._picture(path, {}, self._frame_timeout))[0]
 
+    async def frame_at(self, video_path: str, timestamp: float) -> bytes:
+        """Extracts and downloads the encoded frame at a timestamp, in seconds from the start of the video.
+
+        Raises:
+            FrameServerUnavailable: a retry may succeed.
+            FrameServerRefused: the Frame Server has no such frame, or sent another one.
+        """
+        return (await self._picture_at(video_path, timestamp, {"enhance": "0"}, self._frame_timeout))[0]
+
     async def enhanced_frame(
         self, video_path: str, timestamp: float, model: str, fidelity_weight: float, timeout: float
     ) -> bytes:
@@ -210,24 +223,39 @@ class FrameServer:
             FrameNotEnhanced: the frame is not enhanced.
             FrameServerRefused: a retry cannot succeed.
         """
-        path = "/frames/extract-frame"
-        plain = {
-            "video_path": video_path,
-            "timestamp": repr(timestamp),
-            "output_format": "jpeg",
-            "quality": "95",
-        }
-        query = {**plain, "enhance": "1", "model": model, "fidelity_weight": repr(fidelity_weight)}
+        options = {"enhance": "1", "model": model, "fidelity_weight": repr(fidelity_weight)}
         async with self._enhancing:
-            picture, headers = await self._picture(path, query, timeout)
+            picture, headers = await self._picture_at(video_path, timestamp, options, timeout)
             enhanced = headers.get(ENHANCED_HEADER, "").strip().lower()
-            if not enhanced:
-                original, _ = await self._picture(path, {**plain, "enhance": "0"}, timeout)
-        if enhanced in NOT_ENHANCED or (not enhanced and picture == original):
+            if enhanced:
+                unchanged = enhanced in NOT_ENHANCED
+            else:
+                original, _ = await self._picture_at(video_path, timestamp, {"enhance": "0"}, timeout)
+                unchanged = picture == original
+        if unchanged:
             raise FrameNotEnhanced(
                 f"The Frame Server sent the frame without enhancement: it is off there, or {model} is not loaded."
             )
         return picture
+
+    async def _picture_at(
+        self, video_path: str, timestamp: float, options: Mapping[str, str], timeout: float
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """Returns the frame at a timestamp and the headers; raises FrameServerRefused for a frame of another time."""
+        moment = kept_timestamp(timestamp)
+        query = {
+            "video_path": video_path,
+            "timestamp": repr(moment),
+            "output_format": "jpeg",
+            "quality": "95",
+        }
+        picture, headers = await self._picture("/frames/extract-frame", {**query, **options}, timeout)
+        sent = _seconds(headers.get("X-Timestamp"))
+        if sent is not None and abs(sent - moment) > TIMESTAMP_TOLERANCE_SECONDS:
+            raise FrameServerRefused(
+                f"The Frame Server sent the frame at {sent:.2f} s instead of {moment:.2f} s."
+            )
+        return picture, headers
 
     async def _picture(
         self, path: str, query: Mapping[str, str], timeout: float
@@ -259,6 +287,20 @@ class FrameServer:
         if len(content) > limit:
             raise FrameServerRefused(f"The Frame Server's response is larger than {limit >> 20} MiB.")
         return content, headers
+
+
+def kept_timestamp(timestamp: float) -> float:
+    """Rounds a timestamp up to 1/100 s, which is the precision that the Frame Server keeps: rounded to the nearest,
+    the start of a frame or of a scene could become the frame before it."""
+    return math.ceil(round(timestamp * 100, 6)) / 100
+
+
+def _seconds(header: str | None) -> float | None:
+    """Returns the number in a header; None without one."""
+    try:
+        return float(header) if header is not None else None
+    except ValueError:
+        return None
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -5,14 +5,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from consumers.runtime.stage import Retry
-from consumers.sources.extraction import ServedFrames, fetch
-from consumers.sources.frame_server import FrameServer, FrameServerNotFound, FrameServerUnavailable
 from facecore.video import SampledFrame
 from facecore.video.images import encode
 from schemas.messages import FileFrame
@@ -103,32 +99,4 @@ class LocalSource:
             frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, format_)))
             if time.monotonic() > until:
                 break
-        return frames
-
-
-class FrameServerSource:
-    """Frames that the Frame Server extracted: as files where its volume is shared, otherwise over HTTP."""
-
-    method = "frame-server"
-
-    def __init__(
-        self, server: FrameServer, served: ServedFrames, first: int, roots: tuple[Path, ...]
-    ) -> None:
-        self.expected = len(served.frames)
-        self.warnings: list[str] = []
-        self._server = server
-        self._served = served
-        self._next = first
-        self._roots = roots
-
-    async def next_chunk(self) -> list[Frame]:
-        """Fetches the next frames; empty at the end."""
-        frames = []
-        for served in self._served.frames[self._next : self._next + FRAMES_PER_CHUNK]:
-            try:
-                picture = await fetch(self._server, self._served.job_id, served, self._roots)
-            except (FrameServerNotFound, FrameServerUnavailable) as error:
-                raise Retry(str(error)) from error  # the next attempt has the frames extracted again
-            frames.append(Frame(served.index, served.timestamp, picture))
-        self._next += len(frames)
         return frames

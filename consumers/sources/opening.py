@@ -15,9 +15,9 @@ import structlog
 from consumers.runtime.stage import Retry
 from consumers.sources.album import AlbumSource, Picture, listed_pictures, pictures_in, version_of
 from consumers.sources.downloads import Downloads
-from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames
-from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
-from consumers.sources.frames import FrameServerSource, FrameSource, LocalSource
+from consumers.sources.extraction import ServedFrames, check_end, extract_frames
+from consumers.sources.frame_server import FrameServer, FrameServerUnavailable
+from consumers.sources.frames import FrameSource, LocalSource
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.memory_budget import MemoryBudget
 from consumers.sources.opened_file import OpenedFile
@@ -29,12 +29,20 @@ from consumers.sources.segmentation import (
     divide,
     plan_of,
 )
+from consumers.sources.served_frames import (
+    FAILURES,
+    SCENES_METHOD,
+    Fallback,
+    ServedSource,
+    extracted_source,
+    open_scenes,
+)
 from consumers.sources.sprite_maps import SpriteMaps
-from facecore.video import Plan, Samples, SourceError, open_source, probe
+from facecore.video import Plan, Samples, Scenes, SourceError, open_source, probe
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from schemas.addresses import AllowList
-from schemas.requests import AnalyzeRequest, Parameters
+from schemas.requests import AnalyzeRequest, SamplingMode
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -162,25 +170,64 @@ class SourceOpener:
         if source.pictures is not None:
             return AlbumSource(source.pictures, first, self._pool, self._settings.roots)
         plan = plan_of(request.parameters)
-        if await self._asks_server(source, method):
-            assert self._server is not None
+        if await self._asks_server(source, plan, method):
+            fallback = self._fallback(source, plan, resources)
             try:
-                limit = self._settings.job_deadline
-                served = await extract_frames(self._server, job_id, request.video_path, plan, deadline=limit)
-                await self._check_length(served, plan, source)
-                return FrameServerSource(self._server, served, first, self._settings.shared_roots)
-            except (SamplingMismatch, FrameServerRefused, FrameServerUnavailable) as error:
-                if source.path is None or method is not None or self._settings.frame_source == "frame-server":
+                return await self._served(job_id, request.video_path, source, plan, first, method, fallback)
+            except FAILURES as error:
+                if fallback is None:
                     raise _job_error(error, source) from error
+                if method is not None:  # frames before `first` came from the Frame Server
+                    return ServedSource([], first, fallback, failure=error)
                 log.warning("frame server failed, decoding locally", error=str(error))
         if source.path is None:
             raise Retry(
                 f"There is no file at {source.name} on this host, and the Frame Server (FRAME_SERVER_URL)"
                 " is not healthy."
             )
-        size = await self._run(picture_bytes, source.path, self._settings.max_pixels)
+        return await self._local(source.path, plan, request.parameters.sampling, first, resources)
+
+    async def _served(
+        self,
+        job_id: str,
+        video_path: str,
+        source: Source,
+        plan: Plan,
+        first: int,
+        method: str | None,
+        fallback: Fallback | None,
+    ) -> FrameSource:
+        """Has the Frame Server extract the frames of a plan; raises `FAILURES`."""
+        server, settings = self._server, self._settings
+        assert server is not None
+        if isinstance(plan, Scenes):
+            scenes = await open_scenes(server, video_path, plan, first, method)
+            if scenes is not None:
+                return scenes
+        served = await extract_frames(server, job_id, video_path, plan, deadline=settings.job_deadline)
+        if not isinstance(plan, Scenes):
+            await self._check_length(served, plan, source)
+        return extracted_source(server, served, settings.shared_roots, plan, first, fallback)
+
+    def _fallback(self, source: Source, plan: Plan, resources: AsyncExitStack) -> Fallback | None:
+        """Returns the call that decodes an interval's frames here; None where the Frame Server is the only source."""
+        if source.path is None or self._settings.frame_source == "frame-server":
+            return None
+        path = source.path
+        return lambda first: self._local(path, plan, "interval", first, resources)
+
+    async def _local(
+        self,
+        path: OpenedFile | Path,
+        plan: Plan,
+        sampling: SamplingMode,
+        first: int,
+        resources: AsyncExitStack,
+    ) -> LocalSource:
+        """Opens a film that this process decodes."""
+        size = await self._run(picture_bytes, path, self._settings.max_pixels)
         await resources.enter_async_context(self._memory.reserve(size))
-        opened = await self._run(self._opened, source.path, plan, request.parameters, first)
+        opened = await self._run(self._opened, path, plan, sampling, first)
         resources.push_async_callback(self._run, opened.close)
         return LocalSource(opened, self._pool, self._settings)
 
@@ -199,17 +246,20 @@ class SourceOpener:
             lambda path: divide(path, whole, window, length=length, max_pixels=pixels), source.path
         )
 
-    def _opened(self, path: PathLike[str], plan: Plan, parameters: Parameters, first: int) -> Samples:
+    def _opened(self, path: PathLike[str], plan: Plan, sampling: SamplingMode, first: int) -> Samples:
         pixels = self._settings.max_pixels
-        if parameters.sampling == "keyframes":
+        if sampling == "keyframes":
             plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
         return open_source(path, plan, start_index=first, max_pixels=pixels)
 
-    async def _asks_server(self, source: Source, method: str | None) -> bool:
-        """Whether the Frame Server extracts the frames; FRAME_SOURCE=auto uses it when it is healthy."""
+    async def _asks_server(self, source: Source, plan: Plan, method: str | None) -> bool:
+        """Whether the Frame Server extracts the frames; FRAME_SOURCE=auto uses it when it is healthy, and for scenes
+        when this host does not have the file: the Frame Server has to seek to each of their samples."""
         if method is not None:
-            return method == "frame-server"
+            return method in ("frame-server", SCENES_METHOD)
         if self._settings.frame_source == "local" or is_address(source.name):
+            return False
+        if self._settings.frame_source == "auto" and source.path is not None and isinstance(plan, Scenes):
             return False
         if self._server is None:
             if self._settings.frame_source == "frame-server":

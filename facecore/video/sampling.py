@@ -6,6 +6,10 @@ from itertools import count
 
 import msgspec
 
+MIN_BEFORE_END_SECONDS = 0.01
+"""Least time from the last sample of a scene to its end: rounded up to 1/100 s, the Frame Server's precision, the
+sample is still in the scene."""
+
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Properties of a video stream, read without decoding it; the defaults mean unknown.
@@ -96,7 +100,7 @@ def _scene_times(scenes: tuple[tuple[float, float], ...], info: VideoInfo) -> li
     """Returns the sample times. The end of a scene is sampled half a frame earlier: that is its last frame even if
     the boundary was rounded, and never the first frame of the next scene."""
     video_end = math.inf if info.duration is None else info.duration
-    half_frame = 0.5 / info.fps if info.fps > 0 else 0.02
+    half_frame = max(0.5 / info.fps, MIN_BEFORE_END_SECONDS) if info.fps > 0 else 0.02
     times: set[float] = set()
     for start, end in ((max(0.0, start - info.lead), end - info.lead) for start, end in scenes):
         if start >= video_end or end < 0:

@@ -107,6 +107,42 @@ def test_a_film_that_only_the_frame_server_sees(
     assert "There is no file at" in status["error"] and "Video not found" in status["error"]
 
 
+@pytest.mark.parametrize("faults", [{"lost_frames": True}, {"dies_after": 0}, {"dies_after": 5}], ids=str)
+def test_a_frame_server_that_fails_in_mid_film_costs_nothing(
+    with_server: Service, double: ServerProcess, six_people: Path, faults: dict[str, Any]
+) -> None:
+    """Swept frames, a process that ends: the rest is decoded here, and the result says so."""
+    double.faults(lost_files=True, **faults)
+    parameters = {"sampling_interval": 1.0, "detect_demographics": False, "cache_duration": 0}
+    result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
+    if not double.is_running:
+        double.start()
+    metadata = result["metadata"]
+    assert (metadata["method"], metadata["total_frames"], len(result["faces"])) == ("frame-server", 12, 6)
+    (warning,) = [text for text in metadata["warnings"] if "this service decoded the rest" in text]
+    assert f"failed at frame {faults.get('dies_after', 0)}" in warning
+
+
+@pytest.mark.parametrize(
+    "single", [True, False], ids=["frame by frame", "as the Frame Server samples scenes"]
+)
+def test_scenes_of_a_film_that_only_the_frame_server_sees(
+    with_server: Service, double: ServerProcess, six_people: Path, tmp_path: Path, single: bool
+) -> None:
+    double.faults(film=str(six_people), no_single=not single)
+    scenes = [{"start_timestamp": 0, "end_timestamp": 4}, {"start_timestamp": 4, "end_timestamp": 10}]
+    parameters = {"scene_boundaries": scenes, "detect_demographics": False, "cache_duration": 0}
+    request = {"video_path": str(tmp_path / "another mount.mp4"), "parameters": parameters}
+    result = with_server.analyze(request)
+    times = sorted({d["timestamp"] for d in detections(result)})
+    if single:
+        assert (result["metadata"]["method"], times) == ("frame-server", [0, 2, 3.98, 4, 7, 9.98])
+    else:
+        assert (result["metadata"]["method"], times) == ("frame-server-scenes", [1, 2, 3, 5.52, 7, 8.48])
+    here = with_server.analyze({**request, "video_path": str(six_people)})
+    assert here["metadata"]["method"] == "decoder", "the Frame Server would seek to each sample"
+
+
 @pytest.mark.parametrize("factor", [1, 2], ids=["same size", "twice the size"])
 def test_poor_faces_are_improved_by_the_enhanced_frame(
     with_server: Service, double: ServerProcess, six_people: Path, blurred: Path, factor: int

@@ -45,6 +45,10 @@ class ServerProcess:
                 time.sleep(0.02)
         raise AssertionError("the Frame Server double does not answer")
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()

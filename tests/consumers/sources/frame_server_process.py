@@ -2,7 +2,8 @@
 
     python -m tests.consumers.sources.frame_server_process PORT VOLUME
 
-Samples by counting frames, as the real one does, and knows no timestamps mode: it takes an interval all the same.
+Speaks as the real one does: it samples by counting frames, has no timestamps mode (it takes an interval instead),
+samples scenes at 25, 50 and 75 %, keeps times to 1/100 s, and applies neither rotation nor the shape of pixels.
 ``PUT /faults`` sets what goes wrong:
 
     failures       the next so many requests are answered with 500
@@ -20,12 +21,16 @@ Samples by counting frames, as the real one does, and knows no timestamps mode: 
     enhanced       how often the answer of extract-frame is enlarged; "slow": it never comes; "text": no picture
     restored       the film that enhanced frames are taken from, instead of the one asked for
     models         names of the loaded restoration models: with another one, the frame is sent as it is
+    no_single      extract-frame has no frame
+    sends          extract-frame states this moment instead of the requested one
+    dies_after     after so many frames over HTTP the process ends
     cached_frames  enhanced frames come from the cache, whose responses lack X-Faces-Enhanced
 """
 
 import asyncio
+import math
+import os
 import sys
-from collections import deque
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -106,7 +111,8 @@ async def extract(request: web.Request) -> web.Response:
 
 
 def scene_times(start: float, end: float) -> list[float]:
-    return [start, (start + end) / 2, max(start, end - 0.04)]
+    """Moments of a scene as the real one samples it: at 25, 50 and 75 %."""
+    return [start + part * (end - start) for part in (0.25, 0.5, 0.75)]
 
 
 def write_frames(job_id: str, video: str, interval: float, times: list[float] | None) -> list[dict[str, Any]]:
@@ -179,30 +185,43 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
     query = request.query
     if faults.get("enhanced") == "slow":
         await asyncio.sleep(3600)
-    if not Path(query["video_path"]).is_file():
+    video = faults.get("film", query["video_path"])
+    if not Path(video).is_file():
         return web.json_response({"detail": "Video not found"}, status=404)
     if faults.get("enhanced") == "text":
         return web.Response(text="a friendly page")
     enhanced = query.get("enhance") == "1" and query["model"] in faults.get("models", MODELS)
-    film = faults.get("restored", query["video_path"]) if enhanced else query["video_path"]
-    picture = await asyncio.to_thread(picture_at, film, round(round(float(query["timestamp"]), 2) * FPS))
+    film = faults.get("restored", video) if enhanced else video
+    moment = round(float(query["timestamp"]), 2)
+    picture = await asyncio.to_thread(picture_at, film, math.floor(moment * FPS + 1e-6))
+    if picture is None or faults.get("no_single"):
+        return web.json_response({"detail": "Failed to extract frame"}, status=400)
     if enhanced:
         factor = faults.get("enhanced", 2)
         picture = cv2.resize(picture, None, fx=factor, fy=factor)
-    headers = {} if faults.get("cached_frames") else {"X-Faces-Enhanced": str(int(enhanced))}
+    headers = {
+        "X-Timestamp": f"{faults.get('sends', moment):.2f}",
+        "X-Resolution": f"{picture.shape[1]}x{picture.shape[0]}",
+    }
+    if not faults.get("cached_frames"):
+        headers["X-Faces-Enhanced"] = str(int(enhanced))
     return web.Response(body=encoded(picture), content_type="image/jpeg", headers=headers)
 
 
-def picture_at(film: str, number: int) -> np.ndarray:
-    """The frame of this number, or the last one."""
+def picture_at(film: str, number: int) -> np.ndarray | None:
+    """The frame of this number; None when the film has fewer."""
     with av.open(film) as container:
-        [frame] = deque(islice(container.decode(video=0), number + 1), maxlen=1)
-        return frame.to_ndarray(format="bgr24")
+        for frame in islice(container.decode(video=0), number, None):
+            return frame.to_ndarray(format="bgr24")
+    return None
 
 
 @routes.get("/frames/{job_id}/{number}")
 async def frame(request: web.Request) -> web.Response:
     job = jobs.get(request.match_info["job_id"])
+    faults["dies_after"] = faults.get("dies_after", 1 << 30) - 1
+    if faults["dies_after"] < 0:
+        os._exit(1)
     if job is None or faults.get("lost_frames"):
         return web.json_response({"detail": "no such frame"}, status=404)
     return web.Response(

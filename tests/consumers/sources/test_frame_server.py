@@ -2,9 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumers.sources.extraction import SamplingMismatch, ServedFrames, check_end, extract_frames, fetch
 from consumers.sources.frame_server import (
@@ -13,9 +16,13 @@ from consumers.sources.frame_server import (
     FrameServerNotFound,
     FrameServerRefused,
     FrameServerUnavailable,
+    kept_timestamp,
 )
+from consumers.sources.frames import Frame
+from consumers.sources.served_frames import ServedSource, open_scenes
 from facecore.video import Interval, Plan, Scenes, Timestamps
 from facecore.video.images import decode
+from facecore.video.sampling import VideoInfo, sample_times
 from schemas.messages import FileFrame
 from tests.consumers.sources.conftest import ServerProcess
 from tests.facecore.video.clips import number_in
@@ -55,7 +62,49 @@ async def test_scenes_in_both_spellings(
 ) -> None:
     double.faults(documented=documented)
     served = await extracted(server, film, Scenes(((0.0, 4.0), (4.0, 10.0))))
-    assert await numbers(server, served, [double.volume]) == [0, 50, 99, 100, 175, 249]
+    assert [(s.index, s.timestamp) for s in served.frames] == [*enumerate([1.0, 2.0, 3.0, 5.52, 7.0, 8.48])]
+    assert await numbers(server, served, [double.volume]) == [25, 50, 75, 138, 175, 212]
+
+
+async def test_scenes_are_asked_frame_by_frame(server: FrameServer, film: Path) -> None:
+    """The frames at start, middle and end of each scene; the last scene lies beyond the end of the film."""
+    plan = Scenes(((0.0, 4.0), (4.0, 9.333333), (30.0, 40.0)))
+    source = await open_scenes(server, str(film), plan, 0, None)
+    assert source is not None and source.expected == 9
+    frames = await all_frames(source)
+    assert [number_in(decode(cast("bytes", f.picture))) for f in frames] == [0, 50, 99, 100, 166, 233]
+    assert [f.index for f in frames] == [*range(6)]
+    assert len(source.warnings) == 1 and "samples end before 30.00 s" in source.warnings[0]
+    resumed = await open_scenes(server, str(film), plan, 4, "frame-server")
+    assert resumed is not None and [f.index for f in await all_frames(resumed)] == [4, 5]
+
+
+async def all_frames(source: ServedSource) -> list[Frame]:
+    frames: list[Frame] = []
+    while chunk := await source.next_chunk():
+        frames += chunk
+    return frames
+
+
+@given(number=st.integers(1, 100_000), fps=st.sampled_from([23.976, 24, 25, 29.97, 50, 59.94, 60, 100]))
+def test_moments_in_the_precision_of_the_frame_server_are_in_the_same_scene(number: int, fps: float) -> None:
+    """Frame numbers as the Frame Server counts them, for the start of a scene and for the end of the one before."""
+    start = number / fps
+    assert int(kept_timestamp(start) * fps + 1e-6) == number
+    before = [*sample_times(Scenes(((0.0, start),)), VideoInfo(fps=fps))][-1]
+    assert int(kept_timestamp(before) * fps + 1e-6) == number - 1
+    unknown_rate = [*sample_times(Scenes(((0.0, start),)), VideoInfo())][-1]
+    assert int(kept_timestamp(unknown_rate) * fps + 1e-6) < number
+
+
+async def test_a_frame_of_another_moment_is_refused(
+    server: FrameServer, double: ServerProcess, film: Path
+) -> None:
+    double.faults(sends=7.0)
+    with pytest.raises(FrameServerRefused, match=r"sent the frame at 7\.00 s instead of 4\.00 s"):
+        await server.frame_at(str(film), 4.0)
+    with pytest.raises(FrameServerRefused, match=r"sent the frame at 7\.00 s instead of 4\.00 s"):
+        await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5, 60.0)
 
 
 @pytest.fixture(params=["files on a shared volume", "over HTTP"])
