@@ -5,6 +5,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from yarl import URL
 
-from compose.data_directory import URL
+from compose.data_directory import URL as URL_FILE
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from schemas.cgroups import usable_cores
@@ -47,6 +49,7 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
     Raises:
         ProcessFailed: a process cannot be kept running, or not every stage is ready in time.
     """
+    check_free(options.host, options.port)
     supervisor = Supervisor()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -70,6 +73,23 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
         finally:
             await supervisor.stop(keep=embedded)
             await supervisor.stop()
+
+
+def check_free(host: str, port: int) -> None:
+    """Raises ProcessFailed when the API could not listen on an address, before anything is started."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in addresses:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ProcessFailed(
+            f"cannot listen on {host}, port {port}: {reason}; give another --host or --port"
+        ) from error
 
 
 def processes(options: UpOptions, url: str) -> list[Child]:
@@ -101,7 +121,7 @@ def processes(options: UpOptions, url: str) -> list[Child]:
 
 
 async def _ready(supervisor: Supervisor, options: UpOptions, url: str, seconds: float) -> None:
-    address = f"http://{options.host}:{options.port}"
+    address = str(URL.build(scheme="http", host=options.host, port=options.port))
     deadline = time.monotonic() + seconds
     async with aiohttp.ClientSession() as session:
         while not await _healthy(session, address):
@@ -110,7 +130,7 @@ async def _ready(supervisor: Supervisor, options: UpOptions, url: str, seconds: 
                     f"not all stages are ready after {seconds:g} s; see their log lines above"
                 )
             await asyncio.sleep(0.1)
-    streams = redact(url) if os.environ.get("REDIS_URL") else f"REDIS_URL=$(cat {options.data / URL})"
+    streams = redact(url) if os.environ.get("REDIS_URL") else f"REDIS_URL=$(cat {options.data / URL_FILE})"
     supervisor.say("faces", f"ready: {address}/faces/health, streams: {streams}; Ctrl-C stops")
 
 

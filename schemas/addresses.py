@@ -1,8 +1,9 @@
 """Allow lists of network addresses: which hosts may be connected to.
 
 An entry is a host (``media.example.org``), a domain with its subdomains (``*.example.org``), either with a port
-(``media.lan:8080``; without one the scheme's default port), or a network (``192.168.7.0/24``, ``10.0.0.5``). A listed
-host may not resolve to an internal address unless that is listed too (server-side request forgery).
+(``media.lan:8080``; without one the scheme's default port), an address with a port (``127.0.0.1:9999``,
+``[::1]:9999``), or a network (``192.168.7.0/24``, ``10.0.0.5``). A listed host may not resolve to an internal address
+unless that is listed too (server-side request forgery).
 """
 
 import re
@@ -63,11 +64,11 @@ class AllowList(msgspec.Struct, frozen=True):
         if url.user is not None or url.password is not None:
             raise NotAllowed(f"{_shown(url)} carries a user name or password; those are not sent.")
         host = url.host.rstrip(".").lower()
-        if (literal := _literal(host)) is not None:
+        port = 0 if url.port == DEFAULT_PORTS[url.scheme] else url.port
+        if (literal := _literal(host)) is not None and (str(literal), url.port) not in self.hosts:
             self.check_address(literal, host)
             if any(_embedded(literal) in network for network in self.networks):
                 return
-        port = 0 if url.port == DEFAULT_PORTS[url.scheme] else url.port
         if not any(port == allowed and _matches(host, name) for name, allowed in self.hosts):
             raise NotAllowed(f"{_shown(url)} is not on a host that may be asked ({self.setting}).")
 
@@ -93,6 +94,9 @@ def _network(entry: str) -> IPv4Network | IPv6Network | None:
 
 
 def _host(entry: str) -> tuple[str, int]:
+    """Parses a host or an address with a port."""
+    if (address := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:(\d{1,5})", entry)) and _literal(address[1]):
+        return str(_literal(address[1])), int(address[2])
     host = re.fullmatch(r"((?:\*\.)?[A-Za-z0-9._-]+?)\.?(?::(\d{1,5}))?", entry)
     if host is None:
         raise ValueError(f"{entry!r} is neither a host nor a network")

@@ -21,13 +21,13 @@ def register(commands: Commands) -> None:
         "up", help="run the whole service on this machine", parents=[verbose_option()]
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
-    parser.add_argument("--port", type=int, default=5003, help="port of the API (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=5003, help="port of the API (default %(default)s)")
     parser.add_argument(
         "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
         help="data directory of the embedded server (default %(default)s); not used where REDIS_URL is set",
     )  # fmt: skip
     parser.add_argument(
-        "--server-port", type=int, default=0, metavar="N",
+        "--server-port", type=_port, default=0, metavar="N",
         help="port of the embedded server, with a password (default: a Unix socket in DIR; its URL: DIR/redis-url)",
     )  # fmt: skip
     parser.add_argument(
@@ -56,6 +56,13 @@ def run(host: str, port: int, data: Path, server_port: int, scale: dict[str, int
         sys.stderr.write(f"faces up: {error}\n")
         return 1
     return 0
+
+
+def _port(text: str) -> int:
+    """Argument type: a TCP port."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _scale(text: str) -> dict[str, int]:

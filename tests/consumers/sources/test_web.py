@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from consumers.sources.http import WebClient, WebSourceUnavailable
 from facecore.video import SourceError
-from schemas.addresses import AllowList
+from schemas.addresses import AllowList, NotAllowed
 
 HOME = "127.0.0.2"  # listed; every other address inside the network, 127.0.0.1 among them, is not
 FILM = bytes(range(256)) * 4096
@@ -292,3 +293,17 @@ async def test_a_film_that_changed_meanwhile_is_not_glued_together(
 def test_an_entry_that_is_no_host_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="is neither a host nor a network"):
         AllowList.parse([entry])
+
+
+def test_an_internal_address_with_its_port_may_be_listed() -> None:
+    allowed = AllowList.parse(["127.0.0.1:9999", "[::1]:9998"])
+    for address in ("http://127.0.0.1:9999/x", "http://[::1]:9998/", "http://[0:0::1]:9998/"):
+        allowed.check(URL(address))
+    for address in (
+        "http://127.0.0.1:9998/",
+        "http://[::1]/",
+        "http://127.0.0.2:9999/",
+        "http://localhost:9999/",
+    ):
+        with pytest.raises(NotAllowed):
+            allowed.check(URL(address))
