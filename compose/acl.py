@@ -83,8 +83,12 @@ ROLES: dict[str, Role] = {
         },
     ),
     "frames": Role(
-        (*STAGE, *RECORD),
-        {BOTH: (*_streams("frames"), "frames*", "finalize", "dead", "workers", *ENDS)},
+        (*STAGE, "set"),
+        {
+            BOTH: (*_streams("frames"), "frames*", "joins", "finalize", "dead", "workers", "active",
+                   "job:*:metadata", "job:*:outcomes"),
+            WRITE: ("job:*:frame:*",),
+        },
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink", "del", "rpush"),

@@ -22,6 +22,20 @@ class FileFrame(msgspec.Struct, frozen=True, tag="file"):
     path: str
 
 
+class JoinTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Look whether another job answers for this one. Type ``join``, stream ``faces:joins``.
+
+    Attributes:
+        cache_key: of the source and the parameters (schemas.store.job_record.cache_key).
+        keep: seconds that a finished result is kept from now on.
+        asked_by: entry whose worker waits for the reply in the field `join` of the job's record.
+    """
+
+    cache_key: str
+    keep: float
+    asked_by: str
+
+
 class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
     """Sample one part of a long film. Type ``segment``, stream ``faces:segments``.
 

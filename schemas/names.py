@@ -73,6 +73,7 @@ class Names:
         self.frames = self.stream("frames")
         self.express = self.stream("frames:express")  # of short jobs, see frames_of
         self.urgent = self.stream("frames:urgent")  # of high priority; best shots of all jobs
+        self.joins = self.stream("joins")
         self.enhance = self.stream("enhance")
         self.finalize = self.stream("finalize")
         self.webhooks = self.stream("webhooks")

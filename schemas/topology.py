@@ -14,6 +14,7 @@ from schemas.messages import (
     EraseTask,
     FinalizeTask,
     FrameTask,
+    JoinTask,
     MatchTask,
     PortraitsTask,
     PreviewTask,
@@ -103,6 +104,14 @@ def stages(names: Names) -> tuple[Stage, ...]:
             ),
             messages={"analyze": AnalyzeRequest},
             backlog=4,
+        ),
+        Stage(
+            name="joins",
+            group="joins",
+            worker_type="finalize",
+            streams={names.joins: "Jobs that another one, completed or running, may answer for"},
+            messages={"join": JoinTask},
+            backlog=64,
         ),
         Stage(
             name="segments",

@@ -10,16 +10,22 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
-from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter, resolved_enhancement
-from consumers.runtime.stage import Completion, Delivery, Reject
+from consumers.publishing import (
+    MAX_POLL_SECONDS,
+    PRIORITY_FACTOR,
+    FramePublisher,
+    SampleCounter,
+    resolved_enhancement,
+)
+from consumers.runtime.stage import Completion, Delivery, Outgoing, Reject
 from consumers.service import Service, Shared
 from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
 from consumers.sources.opening import Source, SourceOpener
 from consumers.sources.segmentation import Segmentation, changed
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
-from schemas.envelope import Envelope
-from schemas.messages import FinalizeTask
+from schemas.envelope import Envelope, seal
+from schemas.messages import FinalizeTask, JoinTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
@@ -27,6 +33,9 @@ from schemas.store.job_record import cache_key
 from schemas.store.jobs import JobExists
 
 log = structlog.get_logger(__name__)
+
+FIRST_POLL_SECONDS = 0.002
+"""Pause before the reply of the joins stage is looked for again; grows by half each time, to `MAX_POLL_SECONDS`."""
 
 
 class FramesStage(OneByOneStage[AnalyzeRequest]):
@@ -98,7 +107,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as resources:
             source = await self._opener.locate(request, resources)
-            if await self._join_other_job(job_id, request, source):
+            if await self._is_answered(delivery, source):
                 return Completion()
             fields = ["sampled", "method", "parts", "version"]  # of an earlier attempt
             sampled, method, parts, version = cast(
@@ -146,19 +155,35 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         log.info("job divided", parts=parts)
         return Completion()
 
-    async def _join_other_job(self, job_id: str, request: AnalyzeRequest, source: Source) -> bool:
+    async def _is_answered(self, delivery: Delivery[AnalyzeRequest], source: Source) -> bool:
         """Whether a job with the same source and parameters, completed or running, provides the result of this one.
 
-        Never with `match_collections`, since collections change.
+        Never with `match_collections`, since collections change. Also true when the job has ended meanwhile.
         """
-        settings, ttl = self._service.settings, request.parameters.cache_duration
-        if ttl == 0 or request.parameters.match_collections or source.version == "":
+        envelope, settings, names = delivery.envelope, self._service.settings, self._service.names
+        parameters = envelope.body.parameters
+        ttl = parameters.cache_duration
+        if ttl == 0 or parameters.match_collections or source.version == "":
             return False
-        key = cache_key(source.name, source.version, _identity(request.parameters, settings))
-        joined = await self._service.jobs.join(job_id, key, settings.cache_ttl if ttl is None else ttl)
-        if joined:
-            log.info("job coalesced")
-        return joined
+        task = JoinTask(
+            cache_key=cache_key(source.name, source.version, _identity(parameters, settings)),
+            keep=settings.cache_ttl if ttl is None else ttl,
+            asked_by=delivery.entry_id,
+        )
+        message = seal("join", envelope.job, task.asked_by, task, traceparent=envelope.traceparent)
+        await delivery.publish([Outgoing(names.joins, message)])
+        pause = FIRST_POLL_SECONDS
+        while True:
+            fields = await self._service.redis.hmget(
+                names.job(envelope.job).metadata, ["request", "ended", "join"]
+            )
+            request, ended, reply = cast("list[bytes | None]", fields)
+            if request is None or ended or reply == f"{task.asked_by} joined".encode():
+                return True
+            if reply == f"{task.asked_by} leads".encode():
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, MAX_POLL_SECONDS)
 
 
 def build(service: Service, shared: Shared) -> Iterator[FramesStage]:

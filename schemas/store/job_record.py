@@ -8,6 +8,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     created_at       RFC 3339
     created, started, ended    Unix seconds; `ended` exists exactly when the job has ended
     error            why the job failed
+    join             entry of the frames stage that asked which job answers for this one, and the reply: "leads" (this
+                     one itself) or "joined"
     alias            the job that answers for this one (same content, same parameters)
     callback         encoded schemas.webhooks.Callback, notified of the job's end
     follower:<id>    a job that this one answers for; the value is its callback, or empty

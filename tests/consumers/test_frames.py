@@ -14,6 +14,7 @@ from consumers.service import Service
 from consumers.sources.memory_budget import MemoryBudget
 from consumers.stages.finalize import FinalizeStage
 from consumers.stages.frames import FramesStage
+from consumers.stages.joins import JoinsStage
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
@@ -56,7 +57,7 @@ async def service(valkey: str, media: Path) -> AsyncIterator[Service]:
         await frames.start()
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as workers:
-            for stage in (frames, FinalizeStage(service)):
+            for stage in (frames, FinalizeStage(service), JoinsStage(service)):
                 workers.create_task(Worker(valkey, stage, consumer=stage.name, lease=5.0).run(stop))
             yield service
             stop.set()

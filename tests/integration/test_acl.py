@@ -175,9 +175,9 @@ def test_no_process_can_use_keys_or_commands_of_others(port: int, name: str) -> 
         },
         ("HGET", "faces:keys", "player"): {"api", "operator"},
         ("HSET", "faces:keys", "player", "{}"): {"operator"},
-        ("HSET", "faces:job:a:result", "part:0", "{}"): {"api", "frames", "finalize", "operator"},
-        ("HGET", "faces:job:a:faces", "0"): {"api", "frames", "analyze", "finalize", "operator"},
-        ("GET", "faces:job:a:frame:0"): {"frames", "analyze", "finalize", "operator"},
+        ("HSET", "faces:job:a:result", "part:0", "{}"): {"api", "finalize", "operator"},
+        ("HGET", "faces:job:a:faces", "0"): {"api", "analyze", "finalize", "operator"},
+        ("GET", "faces:job:a:frame:0"): {"analyze", "finalize", "operator"},
         ("XREAD", "STREAMS", "faces:events", "0"): {"publisher"},
         ("XDEL", "faces:dead", "1-0"): {"api", "frames", "analyze", "enhance", "finalize", "operator"},
     }  # fmt: skip
