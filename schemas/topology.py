@@ -44,7 +44,7 @@ WORKER_TYPES = (
     WorkerType("analyze", process="analyze", required=True),
     WorkerType("enhance", process="enhance", required=True),
     WorkerType("finalize", process="finalize", required=True),
-    WorkerType("webhooks", process="enhance", required=False),
+    WorkerType("webhooks", process="finalize", required=False),
 )
 PROCESSES: dict[str, tuple[str, ...]] = {
     process: tuple(worker.name for worker in WORKER_TYPES if worker.process == process)
