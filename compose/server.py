@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 
 from compose.data_directory import CONFIGURATION, SOCKET, URL, private_directory, write_private
 from compose.supervisor import Child, ProcessFailed, clean_environment
@@ -113,7 +113,7 @@ async def wait_for_server(url: str) -> None:
     """Waits until the server answers.
 
     Raises:
-        ProcessFailed: it does not within `READY_SECONDS`.
+        ProcessFailed: it does not within `READY_SECONDS`, or refuses the password.
     """
     deadline = time.monotonic() + READY_SECONDS
     async with Redis.from_url(url, socket_timeout=5) as redis:
@@ -123,7 +123,7 @@ async def wait_for_server(url: str) -> None:
             except RedisError as error:  # connection refused, or still loading its data
                 if isinstance(error, BusyLoadingError):
                     deadline = time.monotonic() + READY_SECONDS
-                if time.monotonic() > deadline:
+                if isinstance(error, AuthenticationError) or time.monotonic() > deadline:
                     raise ProcessFailed(f"the server at {redact(url)} does not answer: {error}") from error
                 await asyncio.sleep(0.02)
             else:

@@ -197,9 +197,10 @@ def _check_redis_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         scheme, _ = parts.scheme.removesuffix("+cluster"), parts.port
+        cut = scheme != "unix" and "@" in url and "@" not in parts.netloc  # at a "/", "?" or "#" of the password
     except ValueError:
-        scheme = ""
-    if scheme not in ("redis", "rediss", "unix"):
+        scheme, cut = "", True
+    if cut or scheme not in ("redis", "rediss", "unix"):
         raise SettingsError(
             "REDIS_URL: expected redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://… or unix://…; special characters in"
             " the password are percent-encoded"

@@ -210,6 +210,13 @@ async def test_a_line_of_any_length_does_not_end_the_supervisor() -> None:
     assert max(map(len, lines)) <= 16 << 10 and max(map(len, worker.last_lines)) <= 2000
 
 
+async def test_a_wrong_password_of_the_server_is_reported_at_once_and_not_shown(tmp_path: Path) -> None:
+    async with running_server(tmp_path, free_port()) as url:
+        with pytest.raises(ProcessFailed, match="invalid username-password") as refused:
+            await asyncio.wait_for(wait_for_server(url.replace("redis://:", "redis://:no-longer-")), 20)
+    assert "no-longer" not in str(refused.value)
+
+
 @contextlib.asynccontextmanager
 async def running_server(data: Path, port: int = 0, *, durable: bool = True) -> AsyncIterator[str]:
     supervisor = Supervisor(io.StringIO())

@@ -78,7 +78,14 @@ def test_logs_show_no_secret_and_no_variables(log_format: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "url", [f"redis://:{PASSWORD[:2]}/{PASSWORD}@h:6379", f"redis://h:{PASSWORD}", PASSWORD]
+    "url",
+    [
+        f"redis://:{PASSWORD[:2]}/{PASSWORD}@h:6379",
+        f"redis://:/{PASSWORD}@h",
+        f"rediss://#{PASSWORD}@h",
+        f"redis://h:{PASSWORD}",
+        PASSWORD,
+    ],
 )
 def test_a_wrong_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL") as refused:
