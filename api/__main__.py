@@ -1,20 +1,19 @@
 """``python -m api``: the API as one process."""
 
+import asyncio
 import logging
+import signal
 import sys
 
 import uvloop
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.app import create_app
 from api.auth import NoKeys
+from api.connections import raise_open_files, serve
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
 
-HEADER_TIMEOUT_SECONDS = 65.0
-"""A connection without a complete request header for this time is closed, new and kept ones alike. Longer than the 60
-seconds for which nginx keeps connections."""
 CANNOT_START = 2
 """Exit status for a wrong configuration: a supervisor does not restart the process."""
 
@@ -35,16 +34,8 @@ def main() -> int:
     configure_logs(settings)
     logging.getLogger("aiohttp.server").addFilter(_is_server_error)
     try:
-        web.run_app(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            print=None,
-            access_log=None,
-            loop=uvloop.new_event_loop(),
-            shutdown_timeout=5,
-            keepalive_timeout=HEADER_TIMEOUT_SECONDS,
-        )
+        raise_open_files()
+        uvloop.run(_run(settings))
     except (NoKeys, SettingsError) as error:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
@@ -52,6 +43,13 @@ def main() -> int:
         sys.stderr.write(f"faces api: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
         return CANNOT_START
     return 0
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(create_app(settings), settings.host, settings.port, stop)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from api.app_keys import (
     STOPPING,
 )
 from api.auth import check_access, require_keys
+from api.connections import mark_busy, max_connections
 from api.cors import add_cors_headers, answer_preflights, refuse_cross_site
 from api.endpoints import add_endpoints
 from api.errors import answer_errors
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> web.Application:
     """Builds the application, which connects to Redis at start-up; it needs no running worker."""
     app = web.Application(
         middlewares=[
+            mark_busy,
             metrics.count_requests,
             identify_request,
             answer_errors,
@@ -65,8 +67,9 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[KEYS_REQUIRED] = settings.keys_required
     app[RATE_LIMIT] = RateLimit(settings.rate)
-    app[CONCURRENCY_LIMIT] = ConcurrencyLimit(settings.max_requests)
-    app[events.OPEN_STREAMS] = SharedSlots(events.MAX_STREAMS, "event streams")
+    connections = max_connections()  # of which some are left for probes
+    app[CONCURRENCY_LIMIT] = ConcurrencyLimit(min(settings.max_requests, connections // 2))
+    app[events.OPEN_STREAMS] = SharedSlots(min(events.MAX_STREAMS, connections // 4), "event streams")
     app[CALLBACK_HOSTS] = _callback_hosts(settings)
     app[replies.WAITING] = SharedSlots(replies.MAX_WAITING_CALLERS, "searches")
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)

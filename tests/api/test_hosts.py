@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
-from aiohttp import web
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from api.app import create_app
 from api.hosts import is_allowed_host
 from api.limits import CONCURRENCY_LIMIT
 from api.metrics import registry
 from schemas.settings import Settings
-from tests.api.conftest import Client, Start
+from tests.api.conftest import Client, Start, served
 from tests.waiting import eventually_async
 
 REQUEST = {"video_path": "/1.mp4"}
@@ -103,23 +101,17 @@ def disconnected() -> float:
 async def test_a_client_that_goes_away_is_no_error(
     valkey: str, redis: Redis, caplog: pytest.LogCaptureFixture, framing: str
 ) -> None:
-    """On a server as `python -m api` runs it: that of the other tests cancels handlers of lost connections."""
-    app = create_app(Settings.from_env({"REDIS_URL": valkey}))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await (site := web.TCPSite(runner, "127.0.0.1", 0)).start()
-    port = int(site.name.rpartition(":")[2])
     head = f"POST /faces/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}"
     before = disconnected()
     with capture_logs() as logs:
-        writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(20)]
-        for writer in writers:
-            writer.write(head.encode())
-        await eventually_async(lambda: app[CONCURRENCY_LIMIT].active == 20)
-        for writer in writers:
-            writer.transport.abort()
-        await eventually_async(lambda: disconnected() == before + 20)
-        await runner.cleanup()
+        async with served(valkey) as (app, port):
+            writers = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(20)]
+            for writer in writers:
+                writer.write(head.encode())
+            await eventually_async(lambda: app[CONCURRENCY_LIMIT].active == 20)
+            for writer in writers:
+                writer.transport.abort()
+            await eventually_async(lambda: disconnected() == before + 20)
     assert {entry["log_level"] for entry in logs} <= {"debug"}
     assert caplog.records == []
 
