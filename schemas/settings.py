@@ -197,7 +197,8 @@ def _check_redis_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         scheme, _ = parts.scheme.removesuffix("+cluster"), parts.port
-        cut = scheme != "unix" and "@" in url and "@" not in parts.netloc  # at a "/", "?" or "#" of the password
+        # a "/", "?" or "#" in the password ends what urlsplit takes for the host
+        cut = scheme != "unix" and "@" in url and "@" not in parts.netloc
     except ValueError:
         scheme, cut = "", True
     if cut or scheme not in ("redis", "rediss", "unix"):
