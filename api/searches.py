@@ -1,7 +1,6 @@
 """Searches a collection for the person that a face belongs to."""
 
 import math
-import time
 from base64 import b64decode
 
 from aiohttp import web
@@ -48,10 +47,11 @@ async def search(request: web.Request) -> web.Response:
         question=new_question(),
         limit=options.limit,
         threshold=options.threshold,
-        until=time.time() + REPLY_TIMEOUT_SECONDS,
     )
     with waiting_slot(request):
-        await request.app[REPLIES].search(task, probe, request.headers.get("traceparent", ""))
+        await request.app[REPLIES].search(
+            task, probe, REPLY_TIMEOUT_SECONDS, request.headers.get("traceparent", "")
+        )
         reply = await wait_for_reply(request, task.question)
     if reply is None:
         detail = f"No worker replied within {REPLY_TIMEOUT_SECONDS:g} s; try again later."

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -153,7 +152,6 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
         info = workers.WorkerInfo(
             stage=stage.name,
             consumer=consumer,
-            seen=time.time(),
             pack=loaded.pack if loaded else None,
             providers=loaded.providers if loaded else (),
             models=loaded.models if loaded else {},

@@ -1,6 +1,5 @@
 """Job deadlines: fails jobs past their deadline, and finalizes complete jobs whose finalize message is missing."""
 
-import time
 from typing import cast
 
 import structlog
@@ -8,6 +7,7 @@ import structlog
 from consumers.runtime import scripts
 from consumers.service import Service
 from schemas.store import lua
+from schemas.store.clock import server_time
 
 log = structlog.get_logger(__name__)
 
@@ -23,15 +23,17 @@ async def sweep(service: Service) -> None:
 
 async def _fail_overdue(service: Service) -> None:
     hours = service.settings.job_deadline / 3600
+    active = service.names.active
+    now = await server_time(service.redis, active)
     overdue = await service.redis.zrange(
-        service.names.active, "-inf", time.time() * 1000, byscore=True, offset=0, num=JOBS_PER_ROUND_TRIP
+        active, "-inf", now * 1000, byscore=True, offset=0, num=JOBS_PER_ROUND_TRIP
     )
     for job in cast("list[bytes]", overdue):
         job_id = job.decode()
         reason = f"The job did not end within its {hours:g} hours (FACES_JOB_DEADLINE)."
         if await service.jobs.fail(job_id, reason):
             log.warning("job failed at its deadline", job=job_id)
-        await service.redis.zrem(service.names.active, job_id)
+        await service.redis.zrem(active, job_id)
 
 
 async def _finalize_complete(service: Service) -> None:

@@ -15,6 +15,7 @@ from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest
 from schemas.results import EnhancementReport, FailedFrame, Match, Metadata, ResultBody, ResultSummary
+from schemas.store.clock import server_time
 
 MAX_LISTED_FAILED_FRAMES = 100
 """Failed frames that a result lists; its metadata counts all of them."""
@@ -29,12 +30,14 @@ class JobFrames(msgspec.Struct, frozen=True):
         record: fields of the job record, without the request.
         outcomes: outcome of each frame, by its index.
         frames: faces of the frames that did not fail, in order of time.
+        began: monotonic time of this process at which the job began.
     """
 
     request: AnalyzeRequest
     record: dict[str, str]
     outcomes: dict[int, FrameOutcome]
     frames: list[FrameFaces]
+    began: float = 0.0
 
 
 async def read_frames(service: Service, job_id: str) -> JobFrames | None:
@@ -53,7 +56,8 @@ async def read_frames(service: Service, job_id: str) -> JobFrames | None:
         stored = await redis.hmget(keys.faces, fields[start : start + FRAMES_PER_READ])
         frames += [msgspec.msgpack.decode(cast("bytes", f), type=FrameFaces) for f in stored]
     request = msgspec.msgpack.decode(record.pop(b"request"), type=AnalyzeRequest)
-    return JobFrames(request, {k.decode(): v.decode() for k, v in record.items()}, outcomes, frames)
+    began = time.monotonic() - (await server_time(redis, keys.metadata) - float(record[b"started"]))
+    return JobFrames(request, {k.decode(): v.decode() for k, v in record.items()}, outcomes, frames, began)
 
 
 def gather_people(job: JobFrames, min_quality: float) -> People:
@@ -82,7 +86,7 @@ def build_result(
         task: carries the people's emotions and why some were not matched.
         matches: one list per person; None when the request names no collections.
     """
-    record, provenance = job.record, job.frames[0].provenance
+    provenance = job.frames[0].provenance
     failed = [
         FailedFrame(index, outcome.reason)
         for index, outcome in sorted(job.outcomes.items())
@@ -94,8 +98,8 @@ def build_result(
         frames_processed=len(job.frames),
         unique_faces=len(people.persons),
         total_detections=people.detections,
-        processing_time_seconds=round(time.time() - float(record["started"]), 3),
-        method=record["method"],
+        processing_time_seconds=round(time.monotonic() - job.began, 3),
+        method=job.record["method"],
         model=provenance.pack,
         providers=list(dict.fromkeys(name for used in _provenances(job) for name in used.providers)),
         detector_sizes=sorted({frame.detector_size for frame in job.frames}),

@@ -6,7 +6,6 @@ write msgpack, such as `redis-cli`). Both contain the same object.
 
 import re
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -33,7 +32,7 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
         type: which struct the body is.
         version: major version of the body's schema.
         attempt: how often its handler has already failed (the server counts deliveries beside it).
-        created: Unix time in seconds.
+        created: Unix seconds at which a message that is retried was first published; 0: when its entry was added.
         traceparent: W3C trace context, handed on to everything that follows.
     """
 
@@ -72,7 +71,6 @@ def seal(
         type=type,
         body=body,
         attempt=attempt,
-        created=time.time(),
         traceparent=valid_traceparent(traceparent),
     )
     return {MSGPACK: _encoder.encode(envelope)}
@@ -111,6 +109,20 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
         created=envelope.created,
         traceparent=valid_traceparent(envelope.traceparent),
     )
+
+
+def entry_time(entry_id: str) -> float:
+    """Returns the Unix seconds at which the server added an entry, from the entry's id."""
+    return int(entry_id.partition("-")[0]) / 1000
+
+
+def published_at(envelope: Envelope[Any], entry_id: str) -> float:
+    """Returns the Unix seconds at which a message was first published, by the clock of the server.
+
+    The time in an envelope of another service counts only when it is earlier: its host's clock may be wrong.
+    """
+    added = entry_time(entry_id)
+    return min(envelope.created or added, added)
 
 
 def valid_traceparent(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry
+from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry, published_at
 from schemas.names import JOB_ID
 from schemas.requests import Enhancement
 
@@ -153,14 +153,12 @@ class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         question: names what is searched for, and the place of the answer (schemas.questions).
         limit: the most people to answer with.
         threshold: least cosine similarity of those.
-        until: Unix time in seconds after which nobody waits any more.
     """
 
     collection: str
     question: str
     limit: int
     threshold: float
-    until: float
 
 
 class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -196,5 +194,5 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
     job = envelope.job or entry_id
     if not JOB_ID.fullmatch(job):
         raise EnvelopeError(f"not a job id: {job[:200]!r}")
-    created = envelope.created or int(entry_id.partition("-")[0]) / 1000
+    created = published_at(envelope, entry_id)
     return msgspec.structs.replace(envelope, job=job, id=envelope.id or f"{job}/analyze", created=created)

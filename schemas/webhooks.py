@@ -108,11 +108,15 @@ def parse_secrets(text: str) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
-def signed_headers(body: bytes, delivery_id: str, keys: Sequence[bytes]) -> dict[str, str]:
-    """Returns the headers of an attempt made now, with a signature by each key."""
-    now = str(int(time.time()))
-    signatures = " ".join(_signature(key, delivery_id, now, body) for key in keys)
-    return {ID: delivery_id, TIMESTAMP: now, SIGNATURE: signatures}
+def signed_headers(body: bytes, delivery_id: str, now: float, keys: Sequence[bytes]) -> dict[str, str]:
+    """Returns the headers of an attempt, with a signature by each key.
+
+    Args:
+        now: Unix seconds.
+    """
+    timestamp = str(int(now))
+    signatures = " ".join(_signature(key, delivery_id, timestamp, body) for key in keys)
+    return {ID: delivery_id, TIMESTAMP: timestamp, SIGNATURE: signatures}
 
 
 def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:

@@ -3,7 +3,6 @@
 `schemas.store.dead_letters` lists and replays them.
 """
 
-import time
 import traceback
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery, Fields, Outgoing, Stage
-from schemas.envelope import JSON, MSGPACK, Envelope
+from schemas.envelope import JSON, MSGPACK, Envelope, published_at
 from schemas.redaction import redact
 from schemas.store.dead_letters import REPLAYS
 from schemas.store.server_errors import error_text
@@ -47,7 +46,6 @@ def dead_letter(
         "attempts": (envelope.attempt if envelope else 0) + delivery.deliveries,
         "deliveries": delivery.deliveries,
         "first": created_at(delivery),
-        "last": time.time(),
         "worker": owner.consumer,
         "replays": replays_of(delivery.fields),
         "traceparent": envelope.traceparent if envelope else "",
@@ -58,8 +56,8 @@ def dead_letter(
 
 
 def created_at(delivery: Delivery[Any]) -> float:
-    """Returns the Unix time at which a message was first published: its own, or the one in the id of its entry."""
-    return delivery.envelope.created or int(delivery.entry_id.partition("-")[0]) / 1000
+    """Returns the Unix time of the server at which a message was first published."""
+    return published_at(delivery.envelope, delivery.entry_id)
 
 
 def replays_of(fields: Fields) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 
 import structlog
 from redis.asyncio import Redis
@@ -14,6 +13,7 @@ from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from schemas.store import lua
+from schemas.store.clock import server_time
 from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
@@ -64,5 +64,7 @@ class Reaper:
         self._metrics.lag.set(length - pending["pending"])
         self._metrics.pending.set(pending["pending"])
         self._metrics.delayed.set(delayed)
-        added = int(first[0][0].partition(b"-")[0]) / 1000 if first else None
-        self._metrics.oldest.set(0.0 if added is None else max(0.0, time.time() - added))
+        age = 0.0
+        if first:
+            age = await server_time(self._redis, stream) - int(first[0][0].partition(b"-")[0]) / 1000
+        self._metrics.oldest.set(max(0.0, age))

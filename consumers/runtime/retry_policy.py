@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from consumers.runtime.leases import Batch
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion, Delivery, LeaseLost, NotReady, Reject, Retry, Stage
+from schemas.envelope import entry_time
 from schemas.store.server_errors import error_text, group_missing, is_unavailable
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,8 @@ MAX_BACKOFF_SECONDS = 60.0
 UNAVAILABLE_RETRY_SECONDS = 2.0
 """Delay after the handler met an unavailable Redis server. The retry itself waits until the server accepts it."""
 MAX_UNAVAILABLE_SECONDS = 86400.0
-"""From this age on, a message uses up attempts also when the server was unavailable: none is retried for ever."""
+"""From this age on (at its latest delivery), a message uses up attempts also when the server was unavailable: none is
+retried for ever."""
 
 
 def backoff(attempt: int, first: float) -> float:
@@ -68,7 +69,8 @@ class RetryPolicy:
         """Schedules a retry; without attempts left, or on `Reject`, makes a dead letter."""
         if isinstance(error, NotReady):
             return self._retry(delivery, batch, error.after, delivery.attempt - 1, error)
-        if _server_unavailable(error) and time.time() - created_at(delivery) < MAX_UNAVAILABLE_SECONDS:
+        age = entry_time(delivery.entry_id) - created_at(delivery)
+        if _server_unavailable(error) and age < MAX_UNAVAILABLE_SECONDS:
             pause = UNAVAILABLE_RETRY_SECONDS * random.uniform(0.5, 1.0)
             return self._retry(delivery, batch, pause, delivery.attempt - 1, error)
         self._metrics.failed.inc()

@@ -109,12 +109,16 @@ class FrameStore:
         partial.replace(path)
         if time.monotonic() - self._swept > SWEEP_SECONDS:
             self._swept = time.monotonic()
-            self._sweep(directory)
+            self._sweep(directory, path.stat().st_mtime)
         return FileFrame(str(path))
 
-    def _sweep(self, directory: Path) -> None:
-        """Deletes expired files; other workers may do the same at the same time."""
-        oldest = time.time() - self._ttl
+    def _sweep(self, directory: Path, now: float) -> None:
+        """Deletes expired files; other workers may do the same at the same time.
+
+        Args:
+            now: Unix seconds by the clock of the volume, which the clock of this host may differ from.
+        """
+        oldest = now - self._ttl
         for path in directory.glob(f"*{SUFFIX}"):
             try:
                 if path.stat().st_mtime < oldest:

@@ -140,11 +140,11 @@ class FinalizeStage(OneByOneStage[Any]):
         if not job.request.parameters.match_collections:
             return None
         resemblances = [resemblance for person in task.matches or () for resemblance in person]
-        until = time.time() + max(ttl, RESULT_MIN_TTL_SECONDS) + RECORD_MARGIN_SECONDS
+        kept = max(ttl, RESULT_MIN_TTL_SECONDS) + RECORD_MARGIN_SECONDS
         labels: dict[tuple[str, str], str | None] = {}
         for name in sorted({resemblance.collection for resemblance in resemblances}):
             people = sorted({r.person for r in resemblances if r.collection == name})
-            found = await self._collections.recall(name, people, job_id, until)
+            found = await self._collections.recall(name, people, job_id, kept)
             labels |= {(name, person): label for person, label in zip(people, found, strict=True)}
         return [
             [

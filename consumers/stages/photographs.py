@@ -60,7 +60,7 @@ class PhotographsStage(OneByOneStage[SearchTask]):
             if not faces.faces:
                 await self._replies.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
-            await self._replies.put(task.question, _probe_of_largest(faces))
+            await self._replies.replace(task.question, _probe_of_largest(faces))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
 

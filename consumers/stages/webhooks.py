@@ -19,6 +19,7 @@ from consumers.sources.http import checked_session
 from schemas.addresses import AllowList, NotAllowed
 from schemas.envelope import Envelope
 from schemas.settings import SettingsError
+from schemas.store.clock import server_time
 from schemas.webhooks import Callback, WebhookTask, delivery_body, parse_secrets, signed_headers
 
 log = structlog.get_logger(__name__)
@@ -95,7 +96,9 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         callback = msgspec.json.decode(envelope.body.to, type=Callback)
         url, body = callback.url, delivery_body(envelope.job, envelope.body, callback.source_id)
         delivery_id = f"msg_{hashlib.sha256(envelope.id.encode()).hexdigest()[:32]}"
-        status = await self._post(url, body, signed_headers(body, delivery_id, self._keys), delivery.attempt)
+        now = await server_time(self._service.redis, self.stream)
+        headers = signed_headers(body, delivery_id, now, self._keys)
+        status = await self._post(url, body, headers, delivery.attempt)
         if 200 <= status < 300:
             log.info("webhook delivered", delivery=delivery_id, status=status)
             return Completion()

@@ -8,7 +8,6 @@ later finds nothing to enrol. The data lies in the home partition.
 
 import hashlib
 import secrets
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -247,16 +246,16 @@ class Collections:
         places = [self._names.collection_names, self._names.collections, *_all_but_matched(keys)]
         return bool(await run(self._redis, Call(DROP, places, [name, MSGPACK, message])))
 
-    async def recall(self, name: str, people: Sequence[str], job_id: str, until: float) -> list[str | None]:
+    async def recall(self, name: str, people: Sequence[str], job_id: str, kept: float) -> list[str | None]:
         """Labels of people that the result of a job is about to name; None for a person that has been erased.
 
         Args:
-            until: Unix seconds at which that result expires; erasing a person before then changes the result.
+            kept: seconds that the result is kept; erasing a person in that time changes the result.
         """
         if not people:
             return []
         keys = self._names.collection(name)
-        args: list[Value] = [job_id, int(until), int(time.time()), *people]
+        args: list[Value] = [job_id, int(kept), *people]
         answer = await run(self._redis, Call(RECALL, [keys.people, keys.matched], args))
         return [label.decode() if label else None for label in cast("list[bytes | None]", answer)]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 from redis.asyncio import Redis
 
-from schemas.envelope import JSON, MSGPACK
+from schemas.envelope import JSON, MSGPACK, entry_time
 from schemas.store.jobs import Jobs
 from schemas.store.lua import Call, load, run
 
@@ -149,6 +149,7 @@ def _read(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
             **text,
             **raw,
             "id": letter_id,
+            "last": entry_time(letter_id),
             "headers": msgspec.msgpack.decode(raw["headers"], type=dict[bytes, bytes]),
         },
         DeadLetter,

@@ -11,6 +11,7 @@ from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.store.coalescing import Coalescer
+from schemas.store.job_record import created_text
 from schemas.store.pictures import Pictures, read_pictures
 from schemas.store.results import Face, ResultHead, read_face, read_head, read_parts
 
@@ -66,7 +67,7 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "video_path", "source_id", "status", "created", "created_at", "started", "alias", "withdrawn", "expected",
+    "video_path", "source_id", "status", "created", "started", "alias", "withdrawn", "expected",
     "sampled", "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
@@ -276,14 +277,14 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
     if mine["withdrawn"]:
         fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
     stage, progress, expected = _progress(fields, done)
-    summary = fields["summary"]
+    summary, created = fields["summary"], float(mine["created"] or 0)
     return JobState(
         job_id=job_id,
         video_path=(mine["video_path"] or b"").decode(),
         source_id=mine["source_id"].decode() if mine["source_id"] is not None else None,
         status=cast("results.JobState", (fields["status"] or b"queued").decode()),
-        created=float(mine["created"] or 0),
-        created_at=(mine["created_at"] or b"").decode(),
+        created=created,
+        created_at=created_text(created),
         alias=alias,
         stage=stage,
         progress=progress,

@@ -5,8 +5,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     request          encoded AnalyzeRequest, which may have megabytes: read only where all of it is needed
     video_path, source_id    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
-    created_at       RFC 3339
-    created, started, ended    Unix seconds; `ended` exists exactly when the job has ended
+    created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
     error            why the job failed
     join             entry of the frames stage that asked which job answers for this one, and the reply: "leads" (this
                      one itself) or "joined"
@@ -36,18 +35,12 @@ from schemas.requests import AnalyzeRequest
 from schemas.webhooks import Callback
 
 
-def new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
-    """Returns the fields of a queued job.
-
-    Args:
-        now: Unix seconds.
-    """
+def new_record(request: AnalyzeRequest) -> dict[str, Any]:
+    """Returns the fields of a queued job, except `created`, which the server sets."""
     record = {
         "request": msgspec.msgpack.encode(request),
         "video_path": request.video_path,
         "status": "queued",
-        "created": now,
-        "created_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
     }
     if request.source_id is not None:
         record["source_id"] = request.source_id
@@ -55,6 +48,11 @@ def new_record(request: AnalyzeRequest, now: float) -> dict[str, Any]:
         to = Callback(url=request.callback_url, source_id=request.source_id)
         record["callback"] = msgspec.json.encode(to)
     return record
+
+
+def created_text(created: float) -> str:
+    """Returns when a job was created, as RFC 3339."""
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
 
 
 def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:

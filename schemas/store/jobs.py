@@ -1,7 +1,6 @@
 """Accepts, begins, coalesces and ends jobs. schemas.store.job_record documents the fields of a record."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +16,7 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
 from schemas.store.job_reader import JobReader
-from schemas.store.job_record import new_record
+from schemas.store.job_record import created_text, new_record
 from schemas.store.lua import Call, Value, load, run, run_all
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
@@ -90,7 +89,8 @@ class Jobs:
         match await self._create(request, job_id, message, limit=limit):
             case [b"full", length]:
                 raise QueueFull(int(length))
-            case [_, created_at]:
+            case [_, created]:
+                created_at = created_text(float(created))
                 return results.Submitted(job_id=job_id, status="queued", created_at=created_at)
             case answer:
                 raise AssertionError(answer)
@@ -135,18 +135,16 @@ class Jobs:
         limit: int = MAX_STREAM_LENGTH,
         published: float | None = None,
     ) -> tuple[bytes, Any]:
-        """Returns ("full", length), ("deleted", None), or how the job was found ("accepted", "same") and its
-        `created_at`."""
-        now = time.time()
-        record = new_record(request, now)
-        names = self._partitions.of(job_id)
+        """Returns ("full", length), ("deleted", None), or how the job was found ("accepted", "same") and when it
+        was created."""
+        record, names = new_record(request), self._partitions.of(job_id)
         keys = (
             names.accepted_of(request.priority), names.job(job_id).metadata, names.active, names.jobs,
             names.tombstone(job_id),
         )  # fmt: skip
         args = (
             limit, MSGPACK, message, record.pop("request"), _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS),
-            _ms(now + MAX_QUEUED_SECONDS), job_id, _ms(now), "" if published is None else published,
+            _ms(MAX_QUEUED_SECONDS), job_id, "" if published is None else published,
             *_flat(record),
         )  # fmt: skip
         match await self._submissions(Call(SUBMIT, keys, args)):
@@ -154,10 +152,8 @@ class Jobs:
                 raise JobExists(f"job id {job_id!r} belongs to another request")
             case [b"full", length]:
                 return b"full", length
-            case [b"same", created_at]:
-                return b"same", created_at.decode()
-            case [b"accepted"]:
-                return b"accepted", str(record["created_at"])
+            case [b"accepted" | b"same" as found, created]:
+                return found, created
             case [b"deleted"]:
                 return b"deleted", None
             case answer:
@@ -172,10 +168,9 @@ class Jobs:
         Raises:
             JobExists: the id belongs to another request.
         """
-        now, limit, names = time.time(), self._settings.job_deadline, self._partitions.of(job_id)
+        limit, names = self._settings.job_deadline, self._partitions.of(job_id)
         args = [
-            _ms(limit + RECORD_MARGIN_SECONDS), _ms(now + limit), job_id, now,
-            new_record(request, now)["request"],
+            _ms(limit + RECORD_MARGIN_SECONDS), _ms(limit), job_id, new_record(request)["request"],
         ]  # fmt: skip
         answer = await run(self._redis, Call(BEGIN, [names.job(job_id).metadata, names.active], args))
         if answer == b"taken":
@@ -218,7 +213,7 @@ class Jobs:
             ]  # fmt: skip
             args: list[Value] = [
                 job_id, other, _ms(max(keep, RESULT_MIN_TTL_SECONDS)),
-                _ms(self._settings.job_deadline + RECORD_MARGIN_SECONDS), time.time(), MAX_EVENTS,
+                _ms(self._settings.job_deadline + RECORD_MARGIN_SECONDS), MAX_EVENTS,
             ]  # fmt: skip
             answer = await run(self._redis, Call(JOIN, keys, args))
             if answer != b"changed":
@@ -286,7 +281,7 @@ class Jobs:
         call = Call(
             REOPEN,
             keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
-            args=[job_id, _ms(limit + RECORD_MARGIN_SECONDS), _ms(time.time() + limit)],
+            args=[job_id, _ms(limit + RECORD_MARGIN_SECONDS), _ms(limit)],
         )
         return bool(await run(self._redis, call))
 
@@ -318,7 +313,7 @@ class Jobs:
             names.job(job_id).metadata, names.jobs, names.tombstone(job_id), names.job(leader).metadata,
             *names.job(job_id)[1:], *names.job(leader)[1:],
         ]  # fmt: skip
-        call = Call(DELETE, keys, [job_id, time.time(), _ms(MAX_QUEUED_SECONDS)])
+        call = Call(DELETE, keys, [job_id, _ms(MAX_QUEUED_SECONDS)])
         return bool(await run(self._redis, call))
 
     async def _end(
@@ -336,7 +331,6 @@ class Jobs:
         values = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
         cache_key, created, alias = cast("list[bytes | None]", values)
         leader = names.job(alias.decode()).metadata if alias else keys.metadata
-        now = time.time()
         call = Call(
             FINISH,
             keys=[
@@ -344,14 +338,14 @@ class Jobs:
                 cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
             ],
             args=[
-                job_id, status, now, _ms(max(keep, self._min_ttl(status))),
+                job_id, status, _ms(max(keep, self._min_ttl(status))),
                 _ms(keep) if shared else 0, MAX_EVENTS, int(replayable), *_flat(fields),
             ],
         )  # fmt: skip
-        ended = bool(await run(self._redis, call))
+        ended = float(await run(self._redis, call))
         if ended and self._metrics is not None:
-            self._metrics.ended(status, now - float(created or now))
-        return ended
+            self._metrics.ended(status, ended - float(created or ended))
+        return bool(ended)
 
     def _min_ttl(self, status: str) -> float:
         least = 0.0 if status == "completed" else self._settings.cache_ttl

@@ -1,6 +1,5 @@
 """Figures of the streams between the stages: length, pending entries, age of the oldest."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -9,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from schemas.names import Names, Partitions
+from schemas.store.clock import server_time
 from schemas.topology import groups
 
 
@@ -62,4 +62,6 @@ async def _pending(redis: Redis, stream: str, group: str) -> int:
 async def _age(redis: Redis, stream: str) -> float:
     """Seconds since the first entry of a stream was added, by the clock of the server that added it."""
     first = cast("list[tuple[bytes, Any]]", await redis.xrange(stream, count=1))
-    return max(0.0, time.time() - int(first[0][0].split(b"-")[0]) / 1000) if first else 0.0
+    if not first:
+        return 0.0
+    return max(0.0, await server_time(redis, stream) - int(first[0][0].split(b"-")[0]) / 1000)

@@ -1,7 +1,7 @@
 """Replies that a caller waits for: the request goes over a stream, the reply into a list of its own.
 
-The caller chooses a random id, the question. What is searched for is stored under it, and so is the reply, both for a
-minute. A task that is delivered twice is answered twice; the second reply expires unread.
+The caller chooses a random id, the question. What is searched for is stored under it for as long as the caller waits,
+and the reply for a minute. A task that is delivered twice is answered twice; the second reply expires unread.
 """
 
 import secrets
@@ -16,8 +16,7 @@ from schemas.names import Names
 from schemas.questions import Answer, Probe
 from schemas.store.collections import MAX_QUEUED_TASKS, Busy
 
-TTL_SECONDS = 60
-"""Lifetime of a question and of its reply."""
+REPLY_TTL_SECONDS = 60
 BLOCK_SECONDS = 2.0
 """Time that one read blocks on the server."""
 
@@ -38,8 +37,11 @@ class Replies:
         self._redis = redis
         self._names = names
 
-    async def search(self, task: SearchTask, probe: Probe, traceparent: str) -> None:
+    async def search(self, task: SearchTask, probe: Probe, seconds: float, traceparent: str) -> None:
         """Publishes a search.
+
+        Args:
+            seconds: time that the caller waits; after that the question expires, and no worker handles the task.
 
         Raises:
             Busy: too many tasks wait.
@@ -51,13 +53,13 @@ class Replies:
         )
         if int(await self._redis.xlen(stream)) >= MAX_QUEUED_TASKS:
             raise Busy(f"{MAX_QUEUED_TASKS} searches wait already; try again later")
-        await self.put(task.question, probe)
+        await self._redis.set(self._names.search(task.question), _encoded(probe), px=int(seconds * 1000))
         message = seal(type_, "", task.question, task, traceparent=traceparent)
         await self._redis.xadd(stream, cast("dict[Any, Any]", message))
 
-    async def put(self, question: str, probe: Probe) -> None:
-        """Stores what is searched for."""
-        await self._redis.set(self._names.search(question), msgspec.msgpack.encode(probe), ex=TTL_SECONDS)
+    async def replace(self, question: str, probe: Probe) -> None:
+        """Replaces what is searched for, unless the question has expired."""
+        await self._redis.set(self._names.search(question), _encoded(probe), xx=True, keepttl=True)
 
     async def probe(self, question: str) -> Probe | None:
         """What is searched for; None when the question has expired."""
@@ -71,7 +73,7 @@ class Replies:
         key = self._names.answer(question)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.rpush(key, cast("Any", msgspec.json.encode(answer)))
-            pipe.expire(key, TTL_SECONDS)
+            pipe.expire(key, REPLY_TTL_SECONDS)
             await pipe.execute()
         await self._redis.unlink(self._names.search(question))
 
@@ -82,3 +84,7 @@ class Replies:
             if popped is not None:
                 return msgspec.json.decode(popped[1], type=Answer)
         return None
+
+
+def _encoded(probe: Probe) -> bytes:
+    return msgspec.msgpack.encode(probe)

@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.stage import Completion, Delivery, FanIn, Outgoing
 from consumers.runtime.worker import Worker
-from schemas.envelope import Envelope, open_entry, seal
+from schemas.envelope import Envelope, entry_time, open_entry, seal
 from schemas.store.connection import connect
 from tests.bench.measure import machine, report
 from tests.bench.peers import Peer, available
@@ -63,7 +63,7 @@ class Idle:
 
     async def handle(self, batch: Sequence[Delivery[Unit]]) -> Sequence[Completion | Exception]:
         now = time.time()
-        self.seen += [(delivery.envelope.created, now) for delivery in batch]
+        self.seen += [(entry_time(delivery.entry_id), now) for delivery in batch]
         self.done += len(batch)
         if self._fan_in is None:
             return [Completion() for _ in batch]
@@ -79,7 +79,7 @@ Consumer = Callable[[str], Any]
 @asynccontextmanager
 async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]]]:
     """The smallest consumer group reader: reads 100 entries, acknowledges and deletes them in one round trip."""
-    seen: list[tuple[Mapping[bytes, bytes], float]] = []
+    seen: list[tuple[bytes, float]] = []
 
     async def loop(redis: Redis) -> None:
         while True:
@@ -88,7 +88,7 @@ async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]
             )
             for _, entries in answer or ():
                 now = time.time()
-                seen.extend((fields, now) for _, fields in entries)
+                seen.extend((entry_id, now) for entry_id, _ in entries)
                 ids = [entry_id for entry_id, _ in entries]
                 async with redis.pipeline(transaction=False) as pipe:
                     pipe.xack(STREAM, GROUP, *ids)
@@ -99,7 +99,7 @@ async def bare(url: str) -> AsyncIterator[Callable[[], list[tuple[float, float]]
         await ensure_group(redis, STREAM, GROUP)
         task = asyncio.create_task(loop(redis))
         try:
-            yield lambda: [(open_entry(fields, {"unit": Unit}).created, now) for fields, now in seen]
+            yield lambda: [(entry_time(entry_id.decode()), now) for entry_id, now in seen]
         finally:
             while not task.done():  # redis-py may lose a cancellation, see `connection.retry_until_available`
                 task.cancel()

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -99,7 +100,7 @@ def test_the_receiver_example_accepts_only_valid_signatures(installed: Path, tmp
 
     def post(key: bytes) -> int:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/", body, signed_headers(body, "msg_1", [key])
+            f"http://127.0.0.1:{port}/", body, signed_headers(body, "msg_1", time.time(), [key])
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:

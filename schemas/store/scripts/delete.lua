@@ -2,10 +2,11 @@
 -- them.
 -- KEYS: record, index of jobs, tombstone, record of the job that answers for this one (its own when none does), number
 --       of further keys of a job, then these keys of the job and of the one that answers for it
--- ARGV: job id, now (s), time to live of the tombstone (ms)
+-- ARGV: job id, time to live of the tombstone (ms)
 -- Returns 1, or 0 when there is no such job.
 local record, index, tombstone, leader = unpack(KEYS, 1, 4)
-local job_id, now, tombstone_ttl = unpack(ARGV)
+local job_id, tombstone_ttl = unpack(ARGV)
+local now = server_time()
 local own = (#KEYS - 4) / 2
 
 -- Whether a job answers for others.

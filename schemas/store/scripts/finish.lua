@@ -1,14 +1,15 @@
 -- Ends a job, once: a later call changes nothing.
 -- KEYS: record, active jobs, events stream, webhooks stream, record of the job that answers for this one (its own when
 --       none does), result, cache key (the record when there is none), then keys that the running job needs
--- ARGV: job id, status, now (s), time to live (ms) of record and result, time to live (ms) of the cache key (0: delete
---       it), events to keep, whether frames may be replayed (1: the keys that the running job needs live as long as the
+-- ARGV: job id, status, time to live (ms) of record and result, time to live (ms) of the cache key (0: delete it),
+--       events to keep, whether frames may be replayed (1: the keys that the running job needs live as long as the
 --       record), then fields and values of the record
--- Returns 1 when this call ended the job, 0 when it had ended or does not exist.
+-- Returns when this call ended the job (Unix seconds, as text), 0 when it had ended or does not exist.
 -- Cancelling a job that answers for others, or is answered by another one, does not stop it: it is withdrawn, and the
 -- work goes on for the others. The end of every job is announced once.
 local record, active, events, webhooks, leader, result, cache_key = unpack(KEYS, 1, 7)
-local job_id, status, now, ttl, cache_ttl, events_kept, replayable = unpack(ARGV, 1, 7)
+local job_id, status, ttl, cache_ttl, events_kept, replayable = unpack(ARGV, 1, 6)
+local now = server_time()
 local state = redis.call('HMGET', record, 'status', 'ended', 'withdrawn', 'alias', 'callback')
 local old_status, ended, withdrawn, alias, callback = unpack(state)
 if not old_status or ended or (status == 'cancelled' and withdrawn) then
@@ -23,15 +24,15 @@ for _, field in ipairs(redis.call('HKEYS', record)) do
   end
 end
 local function announce_end(job, to)
-  announce(events, webhooks, events_kept, job, status, now, to, ARGV, 8)
+  announce(events, webhooks, events_kept, job, status, now, to, ARGV, 7)
 end
 if status == 'cancelled' and (alias or #followers > 0) then
   redis.call('HSET', record, 'withdrawn', now)
   redis.call('HDEL', leader, 'follower:' .. job_id)
   announce_end(job_id, callback)
-  return 1
+  return now
 end
-redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, 8))
+redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, 7))
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', result, ttl)
 redis.call('ZREM', active, job_id)
@@ -55,4 +56,4 @@ end
 for _, follower in ipairs(followers) do
   announce_end(follower, redis.call('HGET', record, 'follower:' .. follower))
 end
-return 1
+return now

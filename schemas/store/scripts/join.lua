@@ -2,11 +2,12 @@
 -- KEYS: cache key, record, active jobs, record and result of the present leader (the job's own when there is none),
 --       events stream, webhooks stream
 -- ARGV: job id, present leader ('' for none), time to live (ms) of a finished answer, time to live (ms) of the cache
---       key while the job runs, now (s), events to keep
+--       key while the job runs, events to keep
 -- Returns "leads", "joined" (also when the job has ended, was deleted or has joined before), "answered", or "changed"
 -- when the key has another leader by now.
 local cache_key, record, active, leader_record, leader_result, events, webhooks = unpack(KEYS)
-local job_id, leader, answer_ttl, running_ttl, now, events_kept = unpack(ARGV)
+local job_id, leader, answer_ttl, running_ttl, events_kept = unpack(ARGV)
+local now = server_time()
 local known, over, alias = unpack(redis.call('HMGET', record, 'status', 'ended', 'alias'))
 if not known or over or alias then
   return 'joined'

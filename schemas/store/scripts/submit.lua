@@ -1,16 +1,16 @@
 -- Accepts a job: creates its record and sends it to the frames stage, or returns why not.
 -- KEYS: stream of accepted jobs, record, active jobs, index of jobs, tombstone
 -- ARGV: most entries of the stream, field and bytes of the message (empty: it is not sent), encoded request, time to
---       live of the record (ms), latest end (ms), job id, now (ms), when the request was published (s, empty: now),
---       then fields and values of the record
--- Returns {"accepted"}, {"full", length}, {"same", created_at}, {"taken"}, or {"deleted"} when the job was deleted after
+--       live of the record (ms), longest wait (ms), job id, when the request was published (s, empty: now), then fields
+--       and values of the record
+-- Returns {"accepted", created}, {"full", length}, {"same", created}, {"taken"}, or {"deleted"} when the job was deleted after
 -- the request was published.
 local accepted, record, active, index, tombstone = unpack(KEYS)
-local limit, field, message, request, ttl, latest_end, job_id, now, published = unpack(ARGV, 1, 9)
+local limit, field, message, request, ttl, longest_wait, job_id, published = unpack(ARGV, 1, 8)
 if redis.call('EXISTS', record) == 1 then
-  local current_request, created_at = unpack(redis.call('HMGET', record, 'request', 'created_at'))
+  local current_request, created = unpack(redis.call('HMGET', record, 'request', 'created'))
   if current_request == request then
-    return {'same', created_at}
+    return {'same', created}
   end
   return {'taken'}
 end
@@ -22,12 +22,13 @@ local length = redis.call('XLEN', accepted)
 if length >= tonumber(limit) then
   return {'full', length}
 end
-redis.call('HSET', record, 'request', request, unpack(ARGV, 10))
+local now = server_time()
+redis.call('HSET', record, 'request', request, 'created', now, unpack(ARGV, 9))
 redis.call('PEXPIRE', record, ttl)
 redis.call('DEL', tombstone)
-redis.call('ZADD', active, latest_end, job_id)
-redis.call('ZADD', index, now, job_id)
+redis.call('ZADD', active, milliseconds(now) + longest_wait, job_id)
+redis.call('ZADD', index, milliseconds(now), job_id)
 if message ~= '' then
   redis.call('XADD', accepted, '*', field, message)
 end
-return {'accepted'}
+return {'accepted', now}
