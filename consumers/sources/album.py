@@ -17,7 +17,7 @@ from consumers.sources.safety import MediaFileMissing, OutsideRoots, open_source
 from consumers.sources.segmentation import changed
 from facecore.video import SourceError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"})
 MAX_WARNINGS = 20
 """Pictures that cannot be read and are named in the result; the others are counted."""
 

@@ -2,20 +2,20 @@
 
 import re
 import struct
-from io import BytesIO
+from collections.abc import Iterator
 from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import Literal, cast
 
-import av
 import cv2
 import numpy as np
-from av.error import FFmpegError
 
 from facecore.video.errors import SourceError
+from facecore.video.heif import av1_size, be32, heif_size, still_avif
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
+from facecore.video.pillow_decoder import decode_with_pillow, in_srgb, shown_size, tiff_size
 
 PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
@@ -25,10 +25,19 @@ MAX_SCANS = 100
 """Scans of a JPEG picture; encoders write about ten. Each scan may cover all pixels at no cost in bytes."""
 MAX_PASSES = 12
 """Passes over as many pixels as a picture may have, for all scans of a JPEG picture together."""
-DECODING_BYTES = {"JPEG": 6, "PNG": 6, "WebP": 8, "AVIF": 18, "HEIC": 18, "GIF": 12, "BMP": 6}
+DECODING_BYTES = {"JPEG": 6, "PNG": 6, "WebP": 8, "BMP": 6}
 """Peak of memory while decoding, in bytes a pixel, measured with pictures of 9 and 36 megapixels."""
 PROGRESSIVE_JPEG_BYTES = 9
 """The same for a JPEG of several scans: its coefficients are held until the last one."""
+PILLOW_BYTES, PILLOW_BYTES_OF = 18, {"WebP": 28, "AVIF": 24}
+"""The same for pictures that Pillow decodes, and for formats that take more there."""
+UNSUPPORTED = {
+    b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"8BPS": "Photoshop", b"%PDF": "PDF", b"<svg": "SVG", b"\x76\x2f\x31\x01": "OpenEXR", b"FUJIFILM": "camera raw",
+    b"IIU\0": "camera raw", b"IIRO": "camera raw",
+}  # fmt: skip
+"""First bytes of picture formats that are named when they are refused."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
@@ -51,16 +60,16 @@ def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
 
 
 def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
-    """Decodes a picture to BGR, 8 bit, rotated by its EXIF orientation; of an animation the first picture.
+    """Decodes a picture as people see it: BGR, 8 bit, upright, in sRGB, transparent parts white.
+
+    Of an animation or a file of several pictures, the first picture is decoded.
 
     Raises:
         SourceError: the bytes are not a picture of a supported format, are damaged, or have too many pixels.
     """
     kind, _ = _checked(encoded, max_pixels)
-    if kind == "HEIC":
-        return _heic(encoded)
-    if kind == "AVIF":
-        encoded = _still_avif(encoded)
+    if _needs_pillow(kind, encoded):
+        return decode_with_pillow(kind, still_avif(encoded) if kind == "AVIF" else encoded, max_pixels)
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -68,19 +77,23 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
         raise SourceError(f"The {kind} picture cannot be decoded: {error.err}.") from error
     if image is None:
         raise SourceError(f"The {kind} picture cannot be decoded: it is damaged or of an unsupported kind.")
-    return cast("Image", image)
+    profile = _jpeg_profile(encoded) if kind == "JPEG" else b""
+    return in_srgb(cast("Image", image), profile) if profile else cast("Image", image)
 
 
 def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
     """Estimates the memory that `decode` takes, from the header; raises SourceError as `decode` does."""
     kind, (width, height) = _checked(encoded, max_pixels)
+    if _needs_pillow(kind, encoded):
+        return width * height * PILLOW_BYTES_OF.get(kind, PILLOW_BYTES)
     progressive = kind == "JPEG" and _jpeg_scans(encoded) > 1
     return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
 
 
 def picture_size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
-    """Returns width and height; raises SourceError as `decode` does."""
-    return _checked(encoded, max_pixels)[1]
+    """Returns width and height of the upright picture; raises SourceError as `decode` does."""
+    kind, size = _checked(encoded, max_pixels)
+    return shown_size(kind, encoded, size)
 
 
 def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
@@ -91,7 +104,13 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
     """
     kind = image_kind(encoded)
     if kind is None:
-        raise SourceError("The bytes are not a JPEG, PNG, WebP, AVIF, HEIC, GIF or BMP picture.")
+        other = next((name for head, name in UNSUPPORTED.items() if encoded.startswith(head)), None)
+        known = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF and BMP"
+        raise SourceError(
+            f"{other} pictures are not supported, only {known}."
+            if other
+            else f"The bytes are no picture ({known})."
+        )
     size = image_size(kind, encoded)
     if size is None:
         raise SourceError(f"The {kind} picture's header is damaged.")
@@ -111,17 +130,30 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
     return kind, size
 
 
-def _heic(encoded: bytes) -> Image:
-    """Decodes HEIC, rotated by the file's own properties; EXIF only repeats these (ISO/IEC 23008-12, 6.5.10)."""
-    try:
-        from pillow_heif import open_heif
-    except ImportError as error:
-        raise SourceError("HEIC pictures need the extra heic: run pip install 'faces[heic]'.") from error
-    try:
-        picture = open_heif(encoded, convert_hdr_to_8bit=True, bgr_mode=True)
-        return np.ascontiguousarray(np.asarray(picture, np.uint8)[:, :, :3])
-    except (ValueError, OSError, EOFError, RuntimeError, SyntaxError, IndexError) as error:
-        raise SourceError(f"The HEIC picture cannot be decoded: {error}.") from error
+def _needs_pillow(kind: str, encoded: bytes) -> bool:
+    """Returns whether OpenCV would not show the picture as people see it: transparent, with a profile, in CMYK."""
+    match kind:
+        case "JPEG":
+            return any(
+                marker in _START_OF_FRAME and encoded[at + 7 : at + 8] == b"\4"
+                for marker, at in _jpeg_segments(encoded)
+            )
+        case "PNG":
+            head = encoded[: max(0, encoded.find(b"IDAT"))]
+            return encoded[25:26] in (b"\4", b"\6") or b"tRNS" in head or b"iCCP" in head
+        case "WebP" if encoded[12:16] == b"VP8X":
+            return bool(int.from_bytes(encoded[20:21]) & 0x30)
+        case "WebP":
+            return encoded[12:16] == b"VP8L" and bool(int.from_bytes(encoded[24:25]) & 0x10)
+        case _:
+            return kind != "BMP"
+
+
+def _jpeg_profile(data: bytes) -> bytes:
+    """Returns the colour profile of a JPEG picture, which may be spread over several segments; empty without one."""
+    parts = [at for _, at in _jpeg_segments(data) if data.startswith(b"ICC_PROFILE\0", at + 2)]
+    parts.sort(key=lambda at: data[at + 14 : at + 15])
+    return b"".join(data[at + 16 : at + int.from_bytes(data[at : at + 2])] for at in parts)
 
 
 def read_image(path: PathLike[str], max_pixels: int) -> Image:
@@ -155,7 +187,7 @@ def image_kind(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp" and len(head) >= 16:
-        brands = {head[i : i + 4] for i in (8, *range(16, min(_be32(head, 0), len(head) - 3), 4))}
+        brands = {head[i : i + 4] for i in (8, *range(16, min(be32(head, 0), len(head) - 3), 4))}
         if b"avif" in brands:
             return "AVIF"
         if brands & {b"heic", b"heix", b"mif1"}:
@@ -163,6 +195,8 @@ def image_kind(head: bytes) -> str | None:
         return None
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") and head[8:10] != b"CR":  # not Canon's raw files
+        return "TIFF"
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
         return "BMP"
     return None
@@ -175,7 +209,7 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
             case "JPEG":
                 return _jpeg_size(data)
             case "PNG":
-                return (_be32(data, 16), _be32(data, 20)) if data[12:16] == b"IHDR" else None
+                return (be32(data, 16), be32(data, 20)) if data[12:16] == b"IHDR" else None
             case "WebP":
                 return _webp_size(data)
             case "GIF":
@@ -183,11 +217,13 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
             case "BMP":
                 width, height = struct.unpack_from("<ii", data, 18)
                 return abs(width), abs(height)
+            case "TIFF":
+                return tiff_size(data)
             case "AVIF":
-                stated, coded = _heif_size(data), _av1_size(data)
+                stated, coded = heif_size(data), av1_size(data)
                 return max(stated, coded, key=prod) if stated and coded else None
             case _:
-                return _heif_size(data)
+                return heif_size(data)
     except (struct.error, IndexError):
         return None
 
@@ -195,23 +231,23 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Returns the largest size of the start-of-frame segments before the first scan; several of them are an
     attack."""
-    position, sizes = 2, []
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            return None
+    frames = [at for marker, at in _jpeg_segments(data) if marker in _START_OF_FRAME]
+    sizes = [struct.unpack_from(">HH", data, at + 3)[::-1] for at in frames]
+    return max(sizes, key=prod, default=None)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yields marker and offset of the segments before the first scan, up to one that is damaged."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
         elif marker in _ONE_BYTE_MARKERS:
             position += 2
-        elif marker == 0xDA:
-            break
         else:
-            if marker in _START_OF_FRAME:
-                height, width = struct.unpack_from(">HH", data, position + 5)
-                sizes.append((width, height))
-            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
+            yield marker, position + 2
+            position += 2 + int.from_bytes(data[position + 2 : position + 4])
 
 
 def _jpeg_scans(data: bytes) -> int:
@@ -235,44 +271,3 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
             width, height = struct.unpack_from("<HH", data, 26)
             return width & 0x3FFF, height & 0x3FFF
     return None
-
-
-def _heif_size(data: bytes) -> tuple[int, int] | None:
-    """Returns the largest `ispe` property (ISO/IEC 23008-12, 6.5.3): others are of tiles or of the thumbnail."""
-    sizes, position = [], data.find(b"ispe")
-    while position >= 0:
-        sizes.append((_be32(data, position + 8), _be32(data, position + 12)))
-        position = data.find(b"ispe", position + 4)
-    return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
-
-
-def _still_avif(data: bytes) -> bytes:
-    """Returns an AVIF file without its animation, so that what is decoded is the picture whose size is known."""
-    position, still = 0, bytearray(data)
-    while 0 <= position <= len(data) - 16:
-        size, kind = _be32(data, position), data[position + 4 : position + 8]
-        if kind == b"moov":
-            still[position + 4 : position + 8] = b"free"
-        if kind == b"ftyp":
-            still[position : position + size] = data[position : position + size].replace(b"avis", b"avif")
-        if size == 1:
-            size = int.from_bytes(data[position + 8 : position + 16])
-        if size < 8:  # 0: up to the end of the file
-            break
-        position += size
-    return bytes(still)
-
-
-def _av1_size(data: bytes) -> tuple[int, int] | None:
-    """Returns the largest size that the AV1 data itself state: they are decoded in it, whatever `ispe` says."""
-    try:
-        with av.open(BytesIO(_still_avif(data)), format="mov") as container:
-            return max(
-                ((stream.width, stream.height) for stream in container.streams.video), key=prod, default=None
-            )
-    except FFmpegError:
-        return None
-
-
-def _be32(data: bytes, offset: int) -> int:
-    return cast("int", struct.unpack_from(">I", data, offset)[0])

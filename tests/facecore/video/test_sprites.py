@@ -1,11 +1,14 @@
 """Tiles of sprite sheets are cut at their boxes and have the middle of their cue's time; missing ones are skipped."""
 
+from io import BytesIO
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from facecore.video import SourceError
-from facecore.video.images import encode
+from facecore.video.images import decode, encode
 from facecore.video.sprites import MAX_TILES, MAX_VTT_BYTES, Sprites, Tile, parse_sprite_map
 from tests.facecore.video import bombs
 from tests.facecore.video.clips import number_in, numbered
@@ -49,6 +52,15 @@ def test_tiles_come_in_order_at_the_middle_of_their_time() -> None:
     assert tiles(vtt(*reversed(CUES)), {"s.jpg": grid(700, 12)}) == found
     assert tiles(vtt(*CUES), {"s.jpg": grid(700, 12)}, start_index=7) == found[7:]
     assert tiles(vtt(*CUES), {"s.jpg": grid(700, 12)}, start_index=12) == []
+
+
+def test_tiles_of_a_sheet_that_is_turned_by_its_exif_are_cut_from_the_upright_one() -> None:
+    sheet = decode(grid(700, 12))
+    data, exif = BytesIO(), Pillow.Exif()
+    exif[0x0112] = 6
+    stored = Pillow.fromarray(np.ascontiguousarray(np.rot90(sheet[:, :, ::-1])))
+    stored.save(data, "JPEG", quality=95, exif=exif.tobytes())
+    assert [number for _, _, number in tiles(vtt(*CUES), {"s.jpg": data.getvalue()})] == list(range(700, 712))
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
