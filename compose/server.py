@@ -14,6 +14,7 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 
+from compose.append_only_file import remove_gaps
 from compose.data_directory import CONFIGURATION, SOCKET, URL, private_directory, write_private
 from compose.supervisor import Child, ProcessFailed, clean_environment
 from schemas.redaction import redact
@@ -72,7 +73,7 @@ async def embedded_server(
             clean_environment(),
             inherited=(lock,),
             umask=0o077,
-            permanent=lambda output: _damage(output, data, binary),
+            on_exit=lambda output: _repair(output, data, binary),
         )
         try:
             yield child, url
@@ -81,8 +82,15 @@ async def embedded_server(
                 (data / name).unlink(missing_ok=True)
 
 
-def _damage(output: str, data: Path, binary: str) -> str | None:
-    """A sentence about a damaged file of the server, where its last output says so."""
+def _repair(output: str, data: Path, binary: str) -> str | None:
+    """Repairs a file of the server without loss, where its last output says that one is damaged.
+
+    Returns:
+        what was repaired; None when no file is damaged.
+
+    Raises:
+        ProcessFailed: the file cannot be repaired without loss.
+    """
     if _DAMAGED_MANIFEST in output:
         name = "appendonly.aof.manifest"
     elif found := _DAMAGED.search(output):
@@ -90,14 +98,21 @@ def _damage(output: str, data: Path, binary: str) -> str | None:
     else:
         return None
     file = data / "appendonlydir" / name
-    repair = f"; or copy it and run: {_repair(binary, file)}" if file.suffix == ".aof" else ""
-    return (
+    command = ""
+    if file.suffix == ".aof":
+        try:
+            if removed := remove_gaps(file):
+                return f"removed {removed} zero bytes from {file}, which a full disk had left there; no data is lost"
+        except OSError as error:
+            command = f" ({error})"
+        command += f"; or copy it and run: {_fix(binary, file)}"
+    raise ProcessFailed(
         f"{file} is damaged, and the embedded server cannot load its data;"
-        f" put back a copy, or start with another --data{repair}"
+        f" put back a copy, or start with another --data{command}"
     )
 
 
-def _repair(binary: str, file: Path) -> str:
+def _fix(binary: str, file: Path) -> str:
     """The server's program checks files when it is started under this name; what follows the damage is cut off."""
     return "bash -c " + shlex.quote(
         f"exec -a valkey-check-aof {shlex.quote(binary)} --fix {shlex.quote(str(file))}"

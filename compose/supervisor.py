@@ -42,7 +42,8 @@ class Child:
         environment: the complete one.
         inherited: file descriptors that it keeps open.
         umask: of the files that it creates; -1: that of this process.
-        permanent: makes a sentence of the last output where a restart cannot help, else None.
+        on_exit: is called with the last output, in a thread; returns a line to print. Raises ProcessFailed where a
+            restart cannot help.
         last_lines: of its output, for error messages.
     """
 
@@ -51,7 +52,7 @@ class Child:
     environment: Mapping[str, str]
     inherited: Sequence[int] = ()
     umask: int = -1
-    permanent: Callable[[str], str | None] = lambda _: None
+    on_exit: Callable[[str], str | None] = lambda _: None
     process: asyncio.subprocess.Process | None = None
     last_lines: list[str] = field(default_factory=list)
 
@@ -129,8 +130,8 @@ class Supervisor:
             output = redact("\n".join(child.last_lines[-15:]))
             if status == CANNOT_START:
                 raise ProcessFailed(output or f"{child.name} cannot start")
-            if reason := child.permanent(output):
-                raise ProcessFailed(reason)
+            if line := await asyncio.to_thread(child.on_exit, output):
+                self.say("faces", line)
             if exits > len(self._pauses):
                 raise ProcessFailed(f"{child.name} exited {exits} times in a row ({_how(status)}):\n{output}")
             pause = self._pauses[exits - 1]

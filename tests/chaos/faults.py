@@ -171,12 +171,7 @@ class Disturber:
     def _fill_disk(self) -> bool:
         if self._trouble is not None or self._disk is None:
             return False
-        filler = self._disk / "filler"
-        with filler.open("wb") as file, suppress(OSError):  # until the disk is full
-            while True:
-                file.write(bytes(1 << 20))
-                file.flush()
-        return self._begin_trouble(filler.unlink)
+        return self._begin_trouble(fill(self._disk).unlink)
 
     def _keep_busy(self) -> bool:
         """Runs a script for longer than the server lets others wait without an error."""
@@ -210,10 +205,10 @@ class Disturber:
 
 
 @contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[Path | None]:
+def small_disk(directory: Path, mebibytes: int = DISK_MEBIBYTES) -> Iterator[Path | None]:
     """Makes the directory a disk of its own, in memory; yields None where this user may not."""
     directory.mkdir(mode=0o700)
-    options = f"size={DISK_MEBIBYTES}m,mode=700"
+    options = f"size={mebibytes}m,mode=700"
     mount = ["mount", "-t", "tmpfs", "-o", options, "faces-chaos", str(directory)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         yield None
@@ -222,6 +217,15 @@ def small_disk(directory: Path) -> Iterator[Path | None]:
         yield directory
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fills a disk with a file, and returns that."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):  # until the disk is full
+        while True:
+            file.write(bytes(1 << 16))
+    return filler
 
 
 def _patiently(call: Callable[[], object]) -> None:

@@ -291,6 +291,7 @@ class Publishers:
                 seen = None
             if seen:
                 return seen
+            assert self._service.process.poll() is None, "the service has ended; see its log"
             assert time.monotonic() < end, f"not within {within} s"
             time.sleep(0.1)
 
