@@ -3,12 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import msgspec
 
 from consumers.outcomes import FrameOutcome, decode_outcome
 from consumers.service import Service
+from consumers.thresholds import rejection_warnings
 from facecore.people import People, gather
 from facecore.result_builder import describe
 from schemas.messages import FinalizeTask
@@ -110,7 +112,12 @@ def build_result(
         failed_frames=failed[:MAX_LISTED_FAILED_FRAMES],
         failed_frames_count=len(failed),
         enhancement=_enhancement(job, people),
-        warnings=[*result_warnings(job), *task.unmatched],
+        warnings=[
+            *result_warnings(job),
+            *rejection_warnings(job.frames, people.min_quality),
+            *task.unmatched,
+        ],
+        shortest_sure_appearance_seconds=_largest_gap(job),
     )
     return ResultBody(
         status="completed",
@@ -157,6 +164,18 @@ def result_warnings(job: JobFrames) -> list[str]:
             "The workers used different models: the metadata of this result names those of its first frame."
         )
     return warnings
+
+
+def _largest_gap(job: JobFrames) -> float | None:
+    """Returns the seconds between the two analysed samples that are farthest apart, the start of the film included;
+    None for pictures, which have no time. The last sample is at most an interval before the end of the film."""
+    if job.record["method"] in ("image", "album"):
+        return None
+    parameters = job.request.parameters
+    regular = parameters.scene_boundaries is None and not parameters.use_sprites
+    times = [0.0, *(frame.timestamp for frame in job.frames)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    return round(max(*gaps, parameters.sampling_interval if regular else 0.0), 3)
 
 
 def _enhancement(job: JobFrames, people: People) -> EnhancementReport | None:

@@ -43,8 +43,8 @@ class FrameInput(NamedTuple):
         index: number of the sample in its job.
         timestamp: seconds from the start of the video.
         image: (H, W, 3) bytes, BGR.
-        min_confidence: lowest detection score, 0-1; None: the pack's default. Scores below detector.SCORE_FLOOR are
-            never detections.
+        min_confidence: lowest confidence of a detection, 0-1; None: the pack's default. What scores below
+            detector.SCORE_FLOOR is never a detection.
         demographics: whether to estimate the attributes of the faces.
     """
 
@@ -76,7 +76,8 @@ class _Candidate(NamedTuple):
     """A detection above the threshold."""
 
     frame: int  # position in the batch
-    score: float
+    confidence: float
+    score: float  # as the detector gives it
     box: Box  # clipped to the picture
     face: FaceInImage
 
@@ -161,11 +162,12 @@ class Analyzer:
         """Returns the faces of each frame, highest score first. A frame's result does not depend on the others."""
         detections = self._pack.detector.detect([frame.image for frame in frames], self._workers)
         candidates: list[_Candidate] = []
-        low_confidence = []
+        rejected: list[tuple[float, ...]] = []
         for number, (frame, found) in enumerate(zip(frames, detections, strict=True)):
-            confident = found.scores >= self._threshold(frame)
-            low_confidence.append(int((~confident).sum()))
-            candidates += _candidates(number, frame.image, found, int(confident.sum()))
+            confidence = self._pack.detector.confidence(found.scores).round(6)  # as reported
+            count = int((confidence >= self._threshold(frame)).sum())
+            rejected.append(tuple(round(float(value), 2) for value in confidence[count:]))
+            candidates += _candidates(number, frame.image, found, confidence[:count])
         faces = self._observe(candidates, [frames[one.frame].demographics for one in candidates])
         by_frame: list[list[ObservedFace]] = [[] for _ in frames]
         for candidate, face in zip(candidates, faces, strict=True):
@@ -178,7 +180,8 @@ class Analyzer:
                 height=frame.image.shape[0],
                 faces=tuple(by_frame[number]),
                 detector_size=self._pack.detector.size_for(frame.image),
-                low_confidence=low_confidence[number],
+                low_confidence=len(rejected[number]),
+                rejected_confidences=rejected[number],
                 provenance=msgspec.structs.replace(self._provenance, min_confidence=self._threshold(frame)),
             )
             for number, frame in enumerate(frames)
@@ -203,7 +206,7 @@ class Analyzer:
         squares = [np.zeros((side, side, 3), np.uint8) for side in (320, 640, 1600)]
         self.analyze([FrameInput(0, 0.0, square, None, True) for square in squares])
         face = FaceInImage(squares[0], (80.0, 80.0, 240.0, 240.0), ARCFACE_TEMPLATE + 100)
-        self._observe([_Candidate(0, 1.0, face.box, face)], [True])
+        self._observe([_Candidate(0, 1.0, 1.0, face.box, face)], [True])
         self.emotions([squares[0]])
 
     def _observe(
@@ -242,16 +245,18 @@ class Analyzer:
         return tuple(dict.fromkeys(name for session in sessions for name in session.get_providers()))
 
 
-def _candidates(frame: int, image: Image, found: Detections, count: int) -> list[_Candidate]:
-    """Returns the first ``count`` detections, which have the highest scores."""
+def _candidates(frame: int, image: Image, found: Detections, confidences: Points) -> list[_Candidate]:
+    """Returns the detections that ``confidences`` holds, those with the highest scores."""
     height, width = image.shape[:2]
     candidates = []
-    for box, score, landmarks in zip(
-        found.boxes[:count], found.scores[:count], found.landmarks[:count], strict=True
+    count = len(confidences)
+    for box, confidence, score, landmarks in zip(
+        found.boxes[:count], confidences, found.scores[:count], found.landmarks[:count], strict=True
     ):
         x_min, y_min, x_max, y_max = (float(v) for v in box)
         face = FaceInImage(image, (x_min, y_min, x_max, y_max), landmarks)
-        candidates.append(_Candidate(frame, float(score), clipped(face.box, width, height), face))
+        box_inside = clipped(face.box, width, height)
+        candidates.append(_Candidate(frame, float(confidence), float(score), box_inside, face))
     return candidates
 
 
@@ -270,7 +275,8 @@ def _observed(
     rounded = Angles(round(angles.yaw, 2), round(angles.pitch, 2), round(angles.roll, 2))
     return ObservedFace(
         box=box,
-        confidence=min(1.0, round(candidate.score, 6)),
+        confidence=min(1.0, round(candidate.confidence, 6)),
+        detector_score=min(1.0, round(candidate.score, 6)),
         landmarks=_flat(candidate.face.landmarks),
         embedding=to_bytes(embedding),
         angles=rounded,

@@ -44,10 +44,15 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The people of a job, the one with the most detections first, and counts of what was left out."""
+    """The people of a job, the one with the most detections first, and counts of what was left out.
+
+    Attributes:
+        min_quality: the threshold in force.
+    """
 
     persons: list[Person]
     rejected: Rejected
+    min_quality: float
 
     @property
     def detections(self) -> int:
@@ -95,6 +100,7 @@ def gather(
             low_quality=len(seen) - len(kept),
             max_faces=sum(len(person.sightings) for person in persons[max_faces:]),
         ),
+        min_quality,
     )
 
 

@@ -175,6 +175,7 @@ def _detection(sighting: Sighting) -> Detection:
             (points[8], points[9]),
         ),
         enhanced=face.enhanced,
+        detector_score=None if face.detector_score is None else round(face.detector_score, 4),
         occlusion=Occlusion(
             occluded=(face.occlusion_probability or 0.0) > 0.5,
             probability=round(face.occlusion_probability or 0.0, 4),

@@ -26,7 +26,7 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         box: x_min, y_min, x_max, y_max.
-        confidence: the detector's score, 0-1.
+        confidence: that the detection is a face, 0-1 (`facecore.detection.detector.Detector.confidence`).
         landmarks: left eye, right eye, nose, left and right corner of the mouth (as they lie in the picture),
             x and y of each: 10 numbers.
         embedding: 512 little-endian float32, not normalised: the longer, the more certain the embedder is.
@@ -36,6 +36,7 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
         occlusion_probability: that the face is occluded, 0-1; None without a model.
         age: years; None when the pack has no age model.
         male: probability that the person is a man, 0-1; None when the pack has no gender model.
+        detector_score: the score behind the confidence, 0-1; None: from a worker of an earlier version.
         enhanced: the values come from an enhanced frame (the embedding never does).
     """
 
@@ -50,6 +51,7 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
     age: float | None = None
     male: float | None = None
     enhanced: bool = False
+    detector_score: float | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,7 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
         timestamp: seconds from the start of the video.
         detector_size: side of the detector's square input, pixels.
         low_confidence: number of detections dropped for their confidence.
+        rejected_confidences: of these detections, two decimals.
         kept: why faces due for enhancement kept their original values, each reason once.
     """
 
@@ -84,3 +87,4 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     low_confidence: int
     provenance: Provenance
     kept: tuple[str, ...] = ()
+    rejected_confidences: tuple[float, ...] = ()

@@ -90,15 +90,15 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of a job, in the specification's spelling, with its defaults and ranges."""
 
     min_confidence: Fraction | None = None
-    """Detector confidence below which detections are dropped and counted; None: FACES_MIN_CONFIDENCE, else the model
-    pack's own."""
+    """Probability that a detection is a face, below which it is dropped and counted; None: FACES_MIN_CONFIDENCE, else
+    the model pack's own (open: 0.8)."""
     min_quality: Fraction | None = None
     """Composite quality, after enhancement, below which detections are dropped; None: FACES_MIN_QUALITY (0.0)."""
     max_faces: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     """Most people in the result: those present in most frames."""
     sampling_interval: Annotated[float, Meta(ge=0.1, le=86_400.0)] = 2.0
-    """Seconds between sampled frames. The minimum is that of vision-api and the Frame Server; FACES_MAX_FRAMES bounds
-    the work."""
+    """Seconds between sampled frames; shorter appearances can be missed. The minimum is that of vision-api and the
+    Frame Server; FACES_MAX_FRAMES bounds the work."""
     sampling: SamplingMode = "interval"
     """``keyframes`` moves each moment to the nearest keyframe within half an interval, which is cheaper to decode;
     for files that this service decodes itself."""

@@ -75,6 +75,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
     landmarks: Landmarks
     enhanced: bool
     occlusion: Occlusion
+    detector_score: float | None = None  # what the confidence was computed from (an addition)
 
 
 class Demographics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -186,6 +187,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     failed_frames_count: int
     enhancement: EnhancementReport | None
     warnings: list[str]
+    # A person who can be seen for longer is in at least one analysed sample: seconds between the two samples that
+    # are farthest apart. null for single pictures
+    shortest_sure_appearance_seconds: float | None = None
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):

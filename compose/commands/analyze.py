@@ -118,7 +118,7 @@ def run(
 
 
 def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
-    """Prints the result as a line of JSON or as a table of people; an error to standard error in both cases."""
+    """Prints the result as a line of JSON or as a table of people; errors and warnings to standard error."""
     from rich.console import Console
     from rich.text import Text
 
@@ -130,8 +130,12 @@ def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
     if as_json:
         failure = {"video_path": job.source.path, "status": "failed", "error": job.error}
         sys.stdout.write((job.result or msgspec.json.encode(failure)).decode() + "\n")
-    elif job.result is not None:
-        Console().print(people_table(msgspec.json.decode(job.result, type=JobResult)))
+    if job.result is not None:
+        result = msgspec.json.decode(job.result, type=JobResult)
+        if not as_json:
+            Console().print(people_table(result))
+        for warning in result.metadata.warnings:
+            console.print(Text(f"{job.source.path}: {warning}", "yellow"))
 
 
 def _assignment(text: str) -> tuple[str, Any]:

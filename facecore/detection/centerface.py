@@ -5,13 +5,23 @@ from typing import Any
 import numpy as np
 
 from facecore.align import Points, to_sample
-from facecore.detection.detector import SCORE_FLOOR, Canvas, Detections, Detector, non_maximum_suppression
+from facecore.detection.detector import (
+    SCORE_FLOOR,
+    Calibration,
+    Canvas,
+    Detections,
+    Detector,
+    non_maximum_suppression,
+)
 from facecore.device import on_gpu
 from facecore.model import Model, Outputs, batch_size
 
 STRIDE = 4
 NMS_IOU = 0.3
-MIN_CONFIDENCE = 0.5
+CALIBRATION = Calibration(odds=0.25, slope=4.0)
+"""Fitted to labelled films and photographs (tests.eval.confidence), rounded so that score 0.5 is confidence 0.8."""
+MIN_CONFIDENCE = 0.8
+"""Score 0.5, the threshold that CenterFace's authors use."""
 GPU_BATCH = 8
 
 
@@ -29,7 +39,7 @@ def load(session: Any, name: str) -> Detector:
     )
     # On a GPU full squares only: every new shape would take more memory. A CPU computes only what the picture covers.
     gpu = on_gpu(session)
-    return Detector(name, model, None, gpu, 1024 if gpu else 640, MIN_CONFIDENCE)
+    return Detector(name, model, None, gpu, 1024 if gpu else 640, MIN_CONFIDENCE, CALIBRATION)
 
 
 def read(outputs: Outputs) -> list[Detections]:

@@ -20,12 +20,25 @@ TILES_IOU = 0.3
 """Detections of several tiles that overlap more are of one face."""
 
 
+class Calibration(NamedTuple):
+    """Platt scaling (Platt 1999) of a detector's scores s: the probability that a detection is a face is
+    1 / (1 + odds ((1 - s) / s)^slope).
+
+    Attributes:
+        odds: of no face to a face at score 0.5.
+        slope: how fast the odds fall as the score rises.
+    """
+
+    odds: float
+    slope: float
+
+
 class Detections(NamedTuple):
     """Detections of one picture, highest score first, ties by position.
 
     Attributes:
         boxes: (n, 4) float32, pixels.
-        scores: (n,) float32, 0-1.
+        scores: (n,) float32, 0-1, as the detector gives them.
         landmarks: (n, 5, 2) float32, pixels.
     """
 
@@ -86,7 +99,8 @@ class Detector:
         fixed: the only input side that the graph accepts; None: any.
         full: see `Canvas`.
         largest: the largest side to use (1024 on a GPU, 640 on a CPU).
-        min_confidence: the default threshold, 0-1.
+        min_confidence: the default threshold of the confidence, 0-1.
+        calibration: turns scores into confidences; None: they are used as they are.
     """
 
     name: str
@@ -95,6 +109,7 @@ class Detector:
     full: bool
     largest: int
     min_confidence: float
+    calibration: Calibration | None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -114,6 +129,13 @@ class Detector:
         if self.fixed is None and size == 320 and tiles.too_coarse(width, height, size):
             return 640
         return size
+
+    def confidence(self, scores: Points) -> Points:
+        """Returns the confidence of detections, 0-1, which rises with their score."""
+        if self.calibration is None:
+            return scores
+        odds, slope = self.calibration
+        return np.asarray(1 / (1 + odds * ((1 - scores) / scores) ** slope), np.float32)
 
     def detect(self, images: Sequence[Image], workers: Workers) -> list[Detections]:
         """Returns the detections of each picture, in its pixels. Boxes may reach beyond the picture.
@@ -161,7 +183,7 @@ class Detector:
         """Merges the detections of the whole picture, which come first, with those of the tiles."""
         height, width = image.shape[:2]
         overview = seen[0][1]
-        faces = overview.boxes[overview.scores >= self.min_confidence]
+        faces = overview.boxes[self.confidence(overview.scores) >= self.min_confidence]
         kept = [overview]
         for view, found in seen[1:]:
             edge = tiles.EDGE_PIXELS * max(view.tile.width, view.tile.height) / view.canvas.size

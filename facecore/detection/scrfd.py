@@ -54,7 +54,7 @@ def load(session: Any, name: str, max_iou: float) -> Detector:
         session, lambda canvas: to_sample(canvas.fitted(), MEAN, STD), reader(max_iou, batch), batch
     )
     confidence = MIN_CONFIDENCE_GPU if gpu else MIN_CONFIDENCE_CPU
-    return Detector(name, model, fixed, True, 1024 if gpu else 640, confidence)
+    return Detector(name, model, fixed, True, 1024 if gpu else 640, confidence, None)
 
 
 def per_picture(outputs: Outputs, pictures: int) -> list[Points]:

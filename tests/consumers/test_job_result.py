@@ -1,10 +1,11 @@
-"""Warnings of a result about the models that made it."""
+"""What a result says about the models that made it, and about what it can have missed."""
 
 import msgspec
 import pytest
 
-from consumers.job_result import JobFrames, result_warnings
+from consumers.job_result import JobFrames, build_result, gather_people, result_warnings
 from consumers.outcomes import FrameOutcome
+from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces
 from schemas.requests import AnalyzeRequest
 from tests.facecore.faces import frame
@@ -34,3 +35,21 @@ def test_workers_with_different_models_cause_a_warning(other: dict[str, object])
 
 def test_workers_on_different_devices_cause_none() -> None:
     assert result_warnings(job(seen_by(0), seen_by(1, providers=("CUDAExecutionProvider",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "method", "seconds"),
+    [
+        ((0, 1, 2), "decoder", 2.0),
+        ((0, 1, 7, 8), "decoder", 6.0),
+        ((5,), "sprites", 5.0),
+        ((0, 9), "album", None),
+    ],
+)
+def test_a_result_names_the_shortest_appearance_that_it_cannot_have_missed(
+    numbers: tuple[int, ...], method: str, seconds: float | None
+) -> None:
+    made = job(*(frame(number, []) for number in numbers))
+    made.record.update(method=method, started="0")
+    body = build_result(made, gather_people(made, 0.0), FinalizeTask(), None)
+    assert body.metadata.shortest_sure_appearance_seconds == seconds

@@ -58,7 +58,7 @@ def found(analyzer: Analyzer, picture: Image, boxes: list[Box]) -> int:
     """Returns how many of the boxes are found at the pack's default confidence."""
     detector = analyzer._pack.detector
     (seen,) = detector.detect([picture], analyzer._workers)
-    confident = seen.boxes[seen.scores >= detector.min_confidence]
+    confident = seen.boxes[detector.confidence(seen.scores) >= detector.min_confidence]
     return sum(bool((iou(np.array(box), confident) >= SAME_FACE).any()) for box in boxes)
 
 

@@ -36,6 +36,15 @@ def test_analyze_prints_the_people_and_writes_the_result(faces, six_people: Path
     assert len(result["faces"]) == 6 and result["metadata"]["video_path"] == str(six_people)
 
 
+def test_analyze_says_that_a_threshold_rejected_everyone(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
+    done = faces("analyze", str(six_people), "--set", "min_confidence=1", "--set", "sampling_interval=5")
+    assert done.returncode == 0, done.stderr
+    assert "0 people" in done.stdout
+    assert "Faces were seen; all detections were rejected. min_confidence 1 rejected" in " ".join(
+        done.stderr.split()
+    )
+
+
 def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     faces, six_people: Path, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]

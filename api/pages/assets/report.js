@@ -135,7 +135,8 @@ function draw() {
   for (const id of ["people", "times"]) $(id).hidden = !shown.length;
   $("filters").hidden = $("keys").hidden = !people.length;
 }
-const emptyText = () => jobs.every(job => job.complete) ? "No faces were found." : "No people yet.";
+const emptyText = () => !jobs.every(job => job.complete) ? "No people yet." :
+  jobs.some(job => Object.values(job.metadata.rejected).some(Boolean)) ? "No people are left: detections were rejected." : "No faces were found.";
 
 function strip(person) {
   const tiles = person.tiles.map((index, place) => {
