@@ -84,7 +84,7 @@ class KnownPerson(msgspec.Struct, frozen=True, kw_only=True):
     faces: list[EnrolledFace]
 
 
-class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
+class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A face of a completed job, and whose it is. A label that is there already adds the face to that person."""
 
     job_id: str
@@ -92,7 +92,7 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True):
     label: Label
 
 
-class RenameRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RenameRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Request to give a person another label."""
 
     label: Label

