@@ -46,7 +46,7 @@ async def test_jobs_queue_and_health_degrades_without_workers(api: Client) -> No
     assert health["status"] == "degraded" and health["active_jobs"] == 1
     assert health["missing"] == ["frames", "analyze", "enhance", "finalize"]
     metrics = await (await api.get("/metrics")).text()
-    assert 'faces_stream_entries{stage="frames",stream="requests"} 1.0' in metrics
+    assert 'faces_stream_entries{stage="frames",stream="accepted"} 1.0' in metrics
 
 
 async def test_an_unreachable_redis_server_is_503(api: Client) -> None:
