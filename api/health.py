@@ -45,6 +45,7 @@ async def health(request: web.Request) -> web.Response:
         models=analyzers[0].models if analyzers else {},
         workers=counts,
         missing=missing,
+        occlusion_model_loaded=any("occlusion" in worker.models for worker in analyzers),
     )
     return json_response(body)
 
@@ -62,6 +63,7 @@ async def ready(request: web.Request) -> web.Response:
     return json_response({"status": "ready"})
 
 
+@endpoints.add(Endpoint("GET", "/openapi.json", "public", None))
 @endpoints.add(Endpoint("GET", "/faces/openapi.json", "public", None))
 async def openapi_document(request: web.Request) -> web.Response:
     """Serves the OpenAPI document."""

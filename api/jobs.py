@@ -17,6 +17,7 @@ from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob, Submitted
 from schemas.store.idempotency import KEY_PATTERN, KeyReused, job_for_key, parse_key
 from schemas.store.job_reader import JobState
+from schemas.store.job_record import rfc3339
 
 endpoints = Endpoints()
 log = structlog.get_logger(__name__)
@@ -64,7 +65,6 @@ async def list_jobs(request: web.Request) -> web.Response:
     listed = [
         ListedJob(
             **msgspec.structs.asdict(job_status(state)),
-            created_at=state.created_at,
             video_path=state.video_path,
             source_id=state.source_id,
         )
@@ -143,8 +143,16 @@ def job_status(state: JobState) -> JobStatus:
         message=_message(state),
         error=state.error,
         result_summary=state.summary,
+        created_at=state.created_at,
+        started_at=_moment(state, state.started),
+        completed_at=_moment(state, state.ended_at),
         cached=state.alias is not None,
     )
+
+
+def _moment(state: JobState, seconds: float | None) -> str | None:
+    """A time of a job as text; not before its submission, since an older job may answer for it."""
+    return None if seconds is None else rfc3339(max(seconds, state.created))
 
 
 def _message(state: JobState) -> str:

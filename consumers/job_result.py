@@ -4,21 +4,35 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
 from consumers.outcomes import FrameOutcome, decode_outcome
 from consumers.service import Service
+from consumers.sources.http import is_address
 from consumers.thresholds import rejection_warnings
 from facecore.people import People, gather
 from facecore.result_builder import describe
 from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces, Provenance
-from schemas.requests import AnalyzeRequest
-from schemas.results import EnhancementReport, FailedFrame, Match, Metadata, ResultBody, ResultSummary
+from schemas.requests import AnalyzeRequest, Enhancement
+from schemas.results import (
+    EnhancementReport,
+    FailedFrame,
+    FrameSource,
+    Match,
+    Metadata,
+    ResultBody,
+    ResultSummary,
+)
 from schemas.store.clock import server_time
 
+METHODS: dict[FrameSource, str] = {
+    "decoder": "ffmpeg", "image": "ffmpeg", "album": "ffmpeg", "sprites": "sprites", "frame-server": "opencv_cpu",
+    "frame-server-scenes": "opencv_cpu",
+}  # fmt: skip
+"""The words of vision-api's clients for how frames are obtained: of the Frame Server, its default method."""
 MAX_LISTED_FAILED_FRAMES = 100
 """Failed frames that a result lists; its metadata counts all of them."""
 FRAMES_PER_READ = 256
@@ -89,6 +103,7 @@ def build_result(
         matches: one list per person; None when the request names no collections.
     """
     provenance = job.frames[0].provenance
+    frame_source = cast("FrameSource", job.record["method"])
     failed = [
         FailedFrame(index, outcome.reason)
         for index, outcome in sorted(job.outcomes.items())
@@ -96,13 +111,17 @@ def build_result(
     ]
     metadata = Metadata(
         video_path=job.request.video_path,
+        source=job.request.video_path,
+        source_type=_source_type(job.request.video_path, frame_source),
         total_frames=len(job.outcomes),
         frames_processed=len(job.frames),
         unique_faces=len(people.persons),
         total_detections=people.detections,
         processing_time_seconds=round(time.monotonic() - job.began, 3),
-        method=job.record["method"],
+        method=METHODS[frame_source],
         model=provenance.pack,
+        frame_enhancement=_frame_enhancement(job.request.parameters.enhancement),
+        frame_source=frame_source,
         providers=list(dict.fromkeys(name for used in _provenances(job) for name in used.providers)),
         detector_sizes=sorted({frame.detector_size for frame in job.frames}),
         min_confidence=provenance.min_confidence,
@@ -176,6 +195,18 @@ def _largest_gap(job: JobFrames) -> float | None:
     times = [0.0, *(frame.timestamp for frame in job.frames)]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     return round(max(*gaps, parameters.sampling_interval if regular else 0.0), 3)
+
+
+def _source_type(video_path: str, frame_source: FrameSource) -> Literal["video", "image", "url"]:
+    if is_address(video_path):
+        return "url"
+    return "image" if frame_source in ("image", "album") else "video"
+
+
+def _frame_enhancement(requested: Enhancement) -> Enhancement | None:
+    """Returns the enhancement for clients that crop faces from pictures of the Frame Server: with ``enabled`` they
+    would crop from its enhanced pictures, which are larger than the coordinates of the boxes."""
+    return msgspec.structs.replace(requested, enabled=False) if requested.enabled else None
 
 
 def _enhancement(job: JobFrames, people: People) -> EnhancementReport | None:

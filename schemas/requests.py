@@ -23,11 +23,11 @@ FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]
 
 MAX_PATHS_LENGTH = 1 << 21
 """Most characters of all paths of a request's pictures: 10,000 paths of 200."""
-REQUEST_SPELLINGS = {"source": "video_path"}
+REQUEST_SPELLINGS = {"source": "video_path", "scene_id": "source_id"}
 PARAMETER_SPELLINGS = {"face_min_confidence": "min_confidence", "face_min_quality": "min_quality"}
 """Field names of vision-api, each with the specification's name of the same field; both are accepted."""
-IGNORED_FIELDS = frozenset({"original_source"})
-"""Fields of a request that vision-api sends and that mean nothing here."""
+IGNORED_FIELDS = frozenset({"original_source", "source_type"})
+"""Fields of a request that vision-api and its clients send and that change nothing here."""
 
 
 class RequestError(ValueError):
@@ -212,12 +212,14 @@ def to_request(data: Any) -> AnalyzeRequest:
 def _refuse_unknown(fields: dict[str, Any]) -> None:
     """Raises RequestError for the first field that a request does not have."""
     for path, name in unknown_fields(fields, AnalyzeRequest):
-        if not path and name in IGNORED_FIELDS:
-            continue
-        schema = {"": AnalyzeRequest, "parameters.": Parameters, "parameters.enhancement.": Enhancement}
-        names = schema.get(path, Scene).__struct_fields__
+        schema = {"": AnalyzeRequest, "parameters.": Parameters, "parameters.enhancement.": Enhancement}.get(
+            path
+        )
+        if schema is None or (not path and name in IGNORED_FIELDS):
+            continue  # scenes come with all fields of the service that detects them
         spellings = {"": REQUEST_SPELLINGS, "parameters.": PARAMETER_SPELLINGS}.get(path, {})
-        raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, (*names, *spellings)))
+        names = (*schema.__struct_fields__, *spellings)
+        raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, names))
 
 
 def _one_spelling(

@@ -4,7 +4,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from schemas.requests import Enhancement
+
 PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
+FrameSource = Literal["decoder", "image", "album", "sprites", "frame-server", "frame-server-scenes"]
+"""Ways to obtain the frames of a source."""
 JobState = Literal["queued", "processing", "completed", "failed", "cancelled"]
 Embeddings = Literal["json", "base64", "none"]
 """Forms of embeddings in a response: numbers, base64 of little-endian 32-bit floats, or left out."""
@@ -166,17 +170,31 @@ class EnhancementReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """How a result came about: frames, models and settings, what was left out, warnings."""
+    """How a result came about: frames, models and settings, what was left out, warnings.
+
+    Attributes:
+        source: the same as ``video_path``, as vision-api and its clients call it.
+        source_type: what the source is; ``url`` when it was downloaded.
+        method: how frames were obtained, in the words of vision-api and its clients.
+        frame_source: how frames were obtained, in this service's words; scenes that the Frame Server samples in its
+            own way are ``frame-server-scenes``.
+        frame_enhancement: enhancement that was requested. ``enabled`` says which picture boxes and landmarks belong
+            to: it is false, since they are always pixels of the frame without enhancement.
+    """
 
     video_path: str
+    source: str = ""  # results of earlier versions lack what has a default
+    source_type: Literal["video", "image", "url"] = "video"
     total_frames: int  # samples taken from the source
     frames_processed: int  # samples that were analysed
     unique_faces: int
     total_detections: int
     processing_time_seconds: float
-    method: str  # "decoder", "frame-server", "frame-server-scenes", "sprites" or "image"
+    method: str  # "ffmpeg", "opencv_cpu" or "sprites"
     model: str
+    frame_enhancement: Enhancement | None = None
     # Additions
+    frame_source: FrameSource = "decoder"
     providers: list[str]
     detector_sizes: list[int]
     min_confidence: float | None
@@ -219,7 +237,11 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Answer to a question after a job's status."""
+    """Answer to a question after a job's status.
+
+    Attributes:
+        created_at, started_at, completed_at: RFC 3339; ``completed_at`` is the end of the job, whatever its status.
+    """
 
     job_id: str
     status: JobState
@@ -228,6 +250,9 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str
     error: str | None = None
     result_summary: ResultSummary | None = None
+    created_at: str
+    started_at: str | None = None
+    completed_at: str | None = None
     cached: bool = False  # an addition: answered by another job with the same content and parameters
 
 
@@ -244,7 +269,6 @@ class JobEvent(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
 class ListedJob(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
     """A job in a list: its status, and what it was asked."""
 
-    created_at: str
     video_path: str
     source_id: str | None = None
 
@@ -282,6 +306,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, str]
     workers: dict[str, int]
     missing: tuple[str, ...]
+    occlusion_model_loaded: bool
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.store.coalescing import Coalescer
-from schemas.store.job_record import created_text
+from schemas.store.job_record import rfc3339
 from schemas.store.pictures import Pictures, read_pictures
 from schemas.store.results import Face, ResultHead, read_face, read_head, read_parts
 
@@ -32,6 +32,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     status: results.JobState
     created: float
     created_at: str
+    started: float | None
+    ended_at: float | None
     alias: str | None
     stage: str
     progress: float
@@ -67,7 +69,7 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "video_path", "source_id", "status", "created", "started", "alias", "withdrawn", "expected",
+    "video_path", "source_id", "status", "created", "started", "ended", "alias", "withdrawn", "expected",
     "sampled", "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
@@ -284,7 +286,9 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
         source_id=mine["source_id"].decode() if mine["source_id"] is not None else None,
         status=cast("results.JobState", (fields["status"] or b"queued").decode()),
         created=created,
-        created_at=created_text(created),
+        created_at=rfc3339(created),
+        started=_seconds(fields["started"]),
+        ended_at=_seconds(fields["ended"]),
         alias=alias,
         stage=stage,
         progress=progress,
@@ -294,6 +298,10 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
         error=fields["error"].decode() if fields["error"] else None,
         summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
     )
+
+
+def _seconds(field: bytes | None) -> float | None:
+    return None if field is None else float(field)
 
 
 def _cursor(place: _Place) -> str:

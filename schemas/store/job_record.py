@@ -50,9 +50,9 @@ def new_record(request: AnalyzeRequest) -> dict[str, Any]:
     return record
 
 
-def created_text(created: float) -> str:
-    """Returns when a job was created, as RFC 3339."""
-    return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+def rfc3339(seconds: float) -> str:
+    """Returns a Unix time as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def cache_key(video_path: str, mtime: float | str, parameters: dict[str, Any]) -> str:

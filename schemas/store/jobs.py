@@ -16,7 +16,7 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
 from schemas.store.job_reader import JobReader
-from schemas.store.job_record import created_text, new_record
+from schemas.store.job_record import new_record, rfc3339
 from schemas.store.lua import Call, Value, load, run, run_all
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
@@ -90,7 +90,7 @@ class Jobs:
             case [b"full", length]:
                 raise QueueFull(int(length))
             case [_, created]:
-                created_at = created_text(float(created))
+                created_at = rfc3339(float(created))
                 return results.Submitted(job_id=job_id, status="queued", created_at=created_at)
             case answer:
                 raise AssertionError(answer)

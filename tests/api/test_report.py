@@ -67,7 +67,7 @@ def result(name: str) -> JobResult:
     )  # fmt: skip
     metadata = Metadata(
         video_path=f"/films/{name}", total_frames=4, frames_processed=4, unique_faces=1, total_detections=1,
-        processing_time_seconds=0.1, method="decoder", model=name, providers=[name], detector_sizes=[320],
+        processing_time_seconds=0.1, method="ffmpeg", model=name, providers=[name], detector_sizes=[320],
         min_confidence=None, sharpness_method=None, occlusion_model=None, rejected=Rejected(), failed_frames=[],
         failed_frames_count=0, enhancement=None, warnings=[name],
     )  # fmt: skip

@@ -27,7 +27,7 @@ def result_of(people: int, detections: int) -> ResultBody:
     faces = [_face(number, detections, dice) for number in range(people)]
     metadata = Metadata(
         video_path="/media/made-up.mp4", total_frames=detections, frames_processed=detections, unique_faces=people,
-        total_detections=people * detections, processing_time_seconds=1.0, method="decoder", model="open",
+        total_detections=people * detections, processing_time_seconds=1.0, method="ffmpeg", model="open",
         providers=["CPUExecutionProvider"], detector_sizes=[640], min_confidence=0.5, sharpness_method="sobel",
         occlusion_model=None, rejected=Rejected(), failed_frames=[], failed_frames_count=0, enhancement=None,
         warnings=[],

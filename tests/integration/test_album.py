@@ -24,7 +24,7 @@ def album(tmp_path: Path, group_photograph: Path) -> Path:
 
 def test_people_are_found_across_the_pictures(service: Service, album: Path) -> None:
     result = service.analyze({"video_path": str(album)})
-    assert result["metadata"]["method"] == "album"
+    assert result["metadata"]["frame_source"] == "album"
     assert len(result["faces"]) == 6
     assert {d["frame_index"] for face in result["faces"] for d in face["detections"]} == {0, 2}
     damaged, missing = result["metadata"]["failed_frames"]

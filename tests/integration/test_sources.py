@@ -65,10 +65,10 @@ def test_the_frame_server_s_frames_show_the_same_people(
     double.faults(lost_files=not shared)
     parameters = {"min_confidence": 0.61 if shared else 0.62}
     result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
-    assert result["metadata"]["method"] == "frame-server"
+    assert result["metadata"]["frame_source"] == "frame-server"
     assert len(result["faces"]) == 6
     here = service.analyze({"video_path": str(six_people), "parameters": parameters})
-    assert here["metadata"]["method"] == "decoder"
+    assert here["metadata"]["frame_source"] == "decoder"
     for theirs, ours in zip(places(result), places(here), strict=True):
         assert np.allclose(theirs, ours, atol=3)
 
@@ -78,7 +78,7 @@ def test_frames_at_other_times_than_requested_are_decoded_locally(
 ) -> None:
     double.faults(spacing=5.0)
     result = with_server.analyze({"video_path": str(six_people), "parameters": {"min_confidence": 0.63}})
-    assert result["metadata"]["method"] == "decoder" and len(result["faces"]) == 6
+    assert result["metadata"]["frame_source"] == "decoder" and len(result["faces"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_missing_frames_are_decoded_locally(
     double.faults(**faults)
     parameters = {"detect_demographics": False, "cache_duration": 0}
     result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
-    assert result["metadata"]["method"] == "decoder"
+    assert result["metadata"]["frame_source"] == "decoder"
     assert (result["metadata"]["total_frames"], len(result["faces"])) == (6, 6)
 
 
@@ -100,7 +100,7 @@ def test_a_film_that_only_the_frame_server_sees(
     double.faults(film=str(six_people))
     request = {"video_path": str(tmp_path / "on another mount.mp4")}
     result = with_server.analyze(request)
-    assert (result["metadata"]["method"], len(result["faces"])) == ("frame-server", 6)
+    assert (result["metadata"]["frame_source"], len(result["faces"])) == ("frame-server", 6)
     double.faults()
     status = with_server.wait_for_end(with_server.submit(request))
     assert status["status"] == "failed" and "cached" not in status
@@ -118,7 +118,11 @@ def test_a_frame_server_that_fails_in_mid_film_costs_nothing(
     if not double.is_running:
         double.start()
     metadata = result["metadata"]
-    assert (metadata["method"], metadata["total_frames"], len(result["faces"])) == ("frame-server", 12, 6)
+    assert (metadata["frame_source"], metadata["total_frames"], len(result["faces"])) == (
+        "frame-server",
+        12,
+        6,
+    )
     (warning,) = [text for text in metadata["warnings"] if "this service decoded the rest" in text]
     assert f"failed at frame {faults.get('dies_after', 0)}" in warning
 
@@ -136,11 +140,14 @@ def test_scenes_of_a_film_that_only_the_frame_server_sees(
     result = with_server.analyze(request)
     times = sorted({d["timestamp"] for d in detections(result)})
     if single:
-        assert (result["metadata"]["method"], times) == ("frame-server", [0, 2, 3.98, 4, 7, 9.98])
+        assert (result["metadata"]["frame_source"], times) == ("frame-server", [0, 2, 3.98, 4, 7, 9.98])
     else:
-        assert (result["metadata"]["method"], times) == ("frame-server-scenes", [1, 2, 3, 5.52, 7, 8.48])
+        assert (result["metadata"]["frame_source"], times) == (
+            "frame-server-scenes",
+            [1, 2, 3, 5.52, 7, 8.48],
+        )
     here = with_server.analyze({**request, "video_path": str(six_people)})
-    assert here["metadata"]["method"] == "decoder", "the Frame Server would seek to each sample"
+    assert here["metadata"]["frame_source"] == "decoder", "the Frame Server would seek to each sample"
 
 
 @pytest.mark.parametrize("factor", [1, 2], ids=["same size", "twice the size"])
@@ -319,7 +326,7 @@ def test_sprites_are_cut_and_show_the_people(service: Service, six_people: Path,
     }  # fmt: skip
     result = service.analyze({"video_path": str(six_people), "parameters": parameters})
     metadata = result["metadata"]
-    assert (metadata["method"], metadata["total_frames"], len(result["faces"])) == ("sprites", 6, 6)
+    assert (metadata["frame_source"], metadata["total_frames"], len(result["faces"])) == ("sprites", 6, 6)
     assert metadata["detector_sizes"] == [320]
     assert {d["timestamp"] for d in detections(result)} <= {1.0, 3.0, 5.0, 7.0, 9.0, 11.0}
     assert any("not enhanced" in warning for warning in metadata["warnings"])

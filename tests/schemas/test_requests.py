@@ -50,10 +50,29 @@ def test_two_values_for_one_parameter_are_refused(one: float, other: float) -> N
 def test_null_counts_as_not_given() -> None:
     plain = to_request({"source": "/v.mp4"})
     noisy = to_request(
-        {"source": "/v.mp4", "job_id": None, "original_source": "x",
+        {"source": "/v.mp4", "job_id": None, "original_source": "x", "source_type": "video",
          "parameters": {"scene_boundaries": None, "min_quality": None, "enhancement": {"model": None}}}
     )  # fmt: skip
     assert noisy == plain
+
+
+def test_what_the_neighbours_send_is_accepted() -> None:
+    """Fields of vision-api, its clients and the scenes service."""
+    scene = {
+        "scene_number": 1,
+        "start_timestamp": 0,
+        "end_timestamp": 2,
+        "start_frame": 0,
+        "end_frame": 50,
+        "duration": 2,
+    }
+    request = to_request(
+        {"source": "/v.mp4", "original_source": "http://a/v.mp4", "scene_id": "7", "source_type": "video",
+         "parameters": {"face_min_confidence": "0.9", "sampling_interval": 0.25, "scene_boundaries": [scene],
+                        "enhancement": {"enabled": False, "quality_trigger": 0.5}}}
+    )  # fmt: skip
+    assert (request.source_id, request.parameters.sampling_interval) == ("7", 0.25)
+    assert request.parameters.scene_boundaries == [Scene(start_timestamp=0, end_timestamp=2, duration=2)]
 
 
 @pytest.mark.parametrize(
@@ -64,11 +83,6 @@ def test_null_counts_as_not_given() -> None:
         ({"parameters": {"face_min_confidense": 1}}, "parameters.face_min_confidense", "face_min_confidence"),
         ({"parameters": {"Max-Faces": 1}}, "parameters.Max-Faces", "max_faces"),
         ({"parameters": {"enhancement": {"fidelity": 1}}}, "parameters.enhancement.fidelity", "fidelity_weight"),
-        (
-            {"parameters": {"scene_boundaries": [{"start_timestamp": 0, "end_timestamp": 1, "end_time": 1}]}},
-            "parameters.scene_boundaries[0].end_time",
-            "end_timestamp",
-        ),
     ],
 )  # fmt: skip
 def test_an_unknown_field_is_refused_with_the_nearest_name(

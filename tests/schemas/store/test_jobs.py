@@ -22,7 +22,7 @@ BODY = ResultBody(
     faces=[],
     metadata=Metadata(
         video_path="/v.mp4", total_frames=1, frames_processed=1, unique_faces=0, total_detections=0,
-        processing_time_seconds=0.5, method="decoder", model="open", providers=[], detector_sizes=[640],
+        processing_time_seconds=0.5, method="ffmpeg", model="open", providers=[], detector_sizes=[640],
         min_confidence=0.5, sharpness_method="sobel", occlusion_model=None, rejected=Rejected(),
         failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[],
     ),
