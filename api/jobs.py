@@ -6,12 +6,13 @@ from aiohttp import web
 from msgspec import UNSET
 from yarl import URL
 
-from api.app_keys import CALLBACK_HOSTS, CALLER, JOBS, PARTITIONS, READER, REDIS
+from api.app_keys import CALLBACK_HOSTS, CALLER, JOBS, PARTITIONS, READER, REDIS, SETTINGS
 from api.bodies import read_json
 from api.endpoints import Endpoint, Endpoints, parameter
 from api.lookup import find_job
 from api.queries import JobsQuery, QueryError, parse_query
 from api.responses import json_response, problem
+from api.sources import require_sources
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob, Submitted
@@ -29,13 +30,14 @@ log = structlog.get_logger(__name__)
         "Idempotency-Key", "header",
         pattern=KEY_PATTERN, description="The same key with the same request is the same job, for a day",
     )],
-    body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 408, 409, 413, 415, 422),
+    body=AnalyzeRequest, responses={202: Submitted}, problems=(400, 404, 408, 409, 413, 415, 422),
 ))  # fmt: skip
 async def analyze(request: web.Request) -> web.Response:
     """Submits a job; with an Idempotency-Key, at most once."""
     body = parse_request(await read_json(request))
     if body.callback_url is not None:
         _check_callback(request.app[CALLBACK_HOSTS], body.callback_url)
+    await require_sources(body, request.app[SETTINGS])
     job_id = body.job_id or request.app[PARTITIONS].new_job_id(body.video_path)
     if (header := request.headers.get("Idempotency-Key")) is not None:
         job_id = await _idempotent_job_id(request, header, body, job_id)

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Sources
     media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")
+    check_sources: bool = field(default=False, name="FACES_CHECK_SOURCES")
     frame_server_url: str | None = field(default=None, name="FRAME_SERVER_URL")
     enhance_timeout: Seconds = field(default=240.0, name="FACES_ENHANCE_TIMEOUT")
     frame_source: Literal["auto", "local", "frame-server"] = field(default="auto", name="FRAME_SOURCE")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,36 @@ async def test_unknown_names_are_refused_with_the_nearest_name(start: Start) -> 
         assert answer.status in (400, 422)
         assert f"did you mean {name}?" in problem["detail"]
     assert (await api.post("/faces/analyze", json={**REQUEST, "prioritys": 1, "lenient": True})).status == 202
+
+
+async def test_a_missing_file_is_known_at_once_where_the_api_sees_the_media(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "link.mp4").symlink_to("/etc/no-such-file")
+    api = await start(FACES_CHECK_SOURCES="1", FACES_MEDIA_ROOTS=str(tmp_path))
+
+    async def submit(body: dict[str, Any]) -> int:
+        answer = await api.post("/faces/analyze", json=body)
+        if answer.status == 404:
+            problem = await answer.json(content_type="application/problem+json")
+            assert problem["detail"] == f"There is no file at {tmp_path}/missing.mp4."
+        return answer.status
+
+    film, missing = f"{tmp_path}/film.mp4", f"{tmp_path}/missing.mp4"
+    sprites = {"use_sprites": True, "sprite_vtt_url": missing}
+    assert await submit({"video_path": missing}) == 404
+    assert await submit({"images": [film, missing]}) == 404
+    assert await submit({"video_path": film, "parameters": sprites}) == 404
+    for path in (
+        film,
+        "http://media.example/film.mp4",
+        "/etc/no-such-file",
+        f"{tmp_path}/link.mp4",
+        "/" + 999 * "x",
+    ):
+        assert await submit({"video_path": path}) == 202, "outside the roots nothing is looked up"
+    assert (await (await start()).post("/faces/analyze", json={"video_path": missing})).status == 202
 
 
 @pytest.mark.parametrize(

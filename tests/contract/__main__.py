@@ -1,8 +1,8 @@
 """Checks the running API against its OpenAPI document with schemathesis: ``python -m tests.contract PROGRAM``.
 
 PROGRAM is the schemathesis command, in an environment of its own. Valid and invalid requests, with all
-checks, on jobs that are queued, running, completed, failed and unknown, for so many minutes. Every other round goes to
-an API that requires keys. Exit status 1 when a check failed.
+checks, on jobs that are queued, running, completed, failed and unknown, for so many minutes. Every other round goes
+to an API that requires keys. Exit status 1 when a check failed.
 """
 
 import argparse
