@@ -25,6 +25,7 @@ class JobKeys(NamedTuple):
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
     portraits: str  # hash: portrait_field -> JPEG crop of a face, for models that run once per person
     preview: str  # hash: people found so far in a running job (schemas.store.previews)
+    callbacks: str  # hash: this job, and those that it answers for -> encoded schemas.webhooks.Callback
 
     def frame(self, name: str) -> str:
         """Key of the encoded picture of a frame in the frame store."""
@@ -128,6 +129,7 @@ class Names:
             f"{base}:faces",
             f"{base}:portraits",
             f"{base}:preview",
+            f"{base}:callbacks",
         )
 
     def tombstone(self, job_id: str) -> str:

@@ -14,6 +14,7 @@ from schemas.store.coalescing import Coalescer
 from schemas.store.job_record import rfc3339
 from schemas.store.pictures import Pictures, read_pictures
 from schemas.store.results import Face, ResultHead, read_face, read_head, read_parts
+from schemas.webhooks import Callback
 
 JOBS_PER_READ = 256
 """Jobs read in one round trip."""
@@ -126,10 +127,16 @@ class JobReader:
 
     async def request(self, state: JobState) -> AnalyzeRequest | None:
         """The whole request of a job; None when its record has expired."""
-        encoded = await self._redis.hget(self._keys(state.job_id).metadata, "request")
-        return (
-            None if encoded is None else msgspec.msgpack.decode(cast("bytes", encoded), type=AnalyzeRequest)
-        )
+        keys = self._keys(state.job_id)
+        encoded = cast("bytes | None", await self._redis.hget(keys.metadata, "request"))
+        if encoded is None:
+            return None
+        request = msgspec.msgpack.decode(encoded, type=AnalyzeRequest)
+        callback = cast("bytes | None", await self._redis.hget(keys.callbacks, state.job_id))
+        if callback is None:
+            return request
+        url = msgspec.json.decode(callback, type=Callback).url
+        return msgspec.structs.replace(request, callback_url=url)
 
     async def face(self, state: JobState, face_id: str, type_: type[Face]) -> tuple[Face, str] | None:
         """One face of a result and the model pack of its embedding, read part by part until it is found.

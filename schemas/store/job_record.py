@@ -2,7 +2,8 @@
 
 The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
-    request          encoded AnalyzeRequest, which may have megabytes: read only where all of it is needed
+    request          encoded AnalyzeRequest without its callback_url, which the workers that open sources shall not
+                     see (`JobKeys.callbacks`); it may have megabytes: read only where all of it is needed
     video_path, source_id    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
     created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
@@ -10,8 +11,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     join             entry of the frames stage that asked which job answers for this one, and the reply: "leads" (this
                      one itself) or "joined"
     alias            the job that answers for this one (same content, same parameters)
-    callback         encoded schemas.webhooks.Callback, notified of the job's end
-    follower:<id>    a job that this one answers for; the value is its callback, or empty
+    follower:<id>    a job that this one answers for
     answered:<id>    a job that was answered with this one's result at once
     deleted          when the job was deleted while it answers for others, Unix seconds; readers do not see it
     withdrawn        set when the job was cancelled while its work goes on for its followers
@@ -35,19 +35,28 @@ from schemas.requests import AnalyzeRequest
 from schemas.webhooks import Callback
 
 
+def without_callback(request: AnalyzeRequest) -> AnalyzeRequest:
+    """Returns a request as it is stored, and sent to the workers."""
+    return msgspec.structs.replace(request, callback_url=None)
+
+
 def new_record(request: AnalyzeRequest) -> dict[str, Any]:
     """Returns the fields of a queued job, except `created`, which the server sets."""
     record = {
-        "request": msgspec.msgpack.encode(request),
+        "request": msgspec.msgpack.encode(without_callback(request)),
         "video_path": request.video_path,
         "status": "queued",
     }
     if request.source_id is not None:
         record["source_id"] = request.source_id
-    if request.callback_url:
-        to = Callback(url=request.callback_url, source_id=request.source_id)
-        record["callback"] = msgspec.json.encode(to)
     return record
+
+
+def callback_of(request: AnalyzeRequest) -> bytes:
+    """Returns the encoded callback of a request; empty when it names none."""
+    if request.callback_url is None:
+        return b""
+    return msgspec.json.encode(Callback(url=request.callback_url, source_id=request.source_id))
 
 
 def rfc3339(seconds: float) -> str:

@@ -16,7 +16,7 @@ from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
 from schemas.store.job_reader import JobReader
-from schemas.store.job_record import new_record, rfc3339
+from schemas.store.job_record import callback_of, new_record, rfc3339, without_callback
 from schemas.store.lua import Call, Value, load, run, run_all
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
@@ -140,11 +140,11 @@ class Jobs:
         record, names = new_record(request), self._partitions.of(job_id)
         keys = (
             names.accepted_of(request.priority), names.job(job_id).metadata, names.active, names.jobs,
-            names.tombstone(job_id),
+            names.tombstone(job_id), names.job(job_id).callbacks,
         )  # fmt: skip
         args = (
             limit, MSGPACK, message, record.pop("request"), _ms(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS),
-            _ms(MAX_QUEUED_SECONDS), job_id, "" if published is None else published,
+            _ms(MAX_QUEUED_SECONDS), job_id, "" if published is None else published, callback_of(request),
             *_flat(record),
         )  # fmt: skip
         match await self._submissions(Call(SUBMIT, keys, args)):
@@ -169,8 +169,10 @@ class Jobs:
             JobExists: the id belongs to another request.
         """
         limit, names = self._settings.job_deadline, self._partitions.of(job_id)
-        args = [
-            _ms(limit + RECORD_MARGIN_SECONDS), _ms(limit), job_id, new_record(request)["request"],
+        args: list[Value] = [
+            _ms(limit + RECORD_MARGIN_SECONDS), _ms(limit), job_id,
+            msgspec.msgpack.encode(without_callback(request)),
+            msgspec.msgpack.encode(request) if request.callback_url else "",
         ]  # fmt: skip
         answer = await run(self._redis, Call(BEGIN, [names.job(job_id).metadata, names.active], args))
         if answer == b"taken":
@@ -210,6 +212,7 @@ class Jobs:
             theirs = names.job(other) if other else mine
             keys = [
                 key, mine.metadata, names.active, theirs.metadata, theirs.result, names.events, names.webhooks,
+                mine.callbacks, theirs.callbacks,
             ]  # fmt: skip
             args: list[Value] = [
                 job_id, other, _ms(max(keep, RESULT_MIN_TTL_SECONDS)),
@@ -280,7 +283,7 @@ class Jobs:
         keys = names.job(job_id)
         call = Call(
             REOPEN,
-            keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits],
+            keys=[keys.metadata, names.active, keys.outcomes, keys.faces, keys.portraits, keys.callbacks],
             args=[job_id, _ms(limit + RECORD_MARGIN_SECONDS), _ms(limit)],
         )
         return bool(await run(self._redis, call))
@@ -330,12 +333,13 @@ class Jobs:
         keys = names.job(job_id)
         values = await self._redis.hmget(keys.metadata, ["cache_key", "created", "alias"])
         cache_key, created, alias = cast("list[bytes | None]", values)
-        leader = names.job(alias.decode()).metadata if alias else keys.metadata
+        leader = names.job(alias.decode()) if alias else keys
         call = Call(
             FINISH,
             keys=[
-                keys.metadata, names.active, names.events, names.webhooks, leader, keys.result,
-                cache_key or keys.metadata, keys.outcomes, keys.faces, keys.portraits,
+                keys.metadata, names.active, names.events, names.webhooks, leader.metadata, keys.result,
+                cache_key or keys.metadata, keys.callbacks, leader.callbacks, keys.outcomes, keys.faces,
+                keys.portraits,
             ],
             args=[
                 job_id, status, _ms(max(keep, self._min_ttl(status))),
@@ -354,7 +358,7 @@ class Jobs:
 
 def _accepted(request: AnalyzeRequest, job_id: str, traceparent: str) -> bytes:
     """Returns the message of an accepted job."""
-    return seal("analyze", job_id, SUBMITTED, request, traceparent=traceparent)[MSGPACK]
+    return seal("analyze", job_id, SUBMITTED, without_callback(request), traceparent=traceparent)[MSGPACK]
 
 
 def _flat(fields: Mapping[str, Any]) -> list[Any]:

@@ -1,11 +1,12 @@
 -- Makes a job the leader of a cache key, which answers for later jobs, or lets the present leader answer for it.
 -- KEYS: cache key, record, active jobs, record and result of the present leader (the job's own when there is none),
---       events stream, webhooks stream
+--       events stream, webhooks stream, callbacks of the job and of the present leader
 -- ARGV: job id, present leader ('' for none), time to live (ms) of a finished answer, time to live (ms) of the cache
 --       key while the job runs, events to keep
 -- Returns "leads", "joined" (also when the job has ended, was deleted or has joined before), "answered", or "changed"
 -- when the key has another leader by now.
-local cache_key, record, active, leader_record, leader_result, events, webhooks = unpack(KEYS)
+local cache_key, record, active, leader_record, leader_result, events, webhooks = unpack(KEYS, 1, 7)
+local callbacks, leader_callbacks = unpack(KEYS, 8)
 local job_id, leader, answer_ttl, running_ttl, events_kept = unpack(ARGV)
 local now = server_time()
 local known, over, alias = unpack(redis.call('HMGET', record, 'status', 'ended', 'alias'))
@@ -20,16 +21,21 @@ if leader ~= '' and leader ~= job_id then
     unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary', 'deleted'))
   local answered = status == 'completed' and redis.call('EXISTS', leader_result) == 1
   if not deleted and (answered or (status and not ended)) then
-    local callback = redis.call('HGET', record, 'callback') or ''
+    local callback = redis.call('HGET', callbacks, job_id)
     redis.call('HSET', record, 'alias', leader)
     redis.call('ZREM', active, job_id)
     if not answered then
-      redis.call('HSET', leader_record, 'follower:' .. job_id, callback)
+      redis.call('HSET', leader_record, 'follower:' .. job_id, '')
+      if callback then
+        redis.call('HSET', leader_callbacks, job_id, callback)
+        redis.call('PEXPIRE', leader_callbacks, math.max(1, redis.call('PTTL', leader_record)))
+      end
       return 'joined'
     end
     redis.call('HSET', leader_record, 'answered:' .. job_id, '')
     redis.call('HSET', record, 'status', 'completed', 'ended', now)
     redis.call('PEXPIRE', record, answer_ttl)
+    redis.call('PEXPIRE', callbacks, answer_ttl)
     for _, key in ipairs({cache_key, leader_record, leader_result}) do
       if redis.call('PTTL', key) < tonumber(answer_ttl) then
         redis.call('PEXPIRE', key, answer_ttl)

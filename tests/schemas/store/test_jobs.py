@@ -210,6 +210,25 @@ async def test_a_deleted_job_is_started_only_by_what_was_published_later(records
     assert await records.jobs.begin("a", REQUEST)
 
 
+async def test_workers_do_not_see_where_the_end_of_a_job_is_sent(records: Records) -> None:
+    request = AnalyzeRequest(video_path="/v.mp4", callback_url="https://hooks.test/?token=secret")
+    for job in "ab":
+        assert await records.jobs.accept(request, job, time.time()) and await records.jobs.begin(job, request)
+        await records.jobs.join(job, "faces:cache:k:job_id", 60)
+    stored = {key.decode(): await records.redis.dump(key) for key in await records.redis.keys()}
+    holding = sorted(key for key, value in stored.items() if value and b"token" in value)
+    assert holding == [records.names.job(job).callbacks for job in "ab"]
+    state = await records.reader.read("a")
+    assert state and await records.reader.request(state) == request
+    assert await records.jobs.accept(request, "a", time.time()), "the same request is the same job"
+    with pytest.raises(JobExists):
+        await records.jobs.submit(msgspec.structs.replace(request, callback_url="https://other.test/"), "a")
+    for job in "ab":
+        await records.jobs.cancel(job)
+        assert await records.jobs.delete(job)
+    assert await records.redis.exists(*(records.names.job(job).callbacks for job in "ab")) == 0
+
+
 async def test_an_invalid_request_that_was_published_ends_with_the_reason(records: Records) -> None:
     for _ in range(2):  # a redelivery changes nothing
         await records.jobs.refuse(AnalyzeRequest(video_path="?"), "a", time.time(), "The request is invalid.")
