@@ -1,10 +1,15 @@
 """``python -m compose.acl > users.acl``: writes an ACL file for the Redis server, with one user a process type.
 
-Each user has the least rights that its process needs. For Redis 7 and later and Valkey; for Redis 6.2 replace
-``%RW~``, ``%R~`` and ``%W~`` by ``~``. The URLs with the passwords go to standard error.
+Each user has the least rights that its process needs. For Redis 7 and later and Valkey; ``--redis6`` writes it for
+Redis 6.2, which knows no separate rights to read and to write: publishers then can read requests, and workers dead
+letters. The URLs with the passwords go to standard error.
 
 A server that starts with ``--aclfile users.acl`` has no other users: the default user is off. Where FACES_PREFIX is
 set, give it as ``--prefix``; with several partitions as ``--prefix '{faces:*}'``.
+
+What an ACL cannot say: a publisher may add entries of any size and number, and XADD may trim the stream that it adds
+to (MAXLEN) or take the highest id there is. So publishers have streams of their own: accepted jobs, among them all of
+the API, are in others. Publishers that do not trust each other use the API.
 """
 
 import argparse
@@ -12,39 +17,27 @@ import hashlib
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from schemas.names import Names
-from schemas.topology import process_of, stages
+from schemas.topology import process_of, stage, stages
 
-READ, WRITE, BOTH = "%R~", "%W~", "%RW~"
-
-CONNECTION = ("ping", "info", "client|setinfo", "client|setname")
-SCRIPTS = ("evalsha", "eval", "script|load", "time", "exists")
+CONNECTION = ("ping", "client|setname")
+LOADING = ("script|load", "script|exists")
+"""Commands that add scripts to the server. Frames, analyze and enhance run only scripts that others have loaded: a
+script of their own could keep the server busy for ever."""
 STAGE = (
-    *CONNECTION, *SCRIPTS, "xreadgroup", "xgroup|create", "xgroup|delconsumer", "xinfo|consumers", "xpending",
-    "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zadd", "zcard", "zrange", "zrangebyscore", "zrem", "hset",
-    "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire", "pexpire",
+    *CONNECTION, "info", "evalsha", "time", "exists", "xreadgroup", "xgroup|create", "xgroup|delconsumer",
+    "xinfo|consumers", "xpending", "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zadd", "zcard", "zrange",
+    "zrangebyscore", "zrem", "hset", "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire",
+    "pexpire",
 )  # fmt: skip
 """Commands of every worker: on its streams, on job records, on the list of workers."""
-RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink")
+RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink", "multi", "exec")
 """Commands that end a job."""
-
-
-class Role(msgspec.Struct, frozen=True):
-    """Rights of a user.
-
-    Attributes:
-        commands: those it may run, with those that its scripts run.
-        keys: patterns without the prefix, by permission (`READ`, `WRITE` or `BOTH`).
-    """
-
-    commands: Sequence[str]
-    keys: Mapping[str, Sequence[str]]
-
-
 COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
     "zremrangebyscore",
@@ -52,90 +45,127 @@ COLLECTION = (
 """Commands on collections of known people."""
 
 
+class Grant(NamedTuple):
+    """A right beside those of a role: some commands, on some keys, reading (``%R~``) or writing (``%W~``) only.
+
+    A command that reads what it changes (XCLAIM, SET … GET) is not allowed by a right to write.
+    """
+
+    access: Literal["%R~", "%W~"]
+    keys: Sequence[str]
+    commands: Sequence[str]
+
+
+class Role(msgspec.Struct, frozen=True):
+    """Rights of a user.
+
+    Attributes:
+        commands: those it may run, with those that its scripts run.
+        keys: patterns, without the prefix, of keys that it may read and write with these commands.
+        grants: further rights.
+    """
+
+    commands: Sequence[str]
+    keys: Sequence[str] = ()
+    grants: Sequence[Grant] = ()
+
+
+_NAMES = Names("")
+"""Names with an empty prefix."""
+
+
 def _streams(process: str | None = None) -> tuple[str, ...]:
-    """Patterns for the streams that a process reads, or for all, and for what is delayed on them."""
-    return tuple(
-        dict.fromkeys(
-            f"{stream.split(':')[1]}*"
-            for stage in stages(Names())
-            for stream in stage.streams
-            if process in (None, process_of(stage))
-        )
-    )
+    """Names of the streams that a process reads, or of all, and of their delay sets."""
+    read = [one for one in stages(_NAMES) if process in (None, process_of(one))]
+    names = [stream.removeprefix(":") for one in read for stream in one.streams]
+    return tuple(f"{name}{suffix}" for name in names for suffix in ("", ":delayed"))
 
 
-ENDS = ("job:*", "active", "jobs", "cache:*", "events", "webhooks")
-"""Keys that the end of a job changes, and the streams that announce it."""
+ACCEPTED, FRAMES, REQUESTS = (
+    tuple(stream.removeprefix(":") for stream in stage(_NAMES, name).streams)
+    for name in ("frames", "analyze", "admission")
+)
+DEAD = Grant("%W~", ("dead",), ("xadd", "xlen"))
+"""Giving up a message. No worker reads the dead letters, which hold requests with their callbacks."""
+FRAME = Grant("%W~", ("job:*:frame:*",), ("set",))
+"""Storing a frame."""
+JOB = ("job:*:metadata", "job:*:outcomes")
+"""State of a running job, and the outcomes of its frames."""
 KNOWN = ("collections*", "collection:*", "search:*", "answer:*")
 """Collections of known people, searches in them and their replies."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
-            *CONNECTION, *SCRIPTS, *RECORD, *COLLECTION, "multi", "exec", "xadd", "xdel", "xlen", "xrange",
-            "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget", "hlen",
-            "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
+            *CONNECTION, *LOADING, *RECORD, *COLLECTION, "info", "evalsha", "time", "exists", "xadd", "xdel", "xlen",
+            "xrange", "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget",
+            "hlen", "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
         ),
-        {
-            BOTH: (*_streams(), "dead", "job:*:metadata", "job:*:result", "job:*:outcomes", "job:*:faces",
-                   "job:*:portraits", "job:*:preview*", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*",
-                   "workers", "ready", "events", *KNOWN),
-            READ: ("keys",),
-        },
+        (
+            *_streams(), "dead", *JOB, "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*",
+            "job:*:callbacks", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*", "workers", "ready",
+            "events", *KNOWN,
+        ),
+        (Grant("%R~", ("keys",), ("hget", "hlen")),),
     ),
     "frames": Role(
-        (*STAGE, "set"),
-        {
-            BOTH: (*_streams("frames"), "frames*", "joins", "finalize", "dead", "workers", "active",
-                   "job:*:metadata", "job:*:outcomes"),
-            WRITE: ("job:*:frame:*",),
-        },
+        STAGE, (*_streams("frames"), *FRAMES, "joins", "finalize", "active", "workers", *JOB), (DEAD, FRAME)
     ),
     "analyze": Role(
-        (*STAGE, "get", "set", "unlink", "del", "rpush"),
-        {
-            BOTH: (*_streams("analyze"), "enhance", "finalize", "collections", "dead", "workers", "search:*",
-                   "answer:*", "job:*:metadata", "job:*:outcomes", "job:*:faces", "job:*:portraits", "job:*:frame:*"),
-        },
+        (*STAGE, "get", "set", "unlink"),
+        (
+            *_streams("analyze"), "enhance", "finalize", "collections", "search:*", "workers", *JOB,
+            "job:*:faces", "job:*:portraits", "job:*:frame:*",
+        ),
+        (DEAD, Grant("%W~", ("answer:*",), ("rpush", "expire"))),
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
-        {
-            BOTH: (*_streams("enhance"), "frames*", "finalize", "dead", "workers", "enhanced:*", "job:*:metadata",
-                   "job:*:outcomes"),
-            WRITE: ("job:*:frame:*",),
-        },
+        (*_streams("enhance"), "frames:express", "finalize", "enhanced:*", "workers", *JOB),
+        (DEAD, FRAME),
     ),
     "finalize": Role(
-        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "rpush"),
-        {BOTH: (*_streams("finalize"), "accepted*", "frames*", "dead", "workers", "active:sweeper", *ENDS, *KNOWN)},
+        (*STAGE, *LOADING, *RECORD, *COLLECTION, "rpush"),
+        (
+            *_streams("finalize"), *ACCEPTED, "frames:urgent", "active", "active:sweeper", "jobs", *JOB,
+            "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:callbacks", "job:*:deleted",
+            "cache:*", "events", "workers", *KNOWN,
+        ),
+        (DEAD,),
     ),
     "publisher": Role(
-        ("ping", "client|setinfo", "client|setname", "xadd", "xlen", "xread"),
-        {WRITE: ("requests", "requests:high", "requests:low"), READ: ("events",)},
+        CONNECTION, (), (Grant("%W~", REQUESTS, ("xadd", "xlen")), Grant("%R~", ("events",), ("xread",)))
     ),
-    "operator": Role(
-        (*STAGE, *RECORD, *COLLECTION, "multi", "exec", "xrevrange"),
-        {BOTH: ("*",)},
-    ),
+    "operator": Role((*STAGE, *LOADING, *RECORD, *COLLECTION, "xrevrange"), ("*",)),
 }  # fmt: skip
 """By process type. ``publisher``: services that add requests to the stream themselves; ``operator``: the command
 line. A script needs read and write permission on each of its keys, even if it only reads them."""
 
 
-def users(passwords: Mapping[str, str], prefix: str = "faces") -> str:
+def users(passwords: Mapping[str, str], prefix: str = "faces", *, redis6: bool = False) -> str:
     """The text of the ACL file.
 
     Args:
         passwords: by role; the file holds their SHA-256.
         prefix: first part of every key (FACES_PREFIX).
+        redis6: for Redis 6.2, without rights to read or write alone.
     """
     lines = ["user default off"]
     for name, role in ROLES.items():
         digest = hashlib.sha256(passwords[name].encode()).hexdigest()
-        keys = dict.fromkeys(f"{use}{prefix}:{name}" for use, names in role.keys.items() for name in names)
-        commands = [f"+{command}" for command in dict.fromkeys(role.commands)]
-        lines.append(" ".join((f"user faces-{name} on #{digest} resetchannels", *keys, "-@all", *commands)))
+        parts = [f"user faces-{name} on #{digest} resetchannels -@all"]
+        parts += _rules("~" if redis6 else "%RW~", prefix, role.keys, role.commands)
+        for grant in role.grants:
+            rules = _rules("~" if redis6 else grant.access, prefix, grant.keys, grant.commands)
+            parts += rules if redis6 else [f"({' '.join(rules)})"]
+        lines.append(" ".join(parts))
     return "\n".join(lines) + "\n"
+
+
+def _rules(access: str, prefix: str, keys: Sequence[str], commands: Sequence[str]) -> list[str]:
+    return [
+        *(f"{access}{prefix}:{key}" for key in dict.fromkeys(keys)),
+        *(f"+{command}" for command in dict.fromkeys(commands)),
+    ]
 
 
 def main() -> int:
@@ -145,9 +175,10 @@ def main() -> int:
     parser.add_argument(
         "--url", default="redis://localhost:6379/0", help="URL of the server, without user and password"
     )
+    parser.add_argument("--redis6", action="store_true", help="for Redis 6.2")
     arguments = parser.parse_args()
     passwords = {name: secrets.token_urlsafe(24) for name in ROLES}
-    sys.stdout.write(users(passwords, arguments.prefix))
+    sys.stdout.write(users(passwords, arguments.prefix, redis6=arguments.redis6))
     parts = urlsplit(arguments.url)
     for name, password in passwords.items():
         url = parts._replace(netloc=f"faces-{name}:{password}@{parts.netloc.rpartition('@')[2]}")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -13,11 +14,17 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import structlog
 import uvloop
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from consumers.deadlines import sweep
 from consumers.processes import build_stages
-from consumers.runtime.connection import ServerError, ServerUnreachable, check_server
+from consumers.runtime.connection import (
+    ServerError,
+    ServerUnreachable,
+    check_server,
+    retry_until_available,
+)
 from consumers.runtime.metrics import Metrics
 from consumers.runtime.stage import Stage
 from consumers.runtime.sweeper import Sweeper
@@ -29,7 +36,7 @@ from models.fetch import ModelsUnavailable
 from schemas.logs import configure_logs
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
-from schemas.store import workers
+from schemas.store import lua, workers
 from schemas.store.connection import connect
 from schemas.store.job_metrics import JobMetrics
 from schemas.store.jobs import Jobs
@@ -46,6 +53,8 @@ EXIT_TRANSIENT = 1
 """Exit status: a restart may help, as when the server was unreachable."""
 SWEEP_INTERVAL_SECONDS = 10.0
 """Between two checks of the deadlines of active jobs."""
+LOAD_INTERVAL_SECONDS = 1.0
+"""Between two checks whether the server has all scripts."""
 
 
 def main() -> int:
@@ -97,6 +106,7 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
                 for stage in build_stages(worker_type, services, shared):
                     group.create_task(_run_worker(services[0], stage, metrics, tracing, stop))
             if "finalize" in worker_types:
+                group.create_task(_keep_scripts_loaded(redis, stop))
                 for service in services:
                     group.create_task(_sweeper(service).run(stop))
     finally:
@@ -104,6 +114,15 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()
+
+
+async def _keep_scripts_loaded(redis: Redis, stop: asyncio.Event) -> None:
+    """Loads the scripts of all workers, also after the server has lost them: other processes may have no right to."""
+    while not stop.is_set():
+        await retry_until_available("load scripts", lua.ensure_loaded, redis)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOAD_INTERVAL_SECONDS):
+                await stop.wait()
 
 
 def _sweeper(service: Service) -> Sweeper:

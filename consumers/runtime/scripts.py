@@ -48,11 +48,13 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
         completion.unit or "",
         completion.outcome,
         "" if completion.units is None else completion.units,
-        0 if letter is None else 1,
+        "" if letter is None else letter.stream,
         "" if completion.part is None else completion.part,
         completion.parts,
     ]
-    for message in completion.publish if letter is None else (letter, *completion.publish):
+    if letter is not None:
+        _add(args, letter.fields)
+    for message in completion.publish:
         keys.append(message.stream)
         _add(args, message.fields)
     if fan_in is not None:

@@ -26,6 +26,7 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
     options: dict[str, Any] = {
         "socket_connect_timeout": 5.0,
         "socket_timeout": TIMEOUT_SECONDS + waits,
+        "driver_info": None,  # CLIENT SETINFO, which an ACL of Redis 7.0 cannot allow
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3),
     }
     if scheme.endswith("+cluster"):

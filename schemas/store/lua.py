@@ -1,17 +1,20 @@
-"""Lua scripts: loading their text, and calling them by hash, alone or many in one round trip.
+"""Lua scripts: reading their text, and calling them by hash, alone or many in one round trip.
 
 A script is ``scripts/NAME.lua`` of a package, with the package's ``scripts/lib.lua`` in front. All keys of a call lie
 in one slot of a cluster.
+
+A server that does not have a script is sent it with SCRIPT LOAD. Users of the server that run only known scripts lack
+this right (compose.acl): they wait until another process has loaded the script (`ensure_loaded`).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoPermissionError, NoScriptError
 
 Value = bytes | str | int | float
 
@@ -32,17 +35,29 @@ class Call:
     keys: Sequence[bytes | str]
     args: Sequence[Value]
 
-    def command(self, whole: bool = False) -> tuple[Value, ...]:
-        """The command: EVALSHA, or EVAL (`whole`), after which the server keeps the script."""
-        head = ("EVAL", self.script.text) if whole else ("EVALSHA", self.script.sha)
-        return (*head, len(self.keys), *self.keys, *self.args)
+    def command(self) -> tuple[Value, ...]:
+        """The command EVALSHA."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+
+_known: dict[str, Script] = {}
+"""The scripts of this process, by their SHA-1."""
 
 
 def load(package: str, name: str) -> Script:
     """Reads a script of a package."""
     folder = files(package) / "scripts"
     text = (folder / "lib.lua").read_text() + (folder / f"{name}.lua").read_text()
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    script = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return _known.setdefault(script.sha, script)
+
+
+async def ensure_loaded(redis: Redis) -> None:
+    """Loads the scripts of this process that the server does not have."""
+    present = await redis.script_exists(*_known)
+    for script, there in zip(list(_known.values()), present, strict=True):
+        if not there:
+            await redis.script_load(script.text)
 
 
 async def run(redis: Redis, call: Call) -> Any:
@@ -55,17 +70,27 @@ async def run(redis: Redis, call: Call) -> Any:
 
 async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     """The reply or the error of each call, in one round trip where the server has the scripts."""
-    replies = await _pipeline(redis, calls, whole=False)
+    replies = await _pipeline(redis, calls)
     missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if missing:
-        repeated = await _pipeline(redis, [calls[i] for i in missing], whole=True)
+    if missing and await _may_load(redis, {calls[i].script.sha: calls[i].script for i in missing}):
+        repeated = await _pipeline(redis, [calls[i] for i in missing])
         for i, reply in zip(missing, repeated, strict=True):
             replies[i] = reply
     return replies
 
 
-async def _pipeline(redis: Redis, calls: Sequence[Call], *, whole: bool) -> list[Any]:
+async def _may_load(redis: Redis, scripts: Mapping[str, Script]) -> bool:
+    """Loads scripts; False when this user of the server may not."""
+    try:
+        for script in scripts.values():
+            await redis.script_load(script.text)
+    except NoPermissionError:
+        return False
+    return True
+
+
+async def _pipeline(redis: Redis, calls: Sequence[Call]) -> list[Any]:
     async with redis.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command(*call.command(whole))
+            pipe.execute_command(*call.command())
         return await pipe.execute(raise_on_error=False)

@@ -5,6 +5,7 @@ import re
 from redis.exceptions import (
     ClusterError,
     ConnectionError,
+    NoScriptError,
     RedisClusterException,
     ResponseError,
     TimeoutError,
@@ -27,6 +28,7 @@ _CODES_OF_CLASSES = {
     "BusyLoadingError": "LOADING",
     "ClusterDownError": "CLUSTERDOWN",
     "MasterDownError": "MASTERDOWN",
+    "NoScriptError": "NOSCRIPT",
 }
 """redis-py removes these error codes from the text and raises these classes instead."""
 
@@ -34,10 +36,12 @@ _CODES_OF_CLASSES = {
 def is_unavailable(error: BaseException) -> bool:
     """Reports whether an error of redis-py means that the same call may succeed later.
 
-    True for a lost connection, a timeout, a restart, a failover, full memory, a full disk and a script that runs for
-    too long, also inside pipelines and scripts.
+    True for a lost connection, a timeout, a restart, a failover, full memory, a full disk, a script that runs for too
+    long and one that is not loaded yet (schemas.store.lua), also inside pipelines and scripts.
     """
-    if isinstance(error, ConnectionError | TimeoutError | RedisClusterException | ClusterError):
+    if isinstance(
+        error, ConnectionError | TimeoutError | RedisClusterException | ClusterError | NoScriptError
+    ):
         return True
     return isinstance(error, ResponseError) and _has_code(error, _TRANSIENT)
 
@@ -67,6 +71,7 @@ _REASONS = {
     "NOREPLICAS": "The Redis server has too few replicas and accepts no changes",
     "CLUSTERDOWN": "The Redis cluster is not complete at the moment",
     "TRYAGAIN": "The Redis cluster is moving the keys of this request",
+    "NOSCRIPT": "A script is missing on the Redis server; a worker of the finalize process loads it",
     "NOGROUP": "A consumer group is missing on the Redis server; the next worker of its stage creates it",
 }
 

@@ -2,9 +2,11 @@
 -- nothing.
 -- KEYS: stream; with a fan-in record, outcomes, stream of the final message; then the stream of each message
 -- ARGV: group, consumer, entry id, is there a fan-in (1 or 0), unit ('' for none), its outcome, number of units ('' when
---       not known), number of letters (the first messages, which are sent even when the unit has an outcome or the
---       record has ended), part that the number of units belongs to ('' for all), number of parts; then the messages,
+--       not known), stream of the dead letter ('' for none; it is the first message, and sent even when the unit has
+--       an outcome or the record has ended), part that the number of units belongs to ('' for all), number of parts; then the messages,
 --       the final message of the fan-in last
+-- The stream of dead letters, in the same slot, is no key: keys of a script must be readable, and workers shall not read
+-- the letters of others.
 -- Returns 0 lost (another consumer owns the entry), 1 done, 2 the unit had an outcome, or the part its number of
 -- units, 3 the record has ended.
 
@@ -28,6 +30,9 @@ if not owns(stream, group, consumer, id) then
 end
 local fan_in = has_fan_in == '1'
 local first, result = fan_in and 5 or 2, 1
+if letters ~= '' then
+  redis.call('XLEN', letters)
+end
 for i = first, #KEYS do
   redis.call('XLEN', KEYS[i]) -- a key of another type fails here, before anything is written
 end
@@ -43,8 +48,11 @@ if fan_in then
   end
 end
 local at = 11
+if letters ~= '' then
+  at = append(letters, at)
+end
 for i = first, #KEYS do
-  if result == 1 or i < first + tonumber(letters) then
+  if result == 1 then
     at = append(KEYS[i], at)
   else
     at = at + tonumber(ARGV[at]) + 1

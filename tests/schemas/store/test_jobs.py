@@ -56,7 +56,7 @@ async def records(valkey: str) -> AsyncIterator[Records]:
     async with Redis.from_url(valkey) as redis:
         await redis.flushall()
         yield Records(redis)
-        lasting = {"faces:accepted", "faces:active", "faces:jobs", "faces:events"}
+        lasting = {f"faces:{name}" for name in ("accepted", "active", "jobs", "events", "webhooks")}
         for key in await redis.keys():
             assert key.decode() in lasting or await redis.ttl(key) > 0, f"{key!r} would stay for ever"
 

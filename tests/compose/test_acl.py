@@ -1,0 +1,254 @@
+"""Who may do what on the server: the table of roles and keys, and attacks that each role must not be able to make.
+
+tests/integration/test_acl.py shows that every process can do its work with these rights.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import NoPermissionError
+
+from compose.acl import ROLES
+from tests.acl_server import as_user, server_with_users
+from tests.consumers.runtime.servers import NotInstalled, binary
+
+READS = (
+    ("GET", "KEY"), ("HGET", "KEY", "f"), ("HMGET", "KEY", "f"), ("HGETALL", "KEY"), ("HKEYS", "KEY"),
+    ("HVALS", "KEY"), ("HSCAN", "KEY", "0"), ("XRANGE", "KEY", "-", "+"), ("XREVRANGE", "KEY", "+", "-"),
+    ("XREAD", "STREAMS", "KEY", "0"), ("XREADGROUP", "GROUP", "g", "c", "STREAMS", "KEY", ">"),
+    ("XCLAIM", "KEY", "g", "c", "0", "1-1"), ("XAUTOCLAIM", "KEY", "g", "c", "0", "0"),
+    ("ZRANGE", "KEY", "0", "-1"), ("ZRANGEBYSCORE", "KEY", "0", "1"), ("SMEMBERS", "KEY"), ("BLPOP", "KEY", "1"),
+    ("LRANGE", "KEY", "0", "-1"), ("DUMP", "KEY"), ("GETDEL", "KEY"), ("GETEX", "KEY"), ("COPY", "KEY", "KEY2"),
+    ("SORT", "KEY"), ("MGET", "KEY"), ("GETRANGE", "KEY", "0", "1"), ("HRANDFIELD", "KEY"), ("ZSCAN", "KEY", "0"),
+)  # fmt: skip
+WRITES = (
+    ("SET", "KEY", "v"), ("HSET", "KEY", "f", "v"), ("HSETNX", "KEY", "f", "v"), ("HDEL", "KEY", "f"),
+    ("XADD", "KEY", "*", "f", "v"), ("XDEL", "KEY", "1-1"), ("XTRIM", "KEY", "MAXLEN", "0"),
+    ("XSETID", "KEY", "1-1"), ("XGROUP", "CREATE", "KEY", "g", "0"), ("ZADD", "KEY", "1", "m"),
+    ("ZREM", "KEY", "m"), ("SADD", "KEY", "m"), ("SREM", "KEY", "m"), ("RPUSH", "KEY", "v"), ("DEL", "KEY"),
+    ("UNLINK", "KEY"), ("EXPIRE", "KEY", "1"), ("PEXPIRE", "KEY", "1"), ("RENAME", "KEY", "KEY2"),
+    ("RESTORE", "KEY", "0", "v"), ("APPEND", "KEY", "v"), ("SETEX", "KEY", "1", "v"), ("PERSIST", "KEY"),
+    ("HINCRBY", "KEY", "f", "1"),
+)  # fmt: skip
+ALL = "api frames analyze enhance finalize operator"
+TABLE = {
+    # key: who may read it by some command, who may write it by some command
+    "keys": ("api operator", "operator"),
+    "idempotency:d": ("api operator", "api operator"),
+    "job:a:callbacks": ("api finalize operator", "api finalize operator"),
+    "webhooks": ("api finalize operator", "api finalize operator"),
+    "webhooks:delayed": ("api finalize operator", "api finalize operator"),
+    "events": ("api finalize operator publisher", "api finalize operator"),
+    "job:a:result": ("api finalize operator", "api finalize operator"),
+    "job:a:preview": ("api finalize operator", "api finalize operator"),
+    "job:a:deleted": ("api finalize operator", "api finalize operator"),
+    "cache:k:job_id": ("api finalize operator", "api finalize operator"),
+    "jobs": ("api finalize operator", "api finalize operator"),
+    "collections:names": ("api finalize operator", "api finalize operator"),
+    "collection:cast:faces": ("api finalize operator", "api finalize operator"),
+    "search:q": ("api analyze finalize operator", "api analyze finalize operator"),
+    "answer:q": ("api finalize operator", "api analyze finalize operator"),
+    "requests": ("api finalize operator", "api finalize operator publisher"),
+    "requests:high": ("api finalize operator", "api finalize operator publisher"),
+    "requests:delayed": ("api finalize operator", "api finalize operator"),
+    "accepted": ("api frames finalize operator", "api frames finalize operator"),
+    "segments": ("api frames operator", "api frames operator"),
+    "frames": ("api frames analyze operator", "api frames analyze operator"),
+    "frames:express": ("api frames analyze enhance operator", "api frames analyze enhance operator"),
+    "frames:urgent": ("api frames analyze finalize operator", "api frames analyze finalize operator"),
+    "enhance": ("api analyze enhance operator", "api analyze enhance operator"),
+    "enhanced:x": ("enhance operator", "enhance operator"),
+    "joins": ("api frames finalize operator", "api frames finalize operator"),
+    "finalize": (ALL, ALL),
+    "collections": ("api analyze finalize operator", "api analyze finalize operator"),
+    "photographs": ("api analyze operator", "api analyze operator"),
+    "dead": ("api operator", ALL),
+    "workers": (ALL, ALL),
+    "active": ("api frames finalize operator", "api frames finalize operator"),
+    "active:sweeper": ("finalize operator", "finalize operator"),
+    "job:a:metadata": (ALL, ALL),
+    "job:a:outcomes": (ALL, ALL),
+    "job:a:faces": ("api analyze finalize operator", "api analyze finalize operator"),
+    "job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
+    "job:a:frame:0": ("analyze operator", "frames analyze enhance operator"),
+    "ready": ("api operator", "api operator"),
+}
+NOBODY = (
+    ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/"), ("CONFIG", "REWRITE"),
+    ("KEYS", "*"), ("SCAN", "0"), ("RANDOMKEY",), ("DBSIZE",), ("SELECT", "1"), ("SWAPDB", "0", "1"),
+    ("SHUTDOWN",), ("SAVE",), ("BGSAVE",), ("BGREWRITEAOF",), ("ACL", "LIST"), ("ACL", "SETUSER", "x"),
+    ("ACL", "GETUSER", "default"), ("MONITOR",), ("DEBUG", "SLEEP", "1"), ("REPLICAOF", "NO", "ONE"),
+    ("FAILOVER",), ("MODULE", "LIST"), ("MODULE", "LOAD", "/x.so"), ("PUBLISH", "a", "b"), ("SUBSCRIBE", "a"),
+    ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "PAUSE", "1"), ("SLOWLOG", "GET"),
+    ("LATENCY", "RESET"), ("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), ("SCRIPT", "KILL"), ("COMMAND", "LIST"),
+    ("MIGRATE", "h", "1", "faces:jobs", "0", "1"), ("EVAL", "return 1", "0"), ("EVAL_RO", "return 1", "0"),
+    ("FUNCTION", "LOAD", "x"), ("FCALL", "f", "0"), ("WAIT", "1", "1"), ("OBJECT", "HELP"),
+    ("GET", "other:key"), ("SET", "other:key", "x"), ("XADD", "other", "*", "a", "b"), ("HSET", "other", "a", "b"),
+)  # fmt: skip
+LOADERS = {"api", "finalize", "operator"}
+CALLBACK = b'{"url":"https://hooks.test/?token=secret"}'
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis7"])
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    try:
+        program = binary(request.param, Path())
+    except NotInstalled as reason:
+        pytest.skip(str(reason))
+    with server_with_users(program, tmp_path_factory.mktemp("acl")) as port:
+        yield port
+
+
+def may(root: "redis.Redis", role: str, *command: str) -> bool:
+    if not root.execute_command("COMMAND INFO", command[0]):
+        return False  # no command of this server
+    return root.execute_command("ACL", "DRYRUN", f"faces-{role}", *command) in (b"OK", "OK")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_table_of_who_may_read_and_write_what(port: int, role: str) -> None:
+    wanted, found = dict[str, tuple[bool, bool]](), dict[str, tuple[bool, bool]]()
+    with as_user(port, "root") as root:
+        for name, (readers, writers) in TABLE.items():
+            key = f"faces:{name}"
+            placed = [
+                [[key if part == "KEY" else part for part in command] for command in commands]
+                for commands in (READS, WRITES)
+            ]
+            reads, writes = (any(may(root, role, *command) for command in commands) for commands in placed)
+            wanted[name], found[name] = (role in readers.split(), role in writers.split()), (reads, writes)
+            both = may(root, role, "EVALSHA", "0" * 40, "1", key)
+            assert both == (reads and writes), f"scripts on {key}"
+    assert found == wanted
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_may_administer_the_server_or_leave_its_prefix(port: int, role: str) -> None:
+    with as_user(port, "root") as root:
+        assert [command for command in NOBODY if may(root, role, *command)] == []
+        assert may(root, role, "SCRIPT", "LOAD", "return 1") == (role in LOADERS)
+        assert may(root, role, "INFO") == (role != "publisher")
+
+
+def refused(server: "redis.Redis", *command: str | bytes) -> None:
+    with pytest.raises(redis.ResponseError) as error:
+        server.execute_command(*command)
+    assert isinstance(error.value, NoPermissionError) or command[0] == "DEBUG", error.value
+
+
+@pytest.fixture
+def victim(port: int) -> Iterator["redis.Redis"]:
+    """The administrator, on a server that holds a job of somebody else."""
+    with as_user(port, "root") as root:
+        root.flushall()
+        root.hset("faces:job:a:metadata", mapping={"status": "processing", "created": 1})
+        root.hset("faces:job:a:callbacks", "a", CALLBACK)
+        root.hset("faces:keys", "admin", "{}")
+        root.xadd(
+            "faces:requests", {"json": '{"video_path": "/a", "callback_url": "https://hooks.test/?token=b"}'}
+        )
+        root.xadd("faces:dead", {"body": CALLBACK})
+        root.xadd("faces:webhooks", {"json": CALLBACK})
+        root.xadd("faces:events", {"job_id": "a", "status": "completed"})
+        root.xgroup_create("faces:requests", "frames", "0")
+        yield root
+
+
+def test_a_publisher_publishes_and_reads_ends(port: int, victim: "redis.Redis") -> None:
+    with as_user(port, "publisher") as publisher:
+        assert publisher.xadd("faces:requests:high", {"json": "{}"})
+        assert publisher.xlen("faces:requests") == 1
+        assert publisher.xread({"faces:events": "0"})
+
+
+def test_a_publisher_cannot_read_a_callback_token_or_touch_a_job(port: int, victim: "redis.Redis") -> None:
+    with as_user(port, "publisher") as publisher:
+        attempt = partial(refused, publisher)
+        attempt("HGETALL", "faces:job:a:callbacks")
+        attempt("HGETALL", "faces:job:a:metadata")
+        attempt("XRANGE", "faces:requests", "-", "+")
+        attempt("XREAD", "STREAMS", "faces:requests", "0")
+        attempt("XREADGROUP", "GROUP", "frames", "c", "STREAMS", "faces:requests", ">")
+        attempt("XREAD", "STREAMS", "faces:dead", "0")
+        attempt("XREAD", "STREAMS", "faces:accepted", "0")
+        attempt("HSET", "faces:job:a:metadata", "alias", "b")
+        attempt("XADD", "faces:accepted", "*", "json", "{}")
+        attempt("XADD", "faces:finalize", "*", "json", "{}")
+        attempt("XADD", "faces:events", "*", "job_id", "a", "status", "failed")
+        attempt("XDEL", "faces:requests", "1-1")
+        attempt("XTRIM", "faces:requests", "MAXLEN", "0")
+        attempt("DEL", "faces:requests")
+        attempt("ZADD", "faces:requests:delayed", "1", "0:x")
+        attempt("XGROUP", "DESTROY", "faces:requests", "frames")
+
+
+def test_a_publisher_cannot_keep_the_server_busy_with_a_script(port: int, victim: "redis.Redis") -> None:
+    endless = "while true do end"
+    loaded = victim.script_load("return redis.call('XLEN', KEYS[1])")
+    with as_user(port, "publisher") as publisher:
+        refused(publisher, "EVAL", endless, "0")
+        refused(publisher, "SCRIPT", "LOAD", endless)
+        refused(publisher, "EVALSHA", loaded, "1", "faces:requests")
+        refused(publisher, "DEBUG", "SLEEP", "1")
+        began = time.monotonic()
+        assert publisher.ping() and time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("role", ["frames", "analyze", "enhance"])
+def test_workers_cannot_run_scripts_of_their_own(port: int, victim: "redis.Redis", role: str) -> None:
+    with as_user(port, role) as worker:
+        refused(worker, "EVAL", "while true do end", "0")
+        refused(worker, "SCRIPT", "LOAD", "while true do end")
+        refused(worker, "SCRIPT", "FLUSH")
+
+
+@pytest.mark.parametrize("role", ["frames", "analyze", "enhance", "publisher"])
+def test_workers_cannot_forge_webhooks_events_or_results(port: int, victim: "redis.Redis", role: str) -> None:
+    direct = victim.script_load("return redis.call('XADD', ARGV[1], '*', 'json', '{}')")
+    with as_user(port, role) as worker:
+        for stream in ("faces:webhooks", "faces:events"):
+            refused(worker, "XADD", stream, "*", "json", "{}")
+            refused(worker, "EVALSHA", direct, "1", stream, stream)
+            with pytest.raises((NoPermissionError, redis.ResponseError), match=r"(?i)perm|access"):
+                worker.execute_command("EVALSHA", direct, "0", stream)  # a key that is not declared
+        refused(worker, "HSET", "faces:job:a:result", "part:0", "{}")
+        refused(worker, "HSET", "faces:job:a:callbacks", "a", b'{"url":"https://evil.test/"}')
+        refused(worker, "SET", "faces:cache:k:job_id", "mine")
+    assert victim.xlen("faces:webhooks") == 1 == victim.xlen("faces:events")
+    assert victim.hget("faces:job:a:callbacks", "a") == CALLBACK
+
+
+@pytest.mark.parametrize("role", ["frames", "analyze", "enhance", "publisher"])
+def test_workers_cannot_read_callbacks_keys_or_letters(port: int, victim: "redis.Redis", role: str) -> None:
+    with as_user(port, role) as worker:
+        for stream in ("faces:webhooks", "faces:dead", "faces:requests"):
+            refused(worker, "XRANGE", stream, "-", "+")
+        for name in (
+            "faces:keys",
+            "faces:job:a:callbacks",
+            "faces:idempotency:d",
+            "faces:collection:cast:people",
+        ):
+            refused(worker, "HGET", name, "admin")
+
+
+@pytest.mark.parametrize("role", sorted(ROLES.keys() - {"operator"}))
+def test_only_an_operator_plants_an_api_key(port: int, victim: "redis.Redis", role: str) -> None:
+    with as_user(port, role) as user:
+        refused(user, "HSET", "faces:keys", "mine", "{}")
+        refused(user, "DEL", "faces:keys")
+    assert victim.hkeys("faces:keys") == [b"admin"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_lists_or_flushes_what_others_have(port: int, victim: "redis.Redis", role: str) -> None:
+    with as_user(port, role) as user:
+        for command in (("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("SCAN", "0"), ("CONFIG", "GET", "requirepass"),
+                        ("CONFIG", "SET", "dir", "/tmp"), ("ACL", "LIST"), ("MONITOR",), ("DEBUG", "SLEEP", "1"),
+                        ("SHUTDOWN", "NOSAVE"), ("REPLICAOF", "evil.test", "6379")):  # fmt: skip
+            refused(user, *command)
+    assert victim.exists("faces:keys")
