@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from compose.manifests import KEDA, keda
-from schemas.settings import Settings
+from consumers.sources.memory_budget import PICTURE_SHARE
+from facecore.video.images import DECODING_BYTES
+from schemas.settings import MEMORY_SHARE, Settings
 from schemas.topology import PROCESSES, WORKER_TYPES
 
 COMPOSE = Path(__file__).parents[2] / "compose"
@@ -110,10 +112,55 @@ def test_kubernetes_runs_every_stage_without_rights() -> None:
 
 
 def test_kubernetes_lets_in_what_is_served_and_nothing_else() -> None:
-    policies = [d for d in documents(KUBERNETES / "faces.yml") if d["kind"] == "NetworkPolicy"]
-    ports = {rule["port"] for d in policies for way in d["spec"]["ingress"] for rule in way["ports"]}
+    ports = {
+        rule["port"] for d in policies() for way in d["spec"].get("ingress", ()) for rule in way["ports"]
+    }
     assert ports == {5003, 9100}
-    assert {"app": "faces"} in [policy["spec"]["podSelector"]["matchLabels"] for policy in policies]
+
+
+def policies() -> list[Any]:
+    return [d for d in documents(KUBERNETES / "faces.yml") if d["kind"] == "NetworkPolicy"]
+
+
+def test_kubernetes_lets_out_what_each_stage_needs_and_nothing_else() -> None:
+    reached: dict[str, set[int]] = {}
+    for pod, spec in deployments().items():
+        labels = {"app": "faces", "stage": pod.removeprefix("faces-")}
+        chosen = [
+            policy["spec"]
+            for policy in policies()
+            if policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        ]
+        assert any("Egress" in policy["policyTypes"] for policy in chosen), f"{pod} reaches everything"
+        ways = [way for policy in chosen for way in policy.get("egress", ())]
+        reached[labels["stage"]] = {rule["port"] for way in ways for rule in way["ports"]} - {53, 6379}
+        for way in ways:
+            blocks = [to["ipBlock"] for to in way["to"] if "ipBlock" in to]
+            assert all(set(block["except"]) & {"169.254.0.0/16", "fe80::/10"} for block in blocks), pod
+        assert spec["containers"]
+    assert reached == {
+        "api": set(), "analyze": set(), "enhance": {5001}, "frames": {80, 443, 5001}, "finalize": {80, 443},
+        "models": {443},
+    }  # fmt: skip
+
+
+def test_one_line_names_the_registry_of_all_images() -> None:
+    (kustomization,) = documents(KUBERNETES / "kustomization.yml")
+    assert kustomization["resources"] == ["faces.yml"]
+    (image,) = kustomization["images"]
+    used = {container["image"] for pod in deployments().values() for container in pod["containers"]}
+    assert used == {f"{image['name']}:{image['newTag']}"}
+
+
+def test_the_memory_of_kubernetes_is_enough_for_the_largest_photograph() -> None:
+    """FACES_MAX_MEMORY follows the limit of the container, and pictures get a third of it."""
+    (shared,) = (d["data"] for d in documents(KUBERNETES / "faces.yml") if d["kind"] == "ConfigMap")
+    assert "FACES_MAX_MEMORY" not in shared
+    for pod in ("faces-frames", "faces-analyze"):
+        (container,) = deployments()[pod]["containers"]
+        limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi")) << 30
+        largest = Settings.from_env({}).max_pixels * DECODING_BYTES["JPEG"]
+        assert limit * MEMORY_SHARE / PICTURE_SHARE >= largest, pod
 
 
 def test_keda_scales_every_process_on_the_streams_it_reads() -> None:
