@@ -205,7 +205,7 @@ class Machine(RuleBasedStateMachine):
     # Helpers
 
     def _run(self, call: Call) -> Any:
-        return self.redis.execute_command(*call.command(whole=True))
+        return self.redis.eval(call.script.text, len(call.keys), *call.keys, *call.args)
 
     def _add(self, unit: int) -> None:
         entry = self.redis.xadd(self.keys.units, {MSGPACK: str(unit)})
