@@ -126,10 +126,19 @@ def _raise_if_cancelled() -> None:
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> bool:
-    """Creates a consumer group that reads the stream from its beginning; returns False when it exists already."""
+    """Creates a consumer group that reads the stream from its beginning; returns False when it exists already.
+
+    Raises:
+        ServerError: the key holds something else than a stream.
+    """
     try:
         await redis.xgroup_create(stream, group, id="0", mkstream=True)
     except ResponseError as error:
+        if "WRONGTYPE" in str(error):
+            raise ServerError(
+                f"the key {stream} on the server holds no stream; another program seems to have written it: "
+                "delete it, or set another FACES_PREFIX"
+            ) from error
         if "BUSYGROUP" not in str(error):
             raise
         return False

@@ -150,6 +150,16 @@ async def test_a_server_with_an_evicting_policy_is_refused(world: World) -> None
     assert (await check_server(world.redis)).split()[0] in ("redis", "valkey")
 
 
+async def test_a_key_that_is_no_stream_is_named(world: World) -> None:
+    await world.redis.set(world.keys.units, "of another program")
+    with pytest.raises(
+        ServerError, match=f"the key {world.keys.units} on the server holds no stream; .*delete it"
+    ):
+        async with world.worker("units") as worker:
+            await eventually_async(worker.task.done)
+    await world.redis.delete(world.keys.units)
+
+
 async def test_flushed_scripts_are_loaded_again(world: World) -> None:
     await world.record("job", units=200)
     async with world.worker("units", batch_size=5):

@@ -64,6 +64,28 @@ async def test_a_paused_worker_loses_its_lease(world: World) -> None:
     await world.redis.delete(world.keys.ends)
 
 
+async def test_two_workers_with_one_name_lose_nothing(lone_world: World) -> None:
+    """A name must be unique; where it is not, a pause or the end of one worker must not harm the other."""
+    world = lone_world
+    await world.record("job", units=30)
+    paused, ended = world.spawn("units", "same"), world.spawn("units", "same")
+    async with world.worker("units", "same"):
+        for n in range(30):
+            await world.add_unit("job", n, "sleep:0.02")
+        await eventually_async(lambda: world.redis.hexists(world.keys.outcomes("job"), "5"))
+        os.kill(paused.pid, signal.SIGSTOP)
+        os.kill(ended.pid, signal.SIGTERM)
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        os.kill(paused.pid, signal.SIGCONT)
+    os.kill(paused.pid, signal.SIGTERM)
+    for child in (paused, ended):
+        await asyncio.to_thread(child.join, 20)
+        assert child.exitcode == 0
+    assert len(await world.outcomes("job")) == 30
+    assert await world.redis.xlen(world.keys.ends) == 1
+    await world.redis.delete(world.keys.ends)
+
+
 async def test_a_message_that_crashes_workers_harms_no_other(world: World) -> None:
     """The rest of its batch, and the messages that wait while it crashes workers, are all completed."""
     await world.record("job", units=16)
