@@ -40,7 +40,7 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
 class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of a result to return, and the form of embeddings and thumbnails."""
 
-    fields: Annotated[list[Field], Meta(min_length=1)] | UnsetType = UNSET
+    fields: Annotated[list[Field], Meta(min_length=1, max_length=64)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
     thumbnails: Thumbnails = "url"
 

@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from schemas.names import JOB_ID
+
 _NOT_LAST, _NOT_WITHIN = r"\s\x00-\x1f\x7f-\x9f\ufeff", r"\x00-\x1f\x7f-\x9f"
 """White space and control characters; the union of what ``\\s`` means in Python and in JavaScript."""
 Label = Annotated[
@@ -15,6 +17,8 @@ Label = Annotated[
         pattern=rf"^[^{_NOT_LAST}]([^{_NOT_WITHIN}]*[^{_NOT_LAST}])?(?!\n)$",
     ),
 ]
+JobId = Annotated[str, Meta(pattern=rf"^{JOB_ID.pattern}(?!\n)$")]
+FaceId = Annotated[str, Meta(max_length=64)]
 MATCH_THRESHOLD = 0.45
 """Default threshold: least cosine similarity of a match. Measured by tests/eval/collections.py on photographs: it
 accepts more than nine in ten with one photograph enrolled, all with several, and no stranger."""
@@ -87,8 +91,8 @@ class KnownPerson(msgspec.Struct, frozen=True, kw_only=True):
 class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A face of a completed job, and whose it is. A label that is there already adds the face to that person."""
 
-    job_id: str
-    face_id: str
+    job_id: JobId
+    face_id: FaceId
     label: Label
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from schemas.collections import MATCH_THRESHOLD
+from schemas.collections import MATCH_THRESHOLD, FaceId, JobId
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
+Base64 = Annotated[str, Meta(max_length=4096)]
 Threshold = Annotated[float, Meta(ge=-1.0, le=1.0)]
 DEFAULT_LIMIT = 10
 """Default number of people in a search result."""
@@ -80,9 +81,9 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         threshold: cosine similarity below which nobody is a match.
     """
 
-    embedding: Annotated[list[float], Meta(min_length=512, max_length=512)] | str | None = None
-    job_id: str | None = None
-    face_id: str | None = None
+    embedding: Annotated[list[float], Meta(min_length=512, max_length=512)] | Base64 | None = None
+    job_id: JobId | None = None
+    face_id: FaceId | None = None
     limit: Limit = DEFAULT_LIMIT
     threshold: Threshold = MATCH_THRESHOLD
 

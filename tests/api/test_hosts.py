@@ -114,12 +114,3 @@ async def test_a_client_that_goes_away_is_no_error(
             await eventually_async(lambda: disconnected() == before + 20)
     assert {entry["log_level"] for entry in logs} <= {"debug"}
     assert caplog.records == []
-
-
-async def test_a_body_that_cannot_be_decoded_is_400(start: Start) -> None:
-    api = await start()
-    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    with capture_logs() as logs:
-        answer = await api.post("/faces/analyze", data=b"no gzip", headers=headers)
-    assert answer.status == 400 and "Content-Encoding" in (await answer.json(content_type=None))["detail"]
-    assert [entry for entry in logs if entry["log_level"] == "error"] == []
