@@ -141,6 +141,7 @@ class Supervisor:
                 return
 
     async def _run(self, child: Child) -> int:
+        child.last_lines = []  # what an earlier run said does not explain the end of this one
         child.process = await asyncio.create_subprocess_exec(
             *child.command,
             env=dict(child.environment),

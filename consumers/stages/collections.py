@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from consumers.base_stage import OneByOneStage
 from consumers.galleries.erasure import remove_erased_people
 from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollection
+from consumers.runtime.connection import retry_until_available
 from consumers.runtime.stage import Completion, Delivery
 from consumers.service import Service, Shared
 from facecore.gallery import Hit
@@ -56,7 +57,7 @@ class CollectionsStage(OneByOneStage[Any]):
 
     async def start(self) -> None:
         """Loads the collections, and starts the periodic synchronization."""
-        await self._replicas.refresh()
+        await retry_until_available("load the collections", self._replicas.refresh)
         self._refreshing = asyncio.create_task(self._refresh())
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What a worker holds of collections follows the server's, and erasing reaches results that are being written."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from consumers.galleries.erasure import remove_erased_people
 from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollection
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
+from consumers.stages.collections import CollectionsStage
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Match, ResultBody, ResultSummary
@@ -20,6 +22,7 @@ from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from schemas.vectors import packed
 from tests.api.test_report import result
+from tests.consumers.runtime.helpers import long_script
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
 
@@ -66,6 +69,19 @@ async def found(replicas: CollectionReplicas, number: int, name: str = "c") -> l
 
 async def people(collections: Collections, name: str = "c") -> dict[str, str]:
     return {person.label: person.person_id for person in (await collections.people(name, 1000, 0)).people}
+
+
+async def test_a_worker_starts_although_a_script_keeps_the_server_busy(
+    service: Service, valkey: str, replicas: CollectionReplicas
+) -> None:
+    stage = CollectionsStage(service, replicas)
+    async with Redis.from_url(valkey) as administrator:
+        async with long_script(administrator):
+            starting = asyncio.create_task(stage.start())
+            await asyncio.wait([starting], timeout=0.2)
+            assert not starting.done()
+        await starting
+    await stage.stop()
 
 
 async def test_a_worker_follows_what_is_enrolled_erased_and_deleted(

@@ -1,10 +1,13 @@
 """Conditions that tests wait for, and stages whose handlers succeed."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, cast
 
 import redis as sync_redis
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.scripts import Owner
@@ -89,3 +92,25 @@ async def refused_calls(redis: Redis) -> int:
 
 async def calls_refused(redis: Redis, least: int) -> bool:
     return await refused_calls(redis) >= least
+
+
+@contextlib.asynccontextmanager
+async def long_script(redis: Redis) -> AsyncIterator[None]:
+    """Keeps the server busy with a script."""
+    await redis.config_set("lua-time-limit", "20")
+    script = asyncio.create_task(redis.eval("while true do end", 0))
+    try:
+        while not await _busy(redis):
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        await redis.script_kill()
+        await asyncio.gather(script, return_exceptions=True)
+        await redis.config_set("lua-time-limit", "5000")
+
+
+async def _busy(redis: Redis) -> bool:
+    try:
+        return not await redis.ping()
+    except ResponseError as error:
+        return "BUSY" in str(error)

@@ -20,6 +20,7 @@ from tests.consumers.runtime.helpers import (
     calls_refused,
     drained,
     empty,
+    long_script,
     refused,
     refused_calls,
 )
@@ -57,27 +58,6 @@ async def failed_save(redis: Redis) -> AsyncIterator[None]:
     finally:
         await redis.config_set("save", "")
         obstacle.rmdir()
-
-
-@contextlib.asynccontextmanager
-async def long_script(redis: Redis) -> AsyncIterator[None]:
-    await redis.config_set("lua-time-limit", "20")
-    script = asyncio.create_task(redis.eval("while true do end", 0))
-    try:
-        while not await _busy(redis):
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        await redis.script_kill()
-        await asyncio.gather(script, return_exceptions=True)
-        await redis.config_set("lua-time-limit", "5000")
-
-
-async def _busy(redis: Redis) -> bool:
-    try:
-        return not await redis.ping()
-    except ResponseError as error:
-        return "BUSY" in str(error)
 
 
 TROUBLES = [full_memory, failed_save, long_script]
