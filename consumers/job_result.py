@@ -87,7 +87,7 @@ def gather_people(job: JobFrames, min_quality: float) -> People:
         job.frames,
         threshold=parameters.embedding_similarity_threshold,
         deduplicate=parameters.enable_deduplication,
-        sampling_interval=parameters.sampling_interval,
+        sampling_interval=_interval(job),
         min_quality=min_quality if parameters.min_quality is None else parameters.min_quality,
         max_faces=parameters.max_faces,
     )
@@ -185,6 +185,15 @@ def result_warnings(job: JobFrames) -> list[str]:
     return warnings
 
 
+def _interval(job: JobFrames) -> float:
+    """Returns the seconds between samples; adaptive sampling may have chosen fewer than the request."""
+    parameters = job.request.parameters
+    if parameters.sampling != "adaptive":
+        return parameters.sampling_interval
+    times = [frame.timestamp for frame in job.frames]
+    return min([parameters.sampling_interval, *(later - earlier for earlier, later in pairwise(times))])
+
+
 def _largest_gap(job: JobFrames) -> float | None:
     """Returns the seconds between the two analysed samples that are farthest apart, the start of the film included;
     None for pictures, which have no time. The last sample is at most an interval before the end of the film."""
@@ -194,7 +203,7 @@ def _largest_gap(job: JobFrames) -> float | None:
     regular = parameters.scene_boundaries is None and not parameters.use_sprites
     times = [0.0, *(frame.timestamp for frame in job.frames)]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    return round(max(*gaps, parameters.sampling_interval if regular else 0.0), 3)
+    return round(max(*gaps, _interval(job) if regular else 0.0), 3)
 
 
 def _source_type(video_path: str, frame_source: FrameSource) -> Literal["video", "image", "url"]:

@@ -16,7 +16,7 @@ from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fiel
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Timestamp = Annotated[float, Meta(ge=0.0, le=1e9)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
-SamplingMode = Literal["interval", "keyframes"]
+SamplingMode = Literal["interval", "keyframes", "adaptive"]
 Text = Annotated[str, Meta(max_length=4096)]
 CollectionName = Annotated[str, Meta(pattern=rf"^{COLLECTION.pattern}(?!\n)$")]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
@@ -101,7 +101,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     Frame Server; FACES_MAX_FRAMES bounds the work."""
     sampling: SamplingMode = "interval"
     """``keyframes`` moves each moment to the nearest keyframe within half an interval, which is cheaper to decode;
-    for files that this service decodes itself."""
+    for files that this service decodes itself. ``adaptive`` takes about 20 samples of a film shorter than 20 s."""
     enable_deduplication: bool = True
     """Whether detections of one person are grouped; false: every detection is a face of its own."""
     embedding_similarity_threshold: Fraction = 0.6

@@ -38,9 +38,10 @@ from consumers.sources.served_frames import (
     open_scenes,
 )
 from consumers.sources.sprite_maps import SpriteMaps
-from facecore.video import Plan, Samples, Scenes, SourceError, open_source, probe
+from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source, probe
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
+from facecore.video.sampling import VideoInfo, adapted
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
 from schemas.settings import Settings, SettingsError
@@ -170,10 +171,12 @@ class SourceOpener:
         if source.pictures is not None:
             return AlbumSource(source.pictures, first, self._pool, self._settings.roots)
         plan = plan_of(request.parameters)
+        if request.parameters.sampling == "adaptive" and source.path is not None:
+            plan = adapted(plan, (await self._probe(source.path)).duration)
         if await self._asks_server(source, plan, method):
             fallback = self._fallback(source, plan, resources)
             try:
-                return await self._served(job_id, request.video_path, source, plan, first, method, fallback)
+                return await self._served(job_id, request, source, plan, first, method, fallback)
             except FAILURES as error:
                 if fallback is None:
                     raise _job_error(error, source) from error
@@ -190,7 +193,7 @@ class SourceOpener:
     async def _served(
         self,
         job_id: str,
-        video_path: str,
+        request: AnalyzeRequest,
         source: Source,
         plan: Plan,
         first: int,
@@ -198,13 +201,16 @@ class SourceOpener:
         fallback: Fallback | None,
     ) -> FrameSource:
         """Has the Frame Server extract the frames of a plan; raises `FAILURES`."""
-        server, settings = self._server, self._settings
+        server, settings, video_path = self._server, self._settings, request.video_path
         assert server is not None
         if isinstance(plan, Scenes):
             scenes = await open_scenes(server, video_path, plan, first, method)
             if scenes is not None:
                 return scenes
         served = await extract_frames(server, job_id, video_path, plan, deadline=settings.job_deadline)
+        if request.parameters.sampling == "adaptive" and adapted(plan, served.duration) != plan:
+            plan = adapted(plan, served.duration)
+            served = await extract_frames(server, job_id, video_path, plan, deadline=settings.job_deadline)
         if not isinstance(plan, Scenes):
             await self._check_length(served, plan, source)
         return extracted_source(server, served, settings.shared_roots, plan, first, fallback)
@@ -231,7 +237,9 @@ class SourceOpener:
         resources.push_async_callback(self._run, opened.close)
         return LocalSource(opened, self._pool, self._settings)
 
-    async def segmentation(self, source: Source, frames: FrameSource, window: int) -> Segmentation | None:
+    async def segmentation(
+        self, request: AnalyzeRequest, source: Source, frames: FrameSource, window: int
+    ) -> Segmentation | None:
         """Divides a film into parts; None when it is sampled as a whole: it is short, only this host has it, or its
         keyframes are too far apart.
 
@@ -241,6 +249,8 @@ class SourceOpener:
         whole = frames.source if isinstance(frames, LocalSource) else None
         if not isinstance(whole, Samples) or source.path is None or is_address(source.name):
             return None
+        if isinstance(whole.plan, Interval) and whole.plan != plan_of(request.parameters):
+            return None  # adapted, since the film is short
         length, pixels = self._settings.segment_seconds, self._settings.max_pixels
         return await self._run(
             lambda path: divide(path, whole, window, length=length, max_pixels=pixels), source.path
@@ -273,10 +283,10 @@ class SourceOpener:
         """Raises SamplingMismatch when the frames end before the film does; measures the local file where the Frame
         Server reports no duration."""
         if served.duration is None and source.path is not None:
-            info = await self._run(
-                lambda path: probe(path, max_pixels=self._settings.max_pixels), source.path
-            )
-            check_end(plan, info.duration, served.last)
+            check_end(plan, (await self._probe(source.path)).duration, served.last)
+
+    async def _probe(self, path: OpenedFile | Path) -> VideoInfo:
+        return await self._run(lambda: probe(path, max_pixels=self._settings.max_pixels))
 
     async def _downloaded(self, address: str, resources: AsyncExitStack) -> Path:
         limit = self._settings.max_download_bytes

@@ -125,7 +125,9 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             await service.jobs.note(
                 job_id, method=frames.method, expected=frames.expected, version=source.version
             )
-            segmentation = None if first else await self._opener.segmentation(source, frames, self._window)
+            segmentation = (
+                None if first else await self._opener.segmentation(request, source, frames, self._window)
+            )
             if segmentation is not None:
                 return await self._publish_segments(delivery, segmentation)
             counter = SampleCounter("sampled", ("sampled",), 0, self._window)

@@ -10,6 +10,11 @@ MIN_BEFORE_END_SECONDS = 0.01
 """Least time from the last sample of a scene to its end: rounded up to 1/100 s, the Frame Server's precision, the
 sample is still in the scene."""
 
+SHORT_FILM_SECONDS = 20.0
+SHORT_FILM_SAMPLES = 20
+"""A film shorter than the first gets about the second number of samples with adaptive sampling."""
+MIN_ADAPTED_SECONDS = 0.1
+
 
 class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Properties of a video stream, read without decoding it; the defaults mean unknown.
@@ -70,6 +75,13 @@ class Timestamps(msgspec.Struct, frozen=True):
 
 
 Plan = Interval | Scenes | Timestamps
+
+
+def adapted(plan: Plan, duration: float | None) -> Plan:
+    """Returns the plan with about `SHORT_FILM_SAMPLES` samples of a film shorter than `SHORT_FILM_SECONDS`."""
+    if not isinstance(plan, Interval) or duration is None or duration >= SHORT_FILM_SECONDS:
+        return plan
+    return Interval(min(plan.seconds, max(MIN_ADAPTED_SECONDS, round(duration / SHORT_FILM_SAMPLES, 6))))
 
 
 def sample_times(plan: Plan, info: VideoInfo, first: int = 0) -> Iterator[float]:

@@ -30,8 +30,17 @@ def test_samples_at_keyframes_lie_within_half_an_interval_of_the_grid(
     assert near and set(near) <= set(moments(moved).values())
 
 
+def test_adaptive_sampling_takes_about_twenty_frames_of_a_short_film(
+    service: Service, six_people: Path
+) -> None:
+    parameters = {"sampling": "adaptive", "detect_demographics": False}
+    result = service.analyze({"video_path": str(six_people), "parameters": parameters})
+    assert (result["metadata"]["total_frames"], len(result["faces"])) == (20, 6)
+    assert set(moments(result).values()) <= {round(0.6 * number, 6) for number in range(20)}
+
+
 def test_an_unknown_sampling_is_refused_with_the_choices(service: Service) -> None:
     answer = service.post("/faces/analyze", {"video_path": "/film.mp4", "parameters": {"sampling": "random"}})
     assert answer.status == 422
     assert answer.json["field"] == "parameters.sampling"
-    assert "interval or keyframes" in answer.json["detail"]
+    assert "adaptive or interval or keyframes" in answer.json["detail"]
