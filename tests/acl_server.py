@@ -15,10 +15,10 @@ PASSWORDS = {name: f"{name}-secret" for name in ROLES}
 
 
 @contextmanager
-def server_with_users(program: str, folder: Path) -> Iterator[int]:
+def server_with_users(program: str, folder: Path, *, redis6: bool = False) -> Iterator[int]:
     """Runs the server; yields its port."""
     port = free_port()
-    (folder / "users.acl").write_text(users(PASSWORDS) + "user root on >root ~* &* +@all\n")
+    (folder / "users.acl").write_text(users(PASSWORDS, redis6=redis6) + "user root on >root ~* &* +@all\n")
     process = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder),
          "--aclfile", str(folder / "users.acl"), "--loglevel", "warning"],

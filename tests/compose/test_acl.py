@@ -158,6 +158,26 @@ def victim(port: int) -> Iterator["redis.Redis"]:
         yield root
 
 
+def test_the_file_for_redis_6_keeps_publishers_and_workers_from_ends(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    assert request.config.cache is not None
+    try:
+        program = binary("redis6", Path(request.config.cache.mkdir("servers")))
+    except NotInstalled as reason:
+        pytest.skip(str(reason))
+    with server_with_users(program, tmp_path, redis6=True) as port:
+        with as_user(port, "publisher") as publisher:
+            assert publisher.xadd("faces:requests", {"json": "{}"})
+            refused(publisher, "HSET", "faces:job:a:metadata", "alias", "b")
+            refused(publisher, "EVAL", "return 1", "0")
+        with as_user(port, "frames") as worker:
+            assert worker.xadd("faces:dead", {"body": "{}"})
+            refused(worker, "XADD", "faces:events", "*", "job_id", "a")
+            refused(worker, "HSET", "faces:job:a:result", "part:0", "{}")
+            refused(worker, "SCRIPT", "LOAD", "return 1")
+
+
 def test_a_publisher_publishes_and_reads_ends(port: int, victim: "redis.Redis") -> None:
     with as_user(port, "publisher") as publisher:
         assert publisher.xadd("faces:requests:high", {"json": "{}"})
