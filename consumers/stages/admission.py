@@ -12,8 +12,8 @@ import structlog
 from consumers.base_stage import OneByOneStage
 from consumers.runtime.stage import Completion, Delivery, Reject
 from consumers.service import Service, Shared
-from schemas.envelope import Envelope, seal
-from schemas.messages import FinalizeTask, open_request
+from schemas.envelope import Envelope, EnvelopeError, seal
+from schemas.messages import open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, RequestError, to_request
 from schemas.store.jobs import SUBMITTED, JobExists
@@ -28,7 +28,7 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
         priority: of the requests on the stream that state none.
     """
 
-    concurrency = 16
+    concurrency = 4
 
     def __init__(self, service: Service, priority: Priority = "normal") -> None:
         super().__init__(service, "admission", "" if priority == "normal" else priority)
@@ -37,18 +37,22 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
         self.downstream = ((self._accepted, service.settings.max_queued_jobs),)
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
-        """Decodes a request, in an envelope or bare."""
+        """Decodes a request, in an envelope or bare, that is no larger than one to the API may be."""
+        limit = self._service.settings.max_body_bytes
+        if sum(map(len, fields.values())) > limit:
+            raise EnvelopeError(f"the entry is larger than {limit} bytes (FACES_MAX_BODY_BYTES)")
         return open_request(entry_id, fields)
 
     def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
-        """Fails the job, if it was created."""
-        return self._finalize(envelope, FinalizeTask(error=f"The request could not be accepted: {reason}"))
+        """Has no effects: the request has no job yet, and a job of this id is another one."""
+        return Completion()
 
     async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
         """Creates the job of a request; that of an invalid one fails, with the reason.
 
         Raises:
-            Reject: the job id belongs to another request, whose job is not affected.
+            Reject: the job id belongs to another request, whose job is not affected, or the request is nested too
+                deeply.
         """
         envelope, jobs = delivery.envelope, self._service.jobs
         if envelope.id == f"{envelope.job}/analyze/{SUBMITTED}":
@@ -61,6 +65,8 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
                 await jobs.refuse(_placeholder(envelope.body), envelope.job, envelope.created, reason)
                 return Completion()
             await jobs.accept(request, envelope.job, envelope.created, envelope.traceparent)
+        except RecursionError as error:  # comparing deep values
+            raise Reject("the request is nested too deeply") from error
         except JobExists as error:
             raise Reject(f"{error}; publish it under another job_id", foreign=True) from error
         return Completion()

@@ -81,6 +81,23 @@ async def test_no_message_changes_a_job_that_has_ended(service: Service) -> None
     assert await service.redis.keys("faces:cache:*") == []
 
 
+async def test_a_publisher_cannot_fail_the_job_of_another(service: Service) -> None:
+    """An entry that no attempt can handle names the job; attempts are used up already."""
+    await service.jobs.submit(REQUEST, "victim")
+    deep: Any = 1
+    for _ in range(800):
+        deep = [deep]
+    body = {"video_path": "/v.mp4", "parameters": {"min_quality": deep, "face_min_quality": deep}}
+    poison = {"id": "x", "job": "victim", "type": "analyze", "attempt": 1_000_000, "body": body}
+    large = {"video_path": "/v.mp4", "job_id": "victim", "source_id": "x" * service.settings.max_body_bytes}
+    entries = [{b"json": msgspec.json.encode(request)} for request in (poison, large)]
+    await handled(service, service.names.requests_of("high"), *entries)
+    await handled(service, service.names.finalize)
+    record = await service.redis.hmget(service.names.job("victim").metadata, ["status", "ended"])
+    assert record == [b"queued", None]
+    assert await service.redis.xlen(service.names.dead) == 2
+
+
 async def test_a_published_request_gets_the_priority_of_its_stream_unless_it_states_one(
     service: Service,
 ) -> None:
