@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from consumers.job_watch import JobWatch
 from consumers.runtime.stage import Delivery, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
@@ -40,10 +41,15 @@ class SampleCounter(msgspec.Struct, frozen=True):
 
 
 class FramePublisher:
-    """Publishes frames to the analyze stage while the windows of their jobs and the streams have room."""
+    """Publishes frames to the analyze stage while the windows of their jobs and the streams have room.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        watch: stops reading and decoding for a job that has ended.
+    """
+
+    def __init__(self, service: Service, watch: JobWatch) -> None:
         self._service = service
+        self._watch = watch
         self._store = FrameStore(
             service.redis,
             service.names,
@@ -66,14 +72,19 @@ class FramePublisher:
 
         Raises:
             SourceError: the source cannot be decoded, or has more frames than `Settings.max_frames`.
+            JobEnded: the job ended while its frames were read or decoded.
         """
         number = first
-        while chunk := await frames.next_chunk():
+        while chunk := await self._next_chunk(delivery.envelope.job, frames):
             if not await self._has_room(delivery.envelope.job, counter, _largest(chunk)):
                 return None
             number = await self._publish(delivery, request, chunk, frames.expected, counter)
             self.check_number(request, number)
         return number
+
+    async def _next_chunk(self, job_id: str, frames: FrameSource) -> list[Frame]:
+        async with self._watch.until_ended(job_id):
+            return await frames.next_chunk()
 
     def check_number(self, request: AnalyzeRequest, samples: int) -> None:
         """Raises SourceError when a job has more frames than the service allows."""

@@ -3,7 +3,6 @@
 A list keeps its order; the pictures of a directory are sorted by name.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,9 @@ from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import MediaFileMissing, OutsideRoots, open_source_file
 from consumers.sources.segmentation import changed
+from consumers.sources.threads import in_thread
 from facecore.video import SourceError
+from facecore.video.stopping import stoppable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"})
 MAX_WARNINGS = 20
@@ -67,7 +68,7 @@ class AlbumSource:
         """Reads the next pictures; empty at the end."""
         numbers = range(self._next, min(self._next + FRAMES_PER_CHUNK, len(self._pictures)))
         self._next = numbers.stop
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, numbers)
+        return await in_thread(self._pool, self._read, numbers)
 
     def _read(self, numbers: range) -> list[Frame]:
         return [
@@ -83,7 +84,7 @@ def pictures_in(directory: OpenedFile, roots: Sequence[Path]) -> list[Picture]:
     """
     names = sorted(file.name for file in Path(directory).iterdir() if file.suffix.lower() in SUFFIXES)
     pictures = []
-    for name in names:
+    for name in stoppable(names):
         try:
             pictures.append(_picture(str(directory.path / name), roots))
         except OutsideRoots:
@@ -100,7 +101,7 @@ def listed_pictures(images: Sequence[str], roots: Sequence[Path]) -> list[Pictur
     Raises:
         SourceError: one of them may not be read, does not exist or is a directory.
     """
-    return [_picture(image, roots, listed=True) for image in images]
+    return [_picture(image, roots, listed=True) for image in stoppable(images)]
 
 
 def version_of(pictures: Sequence[Picture]) -> str:

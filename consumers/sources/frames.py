@@ -1,6 +1,5 @@
 """Frame sources: yield the encoded frames of a job in chunks, whatever their origin."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from consumers.sources.threads import in_thread
 from facecore.video import SampledFrame
 from facecore.video.images import encode
 from schemas.messages import FileFrame
@@ -90,7 +90,7 @@ class LocalSource:
 
     async def next_chunk(self) -> list[Frame]:
         """Decodes the next frames; empty at the end."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._encoded)
+        return await in_thread(self._pool, self._encoded)
 
     def _encoded(self) -> list[Frame]:
         quality, format_ = self._settings.frame_quality, self._settings.frame_format

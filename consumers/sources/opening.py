@@ -1,6 +1,5 @@
 """Source opener: opens the frames of a job, from a file, the Frame Server, a sprite map, an album or the web."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,15 +37,20 @@ from consumers.sources.served_frames import (
     open_scenes,
 )
 from consumers.sources.sprite_maps import SpriteMaps
+from consumers.sources.threads import in_thread
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source, probe
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sampling import VideoInfo, adapted
+from facecore.video.stopping import stoppable
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
+
+HASHED_BYTES = 1 << 20
+"""Bytes of a download that are hashed at a time."""
 T = TypeVar("T")
 
 
@@ -300,7 +304,7 @@ class SourceOpener:
         return target
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+        return await in_thread(self._pool, call, *args)
 
 
 def _job_error(error: Exception, source: Source) -> Exception:
@@ -315,5 +319,8 @@ def _hash(content: bytes) -> str:
 
 
 def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for piece in stoppable(iter(lambda: file.read(HASHED_BYTES), b"")):
+            digest.update(piece)
+    return digest.hexdigest()

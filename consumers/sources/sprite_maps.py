@@ -1,6 +1,5 @@
 """Sprite maps: reads a WebVTT map and its pictures, from paths or addresses."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
@@ -10,6 +9,7 @@ import structlog
 from consumers.runtime.stage import Retry
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.safety import open_source_file
+from consumers.sources.threads import in_thread
 from facecore.video import SourceError
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import Parameters
@@ -49,8 +49,7 @@ class SpriteMaps:
                 return await self._web.read(location, max_bytes=limit, seconds=READ_TIMEOUT_SECONDS)
             except WebSourceUnavailable as error:
                 raise Retry(str(error)) from error
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, _read, location, self._settings.roots, limit)
+        return await in_thread(self._pool, _read, location, self._settings.roots, limit)
 
     async def open(self, parameters: Parameters, first: int) -> Sprites:
         """Opens the tiles of a request's map, from index ``first`` on; raises as `read` does.

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
+from consumers.job_watch import JobEnded, JobWatch
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
 from consumers.service import Service, Shared
@@ -32,6 +33,7 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
 
     def __init__(self, service: Service) -> None:
         super().__init__(service, "enhance")
+        self._watch = JobWatch(service.redis, service.names)
         self._store = FrameStore(
             service.redis,
             service.names,
@@ -72,6 +74,8 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
             return self.on_dead_letter(envelope, NO_SERVER)
         try:
             picture = await self._picture(envelope)
+        except JobEnded:
+            return Completion()
         except FrameServerRefused as error:
             return self.on_dead_letter(envelope, str(error))
         except FrameServerUnavailable as error:
@@ -101,13 +105,14 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
         cached = cast("bytes | None", await redis.get(key))
         if cached is not None:
             return cached
-        picture = await self._server.enhanced_frame(
-            task.source,
-            task.timestamp,
-            task.enhancement.model,
-            task.enhancement.fidelity_weight,
-            self._service.settings.enhance_timeout,
-        )
+        async with self._watch.until_ended(envelope.job):
+            picture = await self._server.enhanced_frame(
+                task.source,
+                task.timestamp,
+                task.enhancement.model,
+                task.enhancement.fidelity_weight,
+                self._service.settings.enhance_timeout,
+            )
         await redis.set(key, picture, ex=self._service.settings.cache_ttl)
         return picture
 

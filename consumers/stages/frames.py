@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
+from consumers.job_watch import JobEnded, JobWatch
 from consumers.publishing import (
     MAX_POLL_SECONDS,
     PRIORITY_FACTOR,
@@ -53,7 +54,8 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         settings, factor = service.settings, PRIORITY_FACTOR[priority]
         concurrency = max(1, round(settings.jobs_per_worker * factor))
         self._priority: Priority = priority
-        self._publisher = FramePublisher(service)
+        self._watch = JobWatch(service.redis, service.names)
+        self._publisher = FramePublisher(service, self._watch)
         self._pool = ThreadPoolExecutor(concurrency, "decode")
         self._opener = SourceOpener(settings, self._pool, memory)
         self._window = max(1, round(settings.job_window * factor))
@@ -88,6 +90,8 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             raise Reject(str(error), foreign=True) from error
         try:
             return await self._sample_in_memory(delivery, request)
+        except JobEnded:
+            return Completion()
         except SourceError as error:
             log.info("job failed", error=str(error))
             return self._finalize(delivery.envelope, FinalizeTask(error=str(error)))
@@ -106,7 +110,8 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as resources:
-            source = await self._opener.locate(request, resources)
+            async with self._watch.until_ended(job_id):
+                source = await self._opener.locate(request, resources)
             if await self._is_answered(delivery, source):
                 return Completion()
             fields = ["sampled", "method", "parts", "version"]  # of an earlier attempt
@@ -118,16 +123,18 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             first = int(sampled or 0)
             if first and version is not None and not source.is_version(version.decode()):
                 raise changed(source.name)
-            frames = await self._opener.frames(
-                job_id, request, source, first, method.decode() if method else None, resources
-            )
+            async with self._watch.until_ended(job_id):
+                frames = await self._opener.frames(
+                    job_id, request, source, first, method.decode() if method else None, resources
+                )
             self._publisher.check_number(request, frames.expected)
             await service.jobs.note(
                 job_id, method=frames.method, expected=frames.expected, version=source.version
             )
-            segmentation = (
-                None if first else await self._opener.segmentation(request, source, frames, self._window)
-            )
+            async with self._watch.until_ended(job_id):
+                segmentation = (
+                    None if first else await self._opener.segmentation(request, source, frames, self._window)
+                )
             if segmentation is not None:
                 return await self._publish_segments(delivery, segmentation)
             counter = SampleCounter("sampled", ("sampled",), 0, self._window)

@@ -5,7 +5,6 @@ worker samples a part, when, or how often. Only n parts of a job are queued or r
 part i + n when it is done. So the parts of several films alternate in the stream.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
+from consumers.job_watch import JobEnded, JobWatch
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
@@ -23,6 +23,7 @@ from consumers.sources.memory_budget import out_of_memory
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
+from consumers.sources.threads import in_thread
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal
 from schemas.messages import FinalizeTask, SegmentTask
@@ -44,7 +45,8 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         super().__init__(service, "segments", "" if priority == "normal" else priority)
         settings = service.settings
         concurrency = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
-        self._publisher = FramePublisher(service)
+        self._watch = JobWatch(service.redis, service.names)
+        self._publisher = FramePublisher(service, self._watch)
         self._pool = ThreadPoolExecutor(concurrency, "segment")
         self.concurrency = concurrency
         self.max_run = settings.job_deadline
@@ -76,6 +78,8 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
                 float(version),
                 segmentation.starts[part] + int(sampled or 0),
             )
+        except JobEnded:
+            return Completion()
         except SourceError as error:
             log.info("job failed", error=str(error))
             return self._finalize(delivery.envelope, FinalizeTask(error=str(error)))
@@ -108,8 +112,9 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         start, window = segmentation.starts[part], segmentation.window
         counter = SampleCounter(f"sampled:{part}", counter_fields(parts), start, window)
         async with AsyncExitStack() as resources:
-            file = await self._run(open_source_file, request.video_path, service.settings.roots)
-            samples = await self._run(self._opened, file, request, version, segmentation, part, first)
+            async with self._watch.until_ended(envelope.job):
+                file = await self._run(open_source_file, request.video_path, service.settings.roots)
+                samples = await self._run(self._opened, file, request, version, segmentation, part, first)
             resources.push_async_callback(self._run, samples.close)
             frames = LocalSource(samples, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
@@ -143,7 +148,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         return open_part(file, request, version, segmentation, part, first, max_pixels=pixels)
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+        return await in_thread(self._pool, call, *args)
 
 
 def build(service: Service, _: Shared) -> Iterator[SegmentsStage]:

@@ -19,6 +19,7 @@ from facecore.video.memory import raise_if_short
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.sequential import frame_ticks, stream_duration
+from facecore.video.stopping import stoppable
 from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
 
 # Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
@@ -227,7 +228,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits
         nonlocal count, untimed
         length = 1
         with suppress(FFmpegError):  # the file is truncated; decoding it reports that
-            for packet in container.demux(stream):
+            for packet in stoppable(container.demux(stream)):
                 if not packet.size or packet.is_discard:
                     continue
                 count += 1
@@ -255,7 +256,7 @@ def _first_orientation(
     container: InputContainer, stream: VideoStream, path: PathLike[str]
 ) -> tuple[bool, bool, bool]:
     try:
-        for packet in container.demux(stream):
+        for packet in stoppable(container.demux(stream)):
             try:
                 frames = packet.decode()
             except FFmpegError as error:

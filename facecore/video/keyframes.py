@@ -13,6 +13,7 @@ from facecore.video.decoder import probe
 from facecore.video.sampling import Interval, Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select
 from facecore.video.sequential import seconds
+from facecore.video.stopping import stoppable
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ def keyframe_times(path: PathLike[str], *, max_pixels: int) -> list[float]:
         with suppress(FFmpegError):  # the file is truncated; decoding it reports that
             times.extend(
                 seconds(packet.pts, stream)
-                for packet in container.demux(stream)
+                for packet in stoppable(container.demux(stream))
                 if packet.is_keyframe and packet.pts is not None and not packet.is_discard
             )
     return sorted(times)

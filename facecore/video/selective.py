@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from facecore.video.memory import raise_if_short
 from facecore.video.packets import CannotSelect, Packet, PacketPlanner, Step, pts_of
 from facecore.video.sequential import Tally
+from facecore.video.stopping import raise_if_stopped
 
 SUPPORTED_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; for others FFmpeg guesses them while decoding."""
@@ -102,6 +103,7 @@ class _StepDecoder:
             yield self._shown
 
     def _decode(self, packet: Packet | None, skip_nothing: bool, targets: set[int | None]) -> None:
+        raise_if_stopped()
         if self._skips:
             self._context.skip_frame = "DEFAULT" if skip_nothing else "NONREF"
         try:
