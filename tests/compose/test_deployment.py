@@ -144,6 +144,16 @@ def test_kubernetes_lets_out_what_each_stage_needs_and_nothing_else() -> None:
     }  # fmt: skip
 
 
+def test_each_stage_may_have_a_user_of_its_own_on_the_server() -> None:
+    for pod, spec in deployments().items():
+        (container,) = spec["containers"]
+        secrets = [source["secretRef"] for source in container["envFrom"] if "secretRef" in source]
+        assert "REDIS_URL" not in {variable["name"] for variable in container.get("env", ())}, "it would win"
+        if pod != "faces-models":
+            own = {"name": pod.replace("faces-", "faces-redis-"), "optional": True}
+            assert secrets == [{"name": "faces-redis"}, own]
+
+
 def test_one_line_names_the_registry_of_all_images() -> None:
     (kustomization,) = documents(KUBERNETES / "kustomization.yml")
     assert kustomization["resources"] == ["faces.yml"]
