@@ -36,7 +36,7 @@ STAGE = (
     "pexpire",
 )  # fmt: skip
 """Commands of every worker: on its streams, on job records, on the list of workers."""
-RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink", "multi", "exec")
+RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink", "multi", "exec", "zrandmember")
 """Commands that end a job."""
 COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",

@@ -11,6 +11,7 @@ from schemas import results
 from schemas.names import JOB_ID, JobKeys, Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.store.coalescing import Coalescer
+from schemas.store.job_index import unlist_expired
 from schemas.store.job_record import rfc3339
 from schemas.store.pictures import Pictures, read_pictures
 from schemas.store.results import Face, ResultHead, read_face, read_head, read_parts
@@ -264,8 +265,9 @@ class JobReader:
 
     async def _unlist(self, job_ids: Sequence[str]) -> None:
         """Removes jobs whose records have expired from the index."""
-        for job_id in job_ids:
-            await self._redis.zrem(self._partitions.of(job_id).jobs, job_id)
+        for names in self._partitions.all:
+            expired = [job_id for job_id in job_ids if self._partitions.of(job_id) is names]
+            await unlist_expired(self._redis, names, expired)
 
     def _keys(self, job_id: str) -> JobKeys:
         return self._partitions.of(job_id).job(job_id)

@@ -15,6 +15,7 @@ from schemas.redaction import redact
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
+from schemas.store.job_index import trim
 from schemas.store.job_reader import JobReader
 from schemas.store.job_record import callback_of, new_record, rfc3339, without_callback
 from schemas.store.lua import Call, Value, load, run, run_all
@@ -219,6 +220,8 @@ class Jobs:
                 _ms(self._settings.job_deadline + RECORD_MARGIN_SECONDS), MAX_EVENTS,
             ]  # fmt: skip
             answer = await run(self._redis, Call(JOIN, keys, args))
+            if answer == b"answered":
+                await trim(self._redis, names)
             if answer != b"changed":
                 return bool(answer != b"leads")
         return False  # the leader keeps changing: do the work
@@ -349,6 +352,8 @@ class Jobs:
         ended = float(await run(self._redis, call))
         if ended and self._metrics is not None:
             self._metrics.ended(status, ended - float(created or ended))
+        if ended:
+            await trim(self._redis, names)
         return bool(ended)
 
     def _min_ttl(self, status: str) -> float:

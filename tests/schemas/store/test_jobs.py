@@ -293,3 +293,16 @@ async def test_nothing_is_stored_of_a_job_that_was_deleted(records: Records) -> 
 async def test_ids_that_would_name_other_keys_are_unknown(records: Records) -> None:
     for job_id in ("", "a/b", "{x}", "a b", "x" * 200, "ä"):
         assert await records.reader.read(job_id) is None
+
+
+async def test_the_list_of_jobs_stays_short_although_nobody_reads_it(records: Records) -> None:
+    await records.redis.zadd(records.names.jobs, {f"expired-{number}": number for number in range(2000)})
+    await records.running("lasting")
+    for number in range(400):
+        job_id = f"job-{number}"
+        await records.running(job_id)
+        await records.jobs.fail(job_id, "broken")
+        await records.redis.delete(records.names.job(job_id).metadata)  # as when it expires
+        await records.redis.delete(records.names.accepted_of("normal"))  # as when it is handled
+    assert await records.redis.zcard(records.names.jobs) < 100
+    assert await records.redis.zscore(records.names.jobs, "lasting") is not None
