@@ -1,11 +1,11 @@
 """Downloads: the directory in which a worker keeps the sources that it downloads, for as long as their jobs run."""
 
+import asyncio
 import fcntl
 import os
 import shutil
 import stat
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 PREFIX = "faces-downloads-"
 LOCK = "lock"
 SWEEP_SECONDS = 60.0
-"""Least time between two searches for directories of killed workers."""
+"""Time between two searches for directories of killed workers."""
 
 
 class Downloads:
     """A directory that is locked while its worker lives, and holds one directory for each job.
 
-    The kernel releases the lock of a killed worker. The next worker that starts or downloads finds the directory
-    without a lock and removes it.
+    The kernel releases the lock of a killed worker. Other workers look for directories without a lock when they start
+    and then periodically, and remove them.
 
     Args:
         parent: directory for temporary files.
@@ -34,7 +34,6 @@ class Downloads:
         self._parent = parent or Path(tempfile.gettempdir())
         self._path: Path | None = None
         self._lock: BinaryIO | None = None
-        self._swept = 0.0
 
     def directory(self) -> tempfile.TemporaryDirectory[str]:
         """Returns a new directory for a job.
@@ -42,9 +41,6 @@ class Downloads:
         Raises:
             OSError: the volume is full or not writable.
         """
-        if time.monotonic() - self._swept > SWEEP_SECONDS:
-            self._swept = time.monotonic()
-            self.sweep()
         if self._path is None:
             self._path = self._create()
         return tempfile.TemporaryDirectory(dir=self._path)
@@ -60,6 +56,12 @@ class Downloads:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(path, ignore_errors=True)
                 log.info("downloads of a killed worker removed", directory=str(path))
+
+    async def sweep_periodically(self) -> None:
+        """Sweeps every `SWEEP_SECONDS` until it is cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.to_thread(self.sweep)
 
     def close(self) -> None:
         """Removes the directory."""

@@ -1,5 +1,6 @@
 """Source opener: opens the frames of a job, from a file, the Frame Server, a sprite map, an album or the web."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,8 @@ class SourceOpener:
         except ValueError as error:
             raise SettingsError(f"FACES_ALLOWED_HOSTS: {error}") from error
         await self._run(self._downloads.sweep)
+        sweeping = asyncio.create_task(self._downloads.sweep_periodically())
+        self._closing.callback(sweeping.cancel)
         self._closing.callback(self._downloads.close)
         self._web = WebClient(allowed)
         self._closing.push_async_callback(self._web.close)

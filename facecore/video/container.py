@@ -18,6 +18,7 @@ from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
+from facecore.video.scans import check_packet
 from facecore.video.sequential import frame_ticks, stream_duration
 from facecore.video.stopping import stoppable
 from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
@@ -257,6 +258,7 @@ def _first_orientation(
 ) -> tuple[bool, bool, bool]:
     try:
         for packet in stoppable(container.demux(stream)):
+            check_packet(packet)
             try:
                 frames = packet.decode()
             except FFmpegError as error:

@@ -1,6 +1,5 @@
 """Encodes, decodes and identifies pictures: picture files, and frames sent between the stages."""
 
-import re
 import struct
 from collections.abc import Iterator
 from math import prod
@@ -16,15 +15,12 @@ from facecore.video.heif import av1_size, be32, heif_size, still_avif
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
 from facecore.video.pillow_decoder import decode_with_pillow, in_srgb, shown_size, tiff_size
+from facecore.video.scans import check_scans, jpeg_scans
 
 PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
 HEAD_BYTES = 1 << 16
 """Beginning of a file that `image_kind` and `image_size` need."""
-MAX_SCANS = 100
-"""Scans of a JPEG picture; encoders write about ten. Each scan may cover all pixels at no cost in bytes."""
-MAX_PASSES = 12
-"""Passes over as many pixels as a picture may have, for all scans of a JPEG picture together."""
 DECODING_BYTES = {"JPEG": 6, "PNG": 6, "WebP": 8, "BMP": 6}
 """Peak of memory while decoding, in bytes a pixel, measured with pictures of 9 and 36 megapixels."""
 PROGRESSIVE_JPEG_BYTES = 9
@@ -40,8 +36,6 @@ UNSUPPORTED = {
 """First bytes of picture formats that are named when they are refused."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ONE_BYTE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
-"""A marker in or after the data of a scan, where 0xFF is followed by 0, and RST and TEM markers do not count."""
 
 
 def encode(image: Image, quality: int, form: PictureFormat = "jpeg") -> bytes:
@@ -86,7 +80,7 @@ def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
     kind, (width, height) = _checked(encoded, max_pixels)
     if _needs_pillow(kind, encoded):
         return width * height * PILLOW_BYTES_OF.get(kind, PILLOW_BYTES)
-    progressive = kind == "JPEG" and _jpeg_scans(encoded) > 1
+    progressive = kind == "JPEG" and jpeg_scans(encoded) > 1
     return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
 
 
@@ -119,14 +113,8 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
         raise SourceError(
             f"The picture has {size[0]} x {size[1]} pixels; at most {max_pixels} are allowed (FACES_MAX_PIXELS)."
         )
-    if kind == "JPEG" and (scans := _jpeg_scans(encoded)) > 1:
-        if scans > MAX_SCANS:
-            raise SourceError(f"The JPEG picture has {scans} scans; at most {MAX_SCANS} are allowed.")
-        if scans * pixels > MAX_PASSES * max_pixels:
-            raise SourceError(
-                f"The JPEG picture has {scans} scans of {size[0]} x {size[1]} pixels; at most"
-                f" {MAX_PASSES * max_pixels} pixels are allowed in all scans ({MAX_PASSES} times FACES_MAX_PIXELS)."
-            )
+    if kind == "JPEG":
+        check_scans(jpeg_scans(encoded), size, max_pixels, "The JPEG picture")
     return kind, size
 
 
@@ -248,16 +236,6 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
         else:
             yield marker, position + 2
             position += 2 + int.from_bytes(data[position + 2 : position + 4])
-
-
-def _jpeg_scans(data: bytes) -> int:
-    """Counts the scans up to the end of the picture; thumbnails in headers and appended pictures do not count."""
-    scans, position = 0, 2
-    while (marker := _MARKER.search(data, position)) is not None and data[marker.start() + 1] != 0xD9:
-        scans += data[marker.start() + 1] == 0xDA
-        length = data[marker.end() : marker.end() + 2]
-        position = marker.end() + (0 if data[marker.start() + 1] == 0xD8 else max(2, int.from_bytes(length)))
-    return scans
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

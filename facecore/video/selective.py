@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from facecore.video.memory import raise_if_short
 from facecore.video.packets import CannotSelect, Packet, PacketPlanner, Step, pts_of
+from facecore.video.scans import check_packet
 from facecore.video.sequential import Tally
 from facecore.video.stopping import raise_if_stopped
 
@@ -106,6 +107,8 @@ class _StepDecoder:
         raise_if_stopped()
         if self._skips:
             self._context.skip_frame = "DEFAULT" if skip_nothing else "NONREF"
+        if packet is not None:
+            check_packet(packet)
         try:
             frames = self._context.decode(packet)
         except EOFError:

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from facecore.video.damage import Damage
 from facecore.video.memory import raise_if_short
+from facecore.video.scans import check_packet
 from facecore.video.stopping import stoppable
 from facecore.video.timeline import continuous, limits_of
 
@@ -142,6 +143,8 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
             near = packet.pts
         if packet is not None and packet.is_corrupt:
             report("the file has gaps or ends early")
+        if packet is not None:
+            check_packet(packet)
         try:
             frames = stream.codec_context.decode(packet)
         except EOFError:

@@ -1,11 +1,15 @@
 """Downloads leave nothing behind: not after their job, not after their worker, not after a worker that was killed."""
 
+import asyncio
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from consumers.sources import downloads
 from consumers.sources.downloads import PREFIX, Downloads
+from tests.waiting import eventually_async
 
 KILLED = """
 import os, signal, sys
@@ -18,16 +22,19 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_the_downloads_of_a_killed_worker_are_removed_by_the_next_one(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    [left] = tmp_path.glob(f"{PREFIX}*/*/source")
+async def test_the_downloads_of_a_killed_worker_are_removed_while_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "SWEEP_SECONDS", 0.05)
     living = Downloads(tmp_path)
-    directory = living.directory()
-    assert not left.parent.parent.exists()
-    directory.cleanup()
+    sweeping = asyncio.create_task(living.sweep_periodically())
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(tmp_path))
+    assert await killed.wait() == -signal.SIGKILL
+    await eventually_async(lambda: list(tmp_path.iterdir()) == [])
+    living.directory().cleanup()
     living.close()
     assert list(tmp_path.iterdir()) == []
+    sweeping.cancel()
 
 
 def test_the_downloads_of_a_living_worker_stay(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -65,3 +68,15 @@ def progressive_jpeg(side: int, scans: int, *, thumbnail: bytes = b"", appended:
     comment = b"\xff\xfe" + struct.pack(">H", 2 + len(thumbnail)) + thumbnail if thumbnail else b""
     missing = scans - jpeg.count(b"\xff\xda")
     return jpeg[:2] + comment + jpeg[2:-2] + jpeg[last:-2] * missing + jpeg[-2:] + appended
+
+
+def film_of_jpegs(path: Path, pictures: Sequence[bytes]) -> None:
+    """A film of these JPEG pictures, one a second; its header states 64 x 64 pixels."""
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
+        for number, picture in enumerate(pictures):
+            packet = av.Packet(picture)
+            packet.stream, packet.time_base = stream, Fraction(1)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = True
+            film.mux(packet)

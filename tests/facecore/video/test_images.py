@@ -1,5 +1,6 @@
 """Pictures are decoded upright, and decompression bombs are refused by their headers."""
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_heic_is_read_where_its_library_is_installed(tmp_path: Path) -> None:
     assert number_in(frame.image) == 77
     with pytest.raises(SourceError, match="at most 1000 are allowed"):
         decode(path.read_bytes(), max_pixels=1000)
+
+
+def test_heic_data_that_is_larger_than_its_header_states_is_not_decoded() -> None:
+    """The library does not decode more pixels than the header states, so that the check of these is enough."""
+    data = bytearray(heic(np.zeros((1000, 1000, 3), np.uint8)))
+    for found in re.finditer(b"ispe", bytes(data)):
+        struct.pack_into(">II", data, found.start() + 8, 64, 64)
+    with pytest.raises(SourceError, match="1000x1000 exceeds the maximum"):
+        decode(bytes(data), max_pixels=10**5)
 
 
 def test_damaged_heic_is_refused(tmp_path: Path) -> None:
