@@ -58,7 +58,7 @@ types: $(VENV)/.dev
 
 # The stream runtime on every server that can be had here.
 conformance: $(VENV)/.dev
-	FACES_TEST_SERVERS=all $(BIN)/python -m pytest tests/consumers/runtime
+	FACES_TEST_SERVERS=all $(BIN)/python -m pytest tests/consumers/runtime tests/compose/test_acl.py
 
 # The served OpenAPI document against the API, by schemathesis in an environment of its own.
 contract: $(VENV)/.dev
