@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from facecore.video.animation import is_animation
+from facecore.video.demuxing import packets_of
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.memory import raise_if_short
@@ -20,7 +21,6 @@ from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.scans import check_packet
 from facecore.video.sequential import frame_ticks, stream_duration
-from facecore.video.stopping import stoppable
 from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
 
 # Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
@@ -229,7 +229,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits
         nonlocal count, untimed
         length = 1
         with suppress(FFmpegError):  # the file is truncated; decoding it reports that
-            for packet in stoppable(container.demux(stream)):
+            for packet in packets_of(container, stream):
                 if not packet.size or packet.is_discard:
                     continue
                 count += 1
@@ -257,7 +257,7 @@ def _first_orientation(
     container: InputContainer, stream: VideoStream, path: PathLike[str]
 ) -> tuple[bool, bool, bool]:
     try:
-        for packet in stoppable(container.demux(stream)):
+        for packet in packets_of(container, stream):
             check_packet(packet)
             try:
                 frames = packet.decode()

@@ -10,10 +10,10 @@ from av.error import FFmpegError
 
 from facecore.video.container import open_video, picture_kind, video_stream
 from facecore.video.decoder import probe
+from facecore.video.demuxing import packets_of
 from facecore.video.sampling import Interval, Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select
 from facecore.video.sequential import seconds
-from facecore.video.stopping import stoppable
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ def keyframe_times(path: PathLike[str], *, max_pixels: int) -> list[float]:
         with suppress(FFmpegError):  # the file is truncated; decoding it reports that
             times.extend(
                 seconds(packet.pts, stream)
-                for packet in stoppable(container.demux(stream))
+                for packet in packets_of(container, stream)
                 if packet.is_keyframe and packet.pts is not None and not packet.is_discard
             )
     return sorted(times)

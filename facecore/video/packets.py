@@ -17,9 +17,9 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from facecore.video.demuxing import packets_of
 from facecore.video.memory import raise_if_short
 from facecore.video.sequential import frame_ticks, picture_end
-from facecore.video.stopping import stoppable
 from facecore.video.timeline import INDEXED_FORMATS
 
 MAX_REORDERED = 17
@@ -62,7 +62,7 @@ class PacketPlanner:
         self._indexed = container.format.name in INDEXED_FORMATS
         if container.format.name == "matroska,webm":
             self._seek_to(stream.start_time or 0)  # loads the index (cues)
-        self._packets = stoppable(container.demux(stream))
+        self._packets = packets_of(container, stream)
         self._queue: deque[Packet] = deque()  # read but not handed out
         self._queued = 0  # bytes
         self._ahead: list[int] = []  # pts handed out since the last restart that may still be required

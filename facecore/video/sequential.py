@@ -12,9 +12,9 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from facecore.video.damage import Damage
+from facecore.video.demuxing import packets_of
 from facecore.video.memory import raise_if_short
 from facecore.video.scans import check_packet
-from facecore.video.stopping import stoppable
 from facecore.video.timeline import continuous, limits_of
 
 DEFAULT_FRAME_SECONDS = Fraction(1, 25)
@@ -164,7 +164,7 @@ def _packets(
 ) -> Iterator["av.Packet[VideoStream] | None"]:
     """Yields the packets of the stream, then None to flush the decoder; reports a read error and ends there."""
     try:
-        for packet in stoppable(container.demux(stream)):
+        for packet in packets_of(container, stream):
             if packet.size:
                 yield packet
     except FFmpegError as error:
