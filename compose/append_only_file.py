@@ -1,20 +1,66 @@
-"""Append-only files of the embedded server: removes the gaps that a full disk leaves in them."""
+"""Append-only files of the embedded server: closes the gaps that a full disk leaves in them.
 
+When the disk takes only a part of a write, the server cuts that part off and later repeats the whole write. In a file
+that it has begun in a rewrite, it does so without going back to the end, since it has not opened that file for
+appending (Valkey 9.1, Redis 7 and 8). A gap of zeros is left, with which the server cannot load the file. At the next
+full disk it would cut off too much, since it does not count the gap.
+"""
+
+import asyncio
+import contextlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 COPY_BYTES = 1 << 20
 """Of a file that are in memory at a time."""
 
 
+CHECK_SECONDS = 1.0
+"""Between two comparisons of the files with what the server knows of them."""
+
+
+@contextlib.asynccontextmanager
+async def keeping_whole(redis: Redis, data: Path) -> AsyncIterator[None]:
+    """Has the server write its files anew, from its memory, whenever they have a gap."""
+    keeper = asyncio.create_task(_keep_whole(redis, data / "appendonlydir"))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+
+
+async def _keep_whole(redis: Redis, folder: Path) -> None:
+    gaps = False
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        size = await asyncio.to_thread(_size, folder)
+        try:
+            known = await redis.info("persistence")
+            healthy = known["aof_last_write_status"] == "ok" and not known["aof_rewrite_in_progress"]
+            before, gaps = gaps, healthy and size > known["aof_current_size"]
+            if before and gaps:  # once alone: the files were exchanged between both looks
+                await redis.bgrewriteaof()
+        except RedisError:  # the server restarts, or is in trouble
+            gaps = False
+
+
+def _size(folder: Path) -> int:
+    """Returns the bytes of the files that the server would load; 0 while it exchanges them."""
+    try:
+        lines = (folder / "appendonly.aof.manifest").read_text().splitlines()
+        fields = [line.split() for line in lines]
+        return sum((folder / name).stat().st_size for _, name, *_, kind in fields if kind in "bi")
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
 def remove_gaps(file: Path) -> int:
     """Removes runs of zero bytes between two commands; returns how many bytes these were.
-
-    The server cannot load a file with gaps. They hold nothing: when the disk takes only a part of a write, the server
-    cuts that part off and later repeats the whole write. In a file that it has begun in a rewrite, it does so without
-    going back to the end, since it has not opened that file for appending (Valkey 9.1, Redis 7 and 8).
 
     Raises:
         OSError: the file cannot be read, or there is no room for its copy.

@@ -15,12 +15,14 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from compose.append_only_file import keeping_whole
 from compose.data_directory import URL as URL_FILE
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from schemas.cgroups import usable_cores
 from schemas.redaction import redact
 from schemas.settings import is_loopback
+from schemas.store.connection import connect
 
 PROCFILE = Path(__file__).parents[1] / "Procfile"
 
@@ -65,6 +67,9 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
             await _or_stopped(supervisor, stop, wait_for_server(url))
             if stop.is_set():
                 return
+            if embedded is not None:
+                redis = await stack.enter_async_context(connect(url))
+                await stack.enter_async_context(keeping_whole(redis, options.data))
             for child in processes(options, url):
                 supervisor.start(child)
             await _or_stopped(supervisor, stop, _ready(supervisor, options, url, ready_seconds))

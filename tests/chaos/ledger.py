@@ -119,7 +119,7 @@ def _no_key_is_left(redis: Redis, jobs: Sequence[Job]) -> None:
     deleted = {names.job(job.job_id).metadata.removesuffix("metadata") for job in jobs if job.deleted}
     back = [key for key in of_jobs if any(key.startswith(start) for start in deleted)]
     assert not back, f"keys of deleted jobs: {back}"
-    frames = [key for key in of_jobs if ":frame:" in key]
+    frames = [key for key in of_jobs if ":frame:" in key or key.endswith(":frames")]
     assert not frames, f"frames: {frames}"
     orphans = [key for key in of_jobs if f"{key.rpartition(':')[0]}:metadata" not in keys]
     assert not orphans, f"keys without a job: {orphans}"
