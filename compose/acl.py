@@ -25,7 +25,8 @@ import msgspec
 from schemas.names import Names
 from schemas.topology import process_of, stage, stages
 
-CONNECTION = ("ping", "client|setname")
+CONNECTION = ("ping", "client|setname", "cluster|slots", "command")
+"""Commands of every client; the last two find the nodes of a cluster."""
 LOADING = ("script|load", "script|exists")
 """Commands that add scripts to the server. Frames, analyze and enhance run only scripts that others have loaded: a
 script of their own could keep the server busy for ever."""

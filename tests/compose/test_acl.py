@@ -84,9 +84,10 @@ NOBODY = (
     ("ACL", "GETUSER", "default"), ("MONITOR",), ("DEBUG", "SLEEP", "1"), ("REPLICAOF", "NO", "ONE"),
     ("FAILOVER",), ("MODULE", "LIST"), ("MODULE", "LOAD", "/x.so"), ("PUBLISH", "a", "b"), ("SUBSCRIBE", "a"),
     ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "PAUSE", "1"), ("SLOWLOG", "GET"),
-    ("LATENCY", "RESET"), ("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), ("SCRIPT", "KILL"), ("COMMAND", "LIST"),
+    ("LATENCY", "RESET"), ("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), ("SCRIPT", "KILL"),
     ("MIGRATE", "h", "1", "faces:jobs", "0", "1"), ("EVAL", "return 1", "0"), ("EVAL_RO", "return 1", "0"),
     ("FUNCTION", "LOAD", "x"), ("FCALL", "f", "0"), ("WAIT", "1", "1"), ("OBJECT", "HELP"),
+    ("CLUSTER", "RESET"), ("CLUSTER", "FAILOVER"), ("CLUSTER", "FORGET", "n"),
     ("GET", "other:key"), ("SET", "other:key", "x"), ("XADD", "other", "*", "a", "b"), ("HSET", "other", "a", "b"),
 )  # fmt: skip
 LOADERS = {"api", "finalize", "operator"}
@@ -132,6 +133,9 @@ def test_no_role_may_administer_the_server_or_leave_its_prefix(port: int, role: 
         assert [command for command in NOBODY if may(root, role, *command)] == []
         assert may(root, role, "SCRIPT", "LOAD", "return 1") == (role in LOADERS)
         assert may(root, role, "INFO") == (role != "publisher")
+        assert may(root, role, "CLUSTER", "SLOTS") and may(root, role, "COMMAND"), (
+            "finding the nodes of a cluster"
+        )
 
 
 def refused(server: "redis.Redis", *command: str | bytes) -> None:
