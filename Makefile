@@ -74,7 +74,8 @@ bench: $(VENV)/.dev
 
 lock: | $(filter .uv/bin/uv,$(UV))
 	for extra in cpu gpu dev bench; do \
-	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra pyproject.toml -o requirements/$$extra.txt; \
+	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra --extra insightface \
+	    pyproject.toml -o requirements/$$extra.txt; \
 	done
 	printf 'setuptools>=80\nuv\n' | $(UV) pip compile --quiet --universal --generate-hashes --no-header - -o requirements/build.txt
 

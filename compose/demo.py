@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -84,6 +85,10 @@ def main() -> None:
     """Makes the film from the photograph of six people in the insightface package."""
     out = Path(sys.argv[1])
     out.parent.mkdir(parents=True, exist_ok=True)
+    if find_spec("insightface") is None:
+        sys.exit(
+            "The demo's photograph is in the package insightface: pip install --no-deps 'insightface>=2.1,<3'"
+        )
     photograph = files("insightface") / "data" / "images" / "t1.jpg"
     make_video(Path(str(photograph)), out)
 

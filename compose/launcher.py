@@ -1,9 +1,8 @@
-"""Runs all process types of the Procfile on one machine, for ``faces up``."""
+"""Runs all process types on one machine, for ``faces up``."""
 
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import socket
 import sys
@@ -23,8 +22,10 @@ from schemas.cgroups import usable_cores
 from schemas.redaction import redact
 from schemas.settings import is_loopback
 from schemas.store.connection import connect
+from schemas.topology import PROCESSES
 
-PROCFILE = Path(__file__).parents[1] / "Procfile"
+COMMANDS = {"api": ("api",)} | {name: ("consumers", *types) for name, types in PROCESSES.items()}
+"""Module to run, and its arguments, by process type; the same as in the Procfile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def check_free(host: str, port: int) -> None:
 
 
 def processes(options: UpOptions, url: str) -> list[Child]:
-    """The processes of the Procfile, `scale` of each, with worker names that survive a restart."""
+    """The processes of `COMMANDS`, `scale` of each, with worker names that survive a restart."""
     roots = (
         {}
         if "FACES_MEDIA_ROOTS" in os.environ or not is_loopback(options.host)
@@ -108,7 +109,7 @@ def processes(options: UpOptions, url: str) -> list[Child]:
     scale = options.scale
     threads = max(1, usable_cores() // max(1, scale.get("analyze", 1)))
     children = []
-    for name, command in _procfile():
+    for name, module in COMMANDS.items():
         for number in range(1, scale.get(name, 1) + 1):
             environment = clean_environment(
                 REDIS_URL=url,
@@ -120,8 +121,7 @@ def processes(options: UpOptions, url: str) -> list[Child]:
                 **auth,
             )
             environment.setdefault("FACES_THREADS", str(threads))
-            _, *arguments = shlex.split(command)  # "python": replaced by this interpreter
-            children.append(Child(f"{name}.{number}", [sys.executable, *arguments], environment))
+            children.append(Child(f"{name}.{number}", [sys.executable, "-m", *module], environment))
     return children
 
 
@@ -160,8 +160,3 @@ async def _or_stopped(supervisor: Supervisor, stop: asyncio.Event, work: object)
     await asyncio.gather(*pending, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def _procfile() -> list[tuple[str, str]]:
-    lines = [line.split(":", 1) for line in PROCFILE.read_text().splitlines() if line.strip()]
-    return [(name.strip(), command) for name, command in lines]

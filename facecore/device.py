@@ -109,9 +109,11 @@ def check_distributions() -> None:
         installed = [name for name in candidates if _is_installed(name)]
         if len(installed) != 1:
             found = " and ".join(installed) or "none"
+            wanted = next((name for name in installed if name.endswith("-gpu")), candidates[0])
+            remove = f"pip uninstall --yes {' '.join(installed)}; " if installed else ""
             raise DeviceUnavailable(
-                f"{found} of {', '.join(candidates)} installed: exactly one may provide `import {module}`; "
-                f"uninstall all of them, then install this project's cpu or gpu extra"
+                f"{found} of {', '.join(candidates)} installed: exactly one may provide `import {module}`. Run: "
+                f"{remove}pip install --no-deps {wanted}"
             )
 
 

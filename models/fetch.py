@@ -5,6 +5,7 @@ never used. A file lock makes concurrent processes fetch a pack only once.
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +52,10 @@ def ensure(name: str, root: Path) -> Path:
         ModelsUnavailable: it is missing and cannot be fetched.
     """
     directory = directory_of(name, root)
-    return directory if _usable(name, directory) else fetch(name, root)
+    if _usable(name, directory):
+        _require_insightface(name)
+        return directory
+    return fetch(name, root)
 
 
 def fetch(name: str, root: Path) -> Path:
@@ -60,6 +64,7 @@ def fetch(name: str, root: Path) -> Path:
     Raises:
         ModelsUnavailable: it cannot be fetched.
     """
+    _require_insightface(name)
     directory = directory_of(name, root)
     install = installer(name)
     if install is None:
@@ -74,6 +79,15 @@ def fetch(name: str, root: Path) -> Path:
     except (FetchError, OSError) as error:
         raise ModelsUnavailable(_unavailable(name, directory, error)) from error
     return directory
+
+
+def _require_insightface(name: str) -> None:
+    """Raises ModelsUnavailable when a pack needs the package insightface, which loads all packs but the open one."""
+    if name not in (OPEN, EXTRAS) and find_spec("insightface") is None:
+        raise ModelsUnavailable(
+            f"The model pack {name} needs the package insightface, which brings a second OpenCV. Run: pip install"
+            " --no-deps 'insightface>=2.1,<3' && pip install tqdm requests scikit-image"
+        )
 
 
 def verify(name: str, root: Path) -> list[str]:

@@ -1,0 +1,75 @@
+"""Installs the wheel with plain pip into empty environments and uses it as a new user does.
+
+    python -m tests.install [PYTHON …]
+
+PYTHON: interpreters, by default this one. For each: ``pip install``, ``faces --version``, ``faces analyze`` of a film
+of six people, ``faces up`` and the same film by the client. Needs a package index and takes about two minutes each.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+CLIENT = """
+import sys
+from schemas.client import AnalyzeRequest, Client
+with Client(sys.argv[1]) as client:
+    job = client.submit(AnalyzeRequest(video_path=sys.argv[2]))
+    client.ended(job.job_id)
+    print(len(client.result(job.job_id).faces))
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="faces-install-") as made:
+        work = Path(made)
+        film = work / "six-people.mp4"
+        run(sys.executable, "-m", "compose.demo", film, cwd=ROOT)
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", work, ROOT)
+        (wheel,) = work.glob("*.whl")
+        for interpreter in sys.argv[1:] or [sys.executable]:
+            try_out(interpreter, wheel, film, work)
+
+
+def try_out(interpreter: str, wheel: Path, film: Path, work: Path) -> None:
+    environment = work / "environment"
+    shutil.rmtree(environment, ignore_errors=True)
+    began = time.monotonic()
+    run(interpreter, "-m", "venv", environment)
+    binaries = environment / "bin"
+    run(binaries / "python", "-m", "pip", "install", "--quiet", f"{wheel}[cpu]")
+    print(f"{interpreter}: installed in {time.monotonic() - began:.0f} s", flush=True)
+    print(run(binaries / "faces", "--version").strip())
+    printed = run(binaries / "faces", "analyze", film)
+    assert "6 people" in printed, printed
+    print("faces analyze: 6 people")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    command = [str(binaries / "faces"), "up", "--port", port, "--data", str(work / f"data-{port}")]
+    with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, text=True) as service:
+        assert service.stdout is not None
+        try:
+            next(line for line in service.stdout if "ready: http" in line)
+            found = run(binaries / "python", "-c", CLIENT, f"http://127.0.0.1:{port}", film)
+        finally:
+            service.terminate()
+    assert found.strip() == "6", found
+    print("faces up and the client: 6 people")
+
+
+def run(*command: str | Path, cwd: Path = Path("/")) -> str:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
