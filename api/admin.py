@@ -11,7 +11,7 @@ from api.operations import DeadLetters, LetterReplayed, Queues, listed_letter
 from api.queries import QueryError
 from api.responses import json_response
 from schemas.store import queues, workers
-from schemas.store.dead_letters import listed, replay, show
+from schemas.store.dead_letters import replay, show, summaries
 from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
@@ -49,7 +49,7 @@ async def list_dead_letters(request: web.Request) -> web.Response:
     """Lists dead letters, oldest first."""
     redis, partitions = request.app[REDIS], request.app[PARTITIONS]
     letters = [
-        letter for names in partitions.all for letter in await listed(redis, names.dead, limit=MAX_LETTERS)
+        letter for names in partitions.all for letter in await summaries(redis, names.dead, MAX_LETTERS)
     ]
     letters.sort(key=lambda letter: letter.last)
     return json_response(

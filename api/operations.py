@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.store.dead_letters import DeadLetter, Replayed
+from schemas.store.dead_letters import LetterSummary, Replayed
 from schemas.store.queues import Queue
 
 
@@ -59,7 +59,7 @@ class LetterReplayed(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Replayed
 
 
-def listed_letter(letter: DeadLetter) -> ListedLetter:
+def listed_letter(letter: LetterSummary) -> ListedLetter:
     """Converts a dead letter into its entry of a list."""
     return ListedLetter(
         letter_id=letter.id,

@@ -15,9 +15,11 @@ from schemas.store.jobs import Jobs
 from schemas.store.lua import Call, load, run
 
 LETTERS_PER_READ = 200
+SUMMARIES_PER_READ = 20
+"""The server reads the messages of so many letters at a time, and answers nobody else meanwhile."""
 REPLAYS = b"replays"
 """Field of a stream entry: how often it was replayed."""
-REPLAY = load(__package__, "replay")
+LIST, REPLAY = load(__package__, "dead_list"), load(__package__, "replay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,42 @@ async def listed(
         if len(entries) < LETTERS_PER_READ:
             return found
         start = "(" + letters[-1].id
+
+
+class LetterSummary(msgspec.Struct, frozen=True, array_like=True):
+    """What lists show of a dead letter; the attributes are those of `DeadLetter`."""
+
+    id: str
+    stage: str
+    job: str
+    type: str
+    reason: str
+    error: str
+    attempts: int
+    replays: int
+
+    @property
+    def last(self) -> float:
+        """Unix seconds at which the message became a dead letter."""
+        return entry_time(self.id)
+
+
+async def summaries(redis: Redis, dead_stream: str, limit: int) -> list[LetterSummary]:
+    """Reads what lists show of the oldest dead letters; their messages, perhaps of megabytes, stay on the server."""
+    names = LetterSummary.__struct_fields__[1:]
+    found: list[LetterSummary] = []
+    start = "-"
+    while len(found) < limit:
+        wanted = min(SUMMARIES_PER_READ, limit - len(found))
+        read = await run(redis, Call(LIST, [dead_stream], [start, wanted, *names]))
+        found += [
+            msgspec.convert([value.decode(errors="replace") for value in values], LetterSummary, strict=False)
+            for values in read
+        ]
+        if len(read) < wanted:
+            break
+        start = "(" + found[-1].id
+    return found
 
 
 async def show(redis: Redis, dead_stream: str, letter_id: str) -> DeadLetter | None:

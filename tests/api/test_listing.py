@@ -96,6 +96,28 @@ async def test_lists_and_states_do_not_read_requests(start: Start, jobs: Jobs, r
     assert (await redis.info("stats"))["total_net_output_bytes"] - before < 100_000
 
 
+async def test_the_list_of_dead_letters_does_not_read_their_messages(start: Start, redis: Redis) -> None:
+    """Thirty letters of 1 MB, more than are read at a time: less than 100 KB leave the server."""
+    for number in range(30):
+        letter = {
+            "body": b"x" * (1 << 20),
+            "stage": "frames",
+            "reason": f"damaged {number}",
+            "attempts": 4,
+            "replays": 1,
+        }
+        await redis.xadd("faces:dead", letter)
+    api = await start()
+    before = (await redis.info("stats"))["total_net_output_bytes"]
+    answer: Any = await (await api.get("/faces/dead")).json()
+    assert [letter["reason"] for letter in answer["letters"]] == [f"damaged {n}" for n in range(30)]
+    assert {(letter["stage"], letter["attempts"], letter["replays"]) for letter in answer["letters"]} == {
+        ("frames", 4, 1)
+    }
+    assert answer["total"] == 30 and answer["letters"][0]["given_up"] > 1e9
+    assert (await redis.info("stats"))["total_net_output_bytes"] - before < 100_000
+
+
 async def test_a_record_of_an_earlier_version_is_listed(start: Start, jobs: Jobs, redis: Redis) -> None:
     await submitted(jobs, 2)
     await redis.hdel("faces:job:job-1:metadata", "video_path", "source_id")
