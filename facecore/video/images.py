@@ -14,8 +14,8 @@ from facecore.video.errors import SourceError
 from facecore.video.heif import av1_size, be32, heif_size, still_avif
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
-from facecore.video.pillow_decoder import decode_with_pillow, in_srgb, shown_size, tiff_size
-from facecore.video.scans import check_scans, jpeg_scans
+from facecore.video.pillow_decoder import decode_with_pillow, in_srgb, opened_size, shown_size
+from facecore.video.scans import check_markers, check_scans, jpeg_scans
 
 PictureFormat = Literal["jpeg", "webp", "png"]
 MAX_IMAGE_BYTES = 256 << 20
@@ -200,13 +200,11 @@ def image_size(kind: str, data: bytes) -> tuple[int, int] | None:
                 return (be32(data, 16), be32(data, 20)) if data[12:16] == b"IHDR" else None
             case "WebP":
                 return _webp_size(data)
-            case "GIF":
-                return cast("tuple[int, int]", struct.unpack_from("<HH", data, 6))
+            case "GIF" | "TIFF":
+                return opened_size(kind, data)
             case "BMP":
                 width, height = struct.unpack_from("<ii", data, 18)
                 return abs(width), abs(height)
-            case "TIFF":
-                return tiff_size(data)
             case "AVIF":
                 stated, coded = heif_size(data), av1_size(data)
                 return max(stated, coded, key=prod) if stated and coded else None
@@ -226,9 +224,10 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yields marker and offset of the segments before the first scan, up to one that is damaged."""
-    position = 2
+    position, found = 2, 0
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         marker = data[position + 1]
+        check_markers(found := found + 1)
         if marker == 0xFF:  # fill byte
             position += 1
         elif marker in _ONE_BYTE_MARKERS:

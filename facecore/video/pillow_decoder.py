@@ -79,16 +79,17 @@ def shown_size(kind: str, encoded: bytes, size: tuple[int, int]) -> tuple[int, i
         raise _refusal(kind, error) from error
 
 
-def tiff_size(encoded: bytes) -> tuple[int, int]:
-    """Returns width and height of the first picture of a TIFF file.
+def opened_size(kind: str, encoded: bytes) -> tuple[int, int]:
+    """Returns width and height of the first picture of a TIFF or GIF file; in GIF it may be larger than the screen
+    that the header states.
 
     Raises:
         SourceError: the header is damaged, or the file is a camera raw file.
     """
     try:
-        return _opened("TIFF", encoded).size
+        return _opened(kind, encoded).size
     except ERRORS as error:
-        raise _refusal("TIFF", error) from error
+        raise _refusal(kind, error) from error
 
 
 def in_srgb(image: Image, profile: bytes) -> Image:

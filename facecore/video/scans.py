@@ -14,6 +14,8 @@ MAX_PASSES = 12
 """Passes over as many pixels as a picture may have, for all scans of a picture together."""
 MAX_FILM_SCANS = 24
 """Scans of a frame of a film, which may be two pictures (interlaced); cameras write one scan."""
+MAX_MARKERS = 20_000
+"""Markers of a picture; segments of the largest size would fill four files of the largest size."""
 JPEG_CODECS = frozenset(
     {"mjpeg", "mjpegb", "mxpeg", "amv", "sp5x", "thp", "smvjpeg", "tdsc", "tiff", "jpegls"}
 )
@@ -25,12 +27,19 @@ _START_OF_SCAN = b"\xff\xda"
 
 def jpeg_scans(data: bytes) -> int:
     """Counts the scans up to the end of the picture; thumbnails in headers and appended pictures do not count."""
-    scans, position = 0, 2
+    scans, markers, position = 0, 0, 2
     while (marker := _MARKER.search(data, position)) is not None and data[marker.start() + 1] != 0xD9:
+        check_markers(markers := markers + 1)
         scans += data[marker.start() + 1] == 0xDA
         length = data[marker.end() : marker.end() + 2]
         position = marker.end() + (0 if data[marker.start() + 1] == 0xD8 else max(2, int.from_bytes(length)))
     return scans
+
+
+def check_markers(markers: int) -> None:
+    """Raises SourceError when a picture has more markers than are looked at."""
+    if markers > MAX_MARKERS:
+        raise SourceError(f"The JPEG picture has more than {MAX_MARKERS} markers.")
 
 
 def check_scans(scans: int, size: tuple[int, int], max_pixels: int, what: str) -> None:

@@ -77,10 +77,10 @@ async def fill(redis: Redis, requests: int, megabytes: int) -> None:
     for number in range(requests):
         await jobs.submit(AnalyzeRequest(video_path="/a.mp4", parameters=large), f"job-{number}")
         letter = {
-            "stage": "frames", "stream": "faces:requests", "job": f"job-{number}", "type": "analyze", "reason": "damaged",
-            "error": "", "text": "", "trace": "", "attempts": 1, "deliveries": 1, "first": 1.0, "last": 1.0, "worker": "w",
-            "replays": 0, "traceparent": "", "body": msgspec.json.encode(large), "body_field": "json",
-            "headers": msgspec.msgpack.encode({}), "message": b"", "record": "", "outcomes": "",
+            "stage": "frames", "stream": "faces:requests", "job": f"job-{number}", "type": "analyze",
+            "reason": "damaged", "error": "", "text": "", "trace": "", "attempts": 1, "deliveries": 1, "first": 1.0,
+            "last": 1.0, "worker": "w", "replays": 0, "traceparent": "", "body": msgspec.json.encode(large),
+            "body_field": "json", "headers": msgspec.msgpack.encode({}), "message": b"", "record": "", "outcomes": "",
         }  # fmt: skip
         await redis.xadd("faces:dead", letter)
     some = result_of(300, 8)

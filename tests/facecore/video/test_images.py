@@ -3,11 +3,15 @@
 import re
 import struct
 import sys
+import time
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
 from facecore.video.images import decode, decoding_bytes, encode, image_kind
@@ -185,6 +189,29 @@ def test_heic_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatc
 def test_a_picture_of_many_scans_is_refused_before_it_is_decoded(side: int, scans: int, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         decode(bombs.progressive_jpeg(side, scans), max_pixels=3_000_000)
+
+
+@pytest.mark.parametrize(
+    "markers", [b"\xff\xe5\0\2", b"\xff\xd0", b"\xff"], ids=["segments", "restarts", "fill"]
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_jpeg_of_a_million_markers_takes_no_time(markers: bytes, after: bool) -> None:
+    picture = encode(numbered(1), 90)
+    place = picture.rindex(b"\xff\xd9") if after else 2
+    began = time.process_time()
+    with suppress(SourceError):
+        decode(picture[:place] + markers * 1_000_000 + picture[place:])
+    assert time.process_time() - began < 0.5
+
+
+def test_the_size_of_a_gif_is_that_of_its_picture_not_of_its_screen() -> None:
+    data = BytesIO()
+    Pillow.new("RGB", (1000, 1000)).save(data, "GIF")
+    gif = bytearray(data.getvalue())
+    struct.pack_into("<HH", gif, 6, 1, 1)
+    assert decoding_bytes(bytes(gif)) >= 3 * 1000 * 1000
+    with pytest.raises(SourceError, match="1000 x 1000 pixels"):
+        decoding_bytes(bytes(gif), max_pixels=10_000)
 
 
 def test_scans_of_thumbnails_and_appended_pictures_do_not_count() -> None:
