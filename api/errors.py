@@ -10,8 +10,8 @@ from api.queries import QueryError
 from api.responses import problem
 from schemas.requests import RequestError
 from schemas.store.collections import Busy, Refused
-from schemas.store.jobs import JobExists, QueueFull
 from schemas.store.server_errors import error_text, unavailable_reason
+from schemas.store.submissions import JobExists, QueueFull
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 """Headers of an HTTP exception that its response keeps."""

@@ -39,9 +39,11 @@ async def analyze(request: web.Request) -> web.Response:
         _check_callback(request.app[CALLBACK_HOSTS], body.callback_url)
     await require_sources(body, request.app[SETTINGS])
     job_id = body.job_id or request.app[PARTITIONS].new_job_id(body.video_path)
+    repeats = None
     if (header := request.headers.get("Idempotency-Key")) is not None:
-        job_id = await _idempotent_job_id(request, header, body, job_id)
-    submitted = await request.app[JOBS].submit(body, job_id, request.headers.get("traceparent", ""))
+        job_id, repeats = await _idempotent_job_id(request, header, body, job_id)
+    traceparent = request.headers.get("traceparent", "")
+    submitted = await request.app[JOBS].submit(body, job_id, traceparent, repeats)
     log.info("job submitted", job=job_id, caller=request.get(CALLER, ""))
     return json_response(submitted, status=202)
 
@@ -116,8 +118,10 @@ def _check_callback(allowed: AllowList, url: str) -> None:
         raise RequestError("callback_url", str(error)) from error
 
 
-async def _idempotent_job_id(request: web.Request, header: str, body: AnalyzeRequest, job_id: str) -> str:
-    """The id of the job with this Idempotency-Key: `job_id` when the key is new.
+async def _idempotent_job_id(
+    request: web.Request, header: str, body: AnalyzeRequest, job_id: str
+) -> tuple[str, float | None]:
+    """The id of the job with this Idempotency-Key, and when it was used first: `job_id` and None when it is new.
 
     See https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
     """

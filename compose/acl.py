@@ -88,8 +88,6 @@ ACCEPTED, FRAMES, REQUESTS = (
 )
 DEAD = Grant("%W~", ("dead",), ("xadd", "xlen"))
 """Giving up a message. No worker reads the dead letters, which hold requests with their callbacks."""
-FRAME = Grant("%W~", ("job:*:frame:*",), ("set",))
-"""Storing a frame."""
 JOB = ("job:*:metadata", "job:*:outcomes")
 """State of a running job, and the outcomes of its frames."""
 KNOWN = ("collections*", "collection:*", "search:*", "answer:*")
@@ -103,26 +101,26 @@ ROLES: dict[str, Role] = {
         ),
         (
             *_streams(), "dead", *JOB, "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*",
-            "job:*:callbacks", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*", "workers", "ready",
-            "events", *KNOWN,
+            "job:*:frames", "job:*:callbacks", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*",
+            "workers", "ready", "events", *KNOWN,
         ),
         (Grant("%R~", ("keys",), ("hget", "hlen")),),
     ),
     "frames": Role(
-        STAGE, (*_streams("frames"), *FRAMES, "joins", "finalize", "active", "workers", *JOB), (DEAD, FRAME)
+        STAGE, (*_streams("frames"), *FRAMES, "joins", "finalize", "active", "workers", *JOB, "job:*:frames"), (DEAD,)
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink"),
         (
             *_streams("analyze"), "enhance", "finalize", "collections", "search:*", "workers", *JOB,
-            "job:*:faces", "job:*:portraits", "job:*:frame:*",
+            "job:*:faces", "job:*:portraits", "job:*:frames",
         ),
         (DEAD, Grant("%W~", ("answer:*",), ("rpush", "expire"))),
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
-        (*_streams("enhance"), "frames:express", "finalize", "enhanced:*", "workers", *JOB),
-        (DEAD, FRAME),
+        (*_streams("enhance"), "frames:express", "finalize", "enhanced:*", "workers", *JOB, "job:*:frames"),
+        (DEAD,),
     ),
     "finalize": Role(
         (*STAGE, *LOADING, *RECORD, *COLLECTION, "rpush"),

@@ -59,7 +59,7 @@ class BaseStage(ABC, Generic[Body]):
 
     def _finalize(self, envelope: Envelope[Any], task: FinalizeTask) -> Completion:
         """Completes a message by sending its job to the finalize stage."""
-        return Completion(publish=(self._service.finalize_message(envelope.job, task, envelope.traceparent),))
+        return Completion(publish=(self._service.finalize_message(envelope, task),))
 
 
 class OneByOneStage(BaseStage[Body]):

@@ -6,6 +6,7 @@ import structlog
 
 from consumers.runtime import scripts
 from consumers.service import Service
+from schemas.envelope import Envelope
 from schemas.store import lua
 from schemas.store.clock import server_time
 
@@ -31,9 +32,17 @@ async def _fail_overdue(service: Service) -> None:
     for job in cast("list[bytes]", overdue):
         job_id = job.decode()
         reason = f"The job did not end within its {hours:g} hours (FACES_JOB_DEADLINE)."
-        if await service.jobs.fail(job_id, reason):
+        run = await _run(service, job_id)
+        due = await service.redis.zscore(active, job_id)
+        if due is None or due > now * 1000:
+            continue  # it has run again
+        if await service.jobs.fail(job_id, reason, run_id=run):
             log.warning("job failed at its deadline", job=job_id)
-        await service.redis.zrem(active, job_id)
+
+
+async def _run(service: Service, job_id: str) -> str:
+    run = cast("bytes | None", await service.redis.hget(service.names.job(job_id).metadata, "run"))
+    return (run or b"").decode()
 
 
 async def _finalize_complete(service: Service) -> None:
@@ -45,7 +54,11 @@ async def _finalize_complete(service: Service) -> None:
     active = cast("list[bytes]", await service.redis.zrange(service.names.active, 0, -1))
     for start in range(0, len(active), JOBS_PER_ROUND_TRIP):
         jobs = [job.decode() for job in active[start : start + JOBS_PER_ROUND_TRIP]]
-        calls = [scripts.check_fan_in(service.fan_in(job_id, "")) for job_id in jobs]
+        messages = [
+            Envelope(id="", job=job_id, type="", body=None, run=await _run(service, job_id))
+            for job_id in jobs
+        ]
+        calls = [scripts.check_fan_in(service.fan_in(message)) for message in messages]
         for job_id, reply in zip(jobs, await lua.run_all(service.redis, calls), strict=True):
             if isinstance(reply, Exception):
                 raise reply

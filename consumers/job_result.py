@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -14,6 +14,7 @@ from consumers.sources.http import is_address
 from consumers.thresholds import rejection_warnings
 from facecore.people import People, gather
 from facecore.result_builder import describe
+from schemas.envelope import Envelope
 from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest, Enhancement
@@ -55,12 +56,18 @@ class JobFrames(msgspec.Struct, frozen=True):
     frames: list[FrameFaces]
     began: float = 0.0
 
+    @property
+    def run(self) -> str:
+        """The run that the frames are of."""
+        return self.record.get("run", "")
 
-async def read_frames(service: Service, job_id: str) -> JobFrames | None:
-    """Reads what is stored of a job; None when the job has ended or was deleted."""
+
+async def read_frames(service: Service, envelope: Envelope[Any]) -> JobFrames | None:
+    """Reads what is stored of the job of a message; None when its run is over."""
+    job_id = envelope.job
     redis, keys = service.redis, service.names.job(job_id)
     record = cast("dict[bytes, bytes]", await redis.hgetall(keys.metadata))
-    if not record or b"ended" in record:
+    if not record or b"ended" in record or not envelope.is_of(record.get(b"run")):
         return None
     encoded = cast("dict[bytes, bytes]", await redis.hgetall(keys.outcomes))
     outcomes = {int(unit): decode_outcome(value) for unit, value in encoded.items()}

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
+from schemas.envelope import Envelope
 from schemas.names import Names
 
 log = structlog.get_logger(__name__)
@@ -27,10 +29,11 @@ class _Work:
     """A task that works for a job.
 
     Attributes:
-        stopped: it was cancelled because the job has ended.
+        envelope: of the message that it handles.
+        stopped: it was cancelled because the job's run is over.
     """
 
-    job_id: str
+    envelope: Envelope[Any]
     task: asyncio.Task[object]
     stopped: bool = False
 
@@ -45,17 +48,17 @@ class JobWatch:
         self._looking: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def until_ended(self, job_id: str) -> AsyncIterator[None]:
-        """Cancels the body once the job has ended.
+    async def until_ended(self, envelope: Envelope[Any]) -> AsyncIterator[None]:
+        """Cancels the body once the run that a message belongs to is over.
 
         The body must not write: it may be cancelled at any await. A thread has to end with it (`in_thread`).
 
         Raises:
-            JobEnded: the job has ended.
+            JobEnded: the run is over.
         """
         task = asyncio.current_task()
         assert task is not None
-        work = _Work(job_id, task)
+        work = _Work(envelope, task)
         self._works.add(work)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), context=Context())  # of no job
@@ -63,7 +66,7 @@ class JobWatch:
             yield
         except asyncio.CancelledError:
             if work.stopped and not task.uncancel():
-                raise JobEnded(job_id) from None
+                raise JobEnded(envelope.job) from None
             raise
         finally:
             self._works.discard(work)
@@ -74,23 +77,24 @@ class JobWatch:
             await asyncio.sleep(LOOK_SECONDS)
             if not self._works:
                 return
-            jobs = {work.job_id for work in self._works}
+            works = list(self._works)
             try:
-                over = await self._ended(list(jobs))
+                over = await self._ended([work.envelope for work in works])
             except (RedisError, RedisClusterException, OSError) as error:
                 log.warning("running jobs not looked at", error=str(error) or type(error).__name__)
                 continue
-            for work in self._works:
-                if work.job_id in over and not work.stopped:
+            for work, ended in zip(works, over, strict=True):
+                if ended and work in self._works and not work.stopped:
                     work.stopped = True
                     work.task.cancel()
-                    log.info("work stopped", job=work.job_id)
+                    log.info("work stopped", job=work.envelope.job)
 
-    async def _ended(self, job_ids: list[str]) -> set[str]:
+    async def _ended(self, envelopes: list[Envelope[Any]]) -> list[bool]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.hmget(self._names.job(job_id).metadata, ["created", "ended"])
+            for envelope in envelopes:
+                pipe.hmget(self._names.job(envelope.job).metadata, ["created", "ended", "run"])
             records = await pipe.execute()
-        return {
-            job_id for job_id, (created, ended) in zip(job_ids, records, strict=True) if ended or not created
-        }
+        return [
+            bool(ended) or not created or not envelope.is_of(run)
+            for envelope, (created, ended, run) in zip(envelopes, records, strict=True)
+        ]

@@ -12,7 +12,7 @@ from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from consumers.sources.frames import Frame, FrameSource
 from facecore.video import SourceError
-from schemas.envelope import seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import FrameTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters
@@ -68,22 +68,24 @@ class FramePublisher:
         """Publishes the frames from index ``first`` on, waiting for room.
 
         Returns:
-            The index after the last frame; None when the job has ended, for example by cancellation.
+            The index after the last frame; None when the job's run is over, for example by cancellation.
 
         Raises:
             SourceError: the source cannot be decoded, or has more frames than `Settings.max_frames`.
             JobEnded: the job ended while its frames were read or decoded.
         """
         number = first
-        while chunk := await self._next_chunk(delivery.envelope.job, frames):
-            if not await self._has_room(delivery.envelope.job, counter, _largest(chunk)):
+        while chunk := await self._next_chunk(delivery.envelope, frames):
+            if not await self._has_room(delivery.envelope, counter, _largest(chunk)):
                 return None
-            number = await self._publish(delivery, request, chunk, frames.expected, counter)
+            if not await self._publish(delivery, request, chunk, frames.expected, counter):
+                return None
+            number = chunk[-1].index + 1
             self.check_number(request, number)
         return number
 
-    async def _next_chunk(self, job_id: str, frames: FrameSource) -> list[Frame]:
-        async with self._watch.until_ended(job_id):
+    async def _next_chunk(self, envelope: Envelope[Any], frames: FrameSource) -> list[Frame]:
+        async with self._watch.until_ended(envelope):
             return await frames.next_chunk()
 
     def check_number(self, request: AnalyzeRequest, samples: int) -> None:
@@ -95,22 +97,22 @@ class FramePublisher:
                 " (FACES_MAX_FRAMES). Request a longer sampling_interval."
             )
 
-    async def _has_room(self, job_id: str, counter: SampleCounter, size: int) -> bool:
-        """Waits until this job, and all jobs together, may have more frames in flight; False: the job has ended.
+    async def _has_room(self, envelope: Envelope[Any], counter: SampleCounter, size: int) -> bool:
+        """Waits until this job, and all jobs together, may have more frames in flight; False: the job's run is over.
 
         Args:
             size: bytes of a frame; the other frames of the job are assumed to be as large.
         """
-        service, keys, pause = self._service, self._service.names.job(job_id), FIRST_POLL_SECONDS
+        service, keys, pause = self._service, self._service.names.job(envelope.job), FIRST_POLL_SECONDS
         window = min(counter.window, max(1, service.settings.job_window_bytes // max(1, size)))
         while True:
             async with service.redis.pipeline(transaction=False) as pipe:
-                pipe.hmget(keys.metadata, ["request", "ended", *counter.all])
+                pipe.hmget(keys.metadata, ["run", "ended", *counter.all])
                 pipe.hlen(keys.outcomes)
                 for stream in (service.names.frames, service.names.express, service.names.urgent):
                     pipe.xlen(stream)
-                (request, ended, *counts), done, *queued = await pipe.execute()
-            if ended or not request:
+                (run, ended, *counts), done, *queued = await pipe.execute()
+            if ended or not run or not envelope.is_of(run):
                 return False
             sampled = sum(int(count or 0) for count in counts)
             if sampled - done < window and sum(queued) < service.settings.frames_high_water:
@@ -125,14 +127,15 @@ class FramePublisher:
         chunk: Sequence[Frame],
         expected: int,
         counter: SampleCounter,
-    ) -> int:
-        """Stores and publishes a chunk of frames; returns the index after the last one."""
+    ) -> bool:
+        """Stores and publishes a chunk of frames; False: the job's run is over."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
         parameters, messages = request.parameters, []
         pictures = [(str(f.index), f.picture) for f in chunk if isinstance(f.picture, bytes)]
-        stored = iter(await self._store.put_many(envelope.job, pictures))
+        stored = await self._store.put_many(envelope.job, envelope.run, pictures)
+        locations = iter(stored)
         for frame in chunk:
-            location = next(stored) if isinstance(frame.picture, bytes) else frame.picture
+            location = next(locations) if isinstance(frame.picture, bytes) else frame.picture
             task = FrameTask(
                 index=frame.index,
                 timestamp=frame.timestamp,
@@ -144,12 +147,13 @@ class FramePublisher:
                 demographics=parameters.detect_demographics,
                 enhancement=resolved_enhancement(parameters, settings),
             )
-            message = seal("frame", envelope.job, str(frame.index), task, traceparent=envelope.traceparent)
+            message = seal_next(envelope, "frame", str(frame.index), task)
             messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
-        number = chunk[-1].index + 1
-        count = {counter.field: number - counter.start}
-        await delivery.publish(messages, names.job(envelope.job).metadata, count)
-        return number
+        count = {counter.field: chunk[-1].index + 1 - counter.start}
+        if await delivery.publish(messages, names.job(envelope.job).metadata, count):
+            return True
+        await self._store.delete([(envelope.job, location) for location in stored])
+        return False
 
 
 def _largest(chunk: Sequence[Frame]) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from redis.asyncio import Redis
 
 from consumers.runtime.stage import FanIn, Outgoing
-from schemas.envelope import seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask
 from schemas.names import Names, Partitions
 from schemas.settings import Settings
@@ -30,25 +30,27 @@ class Service:
     jobs: Jobs
     partitions: Partitions
 
-    def fan_in(self, job_id: str, traceparent: str) -> FanIn:
-        """Returns the fan-in of a job: once all frames have an outcome, the job goes to the finalize stage."""
-        keys = self.names.job(job_id)
+    def fan_in(self, envelope: Envelope[Any]) -> FanIn:
+        """Returns the fan-in of a message's job: once all frames of the run have an outcome, the job goes to the
+        finalize stage."""
+        keys = self.names.job(envelope.job)
         return FanIn(
             record=keys.metadata,
             outcomes=keys.outcomes,
-            final_message=self.finalize_message(job_id, FinalizeTask(), traceparent),
+            final_message=self.finalize_message(envelope, FinalizeTask()),
+            run=envelope.run,
         )
 
-    def finalize_message(self, job_id: str, task: FinalizeTask, traceparent: str) -> Outgoing:
-        """Returns the message that sends a job to the finalize stage. Its id names the round, so that a repeated
-        message of one round is recognized."""
+    def finalize_message(self, envelope: Envelope[Any], task: FinalizeTask) -> Outgoing:
+        """Returns the message that sends the job of another message to the finalize stage. Its id names the round, so
+        that a repeated message of one round is recognized."""
         unit = (
             "failure" if task.error
             else "matches" if task.matches is not None
             else "emotions" if task.emotions is not None
             else "people"
         )  # fmt: skip
-        return Outgoing(self.names.finalize, seal("finalize", job_id, unit, task, traceparent=traceparent))
+        return Outgoing(self.names.finalize, seal_next(envelope, "finalize", unit, task))
 
 
 @runtime_checkable

@@ -34,6 +34,8 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
         attempt: how often its handler has already failed (the server counts deliveries beside it).
         created: Unix seconds at which a message that is retried was first published; 0: when its entry was added.
         traceparent: W3C trace context, handed on to everything that follows.
+        run: run of the job that it belongs to (`schemas.store.job_record`), handed on likewise; empty when it belongs
+            to no run, or was written by the version before.
     """
 
     id: Annotated[str, Meta(max_length=512)]
@@ -44,6 +46,11 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
     attempt: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     created: float = 0.0
     traceparent: str = ""
+    run: Annotated[str, Meta(max_length=64)] = ""
+
+    def is_of(self, run: bytes | str | None) -> bool:
+        """Whether the message is of the present run of its job, which its record has in the field of that name."""
+        return self.run in ("", run.decode() if isinstance(run, bytes) else run)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -59,6 +66,7 @@ def seal(
     *,
     traceparent: str = "",
     attempt: int = 0,
+    run: str = "",
 ) -> dict[bytes, bytes]:
     """Returns the fields of a stream entry for a message.
 
@@ -72,8 +80,16 @@ def seal(
         body=body,
         attempt=attempt,
         traceparent=valid_traceparent(traceparent),
+        run=run,
     )
     return {MSGPACK: _encoder.encode(envelope)}
+
+
+def seal_next(
+    envelope: Envelope[Any], type: str, unit: str, body: msgspec.Struct | dict[str, Any]
+) -> dict[bytes, bytes]:
+    """Returns the fields of a stream entry for a message that follows another one of the same job and run."""
+    return seal(type, envelope.job, unit, body, traceparent=envelope.traceparent, run=envelope.run)
 
 
 def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) -> Envelope[Any]:
@@ -108,6 +124,7 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
         attempt=envelope.attempt,
         created=envelope.created,
         traceparent=valid_traceparent(envelope.traceparent),
+        run=envelope.run,
     )
 
 

@@ -1,13 +1,17 @@
 """Bodies of the messages between the stages; schemas.topology has the stream of each."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, open_entry, published_at
+from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, entry_time, open_entry
 from schemas.names import JOB_ID
 from schemas.requests import Enhancement
+
+ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
+"""Id of a stream entry: milliseconds of the server's clock, and a number."""
 
 
 class StoredFrame(msgspec.Struct, frozen=True, tag="stored"):
@@ -173,7 +177,7 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
     """Decodes an entry of a requests stream: an envelope, or the bare request.
 
     A request without a job id gets the entry's id: the publisher knows it from XADD, and a redelivery finds the same
-    job.
+    job. The id of its first entry stays in the envelope's run, so that retries do not look like later requests.
 
     Raises:
         EnvelopeError: the entry cannot be decoded, or its job id is invalid.
@@ -194,5 +198,11 @@ def open_request(entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[
     job = envelope.job or entry_id
     if not JOB_ID.fullmatch(job):
         raise EnvelopeError(f"not a job id: {job[:200]!r}")
-    created = published_at(envelope, entry_id)
-    return msgspec.structs.replace(envelope, job=job, id=envelope.id or f"{job}/analyze", created=created)
+    run = envelope.run if ENTRY_ID.fullmatch(envelope.run) else entry_id
+    return msgspec.structs.replace(
+        envelope,
+        job=job,
+        id=envelope.id or f"{job}/analyze",
+        created=min(entry_time(run), entry_time(entry_id)),
+        run=run,
+    )

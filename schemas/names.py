@@ -25,11 +25,8 @@ class JobKeys(NamedTuple):
     faces: str  # hash: unit -> observed faces (schemas.observations.FrameFaces)
     portraits: str  # hash: portrait_field -> JPEG crop of a face, for models that run once per person
     preview: str  # hash: people found so far in a running job (schemas.store.previews)
+    frames: str  # hash: name -> encoded picture of a frame (consumers.sources.frame_store)
     callbacks: str  # hash: this job, and those that it answers for -> encoded schemas.webhooks.Callback
-
-    def frame(self, name: str) -> str:
-        """Key of the encoded picture of a frame in the frame store."""
-        return f"{self.metadata.removesuffix(':metadata')}:frame:{name}"
 
 
 def portrait_field(index: int, position: int, enhanced: bool) -> str:
@@ -129,6 +126,7 @@ class Names:
             f"{base}:faces",
             f"{base}:portraits",
             f"{base}:preview",
+            f"{base}:frames",
             f"{base}:callbacks",
         )
 

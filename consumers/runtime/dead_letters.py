@@ -49,6 +49,7 @@ def dead_letter(
         "worker": owner.consumer,
         "replays": replays_of(delivery.fields),
         "traceparent": envelope.traceparent if envelope else "",
+        "run": envelope.run if envelope else "",
         **_message_fields(delivery.fields, envelope),
         **_fan_in_fields(completion),
     }

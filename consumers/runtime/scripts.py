@@ -18,7 +18,7 @@ from schemas.store.lua import Call, Value, load
 )  # fmt: skip
 
 LOST, DONE, DUPLICATE, DROPPED = 0, 1, 2, 3
-"""Results of `complete`: another consumer owns the entry; done; its unit had an outcome; its record has ended."""
+"""Results of `complete`: another consumer owns the entry; done; its unit had an outcome; its run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
         "" if letter is None else letter.stream,
         "" if completion.part is None else completion.part,
         completion.parts,
+        "" if fan_in is None else fan_in.run,
     ]
     if letter is not None:
         _add(args, letter.fields)
@@ -64,7 +65,7 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
 
 def check_fan_in(fan_in: FanIn) -> Call:
     """Checks a fan-in for completeness; returns 1 when its final message was published now, else 0."""
-    args: list[Value] = []
+    args: list[Value] = [fan_in.run]
     _add(args, fan_in.final_message.fields)
     return Call(CHECK_FAN_IN, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
 
@@ -74,14 +75,15 @@ def publish(
     entry_id: str,
     messages: Sequence[Outgoing],
     record: str | None,
+    run: str,
     fields: Mapping[str, str | int],
 ) -> Call:
-    """Publishes messages before their entry is completed; returns 1, or 0 when another consumer owns the entry.
+    """Publishes messages before their entry is completed; returns LOST, DONE or DROPPED.
 
     Args:
-        record: hash in which `fields` are set in the same step, if it exists.
+        record: hash in which `fields` are set in the same step; nothing is published when its run is over.
     """
-    args: list[Value] = [owner.group, owner.consumer, entry_id, 2 * len(fields)]
+    args: list[Value] = [owner.group, owner.consumer, entry_id, run, 2 * len(fields)]
     for name, value in fields.items():
         args += (name, value)
     for message in messages:

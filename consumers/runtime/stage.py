@@ -66,14 +66,17 @@ class FanIn:
     """Fan-in: a final message is published once all units of a job have an outcome.
 
     Attributes:
-        record: key of a hash. Where it is missing, or has the field ``ended``, work is dropped without effect.
+        record: key of a hash. Where it is missing, or has the field ``ended`` or another ``run``, work is dropped
+            without effect.
         outcomes: key of a hash: unit → outcome. Its length is the progress.
         final_message: published once, when the number of units is known and as many have an outcome.
+        run: run of the record that the work belongs to; empty: any.
     """
 
     record: str
     outcomes: str
     final_message: Outgoing
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,8 @@ class Completion:
             raise ValueError("part requires units and must be in the range of parts")
 
 
-Publish = Callable[[str, Sequence[Outgoing], str | None, Mapping[str, str | int]], Awaitable[bool]]
-"""Entry id, messages, record, fields of the record → whether this worker owns the entry."""
+Publish = Callable[[str, Sequence[Outgoing], str | None, str, Mapping[str, str | int]], Awaitable[bool]]
+"""Entry id, messages, record, run, fields of the record → whether the run goes on; raises LeaseLost."""
 
 
 @dataclass(slots=True)
@@ -137,14 +140,16 @@ class Delivery(Generic[Body]):
         messages: Sequence[Outgoing],
         record: str | None = None,
         fields: Mapping[str, str | int] = {},
-    ) -> None:
-        """Publishes messages before the handler is done, and sets fields of the record if it exists, atomically.
+    ) -> bool:
+        """Publishes messages before the handler is done, and sets fields of the record, atomically.
+
+        Returns:
+            False when the record's run is over; nothing was published.
 
         Raises:
             LeaseLost: another worker owns the message; nothing was published.
         """
-        if not await self.publisher(self.entry_id, messages, record, fields):
-            raise LeaseLost(self.entry_id)
+        return await self.publisher(self.entry_id, messages, record, self.envelope.run, fields)
 
 
 class Stage(Protocol):

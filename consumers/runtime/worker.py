@@ -24,7 +24,7 @@ from consumers.runtime.reaper import Reaper
 from consumers.runtime.recovery import Recoverer
 from consumers.runtime.retry_policy import RetryPolicy
 from consumers.runtime.scripts import Owner
-from consumers.runtime.stage import Outgoing, Stage
+from consumers.runtime.stage import LeaseLost, Outgoing, Stage
 from consumers.runtime.tracing import RecordSpan
 from schemas.store import lua
 from schemas.store.connection import connect
@@ -126,10 +126,14 @@ class Worker:
         entry_id: str,
         messages: Sequence[Outgoing],
         record: str | None,
+        run: str,
         fields: Mapping[str, str | int],
     ) -> bool:
-        call = scripts.publish(self._owner, entry_id, messages, record, fields)
-        return bool(await retry_until_available("publish", lua.run, self._control, call))
+        call = scripts.publish(self._owner, entry_id, messages, record, run, fields)
+        reply = await retry_until_available("publish", lua.run, self._control, call)
+        if reply == scripts.LOST:
+            raise LeaseLost(entry_id)
+        return bool(reply == scripts.DONE)
 
     async def _leave_group(self, unhandled: Sequence[str]) -> None:
         """Releases entries so that others can claim them at once, and removes the consumer."""

@@ -14,6 +14,7 @@ from consumers.sources.safety import open_source_file
 from facecore.video import SourceError
 from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
+from schemas.store.run_data import Kept, keep_all
 
 MAX_FRAME_BYTES = 64 << 20
 """Largest frame in a file that is read; no frame server writes a larger one."""
@@ -32,7 +33,7 @@ class FrameStore:
 
     Args:
         redis: client with ``decode_responses=False``.
-        ttl: seconds after which a frame that was not deleted expires.
+        ttl: seconds after which frames that were not deleted expire.
         directory: of a volume that all workers see under this path; None stores the frames in Redis.
         frame_roots: further directories that a `FileFrame` may be in, links resolved.
     """
@@ -53,36 +54,37 @@ class FrameStore:
         self._frame_roots = (*frame_roots, *([directory] if directory else []))
         self._swept = 0.0
 
-    async def put(self, job_id: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
-        """Stores a frame; storing it again replaces it and restarts its time to live.
+    async def put(self, job_id: str, run: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
+        """Stores a frame; storing it again replaces it. The time to live of all frames of the job restarts.
 
         Raises:
             OSError: the volume is full or not writable.
         """
-        (stored,) = await self.put_many(job_id, [(name, encoded)])
+        (stored,) = await self.put_many(job_id, run, [(name, encoded)])
         return stored
 
     async def put_many(
-        self, job_id: str, frames: Sequence[tuple[str, bytes]]
+        self, job_id: str, run: str, frames: Sequence[tuple[str, bytes]]
     ) -> Sequence[StoredFrame | FileFrame]:
-        """Stores frames of a job, given as name and picture, in one round trip; see `put`."""
+        """Stores frames of a job, given as name and picture, in one round trip; see `put`. Their names begin with the
+        run. In Redis, frames of a run that is over are not stored."""
+        named = {f"{run}:{name}": encoded for name, encoded in frames}
         if (directory := self._directory) is not None:
             return [
                 await asyncio.to_thread(self._write, directory, f"{job_id}:{name}{SUFFIX}", encoded)
-                for name, encoded in frames
+                for name, encoded in named.items()
             ]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name, encoded in frames:
-                pipe.set(self._names.job(job_id).frame(name), encoded, ex=self._ttl)
-            await pipe.execute()
-        return [StoredFrame(name) for name, _ in frames]
+        keys = self._names.job(job_id)
+        if named:
+            await keep_all(self._redis, [Kept(keys.metadata, keys.frames, run, self._ttl, named)])
+        return [StoredFrame(name) for name in named]
 
     async def get_many(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> list[bytes | None]:
         """Reads frames, given as job id and frame; None for one that no longer exists or may not be read."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id, frame in frames:
                 if isinstance(frame, StoredFrame):
-                    pipe.get(self._names.job(job_id).frame(frame.name))
+                    pipe.hget(self._names.job(job_id).frames, frame.name)
             stored = iter(cast("list[bytes | None]", await pipe.execute()))
         return [
             next(stored)
@@ -96,7 +98,7 @@ class FrameStore:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id, frame in frames:
                 if isinstance(frame, StoredFrame):
-                    pipe.unlink(self._names.job(job_id).frame(frame.name))
+                    pipe.hdel(self._names.job(job_id).frames, frame.name)
                 elif (path := Path(frame.path)).parent == self._directory and path.suffix == SUFFIX:
                     await asyncio.to_thread(path.unlink, missing_ok=True)
             await pipe.execute()

@@ -4,9 +4,11 @@ Of these services, the only right on the server is to add entries to the streams
 here, with the checks that the API makes.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
+import msgspec
 import structlog
 
 from consumers.base_stage import OneByOneStage
@@ -16,7 +18,7 @@ from schemas.envelope import Envelope, EnvelopeError, seal
 from schemas.messages import open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, RequestError, to_request
-from schemas.store.jobs import SUBMITTED, JobExists
+from schemas.store.submissions import SUBMITTED, JobExists
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
         return open_request(entry_id, fields)
 
     def on_dead_letter(self, envelope: Envelope[dict[str, Any]], reason: str) -> Completion:
-        """Has no effects: the request has no job yet, and a job of this id is another one."""
+        """Has no effects: if the request has a job, it goes on, and another job of this id is not concerned."""
         return Completion()
 
     async def _handle_one(self, delivery: Delivery[dict[str, Any]]) -> Completion:
@@ -62,7 +64,13 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
                 request = to_request({"priority": self._priority, **envelope.body})
             except RequestError as error:
                 reason = f"The request is invalid: {error}"
-                await jobs.refuse(_placeholder(envelope.body), envelope.job, envelope.created, reason)
+                await jobs.refuse(
+                    _placeholder(envelope.body),
+                    envelope.job,
+                    envelope.created,
+                    reason,
+                    hashlib.sha256(msgspec.json.encode(envelope.body, order="sorted")).hexdigest(),
+                )
                 return Completion()
             await jobs.accept(request, envelope.job, envelope.created, envelope.traceparent)
         except RecursionError as error:  # comparing deep values

@@ -22,10 +22,12 @@ from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.video.images import encode
-from schemas.envelope import Envelope, seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces
+from schemas.store.run_data import Kept, keep_all
+from schemas.store.submissions import RECORD_MARGIN_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +127,7 @@ class AnalyzeStage(BaseStage[Any]):
         return self._end(envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
 
     async def _frames(self, batch: Sequence[Delivery[FrameTask]]) -> list[Completion | Exception]:
-        """Analyses frames, except those of ended jobs; faces stored by an earlier attempt are reused."""
+        """Analyses frames, except those of runs that are over; faces stored by an earlier attempt are reused."""
         stored, ended = await self._stored(batch)
         pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
         completed: dict[int, Completion] = {}
@@ -167,7 +169,7 @@ class AnalyzeStage(BaseStage[Any]):
     async def _stored(
         self, batch: Sequence[Delivery[FrameTask]]
     ) -> tuple[list[tuple[FrameFaces | None, FrameFaces | None]], list[bool]]:
-        """Reads the stored faces of each frame (original, enhanced), and whether its job has ended."""
+        """Reads the stored faces of each frame (original, enhanced), and whether its job's run is over."""
         rows: dict[str, list[int]] = {}
         for i, delivery in enumerate(batch):
             rows.setdefault(delivery.envelope.job, []).append(i)
@@ -175,15 +177,17 @@ class AnalyzeStage(BaseStage[Any]):
             for job, indices in rows.items():
                 keys = self._service.names.job(job)
                 units = [str(batch[i].envelope.body.index) for i in indices]
-                pipe.hmget(keys.metadata, ["created", "ended"])
+                pipe.hmget(keys.metadata, ["created", "ended", "run"])
                 pipe.hmget(keys.faces, [field for unit in units for field in (unit, unit + "+")])
             replies = await pipe.execute()
         stored: list[tuple[FrameFaces | None, FrameFaces | None]] = [(None, None)] * len(batch)
         over = [False] * len(batch)
-        for indices, (created, end), fields in zip(rows.values(), replies[::2], replies[1::2], strict=True):
+        records, hashes = replies[::2], replies[1::2]
+        for indices, (created, end, run), fields in zip(rows.values(), records, hashes, strict=True):
             faces = [msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields]
             for i, first, second in zip(indices, faces[::2], faces[1::2], strict=True):
-                stored[i], over[i] = (first, second), created is None or end is not None
+                stored[i] = first, second
+                over[i] = created is None or end is not None or not batch[i].envelope.is_of(run)
         return stored, over
 
     async def _store_faces(self, analyses: Sequence[_Analysis]) -> list[Completion]:
@@ -199,12 +203,12 @@ class AnalyzeStage(BaseStage[Any]):
                 for analysis, faces in pieces
             )
         )
-        await self._service.jobs.store_faces(
-            [
-                (analysis.delivery.envelope.job, analysis.field, msgspec.msgpack.encode(faces), pictures)
-                for (analysis, faces), pictures in zip(pieces, portraits, strict=True)
-            ]
-        )
+        data = [
+            kept
+            for (analysis, faces), crops in zip(pieces, portraits, strict=True)
+            for kept in self._data(analysis, faces, crops)
+        ]
+        await keep_all(self._service.redis, data)
         await self._store.delete(
             [
                 (analysis.delivery.envelope.job, analysis.delivery.envelope.body.frame)
@@ -220,6 +224,15 @@ class AnalyzeStage(BaseStage[Any]):
             else self._next(analysis.delivery, faces)
             for analysis, faces in zip(analyses, found, strict=True)
         ]
+
+    def _data(self, analysis: _Analysis, faces: FrameFaces, crops: dict[str, bytes]) -> Iterator[Kept]:
+        """Yields what is stored of a frame."""
+        envelope = analysis.delivery.envelope
+        keys, ttl = self._service.names.job(envelope.job), self._service.settings.job_deadline
+        encoded = {analysis.field: msgspec.msgpack.encode(faces)}
+        for key, fields in ((keys.faces, encoded), (keys.portraits, crops)):
+            if fields:
+                yield Kept(keys.metadata, key, envelope.run, ttl + RECORD_MARGIN_SECONDS, fields)
 
     def _portraits(self, analysis: _Analysis, faces: FrameFaces) -> dict[str, bytes]:
         """Crops the faces that this picture shows best. Faces are in source pixels; the picture may be larger."""
@@ -242,7 +255,7 @@ class AnalyzeStage(BaseStage[Any]):
         if task.enhancement is None or not triggered(faces, task.enhancement):
             return self._end(envelope, FrameOutcome("analysed"))
         due = EnhanceTask(task=task)
-        message = seal("enhance", envelope.job, str(task.index), due, traceparent=envelope.traceparent)
+        message = seal_next(envelope, "enhance", str(task.index), due)
         return Completion(publish=(Outgoing(self._service.names.enhance, message),))
 
     def _without_picture(
@@ -260,7 +273,7 @@ class AnalyzeStage(BaseStage[Any]):
 
     def _end(self, envelope: Envelope[Any], outcome: FrameOutcome) -> Completion:
         return Completion(
-            fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
+            fan_in=self._service.fan_in(envelope),
             unit=str(envelope.body.index),
             outcome=encode_outcome(outcome),
         )

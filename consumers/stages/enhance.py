@@ -15,7 +15,7 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing, Retry
 from consumers.service import Service, Shared
 from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
 from consumers.sources.frame_store import FrameStore
-from schemas.envelope import Envelope, seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import EnhanceTask
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
     def on_dead_letter(self, envelope: Envelope[EnhanceTask], reason: str) -> Completion:
         """Keeps the original faces of the frame; the metadata of the result names the reason."""
         return Completion(
-            fan_in=self._service.fan_in(envelope.job, envelope.traceparent),
+            fan_in=self._service.fan_in(envelope),
             unit=str(envelope.body.task.index),
             outcome=encode_outcome(FrameOutcome("kept", reason)),
         )
@@ -67,8 +67,8 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
     async def _handle_one(self, delivery: Delivery[EnhanceTask]) -> Completion:
         envelope, task = delivery.envelope, delivery.envelope.body.task
         record = self._service.names.job(envelope.job).metadata
-        ended, created = await self._service.redis.hmget(record, ["ended", "created"])
-        if ended or not created:
+        ended, created, run = await self._service.redis.hmget(record, ["ended", "created", "run"])
+        if ended or not created or not envelope.is_of(run):
             return Completion()
         if self._server is None:
             return self.on_dead_letter(envelope, NO_SERVER)
@@ -80,11 +80,9 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
             return self.on_dead_letter(envelope, str(error))
         except FrameServerUnavailable as error:
             raise Retry(str(error)) from error
-        stored = await self._store.put(envelope.job, f"{task.index}-enhanced", picture)
+        stored = await self._store.put(envelope.job, envelope.run, f"{task.index}-enhanced", picture)
         enhanced = msgspec.structs.replace(task, frame=stored, enhanced=True)
-        message = seal(
-            "frame", envelope.job, f"{task.index}/enhanced", enhanced, traceparent=envelope.traceparent
-        )
+        message = seal_next(envelope, "frame", f"{task.index}/enhanced", enhanced)
         return Completion(publish=(Outgoing(self._service.names.express, message),))
 
     async def _picture(self, envelope: Envelope[EnhanceTask]) -> bytes:
@@ -105,7 +103,7 @@ class EnhanceStage(OneByOneStage[EnhanceTask]):
         cached = cast("bytes | None", await redis.get(key))
         if cached is not None:
             return cached
-        async with self._watch.until_ended(envelope.job):
+        async with self._watch.until_ended(envelope):
             picture = await self._server.enhanced_frame(
                 task.source,
                 task.timestamp,

@@ -22,12 +22,13 @@ from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from facecore.people import People
-from schemas.envelope import Envelope, seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.results import Match
 from schemas.store import previews
 from schemas.store.collections import Collections
-from schemas.store.jobs import RECORD_MARGIN_SECONDS, RESULT_MIN_TTL_SECONDS
+from schemas.store.jobs import RESULT_MIN_TTL_SECONDS
+from schemas.store.submissions import RECORD_MARGIN_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class FinalizeStage(OneByOneStage[Any]):
 
     async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
         if isinstance(delivery.envelope.body, PreviewTask):
-            return await self._preview(delivery.envelope.job)
+            return await self._preview(delivery.envelope)
         return await self._end_job(delivery.envelope)
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
@@ -61,13 +62,13 @@ class FinalizeStage(OneByOneStage[Any]):
     async def _end_job(self, envelope: Envelope[FinalizeTask]) -> Completion:
         jobs, job_id, task = self._service.jobs, envelope.job, envelope.body
         if task.error is not None:
-            await jobs.fail(job_id, task.error)
+            await jobs.fail(job_id, task.error, run_id=envelope.run)
             return Completion()
-        job = await read_frames(self._service, job_id)
+        job = await read_frames(self._service, envelope)
         if job is None:
             return Completion()
         if not job.frames:
-            await jobs.fail(job_id, all_frames_failed(job), replayable=True)
+            await jobs.fail(job_id, all_frames_failed(job), replayable=True, run_id=job.run)
             return Completion()
         people = await asyncio.to_thread(gather_people, job, self._service.settings.min_quality)
         parameters = job.request.parameters
@@ -87,14 +88,15 @@ class FinalizeStage(OneByOneStage[Any]):
             ttl,
             await result_pictures(self._service.redis, portraits, people.persons),
             whole=not body.metadata.failed_frames_count,
+            run_id=job.run,
         )
         log.info("job completed", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()
 
-    async def _preview(self, job_id: str) -> Completion:
+    async def _preview(self, envelope: Envelope[PreviewTask]) -> Completion:
         """Stores the people found so far in a running job."""
-        began = time.monotonic()
-        job = await read_frames(self._service, job_id)
+        job_id, began = envelope.job, time.monotonic()
+        job = await read_frames(self._service, envelope)
         if job is None or not job.frames:
             return Completion()
         people = await asyncio.to_thread(gather_people, job, self._service.settings.min_quality)
@@ -108,12 +110,12 @@ class FinalizeStage(OneByOneStage[Any]):
             self._service.redis, portraits, people.persons, previews.PICTURE_PIXELS
         )
         store = previews.Previews(self._service.redis, self._service.partitions)
-        await store.keep(job_id, body, shots, time.monotonic() - began)
+        await store.keep(job_id, job.run, body, shots, time.monotonic() - began)
         return Completion()
 
     def _request_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
         task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
-        message = seal("portraits", envelope.job, "", task, traceparent=envelope.traceparent)
+        message = seal_next(envelope, "portraits", "", task)
         return Completion(publish=(Outgoing(self._service.names.urgent, message),))
 
     def _request_matches(
@@ -126,7 +128,7 @@ class FinalizeStage(OneByOneStage[Any]):
             model=job.frames[0].provenance.pack,
             emotions=envelope.body.emotions,
         )
-        message = seal("match", envelope.job, "", task, traceparent=envelope.traceparent)
+        message = seal_next(envelope, "match", "", task)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
 
     async def _matches(

@@ -1,7 +1,7 @@
 """Frames stage: opens the source of a job, samples it, stores the frames and publishes one message per frame."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, cast, get_args
@@ -25,13 +25,13 @@ from consumers.sources.opening import Source, SourceOpener
 from consumers.sources.segmentation import Segmentation, changed
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
-from schemas.envelope import Envelope, seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, JoinTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
 from schemas.store.job_record import cache_key
-from schemas.store.jobs import JobExists
+from schemas.store.submissions import JobExists
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,11 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         self.concurrency = concurrency
         self.max_run = settings.job_deadline
 
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[AnalyzeRequest]:
+        """Decodes a message, whose run is named by the id of its first entry."""
+        envelope = super().decode(entry_id, fields)
+        return msgspec.structs.replace(envelope, run=envelope.run or entry_id)
+
     async def start(self) -> None:
         """Limits the memory of the process and opens the sessions of the sources."""
         limit_memory(self._service.settings.memory_bytes)
@@ -84,7 +89,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         """
         request = delivery.envelope.body
         try:
-            if not await self._service.jobs.begin(delivery.envelope.job, request):
+            if not await self._service.jobs.begin(delivery.envelope.job, request, delivery.envelope.run):
                 return Completion()
         except JobExists as error:
             raise Reject(str(error), foreign=True) from error
@@ -110,7 +115,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         envelope, service = delivery.envelope, self._service
         job_id, record = envelope.job, service.names.job(envelope.job).metadata
         async with AsyncExitStack() as resources:
-            async with self._watch.until_ended(job_id):
+            async with self._watch.until_ended(envelope):
                 source = await self._opener.locate(request, resources)
             if await self._is_answered(delivery, source):
                 return Completion()
@@ -123,15 +128,15 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             first = int(sampled or 0)
             if first and version is not None and not source.is_version(version.decode()):
                 raise changed(source.name)
-            async with self._watch.until_ended(job_id):
+            async with self._watch.until_ended(envelope):
                 frames = await self._opener.frames(
                     job_id, request, source, first, method.decode() if method else None, resources
                 )
             self._publisher.check_number(request, frames.expected)
             await service.jobs.note(
-                job_id, method=frames.method, expected=frames.expected, version=source.version
+                job_id, envelope.run, method=frames.method, expected=frames.expected, version=source.version
             )
-            async with self._watch.until_ended(job_id):
+            async with self._watch.until_ended(envelope):
                 segmentation = (
                     None if first else await self._opener.segmentation(request, source, frames, self._window)
                 )
@@ -143,9 +148,10 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
                 return Completion()
             await asyncio.to_thread(source.check_unchanged)
             if warnings := [*frames.warnings, *_warnings(request.parameters)]:
-                await service.jobs.note(job_id, warnings=msgspec.json.encode(warnings).decode())
+                encoded = msgspec.json.encode(warnings).decode()
+                await service.jobs.note(job_id, envelope.run, warnings=encoded)
         log.info("job sampled", frames=number, method=frames.method)
-        return Completion(fan_in=service.fan_in(job_id, envelope.traceparent), units=number)
+        return Completion(fan_in=service.fan_in(envelope), units=number)
 
     async def _publish_segments(
         self, delivery: Delivery[AnalyzeRequest], segmentation: Segmentation
@@ -157,9 +163,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             "segments": msgspec.json.encode(segmentation).decode(),
         }
         stream = names.segments_of(self._priority)
-        messages = segment_messages(
-            stream, envelope.job, envelope.traceparent, range(parallel_segments(segmentation))
-        )
+        messages = segment_messages(stream, envelope, range(parallel_segments(segmentation)))
         await delivery.publish(messages, names.job(envelope.job).metadata, fields)
         log.info("job divided", parts=parts)
         return Completion()
@@ -179,15 +183,15 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             keep=settings.cache_ttl if ttl is None else ttl,
             asked_by=delivery.entry_id,
         )
-        message = seal("join", envelope.job, task.asked_by, task, traceparent=envelope.traceparent)
-        await delivery.publish([Outgoing(names.joins, message)])
+        record = names.job(envelope.job).metadata
+        message = seal_next(envelope, "join", task.asked_by, task)
+        if not await delivery.publish([Outgoing(names.joins, message)], record):
+            return True
         pause = FIRST_POLL_SECONDS
         while True:
-            fields = await self._service.redis.hmget(
-                names.job(envelope.job).metadata, ["request", "ended", "join"]
-            )
-            request, ended, reply = cast("list[bytes | None]", fields)
-            if request is None or ended or reply == f"{task.asked_by} joined".encode():
+            fields = await self._service.redis.hmget(record, ["run", "ended", "join"])
+            run, ended, reply = cast("list[bytes | None]", fields)
+            if not envelope.is_of(run) or ended or reply == f"{task.asked_by} joined".encode():
                 return True
             if reply == f"{task.asked_by} leads".encode():
                 return False

@@ -31,9 +31,9 @@ class JoinsStage(OneByOneStage[JoinTask]):
         )
 
     async def _handle_one(self, delivery: Delivery[JoinTask]) -> Completion:
-        job_id, task, jobs = delivery.envelope.job, delivery.envelope.body, self._service.jobs
-        joined = await jobs.join(job_id, task.cache_key, task.keep)
-        await jobs.note(job_id, join=f"{task.asked_by} {'joined' if joined else 'leads'}")
+        envelope, task, jobs = delivery.envelope, delivery.envelope.body, self._service.jobs
+        joined = await jobs.join(envelope.job, task.cache_key, task.keep, envelope.run)
+        await jobs.note(envelope.job, envelope.run, join=f"{task.asked_by} {'joined' if joined else 'leads'}")
         if joined:
             log.info("job coalesced")
         return Completion()

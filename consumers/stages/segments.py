@@ -8,7 +8,7 @@ part i + n when it is done. So the parts of several films alternate in the strea
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 import structlog
@@ -25,7 +25,7 @@ from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
 from consumers.sources.threads import in_thread
 from facecore.video import Samples, SourceError
-from schemas.envelope import Envelope, seal
+from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, SegmentTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest
@@ -64,11 +64,13 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         job_id, part = delivery.envelope.job, delivery.envelope.body.number
         record = await self._service.redis.hmget(
             self._service.names.job(job_id).metadata,
-            ["request", "ended", "segments", "version", f"sampled:{part}", f"part:{part}"],
+            ["request", "ended", "run", "segments", "version", f"sampled:{part}", f"part:{part}"],
         )
-        request, ended, segments, version, sampled, done = cast("list[bytes | None]", record)
-        if ended or done or request is None or segments is None or version is None:
-            return Completion()  # the job has ended, or the part is already done
+        request, ended, run, segments, version, sampled, done = cast("list[bytes | None]", record)
+        if not delivery.envelope.is_of(run) or ended or done:
+            return Completion()  # the run is over, or the part is already done
+        if request is None or segments is None or version is None:
+            return Completion()  # the job was deleted
         segmentation = msgspec.json.decode(segments, type=Segmentation)
         try:
             return await self._sample_in_memory(
@@ -112,7 +114,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         start, window = segmentation.starts[part], segmentation.window
         counter = SampleCounter(f"sampled:{part}", counter_fields(parts), start, window)
         async with AsyncExitStack() as resources:
-            async with self._watch.until_ended(envelope.job):
+            async with self._watch.until_ended(envelope):
                 file = await self._run(open_source_file, request.video_path, service.settings.roots)
                 samples = await self._run(self._opened, file, request, version, segmentation, part, first)
             resources.push_async_callback(self._run, samples.close)
@@ -123,16 +125,16 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             await self._run(check_unchanged, file, request.video_path, version)
             if frames.warnings:
                 warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
-                await service.jobs.note(envelope.job, **warnings)
+                await service.jobs.note(envelope.job, envelope.run, **warnings)
         log.info("part sampled", part=part, parts=parts, frames=number - start)
         following = part + parallel_segments(segmentation)
         further = [following] if following < parts else []
         return Completion(
-            fan_in=service.fan_in(envelope.job, envelope.traceparent),
+            fan_in=service.fan_in(envelope),
             part=part,
             parts=parts,
             units=number - start,
-            publish=segment_messages(self.stream, envelope.job, envelope.traceparent, further),
+            publish=segment_messages(self.stream, envelope, further),
         )
 
     def _opened(
@@ -167,14 +169,9 @@ def parallel_segments(segmentation: Segmentation) -> int:
     return max(1, min(len(segmentation.starts), segmentation.window // FRAMES_PER_CHUNK))
 
 
-def segment_messages(
-    stream: str, job_id: str, traceparent: str, parts: Iterable[int]
-) -> tuple[Outgoing, ...]:
-    """Returns the messages that start parts."""
+def segment_messages(stream: str, envelope: Envelope[Any], parts: Iterable[int]) -> tuple[Outgoing, ...]:
+    """Returns the messages that start parts of the film of a message's job."""
     return tuple(
-        Outgoing(
-            stream,
-            seal("segment", job_id, f"part-{part}", SegmentTask(number=part), traceparent=traceparent),
-        )
+        Outgoing(stream, seal_next(envelope, "segment", f"part-{part}", SegmentTask(number=part)))
         for part in parts
     )

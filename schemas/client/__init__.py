@@ -8,7 +8,7 @@ from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient, FacesError
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.results import Health, JobEvent, JobResult, JobStatus, Problem, Submitted
-from schemas.store.jobs import QueueFull
+from schemas.store.submissions import QueueFull
 from schemas.webhooks import JobEnded, NotGenuine, received
 
 __all__ = (

@@ -11,7 +11,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Submitted
 from schemas.store.connection import connect
-from schemas.store.jobs import QueueFull
+from schemas.store.submissions import QueueFull
 
 
 class AsyncPublisher:

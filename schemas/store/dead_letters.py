@@ -10,9 +10,11 @@ from typing import Any, Literal, cast
 import msgspec
 from redis.asyncio import Redis
 
-from schemas.envelope import JSON, MSGPACK, entry_time
+from schemas.envelope import JSON, MSGPACK, EnvelopeError, entry_time, open_entry
+from schemas.requests import AnalyzeRequest
 from schemas.store.jobs import Jobs
 from schemas.store.lua import Call, load, run
+from schemas.store.submissions import SUBMITTED, JobExists
 
 LETTERS_PER_READ = 200
 SUMMARIES_PER_READ = 20
@@ -34,6 +36,7 @@ class DeadLetter:
         attempts: tries in total; `deliveries` counts those of its last entry on the server.
         first, last: Unix seconds at which the message was created, and became a dead letter.
         record, outcomes, unit: keys of the fan-in and the unit that failed; unit None when it had none.
+        run: run of the job that the message belongs to; empty when it belongs to none.
     """
 
     id: str
@@ -59,6 +62,7 @@ class DeadLetter:
     record: str
     outcomes: str
     unit: str | None
+    run: str
 
 
 async def listed(
@@ -132,7 +136,8 @@ _OUTCOMES: dict[int, Replayed] = {1: "sent", 0: "missing", -1: "ended"}
 
 
 async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | None = None) -> Replayed:
-    """Republishes the message with its attempts reset, and deletes the outcome of its unit.
+    """Republishes the message with its attempts reset, and deletes the outcome of its unit. An accepted job that
+    failed runs again.
 
     Args:
         jobs: reopens a job that has ended without the unit, as long as its frames are kept.
@@ -141,12 +146,42 @@ async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | 
         "sent"; "missing": there is no such letter any more; "ended": its job has ended or expired, and the letter
         stays.
     """
+    if jobs is not None and (request := _accepted_request(dead)) is not None:
+        return await _run_again(redis, dead_stream, dead, request, jobs)
     keys = [dead_stream, dead.stream, *([] if dead.unit is None else [dead.record, dead.outcomes])]
     message = [part for field in _replayed_fields(dead).items() for part in field]
-    outcome = _OUTCOMES[await run(redis, Call(REPLAY, keys, [dead.id, dead.unit or "", *message]))]
-    if outcome == "ended" and jobs is not None and await jobs.reopen(dead.job):
+    outcome = _OUTCOMES[await run(redis, Call(REPLAY, keys, [dead.id, dead.unit or "", dead.run, *message]))]
+    if outcome == "ended" and jobs is not None and await jobs.reopen(dead.job, dead.run):
         return await replay(redis, dead_stream, dead)
     return outcome
+
+
+async def _run_again(
+    redis: Redis, dead_stream: str, dead: DeadLetter, request: AnalyzeRequest, jobs: Jobs
+) -> Replayed:
+    if await show(redis, dead_stream, dead.id) is None:
+        return "missing"
+    try:
+        request = msgspec.structs.replace(request, callback_url=await jobs.callback_url(dead.job))
+        if await jobs.was_deleted(dead.job) or not await jobs.accept(
+            request, dead.job, None, dead.traceparent
+        ):
+            return "ended"
+    except JobExists:
+        return "ended"
+    await redis.xdel(dead_stream, dead.id)
+    return "sent"
+
+
+def _accepted_request(dead: DeadLetter) -> AnalyzeRequest | None:
+    """Returns the request of an accepted job whose message is the dead letter; None when it is another message."""
+    if dead.type != "analyze":
+        return None
+    try:
+        envelope = open_entry({MSGPACK: dead.message or dead.body}, {"analyze": AnalyzeRequest})
+    except EnvelopeError:
+        return None
+    return envelope.body if envelope.id == f"{dead.job}/analyze/{SUBMITTED}" else None
 
 
 async def drop(redis: Redis, dead_stream: str, letter_ids: Sequence[str]) -> int:
@@ -174,6 +209,8 @@ def _first_attempt(body_field: bytes, body: bytes) -> bytes:
         return body  # it did not decode before; a newer worker may decode it
     if "attempt" not in envelope:
         return body
+    if envelope.get("type") == codec.encode("analyze"):
+        envelope.pop("run", None)  # this is a later request, whose first entry names it
     return cast("bytes", codec.encode(envelope | {"attempt": 0}))
 
 
@@ -184,6 +221,7 @@ def _read(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
     return msgspec.convert(
         {
             "unit": None,
+            "run": "",
             **text,
             **raw,
             "id": letter_id,

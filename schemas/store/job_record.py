@@ -4,6 +4,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
 
     request          encoded AnalyzeRequest without its callback_url, which the workers that open sources shall not
                      see (`JobKeys.callbacks`); it may have megabytes: read only where all of it is needed
+    refused          digest of an invalid request that was published, for which `request` is a placeholder
+    run              id of the stream entry that sent the job to the frames stage, see below
     video_path, source_id    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
     created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
@@ -12,9 +14,9 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
                      one itself) or "joined"
     alias            the job that answers for this one (same content, same parameters)
     follower:<id>    a job that this one answers for
-    answered:<id>    a job that was answered with this one's result at once
+    answered:<id>    a job whose end was the end of this one, or that was answered with its result at once
     deleted          when the job was deleted while it answers for others, Unix seconds; readers do not see it
-    withdrawn        set when the job was cancelled while its work goes on for its followers
+    withdrawn        when the job was cancelled while its work goes on for its followers, Unix seconds
     cache_key        key under which other jobs find this one
     method, expected, sampled  how frames are obtained, estimated number of frames, number of frames so far
     parts, segments  of a film that is sampled in parts: their number and bounds (`consumers.sources.segmentation`)
@@ -23,6 +25,16 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     units            number of frames of the job, once known
     finalized        set when all frames have an outcome
     summary          encoded ResultSummary
+
+A job that failed or was cancelled runs again when the same request comes under its id. All messages of a run carry
+its name, and a script changes the job for them only while the record has that run and no `ended` (``goes_on`` in
+``scripts/common.lua``). So nothing of an earlier run reaches a later one, and nothing is written after an end or a
+delete:
+
+- A run is begun by one message alone, whose redeliveries have the same name.
+- A new run begins with a new record; the other keys of the job are deleted in the same step.
+- Each run ends once, with one event and one webhook.
+- A request that was published before an end is answered by that end.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Lua scripts: reading their text, and calling them by hash, alone or many in one round trip.
 
-A script is ``scripts/NAME.lua`` of a package, with the package's ``scripts/lib.lua`` in front. All keys of a call lie
-in one slot of a cluster.
+A script is ``scripts/NAME.lua`` of a package. In front of it are ``scripts/common.lua`` of this package and
+``scripts/lib.lua`` of its own. All keys of a call lie in one slot of a cluster.
 
 A server that does not have a script is sent it with SCRIPT LOAD. Users of the server that run only known scripts lack
 this right (compose.acl): they wait until another process has loaded the script (`ensure_loaded`).
@@ -47,7 +47,8 @@ _known: dict[str, Script] = {}
 def load(package: str, name: str) -> Script:
     """Reads a script of a package."""
     folder = files(package) / "scripts"
-    text = (folder / "lib.lua").read_text() + (folder / f"{name}.lua").read_text()
+    parts = files(__package__) / "scripts" / "common.lua", folder / "lib.lua", folder / f"{name}.lua"
+    text = "".join(part.read_text() for part in parts)
     script = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     return _known.setdefault(script.sha, script)
 
@@ -58,6 +59,16 @@ async def ensure_loaded(redis: Redis) -> None:
     for script, there in zip(list(_known.values()), present, strict=True):
         if not there:
             await redis.script_load(script.text)
+
+
+def flat(fields: Mapping[str, Any]) -> list[Any]:
+    """Returns names and values in turn, as scripts take them."""
+    return [part for pair in fields.items() for part in pair]
+
+
+def milliseconds(seconds: float) -> int:
+    """Returns whole milliseconds, as the server's times to live are."""
+    return int(seconds * 1000)
 
 
 async def run(redis: Redis, call: Call) -> Any:

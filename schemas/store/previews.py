@@ -16,6 +16,7 @@ from schemas.names import Partitions
 from schemas.results import ResultBody
 from schemas.store.job_reader import JobState
 from schemas.store.pictures import Pictures, picture_fields, read_pictures
+from schemas.store.run_data import Kept, keep_all
 
 MAX_PEOPLE = 100
 """Most people in a preview, the most present ones."""
@@ -65,8 +66,8 @@ class Previews:
             message = seal("preview", job_id, "", PreviewTask())
             await self._redis.xadd(self._partitions.of(job_id).finalize, cast("Any", message))
 
-    async def keep(self, job_id: str, body: ResultBody, pictures: Pictures, seconds: float) -> None:
-        """Stores a preview.
+    async def keep(self, job_id: str, run: str, body: ResultBody, pictures: Pictures, seconds: float) -> None:
+        """Stores a preview, while the run that it is of goes on.
 
         Args:
             body: stored without embeddings.
@@ -76,16 +77,10 @@ class Previews:
         encoded = msgspec.json.encode(msgspec.structs.replace(body, faces=faces))
         fields = {"body": encoded, "people": body.metadata.unique_faces, **picture_fields(pictures)}
         record = self._partitions.of(job_id).job(job_id).metadata
-        created, ended = await self._redis.hmget(record, ["created", "ended"])
-        if created is None or ended is not None:
-            return  # deleted or ended while the preview was made
         key, pause = self._key(job_id), max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * seconds)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.unlink(key)
-            pipe.hset(key, mapping=cast("Any", fields))
-            pipe.expire(key, PREVIEW_TTL_SECONDS)
-            pipe.set(_requested(key), 1, px=int(pause * 1000))
-            await pipe.execute()
+        kept = Kept(record, key, run, PREVIEW_TTL_SECONDS, fields, replaces=True)
+        if all(await keep_all(self._redis, [kept])):
+            await self._redis.set(_requested(key), 1, px=int(pause * 1000))
 
     def _key(self, job_id: str) -> str:
         return self._partitions.of(job_id).job(job_id).preview

@@ -83,7 +83,7 @@ def published(redis: "Redis") -> Iterator[tuple[int, float, str]]:
             envelope = open_entry(fields, {"frame": FrameTask})
             task = cast("FrameTask", envelope.body)
             assert isinstance(task.frame, StoredFrame)
-            picture = cast("bytes", redis.get(NAMES.job(envelope.job).frame(task.frame.name)))
+            picture = cast("bytes", redis.hget(NAMES.job(envelope.job).frames, task.frame.name))
             yield task.index, task.timestamp, hashlib.sha256(picture).hexdigest()
 
 

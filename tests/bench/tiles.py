@@ -31,7 +31,7 @@ JPEG_QUALITY = 95
 async def stored(store: FrameStore, samples: Iterable[SampledFrame]) -> int:
     count = 0
     for sample in samples:
-        await store.put("job", str(sample.index), encode(sample.image, JPEG_QUALITY))
+        await store.put("job", "", str(sample.index), encode(sample.image, JPEG_QUALITY))
         count += 1
     return count
 
@@ -39,6 +39,7 @@ async def stored(store: FrameStore, samples: Iterable[SampledFrame]) -> int:
 async def measure(video: Path, folder: Path, tiles: int, url: str) -> dict[str, Any]:
     sprites = make_sprites(video, folder, tiles)
     async with connect(url) as redis:
+        await redis.hset(Names("bench").job("job").metadata, "created", "1")
         store = FrameStore(redis, Names("bench"), ttl=600)
         began = time.process_time()
         map_ = parse_sprite_map(sprites.read_bytes())

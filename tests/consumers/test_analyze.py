@@ -58,7 +58,7 @@ async def analysed(service: Service, stage: AnalyzeStage, pictures: list[bytes])
     store = FrameStore(service.redis, service.names, ttl=60)
     batch: list[Delivery[FrameTask]] = []
     for index, picture in enumerate(pictures):
-        frame = await store.put("job", str(index), picture)
+        frame = await store.put("job", "", str(index), picture)
         task = FrameTask(
             index=index, timestamp=float(index), frame=frame, source="/media/album", demographics=False
         )

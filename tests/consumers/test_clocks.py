@@ -69,7 +69,7 @@ async def test_a_young_job_does_not_fail_at_its_deadline(service: Service, shift
     assert state is not None and state.status == "processing"
     assert state.created_at == submitted.created_at and before - 1 < state.created < before + 60
     with wrong_clock(clock("begins")):
-        found = await read_frames(service, "job")
+        found = await read_frames(service, Envelope(id="", job="job", type="", body=None))
     assert found is not None and 0 <= time.monotonic() - found.began < 60
 
 
@@ -143,9 +143,9 @@ async def test_a_host_does_not_remove_young_frames_of_others(
     def store() -> FrameStore:
         return FrameStore(service.redis, service.names, ttl=3600, directory=tmp_path)
 
-    frame = await store().put("job", "0", b"jpeg")
+    frame = await store().put("job", "", "0", b"jpeg")
     with wrong_clock(shift):
-        await store().put("job", "1", b"jpeg")  # looks for expired frames
+        await store().put("job", "", "1", b"jpeg")  # looks for expired frames
     assert not isinstance(frame, StoredFrame) and Path(frame.path).exists()
     assert len(list(tmp_path.glob(f"*{SUFFIX}"))) == 2
 

@@ -3,12 +3,13 @@
 -- KEYS: stream; with a fan-in record, outcomes, stream of the final message; then the stream of each message
 -- ARGV: group, consumer, entry id, is there a fan-in (1 or 0), unit ('' for none), its outcome, number of units ('' when
 --       not known), stream of the dead letter ('' for none; it is the first message, and sent even when the unit has
---       an outcome or the record has ended), part that the number of units belongs to ('' for all), number of parts; then the messages,
+--       an outcome or the run is over), part that the number of units belongs to ('' for all), number of parts, run; then
+--       the messages,
 --       the final message of the fan-in last
 -- The stream of dead letters, in the same slot, is no key: keys of a script must be readable, and workers shall not read
 -- the letters of others.
 -- Returns 0 lost (another consumer owns the entry), 1 done, 2 the unit had an outcome, or the part its number of
--- units, 3 the record has ended.
+-- units, 3 the run is over.
 
 -- The units of all parts together; '' while the number of a part is missing.
 local function total(record, parts)
@@ -24,7 +25,7 @@ local function total(record, parts)
 end
 
 local stream, record, outcomes, final_stream = unpack(KEYS, 1, 4)
-local group, consumer, id, has_fan_in, unit, outcome, units, letters, part, parts = unpack(ARGV, 1, 10)
+local group, consumer, id, has_fan_in, unit, outcome, units, letters, part, parts, run = unpack(ARGV, 1, 11)
 if not owns(stream, group, consumer, id) then
   return 0
 end
@@ -39,7 +40,7 @@ end
 if fan_in then
   redis.call('HLEN', outcomes)
   redis.call('XLEN', final_stream)
-  if redis.call('EXISTS', record) == 0 or redis.call('HEXISTS', record, 'ended') == 1 then
+  if not goes_on(record, run) then
     result = 3
   elseif unit ~= '' and redis.call('HSETNX', outcomes, unit, outcome) == 0 then
     result = 2
@@ -47,7 +48,7 @@ if fan_in then
     result = 2
   end
 end
-local at = 11
+local at = 12
 if letters ~= '' then
   at = append(letters, at)
 end

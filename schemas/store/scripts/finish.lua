@@ -1,20 +1,32 @@
 -- Ends a job, once: a later call changes nothing.
--- KEYS: record, active jobs, events stream, webhooks stream, record of the job that answers for this one (its own when
---       none does), result, cache key (the record when there is none), callbacks of the job and of the one that
---       answers for it, then keys that the running job needs
--- ARGV: job id, status, time to live (ms) of record and result, time to live (ms) of the cache key (0: delete it),
---       events to keep, whether frames may be replayed (1: the keys that the running job needs live as long as the
---       record), then fields and values of the record
--- Returns when this call ended the job (Unix seconds, as text), 0 when it had ended or does not exist.
--- Cancelling a job that answers for others, or is answered by another one, does not stop it: it is withdrawn, and the
--- work goes on for the others. The end of every job is announced once.
-local record, active, events, webhooks, leader, result, cache_key, callbacks, leader_callbacks = unpack(KEYS, 1, 9)
-local job_id, status, ttl, cache_ttl, events_kept, replayable = unpack(ARGV, 1, 6)
-local now = server_time()
+-- KEYS: record, active jobs, events stream, webhooks stream, cache key (the record when there is none), record of the
+--       job that answers for this one (its own when none does), then the further keys of the job, its result first and its
+--       callbacks last, then those of the one that answers for it
+-- ARGV: job id, the job that answers for it, status, time to live (ms) of record and result, time to live (ms) of the
+--       cache key (0: delete it), events to keep, number of keys after the result that are kept as long as the record, so
+--       that frames can be replayed (0: all are deleted), run (empty: any), then fields and values of the record
+-- Returns when this call ended the job (Unix seconds, as text), 0 when its run was over or it does not exist, -1 when
+-- another job answers for it by now.
+-- Cancelling a job that answers for others does not stop it: it is withdrawn, and the work goes on for the others. The
+-- end of every job is announced once.
+local record, active, events, webhooks, cache_key, leader, result = unpack(KEYS, 1, 7)
+local job_id, leader_id, status, ttl, cache_ttl, events_kept, replayed, run = unpack(ARGV, 1, 8)
+local first, own, now = 9, (#KEYS - 6) / 2, server_time()
+local callbacks, leader_callbacks = KEYS[6 + own], KEYS[#KEYS]
 local old_status, ended, withdrawn, alias =
   unpack(redis.call('HMGET', record, 'status', 'ended', 'withdrawn', 'alias'))
-if not old_status or ended or (status == 'cancelled' and withdrawn) then
+if not old_status or ended then
+  redis.call('ZREM', active, job_id)
   return 0
+end
+if not goes_on(record, run) or (status == 'cancelled' and withdrawn) then
+  return 0
+end
+if (alias or job_id) ~= leader_id then
+  return -1
+end
+if alias and (status ~= 'cancelled' or redis.call('HEXISTS', leader, 'ended') == 1) then
+  return 0 -- the end of the one that answers for it is its own
 end
 redis.call('XLEN', events) -- keys of another type fail here, before anything is written
 redis.call('XLEN', webhooks)
@@ -25,20 +37,26 @@ for _, field in ipairs(redis.call('HKEYS', record)) do
   end
 end
 local function announce_end(job)
-  announce(events, webhooks, events_kept, job, status, now, redis.call('HGET', callbacks, job), ARGV, 7)
+  announce(events, webhooks, events_kept, job, status, now, redis.call('HGET', callbacks, job), ARGV, first)
 end
-if status == 'cancelled' and (alias or #followers > 0) then
+if status == 'cancelled' and #followers > 0 then
   redis.call('HSET', record, 'withdrawn', now)
-  redis.call('HDEL', leader, 'follower:' .. job_id)
   announce_end(job_id)
-  if alias then
-    redis.call('HDEL', leader_callbacks, job_id)
-  end
   return now
 end
-redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, 7))
+if alias then
+  redis.call('HDEL', record, 'alias')
+  redis.call('HDEL', leader, 'follower:' .. job_id)
+  redis.call('HDEL', leader_callbacks, job_id)
+  abandon(leader, active, leader_id, now, 7 + own, #KEYS)
+end
+redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, first))
 redis.call('PEXPIRE', record, ttl)
-redis.call('PEXPIRE', result, ttl)
+if status == 'completed' then
+  redis.call('PEXPIRE', result, ttl)
+else
+  redis.call('UNLINK', result)
+end
 redis.call('PEXPIRE', callbacks, ttl)
 redis.call('ZREM', active, job_id)
 if cache_key ~= record and redis.call('GET', cache_key) == job_id then
@@ -48,11 +66,11 @@ if cache_key ~= record and redis.call('GET', cache_key) == job_id then
     redis.call('PEXPIRE', cache_key, cache_ttl)
   end
 end
-for i = 10, #KEYS do
-  if replayable == '1' then
-    redis.call('PEXPIRE', KEYS[i], ttl)
-  else
+for i = 8, 5 + own do
+  if replayed == '0' then
     redis.call('UNLINK', KEYS[i])
+  elseif i < 8 + replayed then
+    redis.call('PEXPIRE', KEYS[i], ttl)
   end
 end
 if not withdrawn then
@@ -60,5 +78,7 @@ if not withdrawn then
 end
 for _, follower in ipairs(followers) do
   announce_end(follower)
+  redis.call('HDEL', record, 'follower:' .. follower)
+  redis.call('HSET', record, 'answered:' .. follower, '')
 end
 return now

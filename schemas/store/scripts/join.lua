@@ -2,15 +2,14 @@
 -- KEYS: cache key, record, active jobs, record and result of the present leader (the job's own when there is none),
 --       events stream, webhooks stream, callbacks of the job and of the present leader
 -- ARGV: job id, present leader ('' for none), time to live (ms) of a finished answer, time to live (ms) of the cache
---       key while the job runs, events to keep
--- Returns "leads", "joined" (also when the job has ended, was deleted or has joined before), "answered", or "changed"
--- when the key has another leader by now.
+--       key while the job runs, events to keep, run
+-- Returns "leads", "joined" (also when its run is over or it has joined before), "answered", or "changed" when the key
+-- has another leader by now.
 local cache_key, record, active, leader_record, leader_result, events, webhooks = unpack(KEYS, 1, 7)
 local callbacks, leader_callbacks = unpack(KEYS, 8)
-local job_id, leader, answer_ttl, running_ttl, events_kept = unpack(ARGV)
+local job_id, leader, answer_ttl, running_ttl, events_kept, run = unpack(ARGV)
 local now = server_time()
-local known, over, alias = unpack(redis.call('HMGET', record, 'status', 'ended', 'alias'))
-if not known or over or alias then
+if not goes_on(record, run) or redis.call('HEXISTS', record, 'alias') == 1 then
   return 'joined'
 end
 if (redis.call('GET', cache_key) or '') ~= leader then

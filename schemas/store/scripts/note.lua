@@ -1,10 +1,10 @@
--- Sets fields of a job's record, if it still exists.
+-- Sets fields of a job's record while its run goes on.
 -- KEYS: record
--- ARGV: fields and values
--- Returns 1, or 0 when there is no such job.
+-- ARGV: run, then fields and values
+-- Returns 1, or 0 when the run is over.
 local record = KEYS[1]
-if redis.call('EXISTS', record) == 0 then
+if not goes_on(record, ARGV[1]) then
   return 0
 end
-redis.call('HSET', record, unpack(ARGV))
+redis.call('HSET', record, unpack(ARGV, 2))
 return 1

@@ -1,29 +1,65 @@
--- Accepts a job: creates its record and sends it to the frames stage, or returns why not.
--- KEYS: stream of accepted jobs, record, active jobs, index of jobs, tombstone, callbacks
--- ARGV: most entries of the stream, field and bytes of the message (empty: it is not sent), encoded request, time to
---       live of the record (ms), longest wait (ms), job id, when the request was published (s, empty: now), callback
---       (empty: none), then fields and values of the record
--- Returns {"accepted", created}, {"full", length}, {"same", created}, {"taken"}, or {"deleted"} when the job was deleted
--- after the request was published.
-local accepted, record, active, index, tombstone, callbacks = unpack(KEYS)
-local limit, field, message, request, ttl, longest_wait, job_id, published, callback = unpack(ARGV, 1, 9)
-if redis.call('EXISTS', record) == 1 then
-  local current_request, created = unpack(redis.call('HMGET', record, 'request', 'created'))
-  if current_request == request and (redis.call('HGET', callbacks, job_id) or '') == callback then
+-- Accepts a job: creates its record and sends it to the frames stage, or returns why not. A job that failed or was
+-- cancelled before the same request was published runs again: nothing of its earlier run is left.
+-- KEYS: stream of accepted jobs, record, active jobs, index of jobs, tombstone, events stream, webhooks stream, then the
+--       further keys of the job, its callbacks last
+-- ARGV: most entries of the stream, field and bytes of the message (empty: it is not sent), encoded request, digest of an
+--       invalid request (empty: it is valid), time to live of the record (ms), longest wait (ms), job id, when the request
+--       was published (s, empty: now), run when no message is sent, events to keep, job that answers for this one and has
+--       been settled (empty: none), callback (empty: none), then fields and values of the record
+-- Returns {"accepted", created}, {"full", length}, {"same", created}, {"taken"}, {"kept"} when the job was deleted and
+-- its result is kept for others, {"deleted"} when the job was deleted after the request was published, or {"settle", job}
+-- when the jobs that this one answers for, or this one itself, first need an end of their own (settle.lua).
+local accepted, record, active, index, tombstone, events, webhooks = unpack(KEYS, 1, 7)
+local limit, field, message, request, refused, ttl, longest_wait, job_id, published = unpack(ARGV, 1, 9)
+local run, events_kept, settled, callback = unpack(ARGV, 10, 13)
+local first, now, callbacks = 14, server_time(), KEYS[#KEYS]
+local known, current_run, current_refused, created, status, ended, alias, withdrawn, deleted, summary =
+  unpack(redis.call('HMGET', record, 'request', 'run', 'refused', 'created', 'status', 'ended', 'alias', 'withdrawn',
+    'deleted', 'summary'))
+if known then
+  if deleted then
+    return {'kept'}
+  end
+  local current_callback = redis.call('HGET', callbacks, job_id) or ''
+  if known ~= request or (current_refused or '') ~= refused or current_callback ~= callback then
+    return {'taken'}
+  end
+  if alias and alias ~= settled then
+    return {'settle', alias}
+  end
+  local over = withdrawn or ended
+  if alias or not over or run == current_run or (published ~= '' and milliseconds(published) < milliseconds(over)) then
     return {'same', created}
   end
-  return {'taken'}
+  if status == 'completed' or not ended then
+    if withdrawn then -- the work went on for others
+      redis.call('HDEL', record, 'withdrawn')
+      if ended then
+        announce(events, webhooks, events_kept, job_id, status, now, callback, {'summary', summary or nil}, 1)
+      end
+    end
+    return {'same', created}
+  end
+  if answers(record) then
+    return {'settle', job_id}
+  end
 end
-local deleted = published ~= '' and redis.call('GET', tombstone)
-if deleted and tonumber(published) <= tonumber(deleted) then
+local tomb = published ~= '' and redis.call('GET', tombstone)
+if tomb and tonumber(published) <= tonumber(tomb) then
   return {'deleted'}
 end
 local length = redis.call('XLEN', accepted)
 if length >= tonumber(limit) then
   return {'full', length}
 end
-local now = server_time()
-redis.call('HSET', record, 'request', request, 'created', now, unpack(ARGV, 10))
+redis.call('UNLINK', record, unpack(KEYS, 8))
+if message ~= '' then
+  run = redis.call('XADD', accepted, '*', field, message)
+end
+redis.call('HSET', record, 'request', request, 'created', now, 'run', run, unpack(ARGV, first))
+if refused ~= '' then
+  redis.call('HSET', record, 'refused', refused)
+end
 redis.call('PEXPIRE', record, ttl)
 redis.call('DEL', tombstone)
 if callback ~= '' then
@@ -32,7 +68,4 @@ if callback ~= '' then
 end
 redis.call('ZADD', active, milliseconds(now) + longest_wait, job_id)
 redis.call('ZADD', index, milliseconds(now), job_id)
-if message ~= '' then
-  redis.call('XADD', accepted, '*', field, message)
-end
 return {'accepted', now}

@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
             Call(
                 REPLAY,
                 keys=[self.keys.dead, message.stream, fan_in.record, fan_in.outcomes],
-                args=[dead_id, str(unit), *(part for field in message.fields.items() for part in field)],
+                args=[dead_id, str(unit), "", *(part for field in message.fields.items() for part in field)],
             )
         )
         assert answer == (-1 if self.ended else 1)

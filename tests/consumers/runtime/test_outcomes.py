@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 import redis as sync_redis
@@ -109,6 +110,26 @@ async def test_work_of_an_ended_job_is_dropped(world: World) -> None:
     assert await world.redis.xlen(world.keys.ends) == 0
 
 
+async def test_work_of_an_earlier_run_is_dropped(world: World) -> None:
+    await world.record("job", units=1, run="2-0")
+    fan_in, further = world.keys.fan_in("job"), (Outgoing(world.keys.jobs, {b"a": b"b"}),)
+    run, redis, record = lua.run, world.redis, world.keys.record("job")
+    owner, entry = await deliver(world, world.keys.units, {b"x": b"y"})
+    early = replace(fan_in, run="1-0")
+    assert (
+        await run(redis, scripts.publish(owner, entry, further, record, "1-0", {"sent": 1}))
+        == scripts.DROPPED
+    )
+    call = scripts.complete(owner, entry, Completion(early, "0", b"early", 1, further))
+    assert await run(redis, call) == scripts.DROPPED
+    await redis.hset(world.keys.outcomes("job"), "0", "of this run")
+    assert await run(redis, scripts.check_fan_in(early)) == 0
+    assert await redis.hgetall(record) == {b"created": b"1", b"units": b"1", b"run": b"2-0"}
+    assert not await redis.exists(world.keys.jobs, world.keys.ends)
+    assert await run(redis, scripts.check_fan_in(replace(fan_in, run="2-0"))) == 1
+    await redis.delete(world.keys.ends, world.keys.outcomes("job"))
+
+
 async def test_a_former_owner_changes_nothing(world: World) -> None:
     await world.record("job", units=1)
     owner, entry = await deliver(world, world.keys.units, {b"x": b"y"})
@@ -118,7 +139,7 @@ async def test_a_former_owner_changes_nothing(world: World) -> None:
     )
     run, redis = lua.run, world.redis
     assert await run(redis, scripts.complete(owner, entry, completion)) == scripts.LOST
-    assert await run(redis, scripts.publish(owner, entry, completion.publish, None, {})) == 0
+    assert await run(redis, scripts.publish(owner, entry, completion.publish, None, "", {})) == 0
     assert await run(redis, scripts.retry(owner, "{t}:delayed", entry, 0, 0, b"")) == 0
     assert await run(redis, scripts.renew(owner, [entry])) == [entry.encode()]
     assert await run(redis, scripts.release(owner, UNOWNED, 60, [entry])) == 0

@@ -14,34 +14,53 @@ from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
 
 NAMES = Names("frame-store-test")
+RUN = "1-0"
 
 
 @pytest.fixture
 async def redis(valkey: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(valkey) as client:
+        for job in ("job-1", "job-2"):
+            await client.hset(NAMES.job(job).metadata, mapping={"created": "1", "run": RUN})
         yield client
         leftovers = [key async for key in client.scan_iter("frame-store-test*")]
         if leftovers:
             await client.delete(*leftovers)
 
 
+async def stored_keys(redis: Redis) -> list[str]:
+    keys = [key.decode() async for key in redis.scan_iter("frame-store-test*")]
+    return [key for key in keys if not key.endswith(":metadata")]
+
+
 async def test_frames_come_back_in_order_until_they_are_deleted(redis: Redis) -> None:
     store = FrameStore(redis, NAMES, ttl=100)
-    first = await store.put("job-1", "0", b"picture 0")
-    second = await store.put("job-2", "0", b"picture 0 of another job")
-    assert first == StoredFrame("0")
+    first = await store.put("job-1", RUN, "0", b"picture 0")
+    second = await store.put("job-2", RUN, "0", b"picture 0 of another job")
+    assert first == StoredFrame(f"{RUN}:0")
     asked = [("job-2", second), ("job-1", StoredFrame("1")), ("job-1", first)]
     assert await store.get_many(asked) == [b"picture 0 of another job", None, b"picture 0"]
     await store.delete(asked)
     assert await store.get_many(asked) == [None, None, None]
-    assert [key async for key in redis.scan_iter("frame-store-test*")] == []
+    assert await stored_keys(redis) == []
 
 
 async def test_frames_nobody_deletes_are_dropped_in_time(redis: Redis) -> None:
-    await FrameStore(redis, NAMES, ttl=100).put("job-1", "7", b"picture")
-    [key] = [key async for key in redis.scan_iter("frame-store-test*")]
-    assert key == NAMES.job("job-1").frame("7").encode()
-    assert 0 < await redis.ttl(key) <= 100
+    await FrameStore(redis, NAMES, ttl=100).put("job-1", RUN, "7", b"picture")
+    assert await stored_keys(redis) == [NAMES.job("job-1").frames]
+    assert 0 < await redis.ttl(NAMES.job("job-1").frames) <= 100
+
+
+async def test_no_frame_is_stored_of_a_run_that_is_over(redis: Redis) -> None:
+    store, record = FrameStore(redis, NAMES, ttl=100), NAMES.job("job-1").metadata
+    assert await store.get_many([("job-1", await store.put("job-1", "2-0", "0", b"of another run"))]) == [
+        None
+    ]
+    await redis.hset(record, "ended", "1")
+    assert await store.get_many([("job-1", await store.put("job-1", RUN, "0", b"late"))]) == [None]
+    await redis.delete(record)
+    assert await store.get_many([("job-1", await store.put("job-1", RUN, "0", b"later"))]) == [None]
+    assert await stored_keys(redis) == []
 
 
 async def test_files_are_read_below_the_frame_roots_only(redis: Redis, tmp_path: Path) -> None:
@@ -51,7 +70,7 @@ async def test_files_are_read_below_the_frame_roots_only(redis: Redis, tmp_path:
     secret.write_bytes(b"secret")
     (volume / "link.jpg").symlink_to(secret)
     store = FrameStore(redis, NAMES, ttl=100, frame_roots=[volume])
-    stored = await store.put("job-1", "0", b"stored")
+    stored = await store.put("job-1", RUN, "0", b"stored")
     paths = [
         volume / "0.jpg",
         volume / "link.jpg",
@@ -80,21 +99,21 @@ async def test_a_directory_keeps_frames_as_the_server_does(redis: Redis, tmp_pat
     (directory / "holiday.jpg").write_bytes(b"not the store's")
     store = FrameStore(redis, NAMES, ttl=100, directory=directory)
     for job in ("job-1", "..", "a:b"):
-        stored = await store.put(job, "0", b"old")
-        assert stored == await store.put(job, "0", f"picture of {job}".encode())
+        stored = await store.put(job, RUN, "0", b"old")
+        assert stored == await store.put(job, RUN, "0", f"picture of {job}".encode())
         assert isinstance(stored, FileFrame) and Path(stored.path).parent == directory
         elsewhere = FrameStore(redis, NAMES, ttl=100, directory=directory)
         assert await elsewhere.get_many([(job, stored)]) == [f"picture of {job}".encode()]
         await elsewhere.delete([(job, stored), (job, FileFrame(str(directory / "holiday.jpg")))])
         assert await store.get_many([(job, stored)]) == [None]
     assert [path.name for path in directory.iterdir()] == ["holiday.jpg"]
-    assert [key async for key in redis.scan_iter("frame-store-test*")] == []
+    assert await stored_keys(redis) == []
 
 
 async def test_the_directory_may_lie_in_memory(redis: Redis) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         store = FrameStore(redis, NAMES, ttl=100, directory=Path(directory))
-        stored = await store.put("job-1", "0", b"picture")
+        stored = await store.put("job-1", RUN, "0", b"picture")
         assert await store.get_many([("job-1", stored)]) == [b"picture"]
 
 
@@ -103,11 +122,11 @@ async def test_files_of_the_store_that_nobody_deletes_are_dropped_in_time(
 ) -> None:
     old = time.time() - 101
     first = FrameStore(redis, NAMES, ttl=100, directory=tmp_path)
-    forgotten = Path(str((await first.put("job-1", "0", b"picture")).path))  # type: ignore[union-attr]
+    forgotten = Path(str((await first.put("job-1", RUN, "0", b"picture")).path))  # type: ignore[union-attr]
     (tmp_path / "holiday.jpg").write_bytes(b"not the store's")
     for path in (forgotten, tmp_path / "holiday.jpg"):
         os.utime(path, (old, old))
-    kept = await FrameStore(redis, NAMES, ttl=100, directory=tmp_path).put("job-1", "1", b"picture")
+    kept = await FrameStore(redis, NAMES, ttl=100, directory=tmp_path).put("job-1", RUN, "1", b"picture")
     assert isinstance(kept, FileFrame)
     assert {str(path) for path in tmp_path.iterdir()} == {kept.path, str(tmp_path / "holiday.jpg")}
 

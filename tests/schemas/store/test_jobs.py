@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from schemas.requests import AnalyzeRequest
 from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
 from schemas.settings import Settings
 from schemas.store.job_reader import JobReader, result_json
-from schemas.store.jobs import JobExists, Jobs, QueueFull
+from schemas.store.jobs import Jobs
+from schemas.store.run_data import Kept, keep_all
+from schemas.store.submissions import JobExists, QueueFull
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4", source_id="s")
 SUMMARY = ResultSummary(unique_faces=0, total_detections=0, frames_processed=1, processing_time_seconds=0.5)
@@ -40,6 +43,18 @@ class Records:
         for job_id in job_ids:
             await self.jobs.submit(REQUEST, job_id)
             assert await self.jobs.begin(job_id, REQUEST)
+        await self.redis.xtrim(self.names.accepted, 0)  # the frames stage has handled them
+
+    async def keeps(self, job_id: str, run_id: str = "") -> bool:
+        """Whether data that a run of a job makes are stored."""
+        keys = self.names.job(job_id)
+        data = [Kept(keys.metadata, key, run_id, 60, {"0": b"data"}) for key in keys[2:-1]]
+        stored = set(await keep_all(self.redis, data))
+        assert len(stored) == 1
+        return stored.pop()
+
+    async def run_of(self, job_id: str) -> str:
+        return (await self.redis.hget(self.names.job(job_id).metadata, "run") or b"").decode()
 
     async def status(self, job_id: str) -> str:
         state = await self.reader.read(job_id)
@@ -178,12 +193,12 @@ async def test_a_request_under_the_id_of_another_leaves_that_job_alone(records: 
     with pytest.raises(JobExists):
         await records.jobs.accept(AnalyzeRequest(video_path="/other.mp4"), "a", time.time())
     with pytest.raises(JobExists):
-        await records.jobs.refuse(AnalyzeRequest(video_path="?"), "a", time.time(), "invalid")
+        await records.jobs.refuse(REQUEST, "a", time.time(), "invalid", "digest of the invalid request")
     assert await records.status("a") == "processing"
     assert await records.events() == []
     assert await records.jobs.accept(REQUEST, "a", time.time())
     assert await records.jobs.begin("a", REQUEST), "the same request is the same job"
-    assert await records.redis.xlen(records.names.accepted) == 1
+    assert await records.redis.xlen(records.names.accepted) == 0, "it is not begun a second time"
 
 
 async def test_a_deleted_job_is_not_started_by_its_queued_request(records: Records) -> None:
@@ -230,8 +245,11 @@ async def test_workers_do_not_see_where_the_end_of_a_job_is_sent(records: Record
 
 
 async def test_an_invalid_request_that_was_published_ends_with_the_reason(records: Records) -> None:
+    published = time.time()
     for _ in range(2):  # a redelivery changes nothing
-        await records.jobs.refuse(AnalyzeRequest(video_path="?"), "a", time.time(), "The request is invalid.")
+        await records.jobs.refuse(
+            AnalyzeRequest(video_path="?"), "a", published, "The request is invalid.", "digest"
+        )
     state = await records.reader.read("a")
     assert state and (state.status, state.error) == ("failed", "The request is invalid.")
     assert await records.events() == [("a", "failed")]
@@ -281,11 +299,10 @@ async def test_a_deleted_result_stays_for_those_that_it_answers_for_and_no_longe
 
 async def test_nothing_is_stored_of_a_job_that_was_deleted(records: Records) -> None:
     await records.running("a")
-    await records.jobs.store_faces([("a", "0", b"faces", {"0/0": b"crop"})])
     keys = records.names.job("a")
-    assert await records.redis.hget(keys.portraits, "0/0") == b"crop"
+    assert await records.keeps("a")
     assert await records.jobs.cancel("a") and await records.jobs.delete("a")
-    await records.jobs.store_faces([("a", "1", b"faces", {"1/0": b"crop"})])
+    assert not await records.keeps("a")
     assert not await records.jobs.complete("a", BODY, SUMMARY, keep=60)
     assert await records.redis.exists(*keys) == 0
 
@@ -306,3 +323,155 @@ async def test_the_list_of_jobs_stays_short_although_nobody_reads_it(records: Re
         await records.redis.delete(records.names.accepted_of("normal"))  # as when it is handled
     assert await records.redis.zcard(records.names.jobs) < 100
     assert await records.redis.zscore(records.names.jobs, "lasting") is not None
+
+
+async def test_a_job_that_failed_or_was_cancelled_runs_again_when_it_is_submitted_again(
+    records: Records,
+) -> None:
+    for end in (partial(records.jobs.fail, "a", "broken"), partial(records.jobs.cancel, "a")):
+        await records.running("a")
+        await records.keeps("a")
+        assert await end()
+        assert await records.jobs.submit(REQUEST, "a")
+        assert await records.status("a") == "queued"
+        assert await records.redis.exists(*records.names.job("a")[1:]) == 0, (
+            "nothing is left of the first run"
+        )
+        assert await records.jobs.cancel("a")
+    await records.running("a")
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    await records.jobs.submit(REQUEST, "a")
+    assert await records.status("a") == "completed"
+    ends = ["failed", "cancelled", "cancelled", "cancelled", "completed"]
+    assert await records.events() == [("a", end) for end in ends]
+
+
+async def test_a_run_that_is_over_changes_nothing_of_the_next_one(records: Records) -> None:
+    await records.running("a")
+    first = await records.run_of("a")
+    await records.jobs.fail("a", "broken")
+    assert not await records.jobs.begin("a", REQUEST, first), "a redelivery of its message"
+    await records.running("a")
+    assert await records.run_of("a") != first
+    assert not await records.jobs.begin("a", REQUEST, first)
+    assert not await records.keeps("a", first)
+    assert not await records.jobs.fail("a", "broken", run_id=first)
+    assert not await records.jobs.complete("a", BODY, SUMMARY, keep=60, run_id=first)
+    assert await records.jobs.join("a", "key", 60, first), "there is nothing to do"
+    await records.jobs.note("a", first, units=1)
+    assert await records.redis.hmget(records.names.job("a").metadata, ["units", "alias"]) == [None, None]
+    assert await records.redis.exists(*records.names.job("a")[1:], records.names.cache("key")) == 0
+    assert await records.status("a") == "processing"
+    assert await records.keeps("a", await records.run_of("a"))
+
+
+async def test_a_request_published_before_a_failure_is_answered_by_it(records: Records) -> None:
+    published = time.time() - 1
+    assert await records.jobs.accept(REQUEST, "a", published)
+    assert await records.jobs.fail("a", "broken")
+    assert await records.jobs.accept(REQUEST, "a", published)
+    assert await records.status("a") == "failed"
+    assert await records.jobs.accept(REQUEST, "a", time.time())
+    assert await records.status("a") == "queued"
+    assert await records.redis.xlen(records.names.accepted) == 2
+
+
+async def test_repeating_a_submission_starts_no_second_run(records: Records) -> None:
+    began = time.time() - 1
+    await records.jobs.submit(REQUEST, "a")
+    await records.jobs.fail("a", "broken")
+    await records.jobs.submit(REQUEST, "a", repeats=began)
+    assert await records.status("a") == "failed"
+
+
+async def test_jobs_that_a_failed_one_answered_keep_their_end_when_it_runs_again(records: Records) -> None:
+    await records.running("a", "b", "c")
+    for job in "abc":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.fail("a", "broken")
+    assert await records.jobs.delete("c")
+    await records.running("a")
+    assert [await records.status(job) for job in "ab"] == ["processing", "failed"]
+    state = await records.reader.read("b")
+    assert state and state.error == "broken"
+    await records.running("b")
+    assert await records.jobs.fail("a", "broken again")
+    assert await records.status("b") == "processing"
+    assert sorted(await records.events()) == [("a", "failed")] * 2 + [("b", "failed"), ("c", "failed")]
+
+
+async def test_a_job_that_joined_another_one_and_was_cancelled_runs_again(records: Records) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.cancel("b")
+    await records.running("b")
+    assert await records.status("b") == "processing"
+    assert await records.jobs.join("b", "key", 60)
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert await records.status("b") == "completed"
+    assert await records.events() == [("b", "cancelled"), ("a", "completed"), ("b", "completed")]
+
+
+@pytest.mark.parametrize("others_first", [False, True])
+async def test_a_cancelled_job_whose_work_goes_on_for_others_takes_it_up_again(
+    records: Records, others_first: bool
+) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.cancel("a")
+    if others_first:
+        assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+        assert await records.status("a") == "cancelled"
+    await records.jobs.submit(REQUEST, "a")
+    if not others_first:
+        assert await records.status("a") == "processing"
+        assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert [await records.status(job) for job in "ab"] == ["completed", "completed"]
+    assert sorted(await records.events()) == [("a", "cancelled"), ("a", "completed"), ("b", "completed")]
+
+
+async def test_work_that_nobody_waits_for_any_more_stops_and_leaves_nothing(records: Records) -> None:
+    for deleted in (False, True):
+        await records.running("a", "b")
+        for job in "ab":
+            await records.jobs.join(job, "key", 60)
+        await records.keeps("a")
+        assert await records.jobs.cancel("a")
+        if deleted:
+            assert await records.jobs.delete("a")
+        assert await records.jobs.cancel("b")
+        assert await records.redis.exists(*records.names.job("a")[1:-1]) == 0
+        assert await records.redis.zcard(records.names.active) == 0
+        assert not await records.keeps("a")
+        assert await records.status("b") == "cancelled"
+        assert await records.jobs.delete("b")
+        if not deleted:
+            assert await records.status("a") == "cancelled"
+            assert await records.jobs.delete("a")
+    left = {key.decode() for key in await records.redis.keys("faces:job:*")}
+    assert left == {"faces:job:a:deleted", "faces:job:b:deleted"}
+    assert sorted(await records.events()) == [("a", "cancelled")] * 2 + [("b", "cancelled")] * 2
+
+
+async def test_an_id_whose_deleted_job_works_on_for_others_is_refused_until_they_end(
+    records: Records,
+) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.cancel("a") and await records.jobs.delete("a")
+    with pytest.raises(JobExists, match="deleted"):
+        await records.jobs.submit(REQUEST, "a")
+    assert await records.jobs.cancel("b")
+    await records.jobs.submit(REQUEST, "a")
+
+
+async def test_an_end_is_not_cancelled_in_those_that_it_answered(records: Records) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    assert not await records.jobs.cancel("b")
+    assert await records.status("b") == "completed"
