@@ -126,8 +126,8 @@ ROLES: dict[str, Role] = {
         (*STAGE, *LOADING, *RECORD, *COLLECTION, "rpush"),
         (
             *_streams("finalize"), *ACCEPTED, "frames:urgent", "active", "active:sweeper", "jobs", *JOB,
-            "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:callbacks", "job:*:deleted",
-            "cache:*", "events", "workers", *KNOWN,
+            "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:frames", "job:*:callbacks",
+            "job:*:deleted", "cache:*", "events", "workers", *KNOWN,
         ),
         (DEAD,),
     ),

@@ -74,7 +74,7 @@ TABLE = {
     "job:a:outcomes": (ALL, ALL),
     "job:a:faces": ("api analyze finalize operator", "api analyze finalize operator"),
     "job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
-    "job:a:frames": ("api frames analyze enhance operator", "api frames analyze enhance operator"),
+    "job:a:frames": (ALL, ALL),
     "ready": ("api operator", "api operator"),
 }
 NOBODY = (
