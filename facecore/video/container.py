@@ -13,6 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from facecore.video.animation import is_animation
+from facecore.video.audio import audio_kind
 from facecore.video.demuxing import packets_of
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
@@ -39,7 +40,8 @@ OPEN_TIMEOUT_SECONDS = 60.0
 
 
 def picture_kind(path: PathLike[str]) -> str | None:
-    """Returns the kind of a picture file, "animation" for an animated one, None for a video.
+    """Returns the kind of a picture file, "animation" for an animated WebP, None for a video. Animated GIF and PNG
+    files are videos.
 
     Raises:
         SourceError: the file cannot be read or is empty.
@@ -58,7 +60,7 @@ def picture_kind(path: PathLike[str]) -> str | None:
     if is_animation(head):
         return "animation"
     kind = image_kind(head)
-    return None if kind == "GIF" else kind
+    return None if kind == "GIF" or (kind == "PNG" and b"acTL" in head.partition(b"IDAT")[0]) else kind
 
 
 def open_video(path: PathLike[str]) -> InputContainer:
@@ -77,6 +79,10 @@ def open_video(path: PathLike[str]) -> InputContainer:
         )
     except FFmpegError as error:
         raise_if_short(error)
+        with Path(path).open("rb") as file:
+            audio = audio_kind(file.read(HEAD_BYTES))
+        if audio is not None:
+            raise SourceError(f"{path} is an audio file ({audio}), which shows no people.") from error
         raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
 
 
