@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> web.Application:
     connections = max_connections()  # of which some are left for probes
     app[CONCURRENCY_LIMIT] = ConcurrencyLimit(min(settings.max_requests, connections // 2))
     app[events.OPEN_STREAMS] = SharedSlots(min(events.MAX_STREAMS, connections // 4), "event streams")
+    app[pages.RENDERING] = asyncio.Lock()
     app[CALLBACK_HOSTS] = _callback_hosts(settings)
     app[replies.WAITING] = SharedSlots(replies.MAX_WAITING_CALLERS, "searches")
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)

@@ -33,13 +33,24 @@ def require_completed(state: JobState) -> None:
         raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}: {reason}")
 
 
-async def stored_result(request: web.Request, state: JobState) -> StoredResult:
-    """The whole result of a job; 409 unless it is completed, 404 when the result has expired."""
+async def stored_result(request: web.Request, state: JobState, most_bytes: int) -> StoredResult:
+    """The whole result of a job; 409 unless it is completed and no larger, 404 when the result has expired."""
     require_completed(state)
-    stored = await request.app[READER].result(state)
-    if stored is None:
+    reader = request.app[READER]
+    if (head := await reader.result_head(state)) is None:
         raise result_expired(state)
-    return stored
+    body = bytearray()
+    try:
+        async for part in reader.result_parts(state, head):
+            body += part
+            if len(body) > most_bytes:
+                raise web.HTTPConflict(
+                    text=f"The result of job {state.job_id} is too large for this page;"
+                    f" /faces/jobs/{state.job_id}/results has it."
+                )
+    except ResultChanged as error:
+        raise result_expired(state) from error
+    return StoredResult(bytes(body), head.type, head.etag)
 
 
 def result_expired(state: JobState) -> web.HTTPNotFound:

@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 from api.app_keys import READER
 from api.compression import COMPRESSORS, Coding, Compressor, negotiate
 from api.endpoints import Content, Endpoint, Endpoints, parameter
-from api.lookup import find_job, require_completed, result_expired, stored_result
+from api.lookup import find_job, require_completed, result_expired
 from api.pages import report
-from api.pages.routes import page_headers, reported_job
+from api.pages.routes import page_headers, rendered
 from api.queries import ResultsQuery, parse_query
 from api.responses import problem
 from api.selection import Selection
@@ -122,11 +122,14 @@ def _chunk(
 async def report_page(request: web.Request) -> web.Response:
     """Serves the result as a self-contained page, which can be saved and sent on."""
     state = await find_job(request)
-    stored = await stored_result(request, state)
-    tag = f"{stored.etag}-{report.PAGE.version}"
+    require_completed(state)
+    head = await request.app[READER].result_head(state)
+    if head is None:
+        raise result_expired(state)
+    tag = f"{head.etag}-{report.PAGE.version}"
     if (not_modified := _not_modified(request, state, tag)) is not None:
         return not_modified
-    body = await asyncio.to_thread(report.render, [await reported_job(request, state, stored)])
+    body = await rendered(request, [state], report.render)
     response = await _response(request, state, tag, body, "text/html")
     response.charset = "utf-8"
     response.headers.update(page_headers(report.PAGE))

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api.lookup import JobFace
+from api.pages import routes
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
@@ -143,3 +144,35 @@ async def test_one_face_is_read_without_the_whole_result(jobs: Jobs, redis: Redi
     assert peak < 8_000_000, peak
     with pytest.raises(KeyError):
         await reader.face(state, "face_x", JobFace)
+
+
+async def test_pages_of_large_results_are_rendered_one_at_a_time(start: Start, jobs: Jobs) -> None:
+    """Four at once take hardly more memory than one: the answers, which are a sixth of what is decoded."""
+    await completed(jobs, result_of(300, 8))
+    api = await start()
+
+    async def peak(count: int) -> int:
+        tracemalloc.start()
+        try:
+            answers = await asyncio.gather(*(api.get("/faces/jobs/job/people") for _ in range(count)))
+            assert {answer.status for answer in answers} == {200}
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    alone = await peak(1)
+    assert await peak(4) < 2 * alone
+
+
+@pytest.mark.parametrize("place", ["jobs/job/people", "jobs/job/report", "report?jobs=small,job"])
+async def test_a_page_of_too_large_results_is_refused_with_where_they_are(
+    start: Start, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(routes, "MAX_RESULTS_BYTES", 10 << 20)
+    await completed(jobs, large())
+    await completed(jobs, result_of(2, 2), "small")
+    api = await start()
+    answer = await api.get(f"/faces/{place}")
+    assert answer.status == 409
+    assert "/faces/jobs/job/results has it" in (await answer.json(content_type=None))["detail"]
+    assert (await api.get("/faces/report?jobs=small")).status == 200
