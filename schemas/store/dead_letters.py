@@ -11,10 +11,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from schemas.envelope import JSON, MSGPACK, EnvelopeError, entry_time, open_entry
+from schemas.names import Names
 from schemas.requests import AnalyzeRequest
 from schemas.store.jobs import Jobs
 from schemas.store.lua import Call, load, run
 from schemas.store.submissions import SUBMITTED, JobExists
+from schemas.topology import groups
 
 LETTERS_PER_READ = 200
 SUMMARIES_PER_READ = 20
@@ -143,9 +145,11 @@ async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | 
         jobs: reopens a job that has ended without the unit, as long as its frames are kept.
 
     Returns:
-        "sent"; "missing": there is no such letter any more; "ended": its job has ended or expired, and the letter
-        stays.
+        "sent"; "missing": there is no such letter any more; "ended": its job has ended or expired, or the letter
+        names keys that are not its job's, and the letter stays.
     """
+    if jobs is not None and not _names_its_own_keys(dead_stream, dead):
+        return "ended"
     if jobs is not None and (request := _accepted_request(dead)) is not None:
         return await _run_again(redis, dead_stream, dead, request, jobs)
     keys = [dead_stream, dead.stream, *([] if dead.unit is None else [dead.record, dead.outcomes])]
@@ -171,6 +175,17 @@ async def _run_again(
         return "ended"
     await redis.xdel(dead_stream, dead.id)
     return "sent"
+
+
+def _names_its_own_keys(dead_stream: str, dead: DeadLetter) -> bool:
+    """Whether a replay changes only a stream that a stage reads and the state of the letter's job: workers, which may
+    write letters, have less rights than those who replay them."""
+    names = Names(dead_stream.removesuffix(":dead"))
+    keys = names.job(dead.job)
+    return dead.stream in groups(names) and (dead.record, dead.outcomes) in (
+        ("", ""),
+        (keys.metadata, keys.outcomes),
+    )
 
 
 def _accepted_request(dead: DeadLetter) -> AnalyzeRequest | None:

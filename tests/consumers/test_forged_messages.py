@@ -19,6 +19,7 @@ from schemas.messages import FinalizeTask, JoinTask, PreviewTask
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.store import dead_letters
 from schemas.store.jobs import Jobs
 from tests.waiting import eventually_async
 
@@ -116,6 +117,36 @@ async def test_a_job_that_the_api_of_an_earlier_version_has_accepted_is_passed_o
     await handled(service, service.names.requests_of("high"), message)
     assert await service.redis.xlen(service.names.accepted_of("high")) == 1
     assert not await service.jobs.begin("job", REQUEST), "without its record it is not started"
+
+
+@pytest.mark.parametrize(
+    ("stream", "job", "outcomes"),
+    [
+        ("faces:events", "", ""),
+        ("faces:frames", "a", "faces:keys"),
+        ("faces:frames", "a", "faces:job:b:outcomes"),
+    ],
+)
+async def test_replaying_a_forged_letter_changes_no_other_keys(
+    service: Service, stream: str, job: str, outcomes: str
+) -> None:
+    """A worker may write dead letters, and an operator, who replays them, may write more than the worker."""
+    redis, names = service.redis, service.names
+    await redis.hset("faces:keys", "admin", "{}")
+    letter: dict[Any, Any] = {
+        "stage": "frames", "stream": stream, "job": job, "type": "frame", "reason": "r", "error": "", "text": "",
+        "trace": "", "attempts": 1, "deliveries": 1, "first": 1.0, "last": 1.0, "worker": "w", "replays": 0,
+        "traceparent": "", "body": b"{}", "body_field": "json", "headers": msgspec.msgpack.encode({}),
+        "message": b"", "record": "faces:job:a:metadata" if outcomes else "", "outcomes": outcomes,
+    }  # fmt: skip
+    if outcomes:
+        letter["unit"] = "admin"
+    await redis.xadd(names.dead, letter)
+    await redis.hset("faces:job:a:metadata", "status", "processing")
+    (forged,) = await dead_letters.listed(redis, names.dead)
+    assert await dead_letters.replay(redis, names.dead, forged, service.jobs) == "ended"
+    assert await redis.hget("faces:keys", "admin") == b"{}"
+    assert await redis.xlen(names.events) == 0 and await redis.xlen(names.dead) == 1
 
 
 async def test_a_publisher_that_ruins_its_stream_hurts_no_accepted_job(service: Service) -> None:
