@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import io
 import os
 import sys
 from importlib.metadata import version
@@ -15,6 +16,10 @@ COMMANDS = (up, analyze, jobs, dead, keys, plan, doctor, models, completion)
 
 def main() -> int:
     """Parses the command line and runs the command; returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # as standard error: names of files are in any script
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:  # set by a shell that asks for completions
         import argcomplete

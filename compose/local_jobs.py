@@ -46,6 +46,7 @@ class LocalJob:
 
     Attributes:
         result: JSON, once the job is completed.
+        fault: why the source cannot be analysed, or its result not be written.
         people: how many were found so far.
     """
 
@@ -53,14 +54,20 @@ class LocalJob:
     request: AnalyzeRequest
     job_id: str
     result: bytes | None = None
+    fault: str = ""
     bar: TaskID | None = None
     state: JobState | None = None
     people: int = 0
 
     @property
+    def is_done(self) -> bool:
+        """Whether the job is completed and its result is written."""
+        return self.result is not None and not self.fault
+
+    @property
     def error(self) -> str:
-        """Why there is no result."""
-        return (self.state.error if self.state else None) or "the job record is missing"
+        """Why the job is not done."""
+        return self.fault or (self.state.error if self.state else None) or "the job record is missing"
 
 
 async def analyze(
@@ -140,6 +147,7 @@ def _start_workers(supervisor: Supervisor, url: str, media_roots: str) -> None:
         FACES_PARTITIONS="1",
         LOG_FORMAT="console",
         FACES_WORKER="local",
+        PYTHONUTF8="1",  # names of files are UTF-8 in every locale (schemas.file_names)
     )
     required = [worker_type.name for worker_type in WORKER_TYPES if worker_type.required]
     for names in ([name for name in required if name != "analyze"], ["analyze"]):
@@ -149,7 +157,7 @@ def _start_workers(supervisor: Supervisor, url: str, media_roots: str) -> None:
 def _media_roots(paths: Sequence[str]) -> str:
     """FACES_MEDIA_ROOTS: the source files alone; all files where the variable cannot hold their paths."""
     joined = os.pathsep.join(paths)
-    fits = len(joined.encode()) <= MAX_ROOTS_BYTES and not any(os.pathsep in path for path in paths)
+    fits = len(os.fsencode(joined)) <= MAX_ROOTS_BYTES and not any(os.pathsep in path for path in paths)
     return joined if fits else os.sep
 
 
@@ -165,7 +173,12 @@ async def _poll(reader: JobReader, job: LocalJob, outputs: Outputs) -> JobState:
     if outputs.wants_report:
         result = msgspec.json.decode(job.result, type=JobResult)
         pictures = await reader.pictures(state, [face.face_id for face in result.faces[: report.MAX_PEOPLE]])
-    await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
+    try:
+        await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
+    except (
+        OSError
+    ) as error:  # of this source alone: its name is too long for the disk, or there is no room for it
+        job.fault = f"the result cannot be written: {error.strerror or error}"
     return state
 
 

@@ -1,12 +1,13 @@
 """Writes the files of ``faces analyze`` atomically, and finds those of an earlier run."""
 
+import hashlib
 import io
 import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -17,6 +18,11 @@ from compose.tables import NoParquet, need_parquet, write_csv, write_parquet
 from schemas.requests import Parameters
 from schemas.results import JobResult
 from schemas.store.pictures import Pictures
+
+MAX_NAME_BYTES = 240
+"""Length of an output file's name; file systems allow 255 bytes, and the unfinished file has a longer name."""
+KEPT_NAME_BYTES = 200
+"""Length of the beginning of a longer name that is kept before its hash."""
 
 
 class OutputError(ValueError):
@@ -76,17 +82,17 @@ class Outputs:
     def finished(self, source: Source) -> bytes | None:
         """With `resume`, the result of an earlier run: complete, of this source, and newer than the source."""
         out, page = self._file(self._options.out, source, ".json"), self._page(source)
-        if not self._options.resume or out is None or not out.is_file() or (page and not page.is_file()):
+        if not self._options.resume or out is None or (page and not os.path.isfile(page)):  # noqa: PTH113
             return None
         video = Path(source.path)
-        if not video.is_file() or video.stat().st_mtime > out.stat().st_mtime:
-            return None
-        written = out.read_bytes()
         try:
+            if not video.is_file() or video.stat().st_mtime > out.stat().st_mtime:
+                return None
+            written = out.read_bytes()
             result = msgspec.json.decode(written, type=JobResult)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return written if result.metadata.video_path == source.path else None
+        return written if result.metadata.video_path == source.text else None
 
     def write(self, source: Source, result: bytes, pictures: Pictures, parameters: Parameters) -> None:
         """Writes the files of one source."""
@@ -128,12 +134,21 @@ class Outputs:
         if place is None:
             return None
         if _is_directory(place):
-            return Path(place) / (source.name + suffix)
+            return Path(place, _shortened(PurePath(source.name), suffix))
         return None if self._many else Path(place)
 
 
 def _is_directory(place: str) -> bool:
     return place.endswith("/") or Path(place).is_dir()
+
+
+def _shortened(path: PurePath, suffix: str) -> PurePath:
+    """Returns the path with the suffix added; a name too long for that ends in a hash of the whole name."""
+    name = os.fsencode(path.name + suffix)
+    if len(name) <= MAX_NAME_BYTES:
+        return path.with_name(path.name + suffix)
+    beginning = name[:KEPT_NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f"{beginning}~{hashlib.sha256(name).hexdigest()[:16]}{suffix}")
 
 
 def _prepare(directory: Path) -> None:

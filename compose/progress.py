@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from compose.tables import counted
+from schemas.file_names import printable
 from schemas.store.job_reader import JobState
 
 
@@ -43,7 +44,7 @@ class Bars:
 
     def begin(self, name: str) -> TaskID:
         """Adds a bar for a job."""
-        return self._progress.add_task(name, total=None, details="waiting")
+        return self._progress.add_task(printable(name), total=None, details="waiting")
 
     def show(self, bar: TaskID, state: JobState, people: int) -> None:
         """Updates the bar of a running job."""
@@ -56,6 +57,7 @@ class Bars:
 
     def end(self, bar: TaskID, name: str, state: JobState) -> None:
         """Replaces the bar by a line with the outcome."""
+        name = printable(name)
         self._progress.remove_task(bar)
         self._ended += 1
         if self._all is not None:

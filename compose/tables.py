@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from rich.table import Table
 from rich.text import Text
 
+from schemas.file_names import printable
 from schemas.results import Face, JobResult
 
 COLUMNS = (
@@ -92,7 +93,7 @@ def people_table(result: JobResult) -> Table:
     """One row for each person."""
     metadata = result.metadata
     table = Table(
-        title=Text(Path(metadata.video_path).name),
+        title=Text(printable(Path(metadata.video_path).name)),
         box=None,
         header_style="underline",
         padding=(0, 1, 0, 0),

@@ -9,7 +9,9 @@ import msgspec
 
 def print_json(value: Any) -> None:
     """Prints a value as one line of JSON."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")  # UTF-8 in every locale
+    sys.stdout.buffer.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -18,9 +20,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from schemas.file_names import printable
+
     table = Table()
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text("\n".join(map(printable, cell.split("\n")))) for cell in row))
     Console().print(table)

@@ -214,4 +214,6 @@ def _listed(joined: str) -> tuple[str, ...]:
 
 
 def _paths(joined: str) -> tuple[Path, ...]:
-    return tuple(Path(path).expanduser().resolve() for path in joined.split(os.pathsep) if path)
+    """Returns the paths with their links resolved; a loop of links stays, where `Path.resolve` raises."""
+    paths = (Path(path).expanduser() for path in joined.split(os.pathsep) if path)
+    return tuple(Path(os.path.realpath(path)) for path in paths)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from compose.arguments import Commands
+from compose.terminal import print_json
 from schemas.settings import Settings, SettingsError
 
 if TYPE_CHECKING:  # rich takes a while to import, api.pages more
@@ -77,24 +77,30 @@ def run(
     from compose.sources import NoSource, expand
     from compose.supervisor import ProcessFailed
     from models.fetch import ModelsUnavailable, ensure
+    from schemas.file_names import printable
     from schemas.requests import RequestError, to_request
 
     console = Console(stderr=True)
     parameters = _nested(assignments)
     try:
         settings = Settings.from_env()
-        found = expand(sources)
+        request = to_request({"video_path": "?", "parameters": parameters})
+        found, notes = expand(sources)
+        for note in notes:
+            console.print(Text(note, "yellow"))
         outputs = Outputs(OutputOptions(out, report, csv, parquet, resume), found)
         jobs = [
             LocalJob(
                 source,
-                to_request({"video_path": source.path, "parameters": parameters}),
+                msgspec.structs.replace(request, video_path=source.text),
                 job_id=f"local-{number}",
                 result=outputs.finished(source),
+                fault=source.fault,
             )
             for number, source in enumerate(found)
         ]
-        unfinished = [job for job in jobs if job.result is None]
+        unfinished = [job for job in jobs if job.result is None and not job.fault]
+        finished = sum(job.is_done for job in jobs)
         if unfinished:
             ensure(settings.pack, settings.models_path)
             asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
@@ -102,19 +108,19 @@ def run(
     except (
         SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
     ) as error:  # fmt: skip
-        console.print(Text(f"faces analyze: {error}", "red"))
+        console.print(Text(printable(f"faces analyze: {error}"), "red"))
         if verbose:
             console.print_exception()
         return 2
     except KeyboardInterrupt:
         return 130
-    if skipped := len(jobs) - len(unfinished):
-        console.print(f"{skipped} of {len(jobs)} sources were done already")
+    if finished:
+        console.print(f"{finished} of {len(jobs)} sources were done already")
     for job in jobs:
         _print(job, as_json, console)
     if any(job.result for job in jobs) and outputs.places:
-        console.print(Text(f"written to {', '.join(outputs.places)}"))
-    return 0 if all(job.result for job in jobs) else 1
+        console.print(Text(printable(f"written to {', '.join(outputs.places)}")))
+    return 0 if all(job.is_done for job in jobs) else 1
 
 
 def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
@@ -123,19 +129,20 @@ def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
     from rich.text import Text
 
     from compose.tables import people_table
+    from schemas.file_names import printable
     from schemas.results import JobResult
 
-    if job.result is None:
-        console.print(Text(f"{job.source.path}: {job.error}", "red"))
+    if not job.is_done:
+        console.print(Text(printable(f"{job.source.path}: {job.error}"), "red"))
     if as_json:
-        failure = {"video_path": job.source.path, "status": "failed", "error": job.error}
-        sys.stdout.write((job.result or msgspec.json.encode(failure)).decode() + "\n")
+        failure = {"video_path": job.source.text, "status": "failed", "error": job.error}
+        print_json(msgspec.Raw(job.result or msgspec.json.encode(failure)))
     if job.result is not None:
         result = msgspec.json.decode(job.result, type=JobResult)
         if not as_json:
             Console().print(people_table(result))
         for warning in result.metadata.warnings:
-            console.print(Text(f"{job.source.path}: {warning}", "yellow"))
+            console.print(Text(printable(f"{job.source.path}: {warning}"), "yellow"))
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -4,6 +4,7 @@ A list keeps its order; the pictures of a directory are sorted by name.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,10 @@ from consumers.sources.segmentation import changed
 from consumers.sources.threads import in_thread
 from facecore.video import SourceError
 from facecore.video.stopping import stoppable
+from schemas.file_names import to_text
+from schemas.media import FOLDER, PICTURE_SUFFIXES, Skipped, not_the_owners, why_skipped
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff"})
+LINK_OUTSIDE = "a link that leads out of the directories that may be read"
 MAX_WARNINGS = 20
 """Pictures that cannot be read and are named in the result; the others are counted."""
 
@@ -37,21 +40,37 @@ class Picture(NamedTuple):
     fault: str = ""
 
 
+class Album(NamedTuple):
+    """The pictures of an album, and a clause for each reason why something in its folder is none of them."""
+
+    pictures: list[Picture]
+    skipped: list[str]
+
+    @property
+    def version(self) -> str:
+        """Returns a hash that changes when a picture is added, removed or replaced."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            path, size, modified = picture.identity or (picture.name, -1, -1)
+            digest.update(f"{path}\0{size}\0{modified}\0".encode())
+        digest.update("\0".join(self.skipped).encode())
+        return digest.hexdigest()
+
+
 class AlbumSource:
     """Reads the pictures of an album; the analyze stage decodes them, and a damaged one becomes a failed frame.
 
     Pictures added while the job runs, and those in subdirectories, are not included.
 
     Args:
-        pictures: from `pictures_in` or `listed_pictures`.
+        album: from `pictures_in` or `listed_pictures`.
         first: index of the first picture to read.
     """
 
     method = "album"
 
-    def __init__(
-        self, pictures: Sequence[Picture], first: int, pool: ThreadPoolExecutor, roots: Sequence[Path]
-    ) -> None:
+    def __init__(self, album: Album, first: int, pool: ThreadPoolExecutor, roots: Sequence[Path]) -> None:
+        pictures = album.pictures
         self.expected = len(pictures)
         faults = [
             f"Picture {number}: {picture.fault}" for number, picture in enumerate(pictures) if picture.fault
@@ -59,6 +78,7 @@ class AlbumSource:
         self.warnings = faults[:MAX_WARNINGS]
         if further := len(faults[MAX_WARNINGS:]):
             self.warnings.append(f"{further} more pictures cannot be read.")
+        self.warnings += [f"Not in the album: {clause}." for clause in album.skipped]
         self._pictures = pictures
         self._roots = roots
         self._next = first
@@ -76,41 +96,43 @@ class AlbumSource:
         ]
 
 
-def pictures_in(directory: OpenedFile, roots: Sequence[Path]) -> list[Picture]:
+def pictures_in(directory: OpenedFile, roots: Sequence[Path]) -> Album:
     """Lists the picture files of a directory by name, except links to files outside the roots.
 
     Raises:
-        SourceError: the directory has no picture.
+        SourceError: the directory has no picture, or cannot be read.
     """
-    names = sorted(file.name for file in Path(directory).iterdir() if file.suffix.lower() in SUFFIXES)
-    pictures = []
-    for name in stoppable(names):
+    skipped, pictures = Skipped(), list[Picture]()
+    try:
+        with os.scandir(directory) as entries:
+            files = sorted((entry.name, os.path.isdir(entry.path)) for entry in entries)  # noqa: PTH112
+    except OSError as error:
+        raise SourceError(f"{directory} cannot be read: {error.strerror}.") from error
+    for name, is_folder in stoppable(files):
+        reason = not_the_owners(name) or (FOLDER if is_folder else why_skipped(name, PICTURE_SUFFIXES))
         try:
-            pictures.append(_picture(str(directory.path / name), roots))
+            if reason is None:
+                pictures.append(_picture(to_text(directory.path / name), roots))
         except OutsideRoots:
-            continue
+            reason = LINK_OUTSIDE
+        if reason is not None:
+            skipped.add(to_text(name), reason)
     if not pictures:
-        endings = ", ".join(sorted(SUFFIXES))
-        raise SourceError(f"{directory} is a directory without pictures (files that end in {endings}).")
-    return pictures
+        endings = ", ".join(sorted(PICTURE_SUFFIXES))
+        found = f" It holds {'; '.join(skipped.reasons)}." if skipped.reasons else ""
+        raise SourceError(
+            f"{directory} is a directory without pictures (files that end in {endings}).{found}"
+        )
+    return Album(pictures, skipped.reasons)
 
 
-def listed_pictures(images: Sequence[str], roots: Sequence[Path]) -> list[Picture]:
+def listed_pictures(images: Sequence[str], roots: Sequence[Path]) -> Album:
     """Returns the pictures that a request lists, in its order.
 
     Raises:
         SourceError: one of them may not be read, does not exist or is a directory.
     """
-    return [_picture(image, roots, listed=True) for image in stoppable(images)]
-
-
-def version_of(pictures: Sequence[Picture]) -> str:
-    """Returns a hash of paths, sizes and modification times: changes when a picture is added, removed or replaced."""
-    digest = hashlib.sha256()
-    for picture in pictures:
-        path, size, modified = picture.identity or (picture.name, -1, -1)
-        digest.update(f"{path}\0{size}\0{modified}\0".encode(errors="surrogateescape"))
-    return digest.hexdigest()
+    return Album([_picture(image, roots, listed=True) for image in stoppable(images)], [])
 
 
 def _picture(name: str, roots: Sequence[Path], *, listed: bool = False) -> Picture:

@@ -12,6 +12,8 @@ import stat
 import weakref
 from pathlib import Path
 
+from schemas.file_names import to_text
+
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ANY_KIND = (
     os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -22,8 +24,8 @@ class OpenedFile(os.PathLike[str]):
     """A file or directory that is open for reading.
 
     As a path (`os.fspath`) it is its descriptor in /proc, which opens this very file again, even after it was renamed
-    or deleted. As text it is its name. The descriptor is closed with the last reference, so that no thread that still
-    decodes can read another file under the same number.
+    or deleted. As text it is its name, as requests spell it. The descriptor is closed with the last reference, so
+    that no thread that still decodes can read another file under the same number.
 
     Args:
         path: name, links resolved.
@@ -42,7 +44,7 @@ class OpenedFile(os.PathLike[str]):
         return self._place
 
     def __str__(self) -> str:
-        return str(self.path)
+        return to_text(self.path)
 
     def read(self, max_bytes: int) -> bytes:
         """Reads the file from its beginning, at most so many bytes."""

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 
 from consumers.runtime.stage import Retry
-from consumers.sources.album import AlbumSource, Picture, listed_pictures, pictures_in, version_of
+from consumers.sources.album import Album, AlbumSource, listed_pictures, pictures_in
 from consumers.sources.downloads import Downloads
 from consumers.sources.extraction import ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerUnavailable
@@ -63,13 +63,13 @@ class Source(NamedTuple):
         version: changes with the content: modification time or hash; empty when this host cannot determine it.
         path: the file on this host, opened or downloaded; None when only the Frame Server has it, and for albums and
             sprite maps.
-        pictures: of an album.
+        album: the pictures, where the source is an album.
     """
 
     name: str
     version: float | str
     path: OpenedFile | Path | None
-    pictures: list[Picture] | None = None
+    album: Album | None = None
 
     def is_version(self, recorded: str) -> bool:
         """Whether the source still has the version that an earlier attempt recorded, perhaps on another host."""
@@ -142,8 +142,8 @@ class SourceOpener:
             path = await self._downloaded(request.video_path, resources)
             return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
-            pictures = await self._run(listed_pictures, request.images, self._settings.roots)
-            return Source(request.video_path, version_of(pictures), None, pictures)
+            album = await self._run(listed_pictures, request.images, self._settings.roots)
+            return Source(request.video_path, album.version, None, album)
         try:
             opened = await self._run(open_source_file, request.video_path, self._settings.roots)
         except MediaFileMissing:
@@ -151,8 +151,8 @@ class SourceOpener:
                 raise
             return Source(request.video_path, "", None)
         if opened.is_directory:
-            pictures = await self._run(pictures_in, opened, self._settings.roots)
-            return Source(str(opened), version_of(pictures), None, pictures)
+            album = await self._run(pictures_in, opened, self._settings.roots)
+            return Source(str(opened), album.version, None, album)
         return Source(str(opened), opened.status.st_mtime, opened)
 
     async def frames(
@@ -175,8 +175,8 @@ class SourceOpener:
             await resources.enter_async_context(self._memory.reserve(sprites.decoding_bytes))
             resources.callback(sprites.close)
             return LocalSource(sprites, self._pool, self._settings)
-        if source.pictures is not None:
-            return AlbumSource(source.pictures, first, self._pool, self._settings.roots)
+        if source.album is not None:
+            return AlbumSource(source.album, first, self._pool, self._settings.roots)
         plan = plan_of(request.parameters)
         if request.parameters.sampling == "adaptive" and source.path is not None:
             plan = adapted(plan, (await self._probe(source.path)).duration)

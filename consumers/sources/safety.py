@@ -8,6 +8,7 @@ from pathlib import Path
 
 from consumers.sources.opened_file import NotRegular, OpenedFile, open_below
 from facecore.video import SourceError
+from schemas.file_names import to_path
 
 KERNEL_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
 """Directories without media, unless a root lies there: reading there can block, never end, or expose secrets."""
@@ -35,7 +36,7 @@ def open_source_file(source: str, roots: Sequence[Path]) -> OpenedFile:
     """Opens the file or directory that a request names, if it may be read.
 
     Args:
-        source: absolute path, as the caller gave it.
+        source: absolute path, or ``file:`` URL of one, as the caller gave it.
         roots: directories or single files that may be read, links resolved (`Settings.roots`).
 
     Returns:
@@ -47,12 +48,13 @@ def open_source_file(source: str, roots: Sequence[Path]) -> OpenedFile:
         OutsideRoots: the path is not allowed.
         SourceError: the path cannot be read; the text names it as given, and the reason.
     """
-    if "://" in source:
+    place = to_path(source)
+    if not place.startswith("/") and "://" in place:
         raise SourceError(f"{source} is a URL, not the absolute path of a file.")
-    if not source.startswith("/") or "\0" in source:
+    if not place.startswith("/") or "\0" in place:
         raise SourceError(f"{source!r} is not the absolute path of a file.")
     for tries in count(1):
-        path, root = _resolved(source, roots)
+        path, root = _resolved(source, place, roots)
         try:
             opened = open_below(root, path)
         except NotRegular as error:
@@ -70,11 +72,11 @@ def open_source_file(source: str, roots: Sequence[Path]) -> OpenedFile:
     raise AssertionError("the last try returns or raises")
 
 
-def _resolved(source: str, roots: Sequence[Path]) -> tuple[Path, Path]:
+def _resolved(source: str, place: str, roots: Sequence[Path]) -> tuple[Path, Path]:
     """Returns the path with its links resolved, and the root that it is below. Nothing is opened, so that a request
     cannot learn what exists outside the roots."""
     try:
-        path = Path(source).resolve(strict=False)
+        path = Path(place).resolve(strict=False)
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise SourceError(f"{source} cannot be resolved: {_reason(error)}.") from error
     root = max((r for r in roots if path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)

@@ -1,11 +1,13 @@
 """A directory of pictures as one job."""
 
+import os
 import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 
+from schemas.file_names import to_text
 from tests.integration.client import Service
 
 
@@ -88,3 +90,28 @@ def test_a_directory_without_pictures_is_refused(service: Service, tmp_path: Pat
     (tmp_path / "notes.txt").write_text("not a picture")
     ended = service.wait_for_end(service.submit({"video_path": str(tmp_path)}))
     assert ended["status"] == "failed" and "a directory without pictures" in ended["error"]
+
+
+def test_a_folder_of_network_storage_gives_its_pictures_and_names_the_rest(
+    service: Service, album: Path
+) -> None:
+    latin = os.fsencode(album) + b"/caf\xe9\n\x1b[2J.jpg"
+    Path(os.fsdecode(latin)).write_bytes((album / "a.jpg").read_bytes())
+    (album / "._a.jpg").write_bytes(b"resource fork")
+    (album / "@eaDir").mkdir()
+    (album / "film.mp4").write_bytes(b"film")
+    result = service.analyze({"video_path": str(album)})
+    assert len(result["faces"]) == 6 and result["metadata"]["frames_processed"] == 3
+    warnings = "\n".join(result["metadata"]["warnings"])
+    for clause in ("1 hidden", "1 of the operating system (@eaDir)", "1 a folder", "1 no video", "1 a video"):
+        assert f"Not in the album: {clause}" in warnings
+
+
+def test_a_path_that_is_not_utf_8_is_requested_as_a_url(service: Service, album: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(album) + b"/Gr\xfc\xdfe"))
+    folder.mkdir()
+    shutil.copy(album / "a.jpg", folder / "100%.jpg")
+    for path in (to_text(folder), to_text(folder / "100%.jpg")):
+        result = service.analyze({"video_path": path})
+        assert path.startswith("file:///") and result["metadata"]["video_path"] == path
+        assert len(result["faces"]) == 6

@@ -12,6 +12,7 @@ import onnxruntime
 import pyarrow.parquet
 import pytest
 
+from schemas.file_names import to_text
 from tests.api.test_report import Page
 
 
@@ -90,6 +91,42 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
     assert (out / "day 2" / "a.mp4.json").stat().st_mtime_ns == kept
     third = faces("analyze", str(footage), *options)
     assert third.returncode == 0 and sorted(third.stdout.splitlines()) == sorted(second.stdout.splitlines())
+
+
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_a_bad_name_costs_itself_in_every_locale(
+    faces, group_photograph: Path, tmp_path: Path, language: str
+) -> None:  # type: ignore[no-untyped-def]
+    picture, footage, out = group_photograph.read_bytes(), tmp_path / "footage", tmp_path / "out"
+    footage.mkdir()
+    names = [
+        b"caf\xe9.jpg",
+        b"a\nb\x1b[2J.jpg",
+        b"-x%41?#.jpg",
+        b"\xe2\x98\x83" * 82 + b".jpg",
+        b"\xf0\x9f\x98\x80.jpg",
+    ]
+    for name in names:
+        (footage / os.fsdecode(name)).write_bytes(picture)
+    (footage / "gone.jpg").symlink_to(footage / "nowhere.jpg")
+    (footage / "loop.jpg").symlink_to(footage / "loop.jpg")
+    (out / "gone.jpg.json").mkdir(parents=True)
+    (out / "-x%41?#.jpg.json").mkdir()  # this result cannot be written
+    done = faces(
+        "analyze", str(footage), "/nowhere/*.mp4", "--json", "--out", f"{out}/", "--report", f"{out}/",
+        LC_ALL=language, LANG=language, PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "\x1b" not in done.stderr and r"a\nb\x1b[2J.jpg" in done.stderr
+    lines = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+    by_path = {line.get("video_path") or line["metadata"]["video_path"]: line for line in lines}
+    assert by_path.keys() == {to_text(file) for file in [*footage.iterdir(), "/nowhere/*.mp4"]}
+    completed = {path for path, line in by_path.items() if line["status"] == "completed"}
+    assert completed == {to_text(footage / os.fsdecode(name)) for name in names}
+    written = [msgspec.json.decode(file.read_bytes()) for file in out.glob("*.json") if file.is_file()]
+    assert len(written) == 4 and all(len(result["faces"]) == 6 for result in written)
+    assert len(list(out.glob("*.html"))) == 5
+    assert "the result cannot be written" in done.stderr and "no file matches" in done.stderr
 
 
 def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sources.album import AlbumSource, listed_pictures, pictures_in, version_of
+from consumers.sources.album import AlbumSource, listed_pictures, pictures_in
 from consumers.sources.opened_file import open_below
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import check_unchanged
@@ -85,8 +85,8 @@ async def test_a_link_to_itself_costs_one_picture_and_is_named(album: Path, list
 async def test_a_picture_that_was_replaced_since_it_was_identified_is_not_read(album: Path) -> None:
     (album / "outside").mkdir()
     pictures = pictures_in(open_source_file(str(album), [album]), [album])
-    version = version_of(pictures)
+    version = pictures.version
     os.utime(album / "a.jpg", (1, 1))
-    assert version_of(pictures_in(open_source_file(str(album), [album]), [album])) != version
+    assert pictures_in(open_source_file(str(album), [album]), [album]).version != version
     with ThreadPoolExecutor(1) as pool, pytest.raises(SourceError, match=r"a\.jpg was changed"):
         await AlbumSource(pictures, 0, pool, [album]).next_chunk()
