@@ -21,6 +21,7 @@ from schemas.requests import AnalyzeRequest, Enhancement
 from schemas.results import (
     EnhancementReport,
     FailedFrame,
+    Film,
     FrameSource,
     Match,
     Metadata,
@@ -111,6 +112,7 @@ def build_result(
     """
     provenance = job.frames[0].provenance
     frame_source = cast("FrameSource", job.record["method"])
+    film = msgspec.json.decode(job.record.get("film", "{}"), type=Film)
     failed = [
         FailedFrame(index, outcome.reason)
         for index, outcome in sorted(job.outcomes.items())
@@ -120,7 +122,7 @@ def build_result(
         video_path=job.request.video_path,
         source=job.request.video_path,
         source_type=_source_type(job.request.video_path, frame_source),
-        total_frames=len(job.outcomes),
+        total_frames=film.frames or len(job.outcomes),
         frames_processed=len(job.frames),
         unique_faces=len(people.persons),
         total_detections=people.detections,
@@ -144,6 +146,12 @@ def build_result(
             *task.unmatched,
         ],
         shortest_sure_appearance_seconds=_largest_gap(job),
+        sampled_frames=len(job.outcomes),
+        width=film.width,
+        height=film.height,
+        duration=film.duration,
+        fps=film.fps,
+        codec=film.codec,
     )
     return ResultBody(
         status="completed",

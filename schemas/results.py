@@ -169,6 +169,25 @@ class EnhancementReport(msgspec.Struct, frozen=True, kw_only=True):
     reasons: dict[str, int]
 
 
+class Film(msgspec.Struct, frozen=True, kw_only=True):
+    """Properties of a video or picture as its file states them (an addition); None: unknown.
+
+    Attributes:
+        width, height: pixels as displayed: rotated, and with square pixels.
+        duration: seconds of the picture.
+        fps: average frames a second.
+        codec: FFmpeg's name of the decoder, or the format of a picture.
+        frames: number of frames.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    fps: float | None = None
+    codec: str | None = None
+    frames: int | None = None
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """How a result came about: frames, models and settings, what was left out, warnings.
 
@@ -185,7 +204,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     video_path: str
     source: str = ""  # results of earlier versions lack what has a default
     source_type: Literal["video", "image", "url"] = "video"
-    total_frames: int  # samples taken from the source
+    total_frames: int  # frames of the video where their number is known, otherwise samples
     frames_processed: int  # samples that were analysed
     unique_faces: int
     total_detections: int
@@ -208,6 +227,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     # A person who can be seen for longer is in at least one analysed sample: seconds between the two samples that
     # are farthest apart. null for single pictures
     shortest_sure_appearance_seconds: float | None = None
+    sampled_frames: int = 0  # samples taken from the source
+    # Of the source; null: unknown, or an album or a sprite map
+    width: int | None = None  # pixels, rotation applied
+    height: int | None = None
+    duration: float | None = None  # seconds
+    fps: float | None = None  # average frames a second
+    codec: str | None = None
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):

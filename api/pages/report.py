@@ -52,7 +52,7 @@ def data(jobs: Sequence[Reported]) -> bytes:
 def _job(job: Reported) -> dict[str, Any]:
     metadata, faces = job.result.metadata, job.result.faces
     scenes = [(scene.start_timestamp, scene.end_timestamp) for scene in job.parameters.scene_boundaries or ()]
-    samples = max(metadata.total_frames, job.frames)
+    samples = max(metadata.sampled_frames or metadata.total_frames, job.frames)
     adaptive = job.parameters.sampling == "adaptive"
     sampled = 0.0 if scenes or adaptive else (samples - 1) * job.parameters.sampling_interval
     ends = [a.end for face in faces for a in face.appearances] + [end for _, end in scenes]

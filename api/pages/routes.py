@@ -152,6 +152,6 @@ def _empty_result(state: JobState) -> ResultBody:
         video_path=state.video_path, total_frames=state.sampled, frames_processed=state.done,
         unique_faces=0, total_detections=0, processing_time_seconds=0.0, method="", model="", providers=[],
         detector_sizes=[], min_confidence=None, sharpness_method=None, occlusion_model=None, rejected=Rejected(),
-        failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[],
+        failed_frames=[], failed_frames_count=0, enhancement=None, warnings=[], sampled_frames=state.sampled,
     )  # fmt: skip
     return ResultBody(status="completed", faces=[], metadata=metadata)

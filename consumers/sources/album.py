@@ -5,11 +5,12 @@ A list keeps its order; the pictures of a directory are sorted by name.
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from consumers.sources.content import Content, content_of
 from consumers.sources.frame_store import MAX_FRAME_BYTES
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
 from consumers.sources.opened_file import OpenedFile
@@ -20,6 +21,7 @@ from facecore.video import SourceError
 from facecore.video.stopping import stoppable
 from schemas.file_names import to_text
 from schemas.media import FOLDER, PICTURE_SUFFIXES, Skipped, not_the_owners, why_skipped
+from schemas.results import Film
 
 LINK_OUTSIDE = "a link that leads out of the directories that may be read"
 MAX_WARNINGS = 20
@@ -31,12 +33,13 @@ class Picture(NamedTuple):
 
     Attributes:
         name: path as listed.
-        identity: path with its links resolved, size and modification time (ns) of the file; None: it cannot be read.
+        identity: path with its links resolved, modification time (ns) and content of the file; None: it cannot be
+            read.
         fault: why it cannot be read.
     """
 
     name: str
-    identity: tuple[str, int, int] | None
+    identity: tuple[str, int, Content] | None
     fault: str = ""
 
 
@@ -48,13 +51,15 @@ class Album(NamedTuple):
 
     @property
     def version(self) -> str:
+        """Returns a hash that changes when a picture is added, removed, replaced or touched."""
+        times = [picture.identity[1] if picture.identity else -1 for picture in self.pictures]
+        return _hash([self.content, *map(str, times), *self.skipped])
+
+    @property
+    def content(self) -> str:
         """Returns a hash that changes when a picture is added, removed or replaced."""
-        digest = hashlib.sha256()
-        for picture in self.pictures:
-            path, size, modified = picture.identity or (picture.name, -1, -1)
-            digest.update(f"{path}\0{size}\0{modified}\0".encode())
-        digest.update("\0".join(self.skipped).encode())
-        return digest.hexdigest()
+        found = [p.identity or (p.name, -1, Content(-1, "")) for p in self.pictures]
+        return _hash([text for path, _, content in found for text in (path, str(content))])
 
 
 class AlbumSource:
@@ -72,6 +77,7 @@ class AlbumSource:
     def __init__(self, album: Album, first: int, pool: ThreadPoolExecutor, roots: Sequence[Path]) -> None:
         pictures = album.pictures
         self.expected = len(pictures)
+        self.film = Film()
         faults = [
             f"Picture {number}: {picture.fault}" for number, picture in enumerate(pictures) if picture.fault
         ]
@@ -154,11 +160,15 @@ def _picture(name: str, roots: Sequence[Path], *, listed: bool = False) -> Pictu
         return Picture(name, None, f"{name} is a directory.")
     if opened.status.st_size > MAX_FRAME_BYTES:
         return Picture(name, None, f"{name} is larger than {MAX_FRAME_BYTES >> 20} MiB.")
-    return Picture(name, _identity(opened))
+    try:
+        content = content_of(opened)
+    except OSError as error:
+        return Picture(name, None, f"{name} cannot be read: {error.strerror}.")
+    return Picture(name, (str(opened), opened.status.st_mtime_ns, content))
 
 
-def _identity(opened: OpenedFile) -> tuple[str, int, int]:
-    return str(opened), opened.status.st_size, opened.status.st_mtime_ns
+def _hash(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def _bytes(picture: Picture, roots: Sequence[Path]) -> bytes:
@@ -166,6 +176,8 @@ def _bytes(picture: Picture, roots: Sequence[Path]) -> bytes:
     if picture.identity is None:
         return b""
     opened = open_source_file(picture.name, roots)
-    if _identity(opened) != picture.identity:
+    path, modified, content = picture.identity
+    is_touched = opened.status.st_mtime_ns != modified or opened.status.st_size != content.size
+    if str(opened) != path or (is_touched and content_of(opened) != content):
         raise changed(picture.name)
     return opened.read(MAX_FRAME_BYTES)

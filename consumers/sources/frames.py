@@ -9,9 +9,10 @@ from typing import Protocol
 import msgspec
 
 from consumers.sources.threads import in_thread
-from facecore.video import SampledFrame
+from facecore.video import SampledFrame, VideoInfo
 from facecore.video.images import encode
 from schemas.messages import FileFrame
+from schemas.results import Film
 from schemas.settings import Settings
 
 FRAMES_PER_CHUNK, CHUNK_SECONDS = 4, 0.05
@@ -39,10 +40,12 @@ class FrameSource(Protocol):
     Attributes:
         method: sampling method, as the metadata of the result names it.
         expected: approximate number of frames; 0 when unknown.
+        film: properties of the source, for the result.
     """
 
     method: str
     expected: int
+    film: Film
 
     @property
     def warnings(self) -> list[str]:
@@ -58,6 +61,7 @@ class LocalFrames(Protocol):
     """Frames of `facecore.video`: decoded from a file, or cut from sprites."""
 
     expected: int
+    info: VideoInfo
 
     @property
     def method(self) -> str:
@@ -78,6 +82,7 @@ class LocalSource:
     def __init__(self, source: LocalFrames, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self.method = source.method
         self.expected = source.expected
+        self.film = film_of(source.info)
         self.source = source
         self._frames = iter(source)
         self._pool = pool
@@ -100,3 +105,15 @@ class LocalSource:
             if time.monotonic() > until:
                 break
         return frames
+
+
+def film_of(info: VideoInfo) -> Film:
+    """Returns the properties of a video as the result states them."""
+    return Film(
+        width=info.width or None,
+        height=info.height or None,
+        duration=None if info.duration is None else round(info.duration, 3),
+        fps=round(info.fps, 3) or None,
+        codec=info.codec or None,
+        frames=info.frames,
+    )

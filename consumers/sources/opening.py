@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import aiohttp
 import structlog
 
 from consumers.runtime.stage import Retry
 from consumers.sources.album import Album, AlbumSource, listed_pictures, pictures_in
+from consumers.sources.content import Content, Version, begins_with, content_of
 from consumers.sources.downloads import Downloads
 from consumers.sources.extraction import ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerUnavailable
-from consumers.sources.frames import FrameSource, LocalSource
+from consumers.sources.frames import FrameSource, LocalSource, film_of
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.memory_budget import MemoryBudget
 from consumers.sources.opened_file import OpenedFile
@@ -25,6 +26,7 @@ from consumers.sources.safety import MediaFileMissing, open_source_file
 from consumers.sources.segmentation import (
     MTIME_TOLERANCE_SECONDS,
     Segmentation,
+    changed,
     check_unchanged,
     divide,
     plan_of,
@@ -40,12 +42,14 @@ from consumers.sources.served_frames import (
 from consumers.sources.sprite_maps import SpriteMaps
 from consumers.sources.threads import in_thread
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source, probe
+from facecore.video.byte_range import ByteRange
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sampling import VideoInfo, adapted
 from facecore.video.stopping import stoppable
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
+from schemas.results import Film
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -63,24 +67,42 @@ class Source(NamedTuple):
         version: changes with the content: modification time or hash; empty when this host cannot determine it.
         path: the file on this host, opened or downloaded; None when only the Frame Server has it, and for albums and
             sprite maps.
+        content: what the file or the album holds; empty for other sources.
         album: the pictures, where the source is an album.
     """
 
     name: str
     version: float | str
-    path: OpenedFile | Path | None
+    path: ByteRange | Path | None
+    content: str = ""
     album: Album | None = None
 
-    def is_version(self, recorded: str) -> bool:
-        """Whether the source still has the version that an earlier attempt recorded, perhaps on another host."""
-        if isinstance(self.version, float):
-            return abs(float(recorded) - self.version) <= MTIME_TOLERANCE_SECONDS
-        return recorded == self.version
+    def as_recorded(self, version: str, content: str) -> "Source":
+        """Returns the source as an earlier attempt found it, perhaps on another host.
 
-    def check_unchanged(self) -> None:
-        """Raises SourceError when the file has changed since; an album checks its pictures when it reads them."""
-        if isinstance(self.path, OpenedFile) and isinstance(self.version, float):
-            check_unchanged(self.path, self.name, self.version)
+        Raises:
+            SourceError: it has changed since.
+        """
+        if content and isinstance(self.path, ByteRange):
+            recorded = Content.parse(content)
+            if begins_with(self.path, recorded):
+                return self._replace(path=ByteRange(self.path.path, 0, recorded.size), content=content)
+        elif content and content == self.content:
+            return self
+        elif not content and isinstance(self.version, float):
+            if abs(float(version) - self.version) <= MTIME_TOLERANCE_SECONDS:
+                return self
+        elif version == self.version:
+            return self
+        raise changed(self.name)
+
+    def check_unchanged(self) -> list[str]:
+        """Returns warnings, or raises SourceError, as `segmentation.check_unchanged`; an album checks its pictures
+        when it reads them."""
+        if isinstance(self.path, ByteRange) and isinstance(self.version, float):
+            opened = cast("OpenedFile", self.path.path)
+            return check_unchanged(opened, self.name, Version(self.version, Content.parse(self.content)))
+        return []
 
 
 class SourceOpener:
@@ -143,7 +165,7 @@ class SourceOpener:
             return Source(request.video_path, await self._run(_hash_file, path), path)
         if request.images is not None:
             album = await self._run(listed_pictures, request.images, self._settings.roots)
-            return Source(request.video_path, album.version, None, album)
+            return Source(request.video_path, album.version, None, album.content, album)
         try:
             opened = await self._run(open_source_file, request.video_path, self._settings.roots)
         except MediaFileMissing:
@@ -152,8 +174,13 @@ class SourceOpener:
             return Source(request.video_path, "", None)
         if opened.is_directory:
             album = await self._run(pictures_in, opened, self._settings.roots)
-            return Source(str(opened), album.version, None, album)
-        return Source(str(opened), opened.status.st_mtime, opened)
+            return Source(str(opened), album.version, None, album.content, album)
+        try:
+            content = await self._run(content_of, opened)
+        except OSError as error:
+            raise SourceError(f"{opened} cannot be read: {error.strerror}.") from error
+        film = ByteRange(opened, 0, content.size)
+        return Source(str(opened), opened.status.st_mtime, film, str(content))
 
     async def frames(
         self,
@@ -183,12 +210,15 @@ class SourceOpener:
         if await self._asks_server(source, plan, method):
             fallback = self._fallback(source, plan, resources)
             try:
-                return await self._served(job_id, request, source, plan, first, method, fallback)
+                served = await self._served(job_id, request, source, plan, first, method, fallback)
+                served.film = await self._film(source) or served.film
+                return served
             except FAILURES as error:
                 if fallback is None:
                     raise _job_error(error, source) from error
                 if method is not None:  # frames before `first` came from the Frame Server
-                    return ServedSource([], first, fallback, failure=error)
+                    film = await self._film(source) or Film()
+                    return ServedSource([], first, fallback, film=film, failure=error)
                 log.warning("frame server failed, decoding locally", error=str(error))
         if source.path is None:
             raise Retry(
@@ -206,7 +236,7 @@ class SourceOpener:
         first: int,
         method: str | None,
         fallback: Fallback | None,
-    ) -> FrameSource:
+    ) -> ServedSource:
         """Has the Frame Server extract the frames of a plan; raises `FAILURES`."""
         server, settings, video_path = self._server, self._settings, request.video_path
         assert server is not None
@@ -231,7 +261,7 @@ class SourceOpener:
 
     async def _local(
         self,
-        path: OpenedFile | Path,
+        path: ByteRange | Path,
         plan: Plan,
         sampling: SamplingMode,
         first: int,
@@ -286,13 +316,21 @@ class SourceOpener:
             return False
         return self._settings.frame_source == "frame-server" or await self._server.healthy()
 
+    async def _film(self, source: Source) -> Film | None:
+        """Returns the properties of the local file; None: there is none that can be read."""
+        try:
+            return None if source.path is None else film_of(await self._probe(source.path))
+        except SourceError as error:  # the Frame Server can read it
+            log.info("properties of the video unknown", error=str(error))
+            return None
+
     async def _check_length(self, served: ServedFrames, plan: Plan, source: Source) -> None:
         """Raises SamplingMismatch when the frames end before the film does; measures the local file where the Frame
         Server reports no duration."""
         if served.duration is None and source.path is not None:
             check_end(plan, (await self._probe(source.path)).duration, served.last)
 
-    async def _probe(self, path: OpenedFile | Path) -> VideoInfo:
+    async def _probe(self, path: ByteRange | Path) -> VideoInfo:
         return await self._run(lambda: probe(path, max_pixels=self._settings.max_pixels))
 
     async def _downloaded(self, address: str, resources: AsyncExitStack) -> Path:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import msgspec
 
+from consumers.sources.content import GREW, Version, begins_with
 from consumers.sources.opened_file import OpenedFile
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, open_source
+from facecore.video.byte_range import ByteRange
 from facecore.video.container import picture_kind
 from facecore.video.keyframes import keyframe_times, segments
 from schemas.requests import AnalyzeRequest, Parameters
@@ -67,7 +69,7 @@ def divide(
 def open_part(
     opened: OpenedFile,
     request: AnalyzeRequest,
-    version: float,
+    version: Version,
     segmentation: Segmentation,
     part: int,
     first: int,
@@ -77,25 +79,43 @@ def open_part(
     """Opens the samples of a part, from index ``first`` of the film on.
 
     Args:
-        version: modification time of the file when the film was divided.
+        version: of the file when the film was divided.
 
     Raises:
         SourceError: the file cannot be used, or has changed.
     """
     check_unchanged(opened, request.video_path, version)
+    path = opened if version.content is None else ByteRange(opened, 0, version.content.size)
     plan = plan_of(request.parameters) if segmentation.moments is None else Timestamps(segmentation.moments)
     end = segmentation.starts[part + 1] if part + 1 < len(segmentation.starts) else None
-    return open_source(opened, plan, start_index=first, end_index=end, max_pixels=max_pixels)
+    return open_source(path, plan, start_index=first, end_index=end, max_pixels=max_pixels)
 
 
-def check_unchanged(opened: OpenedFile, name: str, version: float) -> None:
-    """Raises SourceError when the open file has changed, or another one has taken its name, which a Frame Server may
-    have read; a deleted file is fine, since it is still open."""
-    times = [Path(opened).stat().st_mtime]
-    if opened.path.exists():
-        times.append(opened.path.stat().st_mtime)
-    if any(abs(modified - version) > MTIME_TOLERANCE_SECONDS for modified in times):
-        raise changed(name)
+def check_unchanged(opened: OpenedFile, name: str, version: Version) -> list[str]:
+    """Checks the open file, and the one that has its name now, which a Frame Server may have read.
+
+    A deleted file is fine, since it is still open; so is one that was touched or has grown.
+
+    Returns:
+        A warning when the file has grown.
+
+    Raises:
+        SourceError: the file has changed.
+    """
+    warnings: list[str] = []
+    for path in (opened, opened.path):
+        try:
+            status = Path(path).stat()
+        except FileNotFoundError:
+            continue
+        if (content := version.content) is None:
+            is_same = abs(status.st_mtime - version.modified) <= MTIME_TOLERANCE_SECONDS
+        else:
+            is_same = begins_with(path, content)
+            warnings = [GREW] if status.st_size > content.size else warnings
+        if not is_same:
+            raise changed(name)
+    return warnings
 
 
 def changed(name: str) -> SourceError:

@@ -13,6 +13,7 @@ from consumers.sources.frame_server import FrameServer, FrameServerRefused, Fram
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame, FrameSource
 from facecore.video.sampling import Plan, Scenes, VideoInfo, sample_times
 from schemas.messages import FileFrame
+from schemas.results import Film
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class ServedSource:
         first: index of the first sample that is still needed.
         fallback: opens the frames from an index on, decoded locally; None where that is not possible.
         failure: of the Frame Server, which leaves everything to the fallback.
+        film: see `FrameSource`.
         open_end: whether samples may lie beyond the end of the film.
         method: see `FrameSource`.
     """
@@ -50,12 +52,14 @@ class ServedSource:
         first: int,
         fallback: Fallback | None,
         *,
+        film: Film = Film(),  # noqa: B008  # immutable
         open_end: bool = False,
         failure: Exception | None = None,
         method: str = "frame-server",
     ) -> None:
         self.method = method
         self.expected = len(samples)
+        self.film = film
         self._warnings: list[str] = []
         self._samples = samples
         self._next = first
@@ -150,6 +154,7 @@ def extracted_source(
         Sample(frame.index, frame.timestamp, partial(fetch, server, served.job_id, frame, roots))
         for frame in served.frames
     ]
+    film = Film(duration=served.duration)
     if isinstance(plan, Scenes):
-        return ServedSource(samples, first, None, method=SCENES_METHOD)
-    return ServedSource(samples, first, fallback)
+        return ServedSource(samples, first, None, film=film, method=SCENES_METHOD)
+    return ServedSource(samples, first, fallback, film=film)

@@ -22,7 +22,7 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing, Reject
 from consumers.service import Service, Shared
 from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
 from consumers.sources.opening import Source, SourceOpener
-from consumers.sources.segmentation import Segmentation, changed
+from consumers.sources.segmentation import Segmentation
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal_next
@@ -119,22 +119,29 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
                 source = await self._opener.locate(request, resources)
             if await self._is_answered(delivery, source):
                 return Completion()
-            fields = ["sampled", "method", "parts", "version"]  # of an earlier attempt
-            sampled, method, parts, version = cast(
+            fields = ["sampled", "method", "parts", "version", "content"]  # of an earlier attempt
+            sampled, method, parts, version, content = cast(
                 "list[bytes | None]", await service.redis.hmget(record, fields)
             )
             if parts:
                 return Completion()
             first = int(sampled or 0)
-            if first and version is not None and not source.is_version(version.decode()):
-                raise changed(source.name)
+            if first and version is not None:
+                recorded = version.decode(), (content or b"").decode()
+                source = await asyncio.to_thread(source.as_recorded, *recorded)
             async with self._watch.until_ended(envelope):
                 frames = await self._opener.frames(
                     job_id, request, source, first, method.decode() if method else None, resources
                 )
             self._publisher.check_number(request, frames.expected)
             await service.jobs.note(
-                job_id, envelope.run, method=frames.method, expected=frames.expected, version=source.version
+                job_id,
+                envelope.run,
+                method=frames.method,
+                expected=frames.expected,
+                version=source.version,
+                content=source.content,
+                film=msgspec.json.encode(frames.film).decode(),
             )
             async with self._watch.until_ended(envelope):
                 segmentation = (
@@ -146,8 +153,8 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
-            await asyncio.to_thread(source.check_unchanged)
-            if warnings := [*frames.warnings, *_warnings(request.parameters)]:
+            faults = await asyncio.to_thread(source.check_unchanged)
+            if warnings := [*frames.warnings, *faults, *_warnings(request.parameters)]:
                 encoded = msgspec.json.encode(warnings).decode()
                 await service.jobs.note(job_id, envelope.run, warnings=encoded)
         log.info("job sampled", frames=number, method=frames.method)
@@ -178,8 +185,9 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         ttl = parameters.cache_duration
         if ttl == 0 or parameters.match_collections or source.version == "":
             return False
+        identity = {**_identity(parameters, settings), "content": source.content}
         task = JoinTask(
-            cache_key=cache_key(source.name, source.version, _identity(parameters, settings)),
+            cache_key=cache_key(source.name, source.version, identity),
             keep=settings.cache_ttl if ttl is None else ttl,
             asked_by=delivery.entry_id,
         )

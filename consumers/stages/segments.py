@@ -18,6 +18,7 @@ from consumers.job_watch import JobEnded, JobWatch
 from consumers.publishing import PRIORITY_FACTOR, FramePublisher, SampleCounter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
+from consumers.sources.content import Version
 from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
 from consumers.sources.memory_budget import out_of_memory
 from consumers.sources.opened_file import OpenedFile
@@ -64,9 +65,9 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         job_id, part = delivery.envelope.job, delivery.envelope.body.number
         record = await self._service.redis.hmget(
             self._service.names.job(job_id).metadata,
-            ["request", "ended", "run", "segments", "version", f"sampled:{part}", f"part:{part}"],
+            ["request", "ended", "run", "segments", "version", "content", f"sampled:{part}", f"part:{part}"],
         )
-        request, ended, run, segments, version, sampled, done = cast("list[bytes | None]", record)
+        request, ended, run, segments, version, content, sampled, done = cast("list[bytes | None]", record)
         if not delivery.envelope.is_of(run) or ended or done:
             return Completion()  # the run is over, or the part is already done
         if request is None or segments is None or version is None:
@@ -77,7 +78,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
                 delivery,
                 msgspec.msgpack.decode(request, type=AnalyzeRequest),
                 segmentation,
-                float(version),
+                Version.parse(version.decode(), (content or b"").decode()),
                 segmentation.starts[part] + int(sampled or 0),
             )
         except JobEnded:
@@ -91,7 +92,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         delivery: Delivery[SegmentTask],
         request: AnalyzeRequest,
         segmentation: Segmentation,
-        version: float,
+        version: Version,
         first: int,
     ) -> Completion:
         """Samples a part; a failed allocation is the error of its file, or it is repeated later (`out_of_memory`)."""
@@ -106,7 +107,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         delivery: Delivery[SegmentTask],
         request: AnalyzeRequest,
         segmentation: Segmentation,
-        version: float,
+        version: Version,
         first: int,
     ) -> Completion:
         envelope, part, service = delivery.envelope, delivery.envelope.body.number, self._service
@@ -122,10 +123,10 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
-            await self._run(check_unchanged, file, request.video_path, version)
-            if frames.warnings:
-                warnings = {f"warnings:{part}": msgspec.json.encode(frames.warnings).decode()}
-                await service.jobs.note(envelope.job, envelope.run, **warnings)
+            faults = await self._run(check_unchanged, file, request.video_path, version)
+            if warnings := [*frames.warnings, *faults]:
+                noted = {f"warnings:{part}": msgspec.json.encode(warnings).decode()}
+                await service.jobs.note(envelope.job, envelope.run, **noted)
         log.info("part sampled", part=part, parts=parts, frames=number - start)
         following = part + parallel_segments(segmentation)
         further = [following] if following < parts else []
@@ -141,7 +142,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         self,
         file: OpenedFile,
         request: AnalyzeRequest,
-        version: float,
+        version: Version,
         segmentation: Segmentation,
         part: int,
         first: int,

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from facecore.video.animation import is_animation
 from facecore.video.audio import audio_kind
+from facecore.video.byte_range import location
 from facecore.video.demuxing import packets_of
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
@@ -30,9 +31,8 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
     "mjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
 )
-TAIL_SECONDS = 10.0
-"""Length of the end of a file that is read to find the duration, where no header has it; longer than most keyframe
-intervals."""
+MAX_BOXES = 1000
+"""Boxes of an MP4 file among which its index is looked for."""
 MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.5, 3600.0
 """Bounds of a start of the sound before the picture; a longer one is a damaged timestamp."""
 OPEN_TIMEOUT_SECONDS = 60.0
@@ -69,11 +69,12 @@ def open_video(path: PathLike[str]) -> InputContainer:
     Raises:
         SourceError: the file is not a supported video.
     """
+    url, protocols = location(path)
     try:
         return av.open(
-            str(Path(path).absolute()),
+            url,
             mode="r",
-            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": protocols},
             metadata_errors="replace",
             timeout=OPEN_TIMEOUT_SECONDS,
         )
@@ -83,7 +84,26 @@ def open_video(path: PathLike[str]) -> InputContainer:
             audio = audio_kind(file.read(HEAD_BYTES))
         if audio is not None:
             raise SourceError(f"{path} is an audio file ({audio}), which shows no people.") from error
+        if _lacks_index(path):
+            raise SourceError(
+                f"{path} is an incomplete MP4 file: its index (moov) is missing. It may still be being copied or"
+                " recorded; submit it when it is complete."
+            ) from error
         raise SourceError(f"{path} is not a video that can be read ({error.strerror}).") from error
+
+
+def _lacks_index(path: PathLike[str]) -> bool:
+    """Returns whether a file begins as MP4 and has no box ``moov`` (ISO/IEC 14496-12, 4.2)."""
+    with Path(path).open("rb") as file:
+        position, boxes = 0, list[bytes]()
+        while len(boxes) < MAX_BOXES and len(header := file.read(16)) >= 8:
+            size, kind = int.from_bytes(header[:4]), header[4:8]
+            boxes.append(kind)
+            position += int.from_bytes(header[8:]) if size == 1 else size
+            if size == 0 or position < 8:
+                break
+            file.seek(position)
+    return bool(boxes) and boxes[0] in (b"ftyp", b"wide", b"mdat") and b"moov" not in boxes
 
 
 def video_stream(container: InputContainer, path: PathLike[str], max_pixels: int) -> VideoStream:
@@ -121,7 +141,6 @@ def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]
     survey = _survey(container, stream, path)
     duration = _duration(container, stream, survey)
     width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
-    frames = survey.frames or (round(duration * rate) if duration and rate else None)
     return VideoInfo(
         duration=duration,
         claimed=_claimed_duration(container, stream) if survey.is_continuous else None,
@@ -130,7 +149,7 @@ def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]
         fps=rate,
         codec=codec,
         rotation=quarter_turns(transpose, mirror, flip),
-        frames=frames,
+        frames=survey.frames,
         lead=_lead(container, stream),
         is_continuous=survey.is_continuous,
     )
@@ -157,14 +176,7 @@ def _survey(container: InputContainer, stream: VideoStream, path: PathLike[str])
         is_fragmented = name in INDEXED_FORMATS and not stream.frames
         if not is_fragmented and not (name in INDEXED_FORMATS and _has_gap(stream, limits)):
             return _Survey((stream.start_time or 0) + ticks, stream.frames or None, True)
-    if name in INDEXED_FORMATS:
-        with open_video(path) as other:
-            same = cast("VideoStream", other.streams[stream.index])
-            if _skip_to_tail(other, same):
-                tail = _read_packets(other, same, limits)
-                if tail.is_continuous and stream.frames and not _has_gap(same, limits):
-                    return tail._replace(frames=stream.frames or None)
-    with open_video(path) as other:  # a failed seek leaves the position at the end
+    with open_video(path) as other:
         whole = _read_packets(other, cast("VideoStream", other.streams[stream.index]), limits)
     if whole.is_continuous and ticks is not None:
         return whole._replace(end=(stream.start_time or 0) + ticks)
@@ -212,21 +224,8 @@ def _positive(seconds: float) -> float | None:
     return seconds if seconds > 0 else None  # damaged timestamps give others
 
 
-def _skip_to_tail(container: InputContainer, stream: VideoStream) -> bool:
-    """Seeks to the last `TAIL_SECONDS` of a longer file; False: the file is not seekable."""
-    if not container.duration or not stream.time_base or container.duration / av.time_base <= TAIL_SECONDS:
-        return True
-    try:
-        container.seek(
-            int((container.duration / av.time_base - TAIL_SECONDS) / stream.time_base), stream=stream
-        )
-    except FFmpegError:
-        return False
-    return True
-
-
 def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits) -> _Survey:
-    """Reads the remaining packets, without decoding."""
+    """Reads all packets, without decoding."""
     end: int | None = None
     count = untimed = 0
     faults: list[str] = []

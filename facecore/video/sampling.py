@@ -26,7 +26,7 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
         fps: average frames a second; 0: unknown.
         codec: FFmpeg's name of the decoder.
         rotation: clockwise rotation for display in degrees: 0, 90, 180 or 270.
-        frames: number of frames, estimated where the file does not state it.
+        frames: number of frames as the file states it or counted; None: unknown.
         lead: seconds by which other streams (the sound) begin before the picture; players count from there.
         is_continuous: whether the timestamps have no resets and no jumps.
     """

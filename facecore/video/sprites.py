@@ -17,6 +17,7 @@ from facecore.video.decoder import SampledFrame
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, decode, decoding_bytes, image_kind, picture_size
 from facecore.video.picture import Image
+from facecore.video.sampling import VideoInfo
 
 MAX_VTT_BYTES = 16 << 20
 MAX_TILES = 100_000
@@ -118,6 +119,7 @@ class Sprites(Iterator[SampledFrame]):
 
     Attributes:
         method: "sprites".
+        info: nothing is known of the video.
         expected: number of usable tiles.
         decoding_bytes: estimated memory of the largest grid; one is decoded at a time.
 
@@ -126,6 +128,7 @@ class Sprites(Iterator[SampledFrame]):
     """
 
     method: Literal["sprites"] = "sprites"
+    info = VideoInfo()
 
     def __init__(
         self, sprites: SpriteMap, grids: Mapping[str, bytes], *, start_index: int = 0, max_pixels: int

@@ -41,13 +41,13 @@ def test_another_picture_in_the_directory_changes_the_result(service: Service, a
     (album / "d.jpg").unlink()
     whole = service.submit({"video_path": str(album)})
     service.wait_for_end(whole)
-    assert service.result(whole)["metadata"]["total_frames"] == 2
+    assert service.result(whole)["metadata"]["sampled_frames"] == 2
     again = service.submit({"video_path": str(album)})
     assert service.wait_for_end(again)["cached"]
     shutil.copy(album / "a.jpg", album / "e.jpg")
     more = service.submit({"video_path": str(album)})
     assert "cached" not in service.wait_for_end(more)
-    assert service.result(more)["metadata"]["total_frames"] == 3
+    assert service.result(more)["metadata"]["sampled_frames"] == 3
 
 
 def test_a_list_of_pictures_is_one_job_in_its_order(service: Service, album: Path) -> None:

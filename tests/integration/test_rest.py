@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from redis import Redis
 
+from facecore.video import probe
 from schemas.names import Names
 from schemas.topology import groups
 from tests.integration.client import Service, without_times
@@ -63,7 +64,11 @@ def test_six_people_are_found(service: Service, six_people: Path) -> None:
             _is_whole(detection)
     metadata = result["metadata"]
     assert metadata["video_path"] == str(six_people)
-    assert metadata["frames_processed"] == metadata["total_frames"] > 3
+    assert metadata["frames_processed"] == metadata["sampled_frames"] > 3
+    info = probe(six_people, max_pixels=10**8)
+    assert metadata["total_frames"] == info.frames > metadata["sampled_frames"]
+    assert (metadata["width"], metadata["height"], metadata["codec"]) == (info.width, info.height, info.codec)
+    assert (metadata["duration"], metadata["fps"]) == (info.duration, info.fps)
     assert metadata["total_detections"] == sum(len(face["detections"]) for face in result["faces"])
     assert metadata["model"] == "open" and metadata["providers"] == ["CPUExecutionProvider"]
 
@@ -129,7 +134,7 @@ def test_equal_jobs_in_flight_are_analysed_once(service: Service, six_people: Pa
 def test_scenes_are_sampled_at_start_middle_and_end(service: Service, six_people: Path) -> None:
     scenes = [{"start_timestamp": 0.0, "end_timestamp": 2.0}, {"start_timestamp": 4.0, "end_timestamp": 6.0}]
     result = service.analyze({"video_path": str(six_people), "parameters": {"scene_boundaries": scenes}})
-    assert result["metadata"]["total_frames"] == 6
+    assert result["metadata"]["sampled_frames"] == 6
     times = {d["timestamp"] for face in result["faces"] for d in face["detections"]}
     assert {0.0, 1.0, 4.0, 5.0} <= times and len(times) <= 6
 

@@ -91,7 +91,7 @@ def test_missing_frames_are_decoded_locally(
     parameters = {"detect_demographics": False, "cache_duration": 0}
     result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
     assert result["metadata"]["frame_source"] == "decoder"
-    assert (result["metadata"]["total_frames"], len(result["faces"])) == (6, 6)
+    assert (result["metadata"]["sampled_frames"], len(result["faces"])) == (6, 6)
 
 
 def test_a_film_that_only_the_frame_server_sees(
@@ -326,7 +326,7 @@ def test_sprites_are_cut_and_show_the_people(service: Service, six_people: Path,
     }  # fmt: skip
     result = service.analyze({"video_path": str(six_people), "parameters": parameters})
     metadata = result["metadata"]
-    assert (metadata["frame_source"], metadata["total_frames"], len(result["faces"])) == ("sprites", 6, 6)
+    assert (metadata["frame_source"], metadata["sampled_frames"], len(result["faces"])) == ("sprites", 6, 6)
     assert metadata["detector_sizes"] == [320]
     assert {d["timestamp"] for d in detections(result)} <= {1.0, 3.0, 5.0, 7.0, 9.0, 11.0}
     assert any("not enhanced" in warning for warning in metadata["warnings"])
@@ -351,7 +351,7 @@ def test_sprites_show_the_people_of_a_film_of_their_size(
     )
     sprites = {"use_sprites": True, "sprite_vtt_url": str(odd / "sprite.vtt")}
     result = service.analyze({"video_path": str(film), "parameters": sprites})
-    assert result["metadata"]["total_frames"] == small["metadata"]["total_frames"] == len(tiles)
+    assert result["metadata"]["sampled_frames"] == small["metadata"]["sampled_frames"] == len(tiles)
     assert len(result["faces"]) == len(small["faces"]) >= 8
     assert people(result) == people(small)
 

@@ -225,7 +225,7 @@ function options(id, values, first) {
 const unique = values => [...new Set(values)].sort().map(value => [value, value]);
 
 function about(job) {
-  const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.total_frames} frames`,
+  const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.sampled_frames || meta.total_frames} frames`,
     `up to ${formatTime(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
   const warnings = [...meta.warnings];
   if (meta.failed_frames_count) warnings.push(`${count(meta.failed_frames_count, "frame", "frames")} could not be analysed.`);

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumers.sources.album import AlbumSource, listed_pictures, pictures_in
+from consumers.sources.content import Version
 from consumers.sources.opened_file import open_below
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import check_unchanged
@@ -41,7 +42,7 @@ def test_the_file_that_was_opened_is_read_whatever_its_name_leads_to(tmp_path: P
     source.symlink_to("/etc/passwd")
     assert len(list(open_source(opened, Interval(1.0), max_pixels=10**8))) == 10
     with pytest.raises(SourceError, match="was changed"):
-        check_unchanged(opened, "film.mp4", opened.status.st_mtime)
+        check_unchanged(opened, "film.mp4", Version(opened.status.st_mtime, None))
 
 
 def test_a_descriptor_is_closed_with_its_last_reference(tmp_path: Path) -> None:
@@ -88,5 +89,10 @@ async def test_a_picture_that_was_replaced_since_it_was_identified_is_not_read(a
     version = pictures.version
     os.utime(album / "a.jpg", (1, 1))
     assert pictures_in(open_source_file(str(album), [album]), [album]).version != version
+    assert pictures_in(open_source_file(str(album), [album]), [album]).content == pictures.content
+    with ThreadPoolExecutor(1) as pool:
+        assert len(await AlbumSource(pictures, 0, pool, [album]).next_chunk()) == 4
+    (album / "a.jpg").write_bytes(b"x.jpg")
+    assert pictures_in(open_source_file(str(album), [album]), [album]).content != pictures.content
     with ThreadPoolExecutor(1) as pool, pytest.raises(SourceError, match=r"a\.jpg was changed"):
         await AlbumSource(pictures, 0, pool, [album]).next_chunk()

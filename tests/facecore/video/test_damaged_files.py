@@ -66,7 +66,7 @@ def test_a_film_whose_index_was_never_written_is_refused(tmp_path: Path) -> None
     path = tmp_path / "film.mp4"
     make_clip(path)
     cut(path, 0.5)
-    with pytest.raises(SourceError, match=r"film\.mp4 is not a video that can be read"):
+    with pytest.raises(SourceError, match=r"film\.mp4 is an incomplete MP4 file"):
         probe(path, max_pixels=10**8)
 
 
