@@ -17,6 +17,8 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
+from facecore.video.dynamic_range import to_bgr
+
 if TYPE_CHECKING:
     from facecore.video.picture import Image
 
@@ -105,7 +107,7 @@ def _of_top_field(frame: av.VideoFrame) -> Image:
         node.link_to(following)
     graph.configure()
     nodes[0].push(frame)
-    field = cast("av.VideoFrame", nodes[-1].pull()).to_ndarray(format="bgr24", threads=1)
+    field = to_bgr(cast("av.VideoFrame", nodes[-1].pull()))
     image = np.empty((2 * field.shape[0], *field.shape[1:]), np.uint8)
     image[::2] = field
     image[1::2] = cv2.addWeighted(field, 0.5, np.concatenate((field[1:], field[-1:])), 0.5, 0)

@@ -10,6 +10,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
+from facecore.video.dynamic_range import to_bgr
 from facecore.video.interlace import deinterlaced
 
 Image = NDArray[np.uint8]
@@ -20,12 +21,13 @@ MAX_PIXEL_ASPECT = 10
 
 
 def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Image:
-    """Converts a frame to BGR, 8 bit, without combing, square pixels, rotated and mirrored by its display matrix.
+    """Converts a frame to BGR of standard dynamic range, 8 bit, without combing, with square pixels, rotated and
+    mirrored by its display matrix.
 
     Args:
         pixel_aspect: width of a pixel divided by its height; None for square ones.
     """
-    image = deinterlaced(frame, cast("Image", frame.to_ndarray(format="bgr24", threads=1)))
+    image = deinterlaced(frame, to_bgr(frame))
     width = shown_width(frame.width, pixel_aspect)
     if width != frame.width:
         interpolation = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
