@@ -118,7 +118,7 @@ def test_a_frame_server_that_fails_in_mid_film_costs_nothing(
     if not double.is_running:
         double.start()
     metadata = result["metadata"]
-    assert (metadata["frame_source"], metadata["total_frames"], len(result["faces"])) == (
+    assert (metadata["frame_source"], metadata["sampled_frames"], len(result["faces"])) == (
         "frame-server",
         12,
         6,
