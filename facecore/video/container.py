@@ -19,6 +19,7 @@ from facecore.video.demuxing import packets_of
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.memory import raise_if_short
+from facecore.video.motion_jpeg import is_motion_jpeg
 from facecore.video.picture import orientation, quarter_turns, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.scans import check_packet
@@ -29,7 +30,7 @@ from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, c
 # sdp, image2), devices, and formats that FFmpeg guesses from the file name alone.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
-    "mjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
+    "mjpeg,mpjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
 )
 MAX_BOXES = 1000
 """Boxes of an MP4 file among which its index is looked for."""
@@ -60,7 +61,9 @@ def picture_kind(path: PathLike[str]) -> str | None:
     if is_animation(head):
         return "animation"
     kind = image_kind(head)
-    return None if kind == "GIF" or (kind == "PNG" and b"acTL" in head.partition(b"IDAT")[0]) else kind
+    is_animated = kind == "PNG" and b"acTL" in head.partition(b"IDAT")[0]
+    is_film = kind == "GIF" or is_animated or (kind == "JPEG" and is_motion_jpeg(path))
+    return None if is_film else kind
 
 
 def open_video(path: PathLike[str]) -> InputContainer:
@@ -70,10 +73,13 @@ def open_video(path: PathLike[str]) -> InputContainer:
         SourceError: the file is not a supported video.
     """
     url, protocols = location(path)
+    with Path(path).open("rb") as file:
+        is_jpeg = image_kind(file.read(HEAD_BYTES)) == "JPEG"
     try:
         return av.open(
             url,
             mode="r",
+            format="mjpeg" if is_jpeg else None,  # FFmpeg takes it for a still by its first bytes
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": protocols},
             metadata_errors="replace",
             timeout=OPEN_TIMEOUT_SECONDS,

@@ -1,6 +1,7 @@
 """Scans of JPEG data, counted before it is decoded: each may cover all pixels, in a few bytes."""
 
 import re
+from collections.abc import Iterator
 from math import prod
 
 import av
@@ -27,13 +28,23 @@ _START_OF_SCAN = b"\xff\xda"
 
 def jpeg_scans(data: bytes) -> int:
     """Counts the scans up to the end of the picture; thumbnails in headers and appended pictures do not count."""
-    scans, markers, position = 0, 0, 2
-    while (marker := _MARKER.search(data, position)) is not None and data[marker.start() + 1] != 0xD9:
+    return sum(code == 0xDA for code, _ in _markers(data))
+
+
+def jpeg_end(data: bytes) -> int | None:
+    """Returns the position after the end of the first picture; None: it has no end."""
+    return next((position for code, position in _markers(data) if code == 0xD9), None)
+
+
+def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yields the markers of the first picture, up to its end, with the position after each."""
+    code, markers, position = 0, 0, 2
+    while code != 0xD9 and (marker := _MARKER.search(data, position)) is not None:
         check_markers(markers := markers + 1)
-        scans += data[marker.start() + 1] == 0xDA
-        length = data[marker.end() : marker.end() + 2]
-        position = marker.end() + (0 if data[marker.start() + 1] == 0xD8 else max(2, int.from_bytes(length)))
-    return scans
+        code = data[marker.start() + 1]
+        yield code, marker.end()
+        length = int.from_bytes(data[marker.end() : marker.end() + 2])
+        position = marker.end() + (0 if code == 0xD8 else max(2, length))
 
 
 def check_markers(markers: int) -> None:
