@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -18,6 +19,7 @@ from facecore.video.byte_range import location
 from facecore.video.demuxing import packets_of
 from facecore.video.errors import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
+from facecore.video.joined import top_boxes
 from facecore.video.memory import raise_if_short
 from facecore.video.motion_jpeg import is_motion_jpeg
 from facecore.video.picture import orientation, quarter_turns, shown_width
@@ -99,16 +101,9 @@ def open_video(path: PathLike[str]) -> InputContainer:
 
 
 def _lacks_index(path: PathLike[str]) -> bool:
-    """Returns whether a file begins as MP4 and has no box ``moov`` (ISO/IEC 14496-12, 4.2)."""
+    """Returns whether a file begins as MP4 and has no box ``moov``."""
     with Path(path).open("rb") as file:
-        position, boxes = 0, list[bytes]()
-        while len(boxes) < MAX_BOXES and len(header := file.read(16)) >= 8:
-            size, kind = int.from_bytes(header[:4]), header[4:8]
-            boxes.append(kind)
-            position += int.from_bytes(header[8:]) if size == 1 else size
-            if size == 0 or position < 8:
-                break
-            file.seek(position)
+        boxes = [kind for _, kind in islice(top_boxes(file, 0, file.seek(0, 2)), MAX_BOXES)]
     return bool(boxes) and boxes[0] in (b"ftyp", b"wide", b"mdat") and b"moov" not in boxes
 
 

@@ -7,7 +7,7 @@ from the start of the sound where that is earlier.
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from itertools import islice
 from os import PathLike
@@ -24,11 +24,13 @@ from facecore.video.container import describe, open_video, picture_kind, video_s
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
 from facecore.video.images import decoding_bytes, read_file, read_image
+from facecore.video.joined import parts_of
 from facecore.video.packets import CannotSelect
 from facecore.video.picture import Image, shown_width, to_image
-from facecore.video.sampling import Plan, VideoInfo, expected_samples, sample_times
+from facecore.video.sampling import Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
+from facecore.video.timeline import RESET
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +73,22 @@ def probe(path: PathLike[str], *, max_pixels: int) -> VideoInfo:
     if kind is not None:
         height, width = read_image(path, max_pixels).shape[:2]
         return VideoInfo(width=width, height=height, codec=kind.lower(), frames=1)
+    if parts := parts_of(path):
+        return _joined([probe(part, max_pixels=max_pixels) for part in parts])
     with open_video(path) as container:
         return describe(container, video_stream(container, path, max_pixels), path)
+
+
+def _joined(parts: list[VideoInfo]) -> VideoInfo:
+    """Returns the properties of a film that is joined of several: those of the first one, and the sums."""
+    durations, frames = ([getattr(part, name) for part in parts] for name in ("duration", "frames"))
+    return msgspec.structs.replace(
+        parts[0],
+        duration=None if None in durations else sum(durations),
+        frames=None if None in frames else sum(frames),
+        claimed=None,
+        is_continuous=False,
+    )
 
 
 def picture_bytes(path: PathLike[str], max_pixels: int) -> int:
@@ -160,7 +176,8 @@ class Samples(Iterator[SampledFrame]):
                 f"the video stream ends before the {self.info.claimed:.1f} s that the file states",
                 self.info.duration,
             )
-        readers = {None: self._frames, "animation": self._animation}
+        self._parts = parts_of(path) if kind is None else []
+        readers = {None: self._of_parts if self._parts else self._frames, "animation": self._animation}
         self._samples = readers.get(kind, self._picture)()
 
     def __next__(self) -> SampledFrame:
@@ -185,6 +202,30 @@ class Samples(Iterator[SampledFrame]):
             if (image := animation.shown_at(t)) is None:
                 return
             yield SampledFrame(number, t, image)
+
+    def _of_parts(self) -> Generator[SampledFrame]:
+        """Yields the samples of a joined film, of one part after the other."""
+        times, number, end = self._times(self._first), self._first, 0.0
+        t, image = next(times, None), None
+        for part in self._parts:
+            start, mine = end, list[float]()
+            end += probe(part, max_pixels=self._max_pixels).duration or 0.0
+            while t is not None and t < end:
+                mine.append(t)
+                t = next(times, None)
+            if start:
+                self._damage.report(RESET, start)
+            plan = Timestamps(tuple(max(0.0, at - start) for at in mine))
+            with closing(Samples(part, plan, 0, None, self._max_pixels, self._threads)) as samples:
+                for at in mine:
+                    sample = next(samples, None)
+                    image = image if sample is None else sample.image
+                    if image is None:
+                        raise SourceError(f"{self._path} has no frame that can be decoded: it is damaged.")
+                    yield SampledFrame(number, round(at + self.info.lead, 9), image)
+                    number += 1
+            for warning in samples.warnings:
+                self._damage.report(warning, None)
 
     def _frames(self) -> Generator[SampledFrame]:
         times = sample_times(self.plan, self.info, self._first)

@@ -135,3 +135,28 @@ def test_a_picture_that_begins_after_the_sound_has_the_times_of_a_player(tmp_pat
     shown = [(frame.timestamp, number_in(frame.image)) for frame in scenes]
     assert [t for t, _ in shown] == pytest.approx([6, 7, 8], abs=0.03)
     assert all(abs(number - 25 * (t - 5)) <= 4 for t, number in shown)
+
+
+@pytest.mark.parametrize(
+    "name", ["film.flv", "fragmented.mp4", "absolute.mp4", "film.mp4", "index_first.mp4"]
+)
+def test_joined_files_that_ffmpeg_reads_only_in_part_are_one_film(tmp_path: Path, name: str) -> None:
+    flags = {
+        "fragmented.mp4": "frag_keyframe+empty_moov+default_base_moof",
+        "absolute.mp4": "frag_keyframe+empty_moov",
+        "index_first.mp4": "faststart",
+    }.get(name)
+    parts = [tmp_path / f"{number}{name}" for number in range(3)]
+    for part in parts:
+        make_clip(part, b_frames=2, container_options={"movflags": flags} if flags else None)
+    film = tmp_path / name
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    source, samples = sampled(film)
+    assert [t for t, _ in samples] == list(range(12))
+    assert [number for _, number in samples] == pytest.approx([0, 25, 50, 75] * 3, abs=2)
+    assert (source.expected, source.info.frames) == (12, 300)
+    assert any("timestamps go back" in warning for warning in source.warnings)
+    resumed = open_source(film, Interval(1.0), start_index=5, max_pixels=10**8)
+    assert [(s.index, s.timestamp, number_in(s.image)) for s in resumed] == [
+        (index, *sample) for index, sample in enumerate(samples)
+    ][5:]
