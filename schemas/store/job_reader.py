@@ -287,7 +287,8 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
     fields, done = records[alias or job_id]
     if mine["withdrawn"]:
         fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
-    stage, progress, expected = _progress(fields, done)
+    sampled = counts.get(alias or job_id) or int(fields["units"] or fields["sampled"] or 0)
+    stage, progress, expected = _progress(fields, done, sampled)
     summary, created = fields["summary"], float(mine["created"] or 0)
     return JobState(
         job_id=job_id,
@@ -302,7 +303,7 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
         stage=stage,
         progress=progress,
         done=done,
-        sampled=counts.get(alias or job_id) or int(fields["units"] or fields["sampled"] or 0),
+        sampled=sampled,
         expected=expected,
         error=fields["error"].decode() if fields["error"] else None,
         summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
@@ -322,9 +323,12 @@ def _place(cursor: str) -> _Place:
     return int(submitted), job_id
 
 
-def _progress(fields: dict[str, bytes | None], done: int) -> tuple[str, float, int]:
+def _progress(fields: dict[str, bytes | None], done: int, sampled: int) -> tuple[str, float, int]:
+    """Returns stage, progress and the number of frames, which is an estimate until all are sampled: it is never
+    below what is sampled or done; 0: unknown."""
     status = (fields["status"] or b"queued").decode()
     expected = int(fields["units"] or fields["expected"] or fields["sampled"] or 0)
+    expected = max(expected, sampled, done) if expected else 0
     if status in ("completed", "failed", "cancelled"):
         return status, 1.0 if status == "completed" else 0.0, expected
     if not fields["started"]:

@@ -76,6 +76,20 @@ async def records(valkey: str) -> AsyncIterator[Records]:
             assert key.decode() in lasting or await redis.ttl(key) > 0, f"{key!r} would stay for ever"
 
 
+@pytest.mark.parametrize("parts", [0, 2])
+async def test_progress_is_never_above_its_total(records: Records, parts: int) -> None:
+    await records.running("a")
+    counts = {f"sampled:{part}": 4 for part in range(parts)} if parts else {"sampled": 8}
+    await records.jobs.note("a", expected=5, **({"parts": parts} if parts else {}), **counts)
+    outcomes = records.names.job("a").outcomes
+    for done in range(8):
+        await records.redis.hset(outcomes, str(done), "x")  # type: ignore[misc]
+        state = await records.reader.read("a")
+        assert state and state.done == done + 1 <= state.sampled <= state.expected == 8
+        assert state.progress <= 0.95
+    await records.redis.expire(outcomes, 60)
+
+
 async def test_a_job_is_queued_then_processed_then_completed(records: Records) -> None:
     submitted = await records.jobs.submit(REQUEST, "a")
     assert (submitted.job_id, submitted.status) == ("a", "queued")
