@@ -30,6 +30,7 @@ from facecore.video.picture import Image, shown_width, to_image
 from facecore.video.sampling import Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
+from facecore.video.stereo import one_view
 from facecore.video.timeline import RESET
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,9 @@ NANOSECOND = Fraction(1, 10**9)
 
 MAX_AUDIO_OVERHANG_SECONDS = 1.0
 """Audio may be longer than the video by this much without a warning."""
+
+
+STEREOSCOPIC = "the film is stereoscopic ({}): one of its two views is analysed"
 
 
 class SampledFrame(msgspec.Struct, frozen=True):
@@ -167,6 +171,7 @@ class Samples(Iterator[SampledFrame]):
         self.strategy: Literal["selective", "sequential"] = "selective"
         self.tally = Tally()
         self._damage = Damage()
+        self._is_stereoscopic = False
         if (
             self.info.duration
             and self.info.claimed
@@ -233,7 +238,11 @@ class Samples(Iterator[SampledFrame]):
         for frame, pixel_aspect in self._decoded():
             if image is None or frame is not previous:
                 self._check_size(frame, pixel_aspect)
-                previous, image = frame, to_image(frame, pixel_aspect)
+                image, layout = one_view(frame, to_image(frame, pixel_aspect))
+                previous = frame
+                if layout is not None and not self._is_stereoscopic:
+                    self._is_stereoscopic = True
+                    self._damage.report(STEREOSCOPIC.format(layout), None)
             yield SampledFrame(number, round(next(times) + self.info.lead, 9), image)
             number += 1
         if image is None and self._first == 0:
