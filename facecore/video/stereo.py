@@ -16,6 +16,8 @@ LAYOUTS: dict[int, Layout] = {1: "side by side", 2: "top and bottom"}
 """Layouts by FFmpeg's numbers of them (libavutil/stereo3d.h)."""
 WIDTH, HEIGHT, BLOCK = 160, 96, 8
 """Size at which two halves are compared, and of the blocks that are looked for in the other half."""
+LINES = 240
+"""Lines of a picture that are looked at, evenly spread, so that large pictures cost little."""
 MAX_SHIFT = 6
 """Pixels of that size by which a block may lie further left or right in the other view."""
 MIN_DEVIATION, MIN_BLOCKS = 4.0, 20
@@ -58,6 +60,9 @@ def _seen(image: Image) -> Layout | None:
     height, width = image.shape[:2]
     if min(height, width) < 2 * BLOCK:
         return None
+    step = max(1, min(height, width) // LINES)
+    image = image[::step, ::step]
+    height, width = image.shape[:2]
     halves: dict[Layout, tuple[Image, Image]] = {
         "side by side": (image[:, : width // 2], image[:, width // 2 :]),
         "top and bottom": (image[: height // 2], image[height // 2 :]),
