@@ -4,18 +4,13 @@ Transfer functions: PQ (SMPTE ST 2084), HLG (ARIB STD-B67), as in ITU-R BT.2100.
 of a standard film, give a flat, grey picture.
 """
 
-from __future__ import annotations
-
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from facecore.video.picture import Image
 
 PQ, HLG, BT2020 = 16, 18, 9
 """Transfer characteristics and primaries (ITU-T H.273)."""
@@ -44,10 +39,10 @@ SUBSAMPLING = 8
 """Every so many lines and columns are looked at for the peak."""
 
 
-def to_bgr(frame: av.VideoFrame) -> Image:
+def to_bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Converts a frame to BGR, 8 bit."""
     if frame.color_trc not in (PQ, HLG):
-        return cast("Image", frame.to_ndarray(format="bgr24", threads=1))
+        return cast("NDArray[np.uint8]", frame.to_ndarray(format="bgr24", threads=1))
     codes = cast("NDArray[np.uint16]", frame.to_ndarray(format="rgb48le", threads=1))
     light = _light(codes, frame.color_trc)
     if frame.color_primaries == BT2020:

@@ -5,11 +5,9 @@ the same field do: combing. Only such blocks of a frame are interpolated from it
 and every frame without combing, stays as it is, whatever the file says about its fields.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
 import cv2
@@ -18,9 +16,6 @@ from av.filter import Graph
 from numpy.typing import NDArray
 
 from facecore.video.dynamic_range import to_bgr
-
-if TYPE_CHECKING:
-    from facecore.video.picture import Image
 
 COLUMNS = 160
 """Columns of a frame that are looked at, evenly spread: a face is a 40th of the picture or larger."""
@@ -38,7 +33,7 @@ MIN_SHARE = 0.003
 look like combing too."""
 
 
-def deinterlaced(frame: av.VideoFrame, image: Image) -> Image:
+def deinterlaced(frame: av.VideoFrame, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Returns the picture of a frame without combing; the same array where there is none.
 
     Args:
@@ -53,7 +48,7 @@ def deinterlaced(frame: av.VideoFrame, image: Image) -> Image:
     height, width = image.shape[:2]
     mask = cv2.resize(around, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
     interpolated = _of_top_field(frame)
-    return cast("Image", np.where(mask[:, :, None], interpolated, image))
+    return cast("NDArray[np.uint8]", np.where(mask[:, :, None], interpolated, image))
 
 
 def _combed_blocks(frame: av.VideoFrame) -> NDArray[np.bool_] | None:
@@ -89,7 +84,7 @@ def _luma(frame: av.VideoFrame, step: int) -> NDArray[np.int16] | None:
     return (lines >> unused).astype(np.int16)
 
 
-def _of_top_field(frame: av.VideoFrame) -> Image:
+def _of_top_field(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """Returns the picture with the lines of the bottom field interpolated from those of the top field.
 
     The fields are separated before the conversion, since their lines of chroma alternate too.
