@@ -76,21 +76,19 @@ def open_video(path: PathLike[str]) -> InputContainer:
     """
     url, protocols = location(path)
     with Path(path).open("rb") as file:
-        is_jpeg = image_kind(file.read(HEAD_BYTES)) == "JPEG"
+        head = file.read(HEAD_BYTES)
     try:
         return av.open(
             url,
             mode="r",
-            format="mjpeg" if is_jpeg else None,  # FFmpeg takes it for a still by its first bytes
+            format="mjpeg" if image_kind(head) == "JPEG" else None,  # FFmpeg would take it for a still
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": protocols},
             metadata_errors="replace",
             timeout=OPEN_TIMEOUT_SECONDS,
         )
     except FFmpegError as error:
         raise_if_short(error)
-        with Path(path).open("rb") as file:
-            audio = audio_kind(file.read(HEAD_BYTES))
-        if audio is not None:
+        if (audio := audio_kind(head)) is not None:
             raise SourceError(f"{path} is an audio file ({audio}), which shows no people.") from error
         if _lacks_index(path):
             raise SourceError(
