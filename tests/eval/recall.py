@@ -1,9 +1,10 @@
 """Measures how many faces are found, by the size of the picture and of the faces.
 
-    python -m tests.eval.recall [--pack open] [--portraits IMAGE...] [--faces PIXELS...] [--pictures WxH...]
+    python -m tests.eval.recall [--pack open] [--people DIR [--half 0|1]] [--faces PIXELS...] [--pictures WxH...]
 
-Each picture is grey and shows eight copies of a portrait (default: astronaut of scikit-image). Prints a table of the
-share of faces found, and the detector's milliseconds for each picture.
+Each picture is grey and shows eight copies of a portrait: the astronaut of scikit-image, or one photograph of each
+person of DIR, which has a directory for each; with --half only of every other person. Prints a table of the share of
+faces found, and the detector's milliseconds for each picture.
 """
 
 import argparse
@@ -24,12 +25,14 @@ from schemas.cgroups import usable_cores
 COPIES = 8
 FACE_SIDES = (20, 26, 32, 48, 64, 96, 150)
 """Shorter sides of the faces' boxes, pixels."""
-PICTURES = ((640, 360), (854, 480), (1280, 499), (1280, 500), (1280, 534), (1280, 720), (1920, 1080), (3840, 2160),
-            (6000, 4000), (8000, 1000))  # fmt: skip
+PICTURES = ((640, 360), (720, 480), (854, 480), (1280, 499), (1280, 500), (1280, 534), (1280, 720), (1920, 1080),
+            (3840, 2160), (6000, 4000), (8000, 1000))  # fmt: skip
 """Width and height in pixels."""
 SAME_FACE = 0.4
 """Overlap (intersection over union) from which a detection is of a face."""
 GREY = 110
+MIN_PORTRAIT_PIXELS, MAX_PORTRAIT_SHARE = 60, 0.7
+"""Photographs whose face is smaller, or fills more of the photograph, make no portrait."""
 
 
 def composed(
@@ -54,6 +57,20 @@ def composed(
     return canvas, boxes
 
 
+def photographs(analyzer: Analyzer, people: Path) -> list[Image]:
+    """Returns the first photograph of each person that makes a portrait, in the order of the names."""
+    chosen = []
+    for person in sorted(people.iterdir()):
+        for file in sorted(person.iterdir()):
+            image = np.asarray(cv2.imread(str(file)), np.uint8)
+            (seen,) = analyzer._pack.detector.detect([image], analyzer._workers)
+            sides = [min(box[2] - box[0], box[3] - box[1]) for box in seen.boxes[:1]]
+            if sides and MIN_PORTRAIT_PIXELS <= sides[0] < MAX_PORTRAIT_SHARE * min(image.shape[:2]):
+                chosen.append(image)
+                break
+    return chosen
+
+
 def found(analyzer: Analyzer, picture: Image, boxes: list[Box]) -> int:
     """Returns how many of the boxes are found at the pack's default confidence."""
     detector = analyzer._pack.detector
@@ -69,21 +86,22 @@ def main() -> int:
     parser.add_argument("--pack", default="open")
     parser.add_argument("--faces", type=int, nargs="+", default=FACE_SIDES, metavar="PIXELS")
     parser.add_argument("--pictures", nargs="+", metavar="WxH", help="sizes of the pictures")
-    parser.add_argument("--portraits", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("--people", type=Path, metavar="DIR")
+    parser.add_argument("--half", type=int, choices=(0, 1))
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load(arguments.pack, models, device="cpu", threads=usable_cores())
     detector = analyzer._pack.detector
-    if arguments.portraits:
-        portraits = [cv2.imread(str(path)) for path in arguments.portraits]
+    if arguments.people:
+        portraits = photographs(analyzer, arguments.people)
+        portraits = portraits if arguments.half is None else portraits[arguments.half :: 2]
     else:
         from skimage.data import astronaut
 
-        portraits = [astronaut()[:, :, ::-1]]  # type: ignore[no-untyped-call]
+        portraits = [np.ascontiguousarray(astronaut()[:, :, ::-1])]  # type: ignore[no-untyped-call]
     shown = []
-    for portrait in portraits:
-        image = np.ascontiguousarray(portrait)
+    for image in portraits:
         (seen,) = detector.detect([image], analyzer._workers)
         shown.append((image, tuple(float(side) for side in seen.boxes[0])))
     print(f"{'picture':>11} {'ms':>6}", *(f"{side:>5}" for side in arguments.faces))
