@@ -26,6 +26,8 @@ STARTED_AFTER_SECONDS = 6.0
 GROUPS = groups(Names())
 DISK_MEBIBYTES = 1024
 """Size of the disk of the server: its append-only file, and a new one while the old one is rewritten."""
+BETWEEN_FULL_DISKS_SECONDS = 10.0
+"""The server's file is written anew in between (compose.append_only_file)."""
 NOT_COPIED = "single"
 """Part of the ids of jobs whose bare request, published once more, would be another run."""
 
@@ -49,6 +51,7 @@ class Disturber:
         self._disk = disk
         self._paused: dict[int, float] = {}
         self._trouble: tuple[float, Callable[[], object]] | None = None
+        self._next_full_disk = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._failure: BaseException | None = None
@@ -169,8 +172,9 @@ class Disturber:
         return self._begin_trouble(lambda: self._redis.config_set("maxmemory", "0"))
 
     def _fill_disk(self) -> bool:
-        if self._trouble is not None or self._disk is None:
+        if self._trouble is not None or self._disk is None or time.monotonic() < self._next_full_disk:
             return False
+        self._next_full_disk = time.monotonic() + BETWEEN_FULL_DISKS_SECONDS
         return self._begin_trouble(fill(self._disk).unlink)
 
     def _keep_busy(self) -> bool:
