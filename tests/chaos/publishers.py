@@ -133,7 +133,7 @@ class Publishers:
         """A job is cancelled, and published again."""
         job, (body, expected) = self._job(f"{NOT_COPIED}-cancelled-{number}"), self._request(number)
         self._submit(job, body)
-        if self._cancel(job, chance) and chance.random() < 0.0:
+        if self._cancel(job, chance) and chance.random() < 0.8:
             chance.choice([self._submit, self._publish])(job, body)
             self._completes(job, expected)
 
@@ -154,7 +154,6 @@ class Publishers:
         body, expected = self._request(number, video)
         self._submit(job, body)
         self._ends(job, "failed")
-        return
         shutil.copyfile(self._source(number), video)
         chance.choice([self._submit, self._publish])(job, body)
         self._completes(job, expected)
