@@ -45,7 +45,7 @@ async def recovered(api: Client) -> None:
 
 async def test_full_memory_is_503_with_the_reason(start: Start, administrator: Redis) -> None:
     api = await start()
-    await administrator.config_set("maxmemory", "1mb")
+    await administrator.config_set("maxmemory", "1")
     await refused(api, "memory limit (maxmemory)")
     assert (await api.get("/faces/jobs")).status == 200, "what only reads is served"
     await administrator.config_set("maxmemory", "0")

@@ -168,7 +168,7 @@ class Disturber:
     def _fill_memory(self) -> bool:
         if self._trouble is not None:
             return False
-        self._redis.config_set("maxmemory", "1mb")
+        self._redis.config_set("maxmemory", "1")
         return self._begin_trouble(lambda: self._redis.config_set("maxmemory", "0"))
 
     def _fill_disk(self) -> bool:

@@ -33,7 +33,7 @@ Trouble = Callable[[Redis], contextlib.AbstractAsyncContextManager[None]]
 
 @contextlib.asynccontextmanager
 async def full_memory(redis: Redis) -> AsyncIterator[None]:
-    await redis.config_set("maxmemory", "1mb")
+    await redis.config_set("maxmemory", "1")
     try:
         while not await refused(redis):
             await asyncio.sleep(0.01)
@@ -179,7 +179,7 @@ async def test_work_continues_after_full_memory(world: World) -> None:
     try:
         async with world.worker("units", lease=2.0, batch_size=1):
             await eventually_async(lambda: world.redis.hexists(world.keys.outcomes("job"), "0"))
-            await world.redis.config_set("maxmemory", "1mb")
+            await world.redis.config_set("maxmemory", "1")
             await eventually_async(lambda: refused(world.redis))
             await world.redis.config_set("maxmemory", "0")
             await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
