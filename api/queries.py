@@ -64,7 +64,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
-_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 Query = TypeVar("Query", JobsQuery, ResultsQuery, PeopleQuery, SearchQuery)
 
 

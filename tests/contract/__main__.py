@@ -43,9 +43,21 @@ expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 429]
 include-name = "POST /faces/analyze"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 429]
+
+[[operations]]
+include-name = "POST /faces/collections/{name}/search"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 429, 503]
+[operations.checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 503]
+
+[[operations]]
+include-name = "GET /faces/collections/{name}/faces/{face_id}/thumbnail"
+checks.ensure_resource_availability.enabled = false
 """
 """413: a list of ten thousand long paths is valid, and larger than a body may be. 422: that a scene does not end
-before it begins, and that a key stands for one request, is more than a schema can say."""
+before it begins, that a key stands for one request, and that a search names one face, is more than a schema can say.
+503: no worker runs here, so that nothing is searched, and an accepted face has no picture yet."""
 ONE_JOB = """
 [parameters]
 "path.job_id" = "{job_id}"
