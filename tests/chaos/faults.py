@@ -78,7 +78,7 @@ class Disturber:
         ]  # fmt: skip
         first = [*server]  # each once, also in a short run
         try:
-            while not self._stop.wait(self._random.uniform(0.1, 0.9)):
+            while not self._stop.wait(self._random.uniform(0.1, 1.7)):
                 self._end_troubles()
                 if self.enough.is_set():
                     continue
