@@ -99,12 +99,8 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
     kind = image_kind(encoded)
     if kind is None:
         other = next((name for head, name in UNSUPPORTED.items() if encoded.startswith(head)), None)
-        known = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF and BMP"
-        raise SourceError(
-            f"{other} pictures are not supported, only {known}."
-            if other
-            else f"The bytes are no picture ({known})."
-        )
+        found = f"{other} pictures are not supported: it is" if other else "The bytes are"
+        raise SourceError(f"{found} not a JPEG, PNG, WebP, AVIF, HEIC, TIFF, GIF or BMP picture.")
     size = image_size(kind, encoded)
     if size is None:
         raise SourceError(f"The {kind} picture's header is damaged.")

@@ -172,7 +172,7 @@ def test_colours_are_those_of_srgb() -> None:
 
 @pytest.mark.parametrize(("head", "reason"), [
     (b"\xff\x0a", "JPEG XL pictures are not supported"), (b"\0\0\0\x0cjP  ", "JPEG 2000 pictures are not supported"),
-    (b"8BPS", "Photoshop pictures are not supported"), (b"II*\0\x10\0\0\0CR\2\0", "no picture"),
+    (b"8BPS", "Photoshop pictures are not supported"), (b"II*\0\x10\0\0\0CR\2\0", "not a JPEG"),
     (saved("TIFF", Pillow.fromarray(GREY.astype(np.float32))), "TIFF pictures with 32 bits a channel"),
     (saved("TIFF", tiffinfo={50706: b"\1\4\0\0"}), "Camera raw pictures are not supported"),
     (saved("TIFF")[:1000], "TIFF picture cannot be decoded"),
