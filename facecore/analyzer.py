@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from facecore import attributes, occlusion, sharpness
-from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points
+from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points, upright
 from facecore.attributes import FaceAttributes
 from facecore.detection.detector import Detections
 from facecore.device import (
@@ -25,7 +25,7 @@ from facecore.device import (
 from facecore.geometry import Box, clipped
 from facecore.model import Model, Workers
 from facecore.packs import Pack, load_open
-from facecore.pose import from_landmarks
+from facecore.pose import from_landmarks, tilted
 from facecore.quality import occlusion_score, pose_score, size_score
 from facecore.vectors import to_bytes
 from models.archives import sha256_of
@@ -188,8 +188,10 @@ class Analyzer:
         ]
 
     def portrait(self, image: Image, face: ObservedFace) -> Image:
-        """Cuts out the square around a face, at most 256 pixels a side, BGR; the input of `emotions`."""
-        return attributes.portrait(image, face.box)
+        """Cuts out the square around a face, turned upright, at most 256 pixels a side, BGR; input of `emotions`."""
+        landmarks = np.array(face.landmarks, np.float32).reshape(5, 2)
+        turned, _ = upright(FaceInImage(image, face.box, landmarks), plain=True)
+        return attributes.portrait(turned.image, turned.box)
 
     def emotions(self, portraits: Sequence[Image]) -> list[str | None]:
         """Returns one of attributes.EMOTIONS for each portrait; None where unsure or without a model."""
@@ -215,16 +217,22 @@ class Analyzer:
         """Runs all models over all faces; starts every run before it waits for the first."""
         pack, workers = self._pack, self._workers
         faces = [candidate.face for candidate in candidates]
+        turned = [upright(face) for face in faces]
+        heads = [head for head, _ in turned]
         selected = [i for i, chosen in enumerate(with_attributes) if chosen]
         embeddings = workers.start(pack.embedder, faces)
-        poses = workers.start(pack.pose, faces) if pack.pose else None
-        estimates = [workers.start(model, [faces[i] for i in selected]) for model in pack.attributes]
-        occlusions = workers.start(self._occlusion, faces) if self._occlusion else None
+        poses = workers.start(pack.pose, heads) if pack.pose else None
+        estimates = [workers.start(model, [heads[i] for i in selected]) for model in pack.attributes]
+        occlusions = workers.start(self._occlusion, heads) if self._occlusion else None
         if self._sharpness:
             sharpnesses = workers.start(self._sharpness, faces)
         else:
             sharpnesses = workers.map(sharpness.sobel, faces)
-        angles = poses() if poses else [from_landmarks(face.landmarks) for face in faces]
+        if poses:
+            tilts = [degrees for _, degrees in turned]
+            angles = [tilted(seen, degrees) for seen, degrees in zip(poses(), tilts, strict=True)]
+        else:
+            angles = [from_landmarks(face.landmarks) for face in faces]
         occluded = occlusions() if occlusions else [None] * len(faces)
         persons = [FaceAttributes()] * len(faces)
         for i, *values in zip(selected, *(estimate() for estimate in estimates), strict=True):

@@ -123,7 +123,7 @@ def portrait(image: Image, box: Box) -> Image:
     """Cuts out the square around a face, at most 256 pixels a side, BGR."""
     around = squared(box, PORTRAIT_SCALE)
     side = max(1, round(min(PORTRAIT_MAX_SIDE, around[2] - around[0])))
-    return crop(image, around, side)
+    return crop(image, around, side, plain=True)
 
 
 def _emotion_sample(picture: Image) -> Points:

@@ -72,6 +72,12 @@ def from_landmarks(landmarks: Points) -> Angles:
     return Angles(yaw, float(np.clip(pitch, -90.0, 90.0)), roll)
 
 
+def tilted(angles: Angles, degrees: float) -> Angles:
+    """Returns the pose of a head that was turned upright by ``degrees`` before its pose was estimated."""
+    roll = (angles.roll + degrees + 180.0) % 360.0 - 180.0 if degrees else angles.roll
+    return Angles(angles.yaw, angles.pitch, roll)
+
+
 def _rotation(degrees: float) -> NDArray[np.float64]:
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[c, -s], [s, c]])

@@ -1,0 +1,53 @@
+"""Heads on their side and upside down are turned upright before networks and people see them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from facecore.align import FaceInImage, Image, crop, tilt, upright
+from facecore.analyzer import Analyzer
+from tests.facecore.conftest import Look
+
+LANDMARKS = np.array([[150, 150], [250, 150], [200, 200], [160, 250], [240, 250]], np.float32)
+
+
+def turned(degrees: float) -> FaceInImage:
+    """A face that is tilted clockwise by so many degrees."""
+    image = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
+    matrix = cv2.getRotationMatrix2D((200, 200), -degrees, 1.0)
+    points = (LANDMARKS @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    return FaceInImage(image, (120.0, 100.0, 280.0, 300.0), points)
+
+
+@pytest.mark.parametrize("degrees", [-170, -90, -40, -16, 16, 40, 90, 170])
+def test_a_tilted_head_is_turned_upright(degrees: int) -> None:
+    face, undone = upright(turned(degrees))
+    assert undone == pytest.approx(degrees, abs=3)
+    assert tilt(face.landmarks) == pytest.approx(0, abs=0.1)
+    x_min, y_min, x_max, y_max = face.box
+    side = face.image.shape[0]
+    assert (0 <= x_min < x_max <= side, 0 <= y_min < y_max <= side) == (True, True)
+
+
+def test_an_upright_head_is_left_as_it_is() -> None:
+    face = turned(10)
+    assert upright(face)[0] is face
+
+
+def test_a_portrait_that_leaves_the_picture_has_no_smeared_edge() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[::2] = 255
+    shown = crop(image, (-50.0, 0.0, 50.0, 100.0), 100, plain=True)
+    assert len(np.unique(shown[:, :45])) == 1
+    assert len(np.unique(crop(image, (-50.0, 0.0, 50.0, 100.0), 100)[:, :45])) == 2
+
+
+def test_a_picture_on_its_side_gives_the_same_people(analyzer: Analyzer, look: Look, group: Image) -> None:
+    sideways = np.ascontiguousarray(cv2.rotate(group, cv2.ROTATE_90_CLOCKWISE), np.uint8)
+    found = look(sideways).faces
+    assert len(found) >= 4
+    occluded = [face.occlusion_probability for face in found if face.occlusion_probability is not None]
+    assert np.median(occluded) < 0.5
+    assert 60 < np.median([face.angles.roll for face in found]) < 120
+    emotions = analyzer.emotions([analyzer.portrait(sideways, face) for face in found])
+    assert emotions.count("happy") >= len(found) - 2  # all laugh or smile
