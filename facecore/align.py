@@ -20,11 +20,6 @@ ARCFACE_TEMPLATE = np.array(
 2019)."""
 ALIGNED_SIDE = 112
 """Pixels."""
-UPRIGHT_DEGREES = 15.0
-"""Heads that are tilted less count as upright: networks and people read them as they are."""
-UPRIGHT_PATCH_SCALE, UPRIGHT_PATCH_MAX_SIDE = 2.0, 1024
-"""Side of the turned patch in longer sides of the box, which leaves room for the widest crop; its limit in pixels."""
-
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 """Of RGB values 0-1."""
@@ -58,41 +53,6 @@ def tilt(landmarks: Points) -> float:
     """Returns by how many degrees, -180 to 180, a head is tilted clockwise, as seen in the picture."""
     matrix = similarity_transform(landmarks, ARCFACE_TEMPLATE)
     return float(np.degrees(np.arctan2(-matrix[1, 0], matrix[0, 0])))
-
-
-def upright(face: FaceInImage, *, plain: bool = False) -> tuple[FaceInImage, float]:
-    """Turns a head that is tilted, up to lying down or upside down, upright.
-
-    Returns:
-        The face in a patch around it, which beyond the picture is as in `crop`, and the tilt that was undone in
-        degrees, clockwise. A head that counts as upright is returned as it is, with 0.
-    """
-    degrees = tilt(face.landmarks)
-    if abs(degrees) <= UPRIGHT_DEGREES:
-        return face, 0.0
-    x_min, y_min, x_max, y_max = face.box
-    width, height = x_max - x_min, y_max - y_min
-    wanted = UPRIGHT_PATCH_SCALE * max(width, height)
-    side = max(1, min(UPRIGHT_PATCH_MAX_SIDE, round(wanted)))
-    scale = side / wanted
-    center = ((x_min + x_max) / 2, (y_min + y_max) / 2)
-    matrix = np.asarray(cv2.getRotationMatrix2D(center, degrees, scale), np.float64)
-    matrix[:, 2] += side / 2 - np.array(center)
-    rows, columns = face.image.shape[:2]
-    around = face.image[
-        max(0, min(rows - 1, int(y_min))) : max(1, int(y_max)),
-        max(0, min(columns - 1, int(x_min))) : max(1, int(x_max)),
-    ]
-    edge = cv2.BORDER_CONSTANT if plain else cv2.BORDER_REPLICATE
-    patch = cv2.warpAffine(face.image, matrix, (side, side), borderMode=edge, borderValue=cv2.mean(around))
-    if abs(np.sin(np.radians(degrees))) > abs(
-        np.cos(np.radians(degrees))
-    ):  # nearer to lying than to standing
-        width, height = height, width
-    half_width, half_height = width * scale / 2, height * scale / 2
-    box = (side / 2 - half_width, side / 2 - half_height, side / 2 + half_width, side / 2 + half_height)
-    landmarks = (face.landmarks @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    return FaceInImage(np.asarray(patch, np.uint8), box, landmarks), degrees
 
 
 def aligned(face: FaceInImage) -> Image:

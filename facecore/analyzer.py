@@ -10,7 +10,7 @@ import numpy as np
 import structlog
 
 from facecore import attributes, occlusion, sharpness
-from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points, upright
+from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image, Points
 from facecore.attributes import FaceAttributes
 from facecore.detection.detector import Detections
 from facecore.device import (
@@ -23,10 +23,12 @@ from facecore.device import (
     trim_heap,
 )
 from facecore.geometry import Box, clipped
+from facecore.identifiability import brightened, visibility
 from facecore.model import Model, Workers
 from facecore.packs import Pack, load_open
 from facecore.pose import from_landmarks, tilted
 from facecore.quality import occlusion_score, pose_score, size_score
+from facecore.turning import look_again, upright
 from facecore.vectors import to_bytes
 from models.archives import sha256_of
 from models.catalog import OPEN
@@ -188,10 +190,14 @@ class Analyzer:
         ]
 
     def portrait(self, image: Image, face: ObservedFace) -> Image:
-        """Cuts out the square around a face, turned upright, at most 256 pixels a side, BGR; input of `emotions`."""
+        """Cuts out the square around a face, turned upright, at most 256 pixels a side, BGR; input of `emotions`.
+
+        A nearly black face is brightened for people to see.
+        """
         landmarks = np.array(face.landmarks, np.float32).reshape(5, 2)
-        turned, _ = upright(FaceInImage(image, face.box, landmarks), plain=True)
-        return attributes.portrait(turned.image, turned.box)
+        head = upright(FaceInImage(image, face.box, landmarks), plain=True).face
+        shown = attributes.portrait(head.image, head.box)
+        return brightened(shown) if face.dark else shown
 
     def emotions(self, portraits: Sequence[Image]) -> list[str | None]:
         """Returns one of attributes.EMOTIONS for each portrait; None where unsure or without a model."""
@@ -216,9 +222,10 @@ class Analyzer:
     ) -> list[ObservedFace]:
         """Runs all models over all faces; starts every run before it waits for the first."""
         pack, workers = self._pack, self._workers
-        faces = [candidate.face for candidate in candidates]
-        turned = [upright(face) for face in faces]
-        heads = [head for head, _ in turned]
+        found = [candidate.face for candidate in candidates]
+        faces, turned = look_again(found, pack.detector, workers)
+        candidates = [one._replace(face=face) for one, face in zip(candidates, faces, strict=True)]
+        heads = [head.face for head in turned]
         selected = [i for i, chosen in enumerate(with_attributes) if chosen]
         embeddings = workers.start(pack.embedder, faces)
         poses = workers.start(pack.pose, heads) if pack.pose else None
@@ -229,8 +236,7 @@ class Analyzer:
         else:
             sharpnesses = workers.map(sharpness.sobel, faces)
         if poses:
-            tilts = [degrees for _, degrees in turned]
-            angles = [tilted(seen, degrees) for seen, degrees in zip(poses(), tilts, strict=True)]
+            angles = [tilted(seen, head.degrees) for seen, head in zip(poses(), turned, strict=True)]
         else:
             angles = [from_landmarks(face.landmarks) for face in faces]
         occluded = occlusions() if occlusions else [None] * len(faces)
@@ -296,6 +302,7 @@ def _observed(
             sharpness=round(sharp, 6),
         ),
         occlusion_probability=None if occluded is None else round(occluded, 6),
+        **visibility(candidate.face)._asdict(),
         **person._asdict(),
     )
 

@@ -38,6 +38,8 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
         male: probability that the person is a man, 0-1; None when the pack has no gender model.
         detector_score: the score behind the confidence, 0-1; None: from a worker of an earlier version.
         enhanced: the values come from an enhanced frame (the embedding never does).
+        identifiable: the picture shows enough of the face to tell people apart.
+        dark: the face is nearly black, and its portrait is brightened.
     """
 
     box: tuple[float, float, float, float]
@@ -52,6 +54,8 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
     male: float | None = None
     enhanced: bool = False
     detector_score: float | None = None
+    identifiable: bool = True
+    dark: bool = False
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
