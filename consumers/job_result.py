@@ -98,6 +98,7 @@ def gather_people(job: JobFrames, min_quality: float) -> People:
         sampling_interval=_interval(job),
         min_quality=min_quality if parameters.min_quality is None else parameters.min_quality,
         max_faces=parameters.max_faces,
+        include_unidentifiable=parameters.include_unidentifiable,
     )
 
 
@@ -137,12 +138,14 @@ def build_result(
         sharpness_method=provenance.sharpness,
         occlusion_model=provenance.occlusion,
         rejected=people.rejected,
+        unidentifiable=people.unidentifiable,
         failed_frames=failed[:MAX_LISTED_FAILED_FRAMES],
         failed_frames_count=len(failed),
         enhancement=_enhancement(job, people),
         warnings=[
             *result_warnings(job),
             *rejection_warnings(job.frames, people.min_quality),
+            *_unidentifiable(people),
             *task.unmatched,
         ],
         shortest_sure_appearance_seconds=_largest_gap(job),
@@ -231,6 +234,15 @@ def _frame_enhancement(requested: Enhancement) -> Enhancement | None:
     """Returns the enhancement for clients that crop faces from pictures of the Frame Server: with ``enabled`` they
     would crop from its enhanced pictures, which are larger than the coordinates of the boxes."""
     return msgspec.structs.replace(requested, enabled=False) if requested.enabled else None
+
+
+def _unidentifiable(people: People) -> list[str]:
+    if not people.unidentifiable:
+        return []
+    return [
+        f"{people.unidentifiable} detections show too little to tell people apart (nearly black, flat or few pixels)"
+        " and count as no person; include_unidentifiable adds them."
+    ]
 
 
 def _enhancement(job: JobFrames, people: People) -> EnhancementReport | None:

@@ -37,8 +37,8 @@ def improve(original: FrameFaces, restored: FrameFaces, settings: Enhancement) -
     """Returns the original frame with faces below the trigger replaced by better ones of the enhanced picture.
 
     A face is replaced only by one at the same place, of the same person and of higher composite quality. It keeps the
-    original embedding and attributes, because restoring invents details. `FrameFaces.kept` has the reasons why faces
-    below the trigger were not replaced.
+    original embedding, what depends on it, and the attributes, because restoring invents details.
+    `FrameFaces.kept` has the reasons why faces below the trigger were not replaced.
 
     Args:
         restored: faces of the enhanced picture, at source scale (`at_source_scale`).
@@ -57,6 +57,7 @@ def improve(original: FrameFaces, restored: FrameFaces, settings: Enhancement) -
             msgspec.structs.replace(
                 restored.faces[better],
                 embedding=face.embedding,
+                identifiable=face.identifiable,
                 enhanced=True,
                 **{name: getattr(face, name) for name in FaceAttributes._fields},
             )

@@ -48,11 +48,13 @@ class People:
 
     Attributes:
         min_quality: the threshold in force.
+        unidentifiable: detections that show too little to tell people apart.
     """
 
     persons: list[Person]
     rejected: Rejected
     min_quality: float
+    unidentifiable: int = 0
 
     @property
     def detections(self) -> int:
@@ -68,6 +70,7 @@ def gather(
     sampling_interval: float,
     min_quality: float,
     max_faces: int,
+    include_unidentifiable: bool = False,
 ) -> People:
     """Finds the people in a job's frames; the order of the frames does not matter.
 
@@ -77,13 +80,16 @@ def gather(
         sampling_interval: seconds between samples.
         min_quality: detections of lower composite quality are dropped.
         max_faces: most people to return; those with the fewest detections are left out.
+        include_unidentifiable: whether detections that show too little to tell people apart follow, each as a person.
     """
     seen = [
         Sighting(position, frame, face)
         for frame in sorted(frames, key=lambda frame: (frame.timestamp, frame.index))
         for position, face in enumerate(frame.faces)
     ]
-    kept = [sighting for sighting in seen if composite(sighting.face.quality) >= min_quality]
+    good = [sighting for sighting in seen if composite(sighting.face.quality) >= min_quality]
+    kept = [sighting for sighting in good if sighting.face.identifiable]
+    others = [Person([sighting], sighting) for sighting in good if not sighting.face.identifiable]
     columns = _columns(kept)
     weak = weakness(lengths(columns.embeddings)) > WEAK_ABOVE
     kept = [replace(sighting, weak=bool(w)) for sighting, w in zip(kept, weak, strict=True)]
@@ -92,15 +98,16 @@ def gather(
         if deduplicate
         else np.arange(len(kept), dtype=np.int64)
     )
-    persons = _persons(kept, columns, labels)
+    persons = _persons(kept, columns, labels) + (others if include_unidentifiable else [])
     return People(
         persons[:max_faces],
         Rejected(
             low_confidence=sum(frame.low_confidence for frame in frames),
-            low_quality=len(seen) - len(kept),
+            low_quality=len(seen) - len(good),
             max_faces=sum(len(person.sightings) for person in persons[max_faces:]),
         ),
         min_quality,
+        len(others),
     )
 
 

@@ -56,7 +56,9 @@ def describe(
         Face(
             face_id=f"face_{number}",
             embedding=[round(float(x), 7) for x in _unit([person.best])[0]],
-            demographics=_demographics(person, emotion) if demographics else None,
+            demographics=_demographics(person, None if person.best.face.dark else emotion)
+            if demographics
+            else None,
             detections=[_detection(sighting) for sighting in person.sightings],
             representative_detection=_detection(person.best),
             appearances=_appearances(person),
@@ -65,6 +67,8 @@ def describe(
             nearest=nearest[number],
             weak_detections=sum(sighting.weak for sighting in person.sightings),
             thumbnail=f"faces/face_{number}/thumbnail",
+            thumbnail_brightened=person.best.face.dark,
+            identifiable=person.best.face.identifiable,
             matches=matches_of[number],
         )
         for number, (person, emotion) in enumerate(zip(people.persons, emotion_of, strict=True))
@@ -97,21 +101,19 @@ def _cohesion(person: Person) -> float:
 
 
 def _nearest(people: People) -> list[Nearest | None]:
-    """Returns for each person the other one with the most similar best shot, for review; None without another."""
-    count = len(people.persons)
-    if count < 2:
-        return [None] * count
-    faces = _unit([person.best for person in people.persons])
-    found: list[Nearest | None] = []
-    for start in range(0, count, BLOCK_PEOPLE):
+    """Returns for each person the other one with the most similar best shot, for review; None without another,
+    and for faces that cannot be identified."""
+    found: list[Nearest | None] = [None] * len(people.persons)
+    known = [number for number, person in enumerate(people.persons) if person.best.face.identifiable]
+    if len(known) < 2:
+        return found
+    faces = _unit([people.persons[number].best for number in known])
+    for start in range(0, len(known), BLOCK_PEOPLE):
         similar = faces[start : start + BLOCK_PEOPLE] @ faces.T
         rows = np.arange(len(similar))
         similar[rows, start + rows] = -1.0  # not the same person
-        closest = similar.argmax(axis=1)
-        found += [
-            Nearest(f"face_{other}", round(float(similar[row, other]), 4))
-            for row, other in enumerate(closest)
-        ]
+        for row, other in enumerate(similar.argmax(axis=1)):
+            found[known[start + row]] = Nearest(f"face_{known[other]}", round(float(similar[row, other]), 4))
     return found
 
 

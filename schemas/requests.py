@@ -104,6 +104,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     for files that this service decodes itself. ``adaptive`` takes about 20 samples of a film shorter than 20 s."""
     enable_deduplication: bool = True
     """Whether detections of one person are grouped; false: every detection is a face of its own."""
+    include_unidentifiable: bool = False
+    """Whether faces that show too little to tell people apart (nearly black, flat, a few pixels) are in the result,
+    each as a face of its own; false: they are only counted."""
     embedding_similarity_threshold: Fraction = 0.6
     """Cosine similarity from which two faces are one person."""
     detect_demographics: bool = True

@@ -134,6 +134,12 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     nearest: Nearest | None
     weak_detections: int  # whose embedding is less than half as long as those of the job's certain faces
     thumbnail: str  # address of the best shot (JPEG), relative to the result's own
+    thumbnail_brightened: bool = (
+        False  # the face is nearly black; all figures are those of the original picture
+    )
+    identifiable: bool = (
+        True  # false only with include_unidentifiable: one detection, and nobody knows of whom
+    )
     # With match_collections: known people, most similar first
     matches: list[Match] | msgspec.UnsetType = msgspec.UNSET
 
@@ -234,6 +240,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None = None  # seconds
     fps: float | None = None  # average frames a second
     codec: str | None = None
+    # Detections that show too little to tell people apart; see include_unidentifiable
+    unidentifiable: int = 0
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):

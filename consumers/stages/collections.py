@@ -140,11 +140,9 @@ class CollectionsStage(OneByOneStage[Any]):
         if None in frames:
             return Completion()  # the job has ended
         decoded = [msgspec.msgpack.decode(cast("bytes", frame), type=FrameFaces) for frame in frames]
-        embeddings = [
-            frame.faces[position].embedding for frame, (_, position) in zip(decoded, task.faces, strict=True)
-        ]
-        queries = np.array([_unit(embedding) for embedding in embeddings], np.float32)
-        matches: list[list[Resemblance]] = [[] for _ in embeddings]
+        faces = [frame.faces[position] for frame, (_, position) in zip(decoded, task.faces, strict=True)]
+        queries = np.array([_unit(face.embedding) for face in faces], np.float32)
+        matches: list[list[Resemblance]] = [[] for _ in faces]
         warnings = []
         for name in dict.fromkeys(task.collections):
             try:
@@ -158,7 +156,10 @@ class CollectionsStage(OneByOneStage[Any]):
                 resemblances += [
                     Resemblance(name, hit.person.decode(), hit.face.decode(), hit.similarity) for hit in hits
                 ]
-        best = [tuple(sorted(one, key=lambda r: -r.similarity)[:MAX_MATCHES]) for one in matches]
+        best = [
+            tuple(sorted(one, key=lambda r: -r.similarity)[:MAX_MATCHES]) if face.identifiable else ()
+            for one, face in zip(matches, faces, strict=True)
+        ]
         return self._matched(envelope, best, tuple(warnings))
 
     def _matched(

@@ -15,13 +15,14 @@ from facecore.video import SourceError
 from facecore.video.images import decode, decoding_bytes
 from schemas.envelope import Envelope, seal
 from schemas.messages import SearchTask
-from schemas.observations import FrameFaces
+from schemas.observations import FrameFaces, ObservedFace
 from schemas.questions import Answer, Probe, SeenFace
 from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
 NO_FACE = "No face was found in the photograph."
+NOT_IDENTIFIABLE = "The face in the photograph is too dark, too flat or too small to tell people apart."
 
 
 class PhotographsStage(OneByOneStage[SearchTask]):
@@ -60,7 +61,11 @@ class PhotographsStage(OneByOneStage[SearchTask]):
             if not faces.faces:
                 await self._replies.reply(task.question, Answer(status=422, detail=NO_FACE))
                 return Completion()
-            await self._replies.replace(task.question, _probe_of_largest(faces))
+            face = max(faces.faces, key=lambda face: float(area(face.box)))
+            if not face.identifiable:
+                await self._replies.reply(task.question, Answer(status=422, detail=NOT_IDENTIFIABLE))
+                return Completion()
+            await self._replies.replace(task.question, _probe(faces, face))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
 
@@ -83,8 +88,7 @@ def build(service: Service, shared: Shared) -> Iterator[PhotographsStage]:
     yield PhotographsStage(service, inference)
 
 
-def _probe_of_largest(frame: FrameFaces) -> Probe:
-    face = max(frame.faces, key=lambda face: float(area(face.box)))
+def _probe(frame: FrameFaces, face: ObservedFace) -> Probe:
     x_min, y_min, x_max, y_max = (round(side) for side in face.box)
     return Probe(
         embedding=face.embedding,
