@@ -52,7 +52,7 @@ def test_a_picture_on_its_side_or_upside_down_gives_the_same_people(
     found, standing = look(lying).faces, look(group).faces
     assert len(found) >= (4 if roll == 90 else 2)
     assert np.median([face.occlusion_probability or 0.0 for face in found]) < 0.2
-    assert abs(np.median([abs(face.angles.roll) for face in found]) - roll) < 20
+    assert abs(np.median([abs(face.angles.roll) for face in found]) - roll) < 35
     assert np.median([max(cosine(face.embedding, one.embedding) for one in standing) for face in found]) > 0.8
     emotions = analyzer.emotions([analyzer.portrait(lying, face) for face in found])
     assert emotions.count("happy") >= len(found) - 2  # all laugh or smile
