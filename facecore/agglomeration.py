@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from facecore.stopping import raise_if_stopped
 from facecore.strangers import crowd_threshold
 
 SAME_FRAME_MARGIN = 0.15
@@ -160,6 +161,7 @@ def _merge_best_first(groups: Groups, threshold: float, tail: Sequence[float]) -
     left = len(groups)
     least = max(threshold, crowd_threshold(tail, left, 0))
     while bound[best := int(bound.argmax())] >= least:
+        raise_if_stopped()
         if not current[best]:
             margin = same_frame_margin(weakness[best], weakness) * share_frame[best]
             similar = np.maximum(average[best], links[best]) - margin + removed
@@ -252,6 +254,7 @@ def _nearest(groups: Groups, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64]
     similarity = np.empty(len(rows), np.float32)
     height, weakness = max(1, BLOCK_SIMILARITIES // len(groups)), groups.weakness
     for start in range(0, len(rows), height):
+        raise_if_stopped()
         block = rows[start : start + height]
         similar = groups.averages(block)
         links = groups.links[block].tocoo()

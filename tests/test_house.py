@@ -21,11 +21,13 @@ facecore.align      : facecore.geometry
 facecore.errors     :
 facecore.device     : facecore.errors models
 facecore.model      : facecore.device
-facecore.video      : facecore.errors
+facecore.stopping   :
+facecore.video      : facecore.errors facecore.stopping
 facecore.detection  : facecore.align facecore.model
 facecore            : facecore.detection facecore.video schemas
 consumers.runtime   : schemas.store
-consumers.sources   : consumers.runtime facecore.video
+consumers.threads   : facecore.stopping
+consumers.sources   : consumers.runtime consumers.threads facecore.video
 consumers           : consumers.sources facecore
 consumers.galleries : consumers
 consumers.stages    : consumers.galleries

@@ -16,9 +16,9 @@ from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import MediaFileMissing, OutsideRoots, open_source_file
 from consumers.sources.segmentation import changed
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
+from facecore.stopping import stoppable
 from facecore.video import SourceError
-from facecore.video.stopping import stoppable
 from schemas.file_names import to_text
 from schemas.media import FOLDER, PICTURE_SUFFIXES, Skipped, not_the_owners, why_skipped
 from schemas.results import Film

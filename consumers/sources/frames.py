@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
 from facecore.video import SampledFrame, VideoInfo
 from facecore.video.images import encode
 from schemas.messages import FileFrame

@@ -40,13 +40,13 @@ from consumers.sources.served_frames import (
     open_scenes,
 )
 from consumers.sources.sprite_maps import SpriteMaps
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
+from facecore.stopping import stoppable
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source, probe
 from facecore.video.byte_range import ByteRange
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sampling import VideoInfo, adapted
-from facecore.video.stopping import stoppable
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
 from schemas.results import Film

@@ -9,7 +9,7 @@ import structlog
 from consumers.runtime.stage import Retry
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.safety import open_source_file
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
 from facecore.video import SourceError
 from facecore.video.sprites import MAX_VTT_BYTES, Sprites, parse_sprite_map
 from schemas.requests import Parameters

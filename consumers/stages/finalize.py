@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,11 @@ from consumers.job_result import (
     read_frames,
     summarize,
 )
+from consumers.job_watch import JobEnded, JobWatch
 from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
+from consumers.threads import in_thread
 from facecore.people import People
 from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
@@ -45,11 +48,20 @@ class FinalizeStage(OneByOneStage[Any]):
     def __init__(self, service: Service) -> None:
         super().__init__(service, "finalize")
         self._collections = Collections(service.redis, service.partitions.home)
+        self._watch = JobWatch(service.redis, service.names)
+        self._pool = ThreadPoolExecutor(self.concurrency, "people")
+
+    async def stop(self) -> None:
+        """Ends the threads that group faces."""
+        self._pool.shutdown(cancel_futures=True)
 
     async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
-        if isinstance(delivery.envelope.body, PreviewTask):
-            return await self._preview(delivery.envelope)
-        return await self._end_job(delivery.envelope)
+        try:
+            if isinstance(delivery.envelope.body, PreviewTask):
+                return await self._preview(delivery.envelope)
+            return await self._end_job(delivery.envelope)
+        except JobEnded:
+            return Completion()
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
         """Fails the job. When failing it was the message's task, the sweeper ends the job at its deadline; a preview
@@ -70,7 +82,7 @@ class FinalizeStage(OneByOneStage[Any]):
         if not job.frames:
             await jobs.fail(job_id, all_frames_failed(job), replayable=True, run_id=job.run)
             return Completion()
-        people = await asyncio.to_thread(gather_people, job, self._service.settings.min_quality)
+        people = await self._people(envelope, job)
         parameters = job.request.parameters
         if task.emotions is None and parameters.detect_demographics and people.persons:
             return self._request_emotions(envelope, people)
@@ -93,13 +105,18 @@ class FinalizeStage(OneByOneStage[Any]):
         log.info("job completed", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()
 
+    async def _people(self, envelope: Envelope[Any], job: JobFrames) -> People:
+        """Groups the faces of a job, for as long as the job runs."""
+        async with self._watch.until_ended(envelope):
+            return await in_thread(self._pool, gather_people, job, self._service.settings.min_quality)
+
     async def _preview(self, envelope: Envelope[PreviewTask]) -> Completion:
         """Stores the people found so far in a running job."""
         job_id, began = envelope.job, time.monotonic()
         job = await read_frames(self._service, envelope)
         if job is None or not job.frames:
             return Completion()
-        people = await asyncio.to_thread(gather_people, job, self._service.settings.min_quality)
+        people = await self._people(envelope, job)
         count, people = len(people.persons), replace(people, persons=people.persons[: previews.MAX_PEOPLE])
         body = await asyncio.to_thread(build_result, job, people, FinalizeTask(), None)
         body = msgspec.structs.replace(

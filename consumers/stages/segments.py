@@ -24,7 +24,7 @@ from consumers.sources.memory_budget import out_of_memory
 from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, SegmentTask

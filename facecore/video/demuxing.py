@@ -6,7 +6,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from facecore.video.stopping import stoppable
+from facecore.stopping import stoppable
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":

@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
+from facecore.stopping import stoppable
 from facecore.video.byte_range import ByteRange
-from facecore.video.stopping import stoppable
 
 FLV_SIGNATURE = b"FLV\x01"
 FLV_TAGS = frozenset({8, 9, 18})

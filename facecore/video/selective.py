@@ -14,11 +14,11 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from facecore.stopping import raise_if_stopped
 from facecore.video.memory import raise_if_short
 from facecore.video.packets import CannotSelect, Packet, PacketPlanner, Step, pts_of
 from facecore.video.scans import check_packet
 from facecore.video.sequential import Tally
-from facecore.video.stopping import raise_if_stopped
 
 SUPPORTED_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; for others FFmpeg guesses them while decoding."""

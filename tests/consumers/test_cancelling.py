@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sources.threads import in_thread
+from consumers.threads import in_thread
+from facecore.people import gather
+from facecore.stopping import STOP, Stopped, stoppable
 from facecore.video import Interval, open_source, probe
 from facecore.video.keyframes import keyframe_times
-from facecore.video.stopping import STOP, Stopped, stoppable
 from tests.consumers.cancelling import CASES, make_film, running_world
+from tests.facecore.faces import face, frame, person
 from tests.facecore.video.clips import make_clip
 
 PIXELS = 10_000_000
@@ -75,6 +77,24 @@ async def test_a_call_that_is_cancelled_before_its_turn_is_not_made() -> None:
         turn.set()
         await first
     assert not calls
+
+
+def test_grouping_faces_stops_between_two_steps() -> None:
+    frames = [frame(number, [face(person(0, 0.2, number))]) for number in range(6)]
+    stop = threading.Event()
+    stop.set()
+    context = copy_context()
+    context.run(STOP.set, stop)
+    with pytest.raises(Stopped):
+        context.run(
+            gather,
+            frames,
+            threshold=0.6,
+            deduplicate=True,
+            sampling_interval=1.0,
+            min_quality=0.0,
+            max_faces=9,
+        )
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts"])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from facecore.video.stopping import STOP
+from facecore.stopping import STOP
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 async def in_thread(pool: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
     """Runs a call in a thread of the pool, in the context of the task.
 
-    When the task is cancelled, the call is stopped (`facecore.video.stopping`); the task is cancelled once it has
+    When the task is cancelled, the call is stopped (`facecore.stopping`); the task is cancelled once it has
     ended.
     """
     stop, context = threading.Event(), copy_context()

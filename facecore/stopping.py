@@ -1,4 +1,5 @@
-"""Stops reading and decoding a source between two packets or frames, on request of another thread."""
+"""Stops long work at safe points, between two packets of a film or two steps of a clustering, on request of another
+thread."""
 
 import threading
 from collections.abc import Iterable, Iterator
