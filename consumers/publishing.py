@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from consumers.job_watch import JobWatch
-from consumers.runtime.stage import Delivery, Outgoing
+from consumers.runtime.stage import Delivery, LeaseLost, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from consumers.sources.frames import Frame, FrameSource
@@ -150,10 +150,15 @@ class FramePublisher:
             message = seal_next(envelope, "frame", str(frame.index), task)
             messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
         count = {counter.field: chunk[-1].index + 1 - counter.start}
-        if await delivery.publish(messages, names.job(envelope.job).metadata, count):
-            return True
-        await self._store.delete([(envelope.job, location) for location in stored])
-        return False
+        unpublished = [(envelope.job, location) for location in stored]
+        try:
+            published = await delivery.publish(messages, names.job(envelope.job).metadata, count)
+        except LeaseLost:
+            await self._store.delete(unpublished)
+            raise
+        if not published:
+            await self._store.delete(unpublished)
+        return published
 
 
 def _largest(chunk: Sequence[Frame]) -> int:

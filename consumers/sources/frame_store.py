@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ class FrameStore:
         self._swept = 0.0
 
     async def put(self, job_id: str, run: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
-        """Stores a frame; storing it again replaces it. The time to live of all frames of the job restarts.
+        """Stores a frame. The time to live of all frames of the job restarts.
 
         Raises:
             OSError: the volume is full or not writable.
@@ -66,9 +67,14 @@ class FrameStore:
     async def put_many(
         self, job_id: str, run: str, frames: Sequence[tuple[str, bytes]]
     ) -> Sequence[StoredFrame | FileFrame]:
-        """Stores frames of a job, given as name and picture, in one round trip; see `put`. Their names begin with the
-        run. In Redis, frames of a run that is over are not stored."""
-        named = {f"{run}:{name}": encoded for name, encoded in frames}
+        """Stores frames of a job, given as name and picture, in one round trip; see `put`. In Redis, frames of a run
+        that is over are not stored.
+
+        Each call makes names of its own: an earlier attempt that still runs, perhaps on another version of the
+        source, cannot replace a frame that is published.
+        """
+        attempt = secrets.token_hex(6)
+        named = {f"{run}:{name}:{attempt}": encoded for name, encoded in frames}
         if (directory := self._directory) is not None:
             return [
                 await asyncio.to_thread(self._write, directory, f"{job_id}:{name}{SUFFIX}", encoded)

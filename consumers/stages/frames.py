@@ -117,8 +117,6 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         async with AsyncExitStack() as resources:
             async with self._watch.until_ended(envelope):
                 source = await self._opener.locate(request, resources)
-            if await self._is_answered(delivery, source):
-                return Completion()
             fields = ["sampled", "method", "parts", "version", "content"]  # of an earlier attempt
             sampled, method, parts, version, content = cast(
                 "list[bytes | None]", await service.redis.hmget(record, fields)
@@ -126,23 +124,22 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             if parts:
                 return Completion()
             first = int(sampled or 0)
-            if first and version is not None:
+            if version is None:
+                noted: dict[str, str | int] = {"version": str(source.version), "content": source.content}
+                await delivery.publish((), record, noted)
+            elif version and source.version != "":  # a host without the file cannot say
                 recorded = version.decode(), (content or b"").decode()
                 source = await asyncio.to_thread(source.as_recorded, *recorded)
+            if await self._is_answered(delivery, source):
+                return Completion()
             async with self._watch.until_ended(envelope):
                 frames = await self._opener.frames(
                     job_id, request, source, first, method.decode() if method else None, resources
                 )
             self._publisher.check_number(request, frames.expected)
-            await service.jobs.note(
-                job_id,
-                envelope.run,
-                method=frames.method,
-                expected=frames.expected,
-                version=source.version,
-                content=source.content,
-                film=msgspec.json.encode(frames.film).decode(),
-            )
+            noted = {"method": frames.method, "expected": frames.expected}
+            noted["film"] = msgspec.json.encode(frames.film).decode()
+            await delivery.publish((), record, noted)
             async with self._watch.until_ended(envelope):
                 segmentation = (
                     None if first else await self._opener.segmentation(request, source, frames, self._window)

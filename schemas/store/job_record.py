@@ -19,8 +19,8 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     withdrawn        when the job was cancelled while its work goes on for its followers, Unix seconds
     cache_key        key under which other jobs find this one
     method, expected, sampled  how frames are obtained, estimated number of frames, number of frames so far
-    version, content modification time or hash of the source when it was opened; what a file held then
-                     (`consumers.sources.content`)
+    version, content modification time or hash of the source when it was opened first; what a file held then
+                     (`consumers.sources.content`). An attempt that finds another source fails the job
     film             encoded schemas.results.Film
     parts, segments  of a film that is sampled in parts: their number and bounds (`consumers.sources.segmentation`)
     sampled:<part>, part:<part>    frames of the part so far; its number of frames, once known

@@ -37,7 +37,7 @@ async def test_frames_come_back_in_order_until_they_are_deleted(redis: Redis) ->
     store = FrameStore(redis, NAMES, ttl=100)
     first = await store.put("job-1", RUN, "0", b"picture 0")
     second = await store.put("job-2", RUN, "0", b"picture 0 of another job")
-    assert first == StoredFrame(f"{RUN}:0")
+    assert isinstance(first, StoredFrame)
     asked = [("job-2", second), ("job-1", StoredFrame("1")), ("job-1", first)]
     assert await store.get_many(asked) == [b"picture 0 of another job", None, b"picture 0"]
     await store.delete(asked)
@@ -49,6 +49,13 @@ async def test_frames_nobody_deletes_are_dropped_in_time(redis: Redis) -> None:
     await FrameStore(redis, NAMES, ttl=100).put("job-1", RUN, "7", b"picture")
     assert await stored_keys(redis) == [NAMES.job("job-1").frames]
     assert 0 < await redis.ttl(NAMES.job("job-1").frames) <= 100
+
+
+async def test_another_attempt_does_not_replace_a_frame(redis: Redis, tmp_path: Path) -> None:
+    for store in (FrameStore(redis, NAMES, ttl=100), FrameStore(redis, NAMES, ttl=100, directory=tmp_path)):
+        first, second = [await store.put("job-1", RUN, "0", picture) for picture in (b"one", b"two")]
+        assert await store.get_many([("job-1", first), ("job-1", second)]) == [b"one", b"two"]
+        await store.delete([("job-1", first), ("job-1", second)])
 
 
 async def test_no_frame_is_stored_of_a_run_that_is_over(redis: Redis) -> None:
@@ -99,8 +106,7 @@ async def test_a_directory_keeps_frames_as_the_server_does(redis: Redis, tmp_pat
     (directory / "holiday.jpg").write_bytes(b"not the store's")
     store = FrameStore(redis, NAMES, ttl=100, directory=directory)
     for job in ("job-1", "..", "a:b"):
-        stored = await store.put(job, RUN, "0", b"old")
-        assert stored == await store.put(job, RUN, "0", f"picture of {job}".encode())
+        stored = await store.put(job, RUN, "0", f"picture of {job}".encode())
         assert isinstance(stored, FileFrame) and Path(stored.path).parent == directory
         elsewhere = FrameStore(redis, NAMES, ttl=100, directory=directory)
         assert await elsewhere.get_many([(job, stored)]) == [f"picture of {job}".encode()]

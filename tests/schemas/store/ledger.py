@@ -91,6 +91,9 @@ class Ledger:
             await self.jobs.submit(REQUEST, job)
         except JobExists:
             assert await self.redis.hexists(self.names.job(job).metadata, "deleted")
+        else:
+            state = await self.reader.read(job)
+            assert state and state.status not in ("failed", "cancelled"), "the job does not run again"
 
     def publish(self, job: str) -> None:
         now = self.do(server_time(self.redis, self.names.active))

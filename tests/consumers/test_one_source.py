@@ -1,0 +1,132 @@
+"""A result is built from the frames of one source, whatever happens to the file between two attempts."""
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+
+from consumers.runtime import scripts
+from consumers.runtime.stage import Completion, Delivery, LeaseLost, Outgoing
+from consumers.service import Service
+from consumers.sources.memory_budget import MemoryBudget
+from consumers.stages.frames import FramesStage
+from consumers.stages.segments import SegmentsStage
+from schemas.envelope import open_entry
+from schemas.messages import FinalizeTask
+from schemas.names import Partitions
+from schemas.requests import AnalyzeRequest, Parameters
+from schemas.settings import Settings
+from schemas.store import lua
+from schemas.store.jobs import Jobs
+
+GROUP, SECONDS = "frames", 30
+
+
+def make_film(path: Path, brightness: int, seconds: int = SECONDS) -> None:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("mpeg4", rate=Fraction(5))
+        stream.width, stream.height = 64, 48
+        for _ in range(seconds * 5):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), brightness, np.uint8), "rgb24")
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode())
+
+
+@pytest.fixture
+async def service(valkey: str, tmp_path: Path) -> AsyncIterator[Service]:
+    settings = Settings.from_env(
+        {"REDIS_URL": valkey, "FACES_MEDIA_ROOTS": str(tmp_path.resolve()), "FACES_SEGMENT_SECONDS": "60"}
+    )
+    async with Redis.from_url(valkey) as redis:
+        await redis.flushall()
+        partitions = Partitions()
+        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
+
+
+async def attempt(
+    service: Service, *, dies_after: int, stage_type: type[FramesStage] | type[SegmentsStage] = FramesStage
+) -> Completion | Exception:
+    """The next attempt at the first message of a stage; its worker loses it after so many calls that publish."""
+    is_frames = stage_type is FramesStage
+    stage: Any = FramesStage(service, MemoryBudget(1 << 30)) if is_frames else SegmentsStage(service)
+    redis, owner = service.redis, scripts.Owner(stage.stream, GROUP, "worker")
+    if not await redis.xinfo_groups(stage.stream):
+        await redis.xgroup_create(stage.stream, GROUP, "0")
+    ((entry, fields), *_) = cast("list[Any]", await redis.xrange(stage.stream))
+    if not (await redis.xpending_range(stage.stream, GROUP, "-", "+", 1)):
+        await redis.xreadgroup(GROUP, "worker", {stage.stream: ">"}, count=1)
+    calls = 0
+
+    async def publish(
+        entry_id: str,
+        messages: Sequence[Outgoing],
+        record: str | None,
+        run: str,
+        noted: Mapping[str, str | int],
+    ) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls > dies_after:
+            raise LeaseLost(entry_id)
+        reply = await lua.run(redis, scripts.publish(owner, entry_id, messages, record, run, noted))
+        return bool(reply == scripts.DONE)
+
+    await stage.start()
+    try:
+        envelope = stage.decode(entry.decode(), fields)
+        (completion,) = await stage.handle([Delivery(entry.decode(), envelope, 1, publish, fields)])
+        return cast("Completion", completion)
+    except LeaseLost as error:
+        return error
+    finally:
+        await stage.stop()
+
+
+def replace(film: Path, seconds: int = SECONDS) -> None:
+    """Puts another film in its place, with the same modification time."""
+    status = film.stat()
+    make_film(film, 200, seconds)
+    os.utime(film, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def error_of(completion: Completion | Exception) -> str | None:
+    assert isinstance(completion, Completion)
+    (message,) = completion.publish
+    return cast("str | None", open_entry(message.fields, {"finalize": FinalizeTask}).body.error)
+
+
+@pytest.mark.parametrize("dies_after", [1, 3])
+async def test_a_file_that_is_replaced_between_two_attempts_fails_the_job_even_with_the_same_time(
+    service: Service, tmp_path: Path, dies_after: int
+) -> None:
+    film = tmp_path.resolve() / "film.mp4"
+    make_film(film, 40)
+    request = AnalyzeRequest(
+        video_path=str(film), parameters=Parameters(sampling_interval=0.5, cache_duration=0)
+    )
+    await service.jobs.submit(request, "job")
+    assert isinstance(await attempt(service, dies_after=dies_after), LeaseLost)
+    replace(film)
+    completion = await attempt(service, dies_after=1000)
+    assert error_of(completion) == f"{film} was changed while it was being analysed. Submit the job again."
+    published = sum([await service.redis.xlen(s) for s in (service.names.frames, service.names.express)])
+    assert await service.redis.hlen(service.names.job("job").frames) == published, "of the first attempt"
+
+
+async def test_the_parts_of_a_long_film_are_of_one_film(service: Service, tmp_path: Path) -> None:
+    film = tmp_path.resolve() / "film.mp4"
+    make_film(film, 40, 180)
+    parameters = Parameters(sampling_interval=10.0, cache_duration=0)
+    await service.jobs.submit(AnalyzeRequest(video_path=str(film), parameters=parameters), "job")
+    assert await attempt(service, dies_after=1000) == Completion(), "the film is divided"
+    part = await attempt(service, dies_after=1000, stage_type=SegmentsStage)
+    assert isinstance(part, Completion) and part.units
+    replace(film, 180)
+    again = await attempt(service, dies_after=1000, stage_type=SegmentsStage)
+    assert error_of(again) == f"{film} was changed while it was being analysed. Submit the job again."
