@@ -269,7 +269,7 @@ def _first_orientation(
                 raise_if_short(error)
                 continue  # the first packets may be damaged; decoding reports it
             for frame in frames:
-                return orientation(frame)
+                return orientation(frame, stream.codec_context.name)
     except FFmpegError as error:
         raise_if_short(error)
         raise SourceError(f"{path} has no frame that can be decoded ({error.strerror}).") from error

@@ -234,11 +234,11 @@ class Samples(Iterator[SampledFrame]):
 
     def _frames(self) -> Generator[SampledFrame]:
         times = sample_times(self.plan, self.info, self._first)
-        number, previous, image = self._first, None, None
+        number, previous, image, codec = self._first, None, None, self.info.codec
         for frame, pixel_aspect in self._decoded():
             if image is None or frame is not previous:
                 self._check_size(frame, pixel_aspect)
-                image, layout = one_view(frame, to_image(frame, pixel_aspect))
+                image, layout = one_view(frame, to_image(frame, pixel_aspect, codec), codec)
                 previous = frame
                 if layout is not None and not self._is_stereoscopic:
                     self._is_stereoscopic = True

@@ -7,11 +7,12 @@ from typing import cast
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from facecore.video.dynamic_range import to_bgr
 from facecore.video.interlace import deinterlaced
+from facecore.video.side_data import side_data
 
 Image = NDArray[np.uint8]
 """(H, W, 3), BGR."""
@@ -20,19 +21,20 @@ MAX_PIXEL_ASPECT = 10
 """Pixel aspect ratios beyond this, or below its inverse, are ignored as damage; real ones are 1:2 to 3:1."""
 
 
-def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Image:
+def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None, codec: str) -> Image:
     """Converts a frame to BGR of standard dynamic range, 8 bit, without combing, with square pixels, rotated and
     mirrored by its display matrix.
 
     Args:
         pixel_aspect: width of a pixel divided by its height; None for square ones.
+        codec: that the frame was decoded by.
     """
     image = deinterlaced(frame, to_bgr(frame))
     width = shown_width(frame.width, pixel_aspect)
     if width != frame.width:
         interpolation = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
         image = cast("Image", cv2.resize(image, (width, frame.height), interpolation=interpolation))
-    transpose, mirror, flip = orientation(frame)
+    transpose, mirror, flip = orientation(frame, codec)
     if transpose:
         image = cast("Image", cv2.transpose(image))
     if mirror or flip:
@@ -48,18 +50,16 @@ def shown_width(width: int, pixel_aspect: Fraction | None) -> int:
     return max(1, round(width * pixel_aspect))
 
 
-def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+def orientation(frame: av.VideoFrame, codec: str) -> tuple[bool, bool, bool]:
     """Returns the operations that make a frame upright: transpose, then mirror left-right, then flip top-bottom.
 
     The display matrix maps (x, y) to (a x + c y, b x + d y), in 16.16 fixed point, row by row (libavutil/display.h).
     Other angles than quarter turns are rounded to the nearest quarter turn.
     """
-    # `frame.side_data` would create a reference cycle that keeps the frame's pixels until the garbage collector runs,
-    # and that is triggered by the number of objects, not by bytes.
-    side_data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]  # not in its stub
-    if side_data is None:
+    matrix = side_data(frame, Type.DISPLAYMATRIX, codec)
+    if matrix is None:
         return False, False, False
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data))
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
     if a == b == c == d == 0:
         return False, False, False
     if abs(a) + abs(d) >= abs(b) + abs(c):

@@ -6,10 +6,11 @@ from typing import Literal, cast
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer, Type
+from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from facecore.video.picture import Image
+from facecore.video.side_data import side_data
 
 Layout = Literal["side by side", "top and bottom"]
 LAYOUTS: dict[int, Layout] = {1: "side by side", 2: "top and bottom"}
@@ -34,14 +35,15 @@ TELEVISION = 16 / 9
 SHAPE_TOLERANCE = 0.03
 
 
-def one_view(frame: av.VideoFrame, image: Image) -> tuple[Image, Layout | None]:
+def one_view(frame: av.VideoFrame, image: Image, codec: str) -> tuple[Image, Layout | None]:
     """Returns the left or upper view of a picture, and how its views are arranged; the picture itself and None if it
     is no stereoscopic one.
 
     Args:
         image: the frame, upright and with square pixels.
+        codec: that the frame was decoded by.
     """
-    layout = _stated(frame) or _seen(image)
+    layout = _stated(frame, codec) or _seen(image)
     if layout is None:
         return image, None
     height, width = image.shape[:2]
@@ -51,9 +53,9 @@ def one_view(frame: av.VideoFrame, image: Image) -> tuple[Image, Layout | None]:
     return np.ascontiguousarray(view), layout
 
 
-def _stated(frame: av.VideoFrame) -> Layout | None:
-    data = SideDataContainer(frame).get(Type.STEREO3D)  # type: ignore[call-arg]  # see picture.orientation
-    return None if data is None else LAYOUTS.get(struct.unpack_from("=i", bytes(data))[0])
+def _stated(frame: av.VideoFrame, codec: str) -> Layout | None:
+    data = side_data(frame, Type.STEREO3D, codec)
+    return None if data is None else LAYOUTS.get(struct.unpack_from("=i", data)[0])
 
 
 def _seen(image: Image) -> Layout | None:

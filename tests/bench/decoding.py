@@ -53,7 +53,7 @@ def everything(film: Path, interval: float, threads: int) -> Iterator[Image]:
         for frame in container.decode(stream):
             frame.pts = clock.read(frame)
             while shown is not None and start + due * interval / stream.time_base < frame.pts:
-                yield to_image(shown, stream.sample_aspect_ratio)
+                yield to_image(shown, stream.sample_aspect_ratio, stream.codec_context.name)
                 due += 1
             shown = frame
         if (
@@ -61,7 +61,7 @@ def everything(film: Path, interval: float, threads: int) -> Iterator[Image]:
             and shown.pts is not None
             and start + due * interval / stream.time_base <= shown.pts
         ):
-            yield to_image(shown, stream.sample_aspect_ratio)
+            yield to_image(shown, stream.sample_aspect_ratio, stream.codec_context.name)
 
 
 def opencv_seeking(film: Path, interval: float, threads: int) -> Iterator[Image]:

@@ -52,7 +52,7 @@ def row(path: Path, interval: Fraction) -> tuple[str, bool]:
             number = max((n for n, (time, _) in enumerate(frames) if time <= t), default=0)
             used.add(number)
             count += 1
-            exact += np.array_equal(sample.image, to_image(frames[number][1], aspect))
+            exact += np.array_equal(sample.image, to_image(frames[number][1], aspect, source.info.codec))
         decoded, warnings = source.tally.decoded, source.warnings
     line = COLUMNS.format(
         path.name, source.info.codec, source.strategy, len(frames), len(keyframe_times(path, max_pixels=PIXELS)),

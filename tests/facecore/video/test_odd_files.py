@@ -1,10 +1,13 @@
 """Files of kinds that people take for films, or do not take for films."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageCms
 
 from facecore.video import Interval, SourceError, open_source
 
@@ -16,6 +19,20 @@ def test_an_animated_png_is_a_film(tmp_path: Path) -> None:
     shown = [(round(sample.timestamp, 3), int(sample.image.mean().round())) for sample in source]
     assert shown == [(0.0, 0), (1.0, 60), (2.0, 120), (3.0, 180)]
     source.close()
+
+
+def test_an_animated_png_with_a_colour_profile_does_not_end_the_process(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pictures = [Pillow.fromarray(np.full((32, 48, 3), 60 * n, np.uint8)) for n in range(4)]
+    film = tmp_path / "film.png"
+    pictures[0].save(film, save_all=True, append_images=pictures[1:], duration=1000, icc_profile=profile)
+    look = f"""
+from facecore.video import Interval, open_source
+import gc
+assert len(list(open_source({str(film)!r}, Interval(1.0), max_pixels=10**6))) == 4
+gc.collect()
+"""
+    subprocess.run([sys.executable, "-c", look], check=True)
 
 
 def test_a_png_of_one_picture_is_a_picture(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ def test_samples_are_what_a_full_decode_shows(path: Path | None, shared_data: Pa
         for sample in source:
             t = start + interval * sample.index
             shown = [frame for time, frame in frames if time <= t] or [frames[0][1]]
-            assert np.array_equal(sample.image, to_image(shown[-1], aspect)), (sample.index, sample.timestamp)
+            assert np.array_equal(sample.image, to_image(shown[-1], aspect, source.info.codec)), (
+                sample.index,
+                sample.timestamp,
+            )
             count += 1
         last = frames[-1][0] - start
         assert last / interval < count <= last / interval + 2
