@@ -18,13 +18,13 @@ CODE_BITS = 12
 """Precision of the code numbers that are looked up."""
 HLG_PEAK_NITS, HLG_GAMMA = 1000.0, 1.2
 """Peak of the nominal display of HLG in cd/m², and the system gamma for it (ITU-R BT.2100)."""
-WHITE_NITS = 203.0
-"""Luminance of white in a film of high dynamic range, in cd/m² (ITU-R BT.2408); brighter is highlight."""
-MIN_WHITE_NITS = 100.0
-"""White of a dark scene; white of a film of standard dynamic range."""
+MIN_WHITE_NITS, MAX_WHITE_NITS = 100.0, 1000.0
+"""Bounds of white in cd/m². It is 203 in ITU-R BT.2408, and between these in films; brighter is highlight."""
+WHITE_QUANTILE = 0.98
+"""Share of the pixels up to white; highlights are small."""
 PEAK_QUANTILE = 0.999
 """Share of the pixels up to the peak of a frame, so that a few sparks do not set it."""
-KNEE = 0.6
+KNEE = 0.8
 """Share of white up to which tones stay as they are; above, highlights are compressed."""
 DISPLAY_GAMMA = 2.4
 """Gamma of a display of standard dynamic range (ITU-R BT.1886)."""
@@ -79,8 +79,9 @@ def _table(transfer: int) -> NDArray[np.float32]:
 def _compressed(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns light as a share of white, with highlights compressed to at most 1 (the curve of Reinhard et al. 2002
     above a knee, on the largest component, so that hues stay)."""
-    peak = float(np.quantile(light[::SUBSAMPLING, ::SUBSAMPLING].max(axis=2), PEAK_QUANTILE))
-    white = min(max(peak, MIN_WHITE_NITS), WHITE_NITS)
+    largest = light[::SUBSAMPLING, ::SUBSAMPLING].max(axis=2)
+    bright, peak = (float(value) for value in np.quantile(largest, (WHITE_QUANTILE, PEAK_QUANTILE)))
+    white = min(max(bright, MIN_WHITE_NITS), MAX_WHITE_NITS)
     light = light / np.float32(white)
     if peak <= white:
         return light
