@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from api.pages import report
-from compose.outputs import Outputs
+from compose.outputs import OutputError, Outputs
 from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
 from compose.sources import Source
@@ -176,9 +176,9 @@ async def _poll(reader: JobReader, job: LocalJob, outputs: Outputs) -> JobState:
     try:
         await asyncio.to_thread(outputs.write, job.source, job.result, pictures, job.request.parameters)
     except (
-        OSError
-    ) as error:  # of this source alone: its name is too long for the disk, or there is no room for it
-        job.fault = f"the result cannot be written: {error.strerror or error}"
+        OutputError
+    ) as error:  # its name is too long for the disk, or there is no room: costs this source alone
+        job.fault = str(error)
     return state
 
 
