@@ -67,7 +67,7 @@ class Source(NamedTuple):
         version: changes with the content: modification time or hash; empty when this host cannot determine it.
         path: the file on this host, opened or downloaded; None when only the Frame Server has it, and for albums and
             sprite maps.
-        content: what the file or the album holds; empty for other sources.
+        content: what the file, the album or the pictures of the sprite map are; empty for other sources.
         album: the pictures, where the source is an album.
     """
 
@@ -87,9 +87,10 @@ class Source(NamedTuple):
             recorded = Content.parse(content)
             if begins_with(self.path, recorded):
                 return self._replace(path=ByteRange(self.path.path, 0, recorded.size), content=content)
-        elif content and content == self.content:
-            return self
-        elif not content and isinstance(self.version, float):
+        elif content:
+            if content == self.content:
+                return self
+        elif isinstance(self.version, float):
             if abs(float(version) - self.version) <= MTIME_TOLERANCE_SECONDS:
                 return self
         elif version == self.version:
@@ -159,7 +160,8 @@ class SourceOpener:
         parameters = request.parameters
         if parameters.use_sprites and parameters.sprite_vtt_url:
             vtt = await self._sprite_maps.read(parameters.sprite_vtt_url)
-            return Source(parameters.sprite_vtt_url, _hash(vtt), None)
+            pictures = await self._sprite_maps.pictures_hash(parameters, vtt)
+            return Source(parameters.sprite_vtt_url, _hash(vtt), None, pictures)
         if is_address(request.video_path):
             path = await self._downloaded(request.video_path, resources)
             return Source(request.video_path, await self._run(_hash_file, path), path)

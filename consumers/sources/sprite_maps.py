@@ -1,5 +1,7 @@
 """Sprite maps: reads a WebVTT map and its pictures, from paths or addresses."""
 
+import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
@@ -51,6 +53,16 @@ class SpriteMaps:
                 raise Retry(str(error)) from error
         return await in_thread(self._pool, _read, location, self._settings.roots, limit)
 
+    async def pictures_hash(self, parameters: Parameters, vtt: bytes) -> str:
+        """Returns a hash of sizes and modification times of the map's pictures that are local files."""
+        names = parse_sprite_map(vtt).grids
+        try:
+            locations = [_grid_location(name, parameters, len(names)) for name in names]
+        except SourceError:
+            return ""  # opening the map raises it again
+        local = [location for location in locations if not is_address(location)]
+        return await in_thread(self._pool, _states_hash, local, self._settings.roots)
+
     async def open(self, parameters: Parameters, first: int) -> Sprites:
         """Opens the tiles of a request's map, from index ``first`` on; raises as `read` does.
 
@@ -86,6 +98,17 @@ def _grid_location(name: str, parameters: Parameters, grids: int) -> str:
     except ValueError as error:
         text = f"The sprite map {sprite_map} names {name!r}, which is not an address: {error}."
         raise SourceError(text) from error
+
+
+def _states_hash(locations: Sequence[str], roots: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for location in locations:
+        try:
+            status = open_source_file(location, roots).status
+            digest.update(f"{status.st_size} {status.st_mtime_ns}\0".encode())
+        except SourceError:
+            digest.update(b"missing\0")
+    return digest.hexdigest()
 
 
 def _read(location: str, roots: tuple[Path, ...], limit: int) -> bytes:

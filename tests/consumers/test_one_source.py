@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
+import cv2
 import numpy as np
 import pytest
 from redis.asyncio import Redis
@@ -130,3 +131,17 @@ async def test_the_parts_of_a_long_film_are_of_one_film(service: Service, tmp_pa
     replace(film, 180)
     again = await attempt(service, dies_after=1000, stage_type=SegmentsStage)
     assert error_of(again) == f"{film} was changed while it was being analysed. Submit the job again."
+
+
+async def test_a_sprite_that_is_replaced_between_two_attempts_fails_the_job(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = tmp_path.resolve()
+    cues = [f"00:{n:02}.000 --> 00:{n + 1:02}.000\ngrid.png#xywh={n * 160},0,160,90\n" for n in range(8)]
+    (folder / "map.vtt").write_text("WEBVTT\n\n" + "\n".join(cues))
+    cv2.imwrite(str(folder / "grid.png"), np.full((90, 1280, 3), 40, np.uint8))
+    parameters = Parameters(use_sprites=True, sprite_vtt_url=str(folder / "map.vtt"), cache_duration=0)
+    await service.jobs.submit(AnalyzeRequest(video_path="/film.mp4", parameters=parameters), "job")
+    assert isinstance(await attempt(service, dies_after=3), LeaseLost)
+    cv2.imwrite(str(folder / "grid.png"), np.full((90, 1280, 3), 200, np.uint8))
+    assert "was changed" in (error_of(await attempt(service, dies_after=1000)) or "")
