@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store import dead_letters
 from schemas.store.job_reader import JobReader, result_json
 from schemas.store.jobs import Jobs
 from schemas.store.run_data import Kept, keep_all
@@ -489,3 +490,26 @@ async def test_an_end_is_not_cancelled_in_those_that_it_answered(records: Record
     assert await records.jobs.complete("a", BODY, SUMMARY, keep=60)
     assert not await records.jobs.cancel("b")
     assert await records.status("b") == "completed"
+
+
+async def test_replaying_the_message_of_a_failed_job_runs_it_again_unless_it_was_deleted(
+    records: Records,
+) -> None:
+    await records.jobs.submit(AnalyzeRequest(video_path="/v.mp4", callback_url="http://127.0.0.1:9/"), "a")
+    ((_, fields),) = cast("Any", await records.redis.xrange(records.names.accepted))
+    letter = {
+        "stage": "frames", "stream": records.names.accepted, "job": "a", "type": "analyze", "reason": "broken",
+        "error": "", "text": "", "trace": "", "attempts": 4, "deliveries": 1, "first": 1.0, "worker": "w",
+        "replays": 0, "traceparent": "", "body": fields[b"msgpack"], "body_field": "msgpack",
+        "headers": msgspec.msgpack.encode({}), "message": b"", "record": "", "outcomes": "",
+    }  # fmt: skip
+    for outcome, status in (("sent", "queued"), ("ended", None)):
+        entry = await records.redis.xadd(records.names.dead, cast("Any", letter))
+        dead = await dead_letters.show(records.redis, records.names.dead, entry.decode())
+        assert dead is not None and await records.jobs.fail("a", "broken")
+        if status is None:
+            assert await records.jobs.delete("a")
+        replayed = await dead_letters.replay(records.redis, records.names.dead, dead, records.jobs)
+        state = await records.reader.read("a")
+        assert (replayed, state and state.status) == (outcome, status)
+    await records.redis.unlink(records.names.dead)
