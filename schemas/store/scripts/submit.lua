@@ -52,10 +52,10 @@ local length = redis.call('XLEN', accepted)
 if length >= tonumber(limit) then
   return {'full', length}
 end
-redis.call('UNLINK', record, unpack(KEYS, 8))
-if message ~= '' then
+if message ~= '' then -- before UNLINK: after a first write, the server no longer refuses scripts for lack of memory
   run = redis.call('XADD', accepted, '*', field, message)
 end
+redis.call('UNLINK', record, unpack(KEYS, 8))
 redis.call('HSET', record, 'request', request, 'created', now, 'run', run, unpack(ARGV, first))
 if refused ~= '' then
   redis.call('HSET', record, 'refused', refused)
