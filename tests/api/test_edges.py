@@ -42,7 +42,7 @@ async def test_a_request_id_is_returned_and_logged(
     [
         ({"parameters": {"min_confidence": 7}}, "parameters.min_confidence", {"minimum": 0, "maximum": 1}),
         ({"parameters": {"face_min_quality": "x"}}, "parameters.face_min_quality", {"type": "number", "maximum": 1}),
-        ({"parameters": {"sampling": "all"}}, "parameters.sampling", {"enum": ["interval", "keyframes"]}),
+        ({"parameters": {"sampling": "all"}}, "parameters.sampling", {"enum": ["adaptive", "interval", "keyframes"]}),
         ({"priority": "urgent"}, "priority", {"enum": ["high", "low", "normal"]}),
         ({"job_id": "a\n"}, "job_id", {"type": "string"}),
         ({"parameters": {"scene_boundaries": [{"start_timestamp": -1, "end_timestamp": 1}]}},
