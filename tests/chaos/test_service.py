@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.disturb import disturbed
 
 
+@pytest.mark.timeout(900)  # on a busy machine killed workers take long to load their models again
 def test_nothing_is_lost_or_done_twice_under_faults(
     models_path: Path, tmp_path: Path, six_people: Path
 ) -> None:
