@@ -71,8 +71,8 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "video_path", "source_id", "status", "created", "started", "ended", "alias", "withdrawn", "expected",
-    "sampled", "units", "parts", "error", "summary", "deleted",
+    "video_path", "source_id", "status", "created", "started", "ended", "alias", "alias_run", "run", "withdrawn",
+    "expected", "sampled", "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
 
@@ -284,6 +284,8 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
     alias = mine["alias"].decode() if mine["alias"] else None
     if mine["deleted"] or (alias or job_id) not in records:
         return None
+    if alias and mine["alias_run"] and mine["alias_run"] != records[alias][0]["run"]:
+        return None  # the run that answered has expired, and that job runs again
     fields, done = records[alias or job_id]
     if mine["withdrawn"]:
         fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}

@@ -12,7 +12,7 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     error            why the job failed
     join             entry of the frames stage that asked which job answers for this one, and the reply: "leads" (this
                      one itself) or "joined"
-    alias            the job that answers for this one (same content, same parameters)
+    alias, alias_run    the job that answers for this one (same content, same parameters), and its run
     follower:<id>    a job that this one answers for
     answered:<id>    a job whose end was the end of this one, or that was answered with its result at once
     deleted          when the job was deleted while it answers for others, Unix seconds; readers do not see it

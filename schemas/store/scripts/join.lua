@@ -21,7 +21,7 @@ if leader ~= '' and leader ~= job_id then
   local answered = status == 'completed' and redis.call('EXISTS', leader_result) == 1
   if not deleted and (answered or (status and not ended)) then
     local callback = redis.call('HGET', callbacks, job_id)
-    redis.call('HSET', record, 'alias', leader)
+    redis.call('HSET', record, 'alias', leader, 'alias_run', redis.call('HGET', leader_record, 'run') or '')
     redis.call('ZREM', active, job_id)
     if not answered then
       redis.call('HSET', leader_record, 'follower:' .. job_id, '')

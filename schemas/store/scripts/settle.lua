@@ -5,12 +5,13 @@
 -- Returns nothing.
 local leader, active = unpack(KEYS, 1, 2)
 local leader_id, own = unpack(ARGV, 1, 2)
-local status, ended, failure = unpack(redis.call('HMGET', leader, 'status', 'ended', 'error'))
+local status, ended, failure, run = unpack(redis.call('HMGET', leader, 'status', 'ended', 'error', 'run'))
 local ttl = redis.call('PTTL', leader)
 for i = 3, #ARGV do
   local job_id, record = ARGV[i], KEYS[own + i]
-  if redis.call('HGET', record, 'alias') == leader_id then
-    if not status then
+  local alias, alias_run = unpack(redis.call('HMGET', record, 'alias', 'alias_run'))
+  if alias == leader_id then
+    if not status or (alias_run or run) ~= run then
       redis.call('UNLINK', record)
     elseif ended and status ~= 'completed' then
       redis.call('HSET', record, 'status', status, 'ended', ended, 'error', failure or '')

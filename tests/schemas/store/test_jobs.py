@@ -513,3 +513,15 @@ async def test_replaying_the_message_of_a_failed_job_runs_it_again_unless_it_was
         state = await records.reader.read("a")
         assert (replayed, state and state.status) == (outcome, status)
     await records.redis.unlink(records.names.dead)
+
+
+async def test_a_job_whose_answer_has_expired_is_not_answered_by_a_later_run(records: Records) -> None:
+    await records.running("a", "b")
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    await records.redis.unlink(*records.names.job("a"))
+    await records.running("a")
+    assert await records.reader.read("b") is None
+    await records.running("b")
+    assert await records.status("b") == "processing"
