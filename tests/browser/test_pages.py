@@ -374,7 +374,7 @@ async def _multiply(service: Service, job_id: str, new: str, count: int) -> None
         numbered: Any = [(number, body.faces[number % len(body.faces)]) for number in range(count)]
         faces = [msgspec.structs.replace(face, face_id=f"face_{number}") for number, face in numbered]
         metadata = msgspec.structs.replace(body.metadata, unique_faces=count)
-        record = new_record(AnalyzeRequest(video_path=f"/films/{new}.mp4"), time.time())
+        record = new_record(AnalyzeRequest(video_path=f"/films/{new}.mp4")) | {"created": time.time()}
         await redis.hset(partitions.home.job(new).metadata, mapping=record)
         await jobs.complete(
             new,
