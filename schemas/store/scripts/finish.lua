@@ -13,8 +13,8 @@ local record, active, events, webhooks, cache_key, leader, result = unpack(KEYS,
 local job_id, leader_id, status, ttl, cache_ttl, events_kept, replayed, run = unpack(ARGV, 1, 8)
 local first, own, now = 9, (#KEYS - 6) / 2, server_time()
 local callbacks, leader_callbacks = KEYS[6 + own], KEYS[#KEYS]
-local old_status, ended, withdrawn, alias =
-  unpack(redis.call('HMGET', record, 'status', 'ended', 'withdrawn', 'alias'))
+local old_status, ended, withdrawn, alias, alias_run =
+  unpack(redis.call('HMGET', record, 'status', 'ended', 'withdrawn', 'alias', 'alias_run'))
 if not old_status or ended then
   redis.call('ZREM', active, job_id)
   return 0
@@ -25,7 +25,7 @@ end
 if (alias or job_id) ~= leader_id then
   return -1
 end
-if alias and (status ~= 'cancelled' or redis.call('HEXISTS', leader, 'ended') == 1) then
+if alias and (status ~= 'cancelled' or not goes_on(leader, alias_run or '')) then
   return 0 -- the end of the one that answers for it is its own
 end
 redis.call('XLEN', events) -- keys of another type fail here, before anything is written
