@@ -85,7 +85,7 @@ def add_spellings(components: dict[str, Any]) -> None:
         for name in ("video_path", "source", "images")
     ]
     request["required"] = []
-    sprites = {"properties": {"use_sprites": {"const": True}}, "required": ["use_sprites"]}
+    sprites = {"properties": {"use_sprites": {"enum": [True, 1, "1", "true"]}}, "required": ["use_sprites"]}
     not_null = {"not": {"type": "null"}}
     two_sources = {
         "required": ["images", "parameters"],
