@@ -89,7 +89,7 @@ def open_video(path: PathLike[str]) -> InputContainer:
     except FFmpegError as error:
         raise_if_short(error)
         if (audio := audio_kind(head)) is not None:
-            raise SourceError(f"{path} is an audio file ({audio}), which shows no people.") from error
+            raise SourceError(f"{path} is an audio file ({audio}), not a video.") from error
         if _lacks_index(path):
             raise SourceError(
                 f"{path} is an incomplete MP4 file: its index (moov) is missing. It may still be being copied or"

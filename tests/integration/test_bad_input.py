@@ -63,7 +63,7 @@ def test_audio_only(service: Service, tmp_path: Path) -> None:
     sound.write_bytes(header + samples)
     with av.open(str(sound)) as container:
         assert not container.streams.video
-    assert "no picture" in fails(service, sound) or "video" in fails(service, sound)
+    assert "is an audio file (WAV), not a video" in fails(service, sound)
 
 
 def test_a_device(service: Service) -> None:
