@@ -25,7 +25,7 @@ MAX_LINE_BYTES = MAX_TEXT_LENGTH
 MAX_KEPT_CHARACTERS = 2000
 """Of each of the last lines that are kept for error messages."""
 STOP_SECONDS = 20.0
-"""Between SIGTERM and SIGKILL: longer than a worker takes to finish its messages."""
+"""Between SIGTERM and SIGKILL: longer than a worker takes to stop (`consumers.runtime.worker.DRAIN_SECONDS`)."""
 
 
 class ProcessFailed(Exception):

@@ -38,6 +38,10 @@ RELEASED_IDLE_SECONDS = 86400.0
 SHUTDOWN_CALL_SECONDS = 5.0
 """Time limit of each of the last calls to a server that may be unavailable."""
 
+DRAIN_SECONDS = 10.0
+"""Time that running handlers have to finish when the worker stops. What takes longer, such as sampling a film, goes
+on in another worker. Supervisors kill a worker that does not stop; they have to wait for longer than this."""
+
 
 class Worker:
     """Consumes the messages of one stage. The stage has been started.
@@ -60,7 +64,7 @@ class Worker:
         metrics: Metrics | None = None,
         record_span: RecordSpan | None = None,
         first_backoff: float = 1.0,
-        drain: float = 25.0,
+        drain: float = DRAIN_SECONDS,
     ) -> None:
         self._url = url
         self._stage = stage

@@ -18,7 +18,7 @@ from consumers.publishing import (
     SampleCounter,
     resolved_enhancement,
 )
-from consumers.runtime.stage import Completion, Delivery, NotReady, Outgoing, Reject
+from consumers.runtime.stage import Completion, Delivery, Outgoing, Reject
 from consumers.service import Service, Shared
 from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
 from consumers.sources.opening import Source, SourceOpener
@@ -37,10 +37,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_POLL_SECONDS = 0.002
 """Pause before the reply of the joins stage is looked for again; grows by half each time, to `MAX_POLL_SECONDS`."""
-
-REPLY_SECONDS, LATER_SECONDS = 5.0, 2.0
-"""Time for that reply, after which the message is given back, and seconds until it is delivered again: when the
-service stops, the joins stage may end first, and a worker that waits for it would not stop in time."""
 
 
 class FramesStage(OneByOneStage[AnalyzeRequest]):
@@ -180,9 +176,6 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         """Whether a job with the same source and parameters, completed or running, provides the result of this one.
 
         Never with `match_collections`, since collections change. Also true when the job has ended meanwhile.
-
-        Raises:
-            NotReady: the joins stage does not reply.
         """
         envelope, settings, names = delivery.envelope, self._service.settings, self._service.names
         parameters = envelope.body.parameters
@@ -199,7 +192,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         message = seal_next(envelope, "join", task.asked_by, task)
         if not await delivery.publish([Outgoing(names.joins, message)], record):
             return True
-        pause, deadline = FIRST_POLL_SECONDS, asyncio.get_running_loop().time() + REPLY_SECONDS
+        pause = FIRST_POLL_SECONDS
         while True:
             fields = await self._service.redis.hmget(record, ["run", "ended", "join"])
             run, ended, reply = cast("list[bytes | None]", fields)
@@ -207,8 +200,6 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
                 return True
             if reply == f"{task.asked_by} leads".encode():
                 return False
-            if asyncio.get_running_loop().time() > deadline:
-                raise NotReady(LATER_SECONDS, "the joins stage has not replied")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, MAX_POLL_SECONDS)
 

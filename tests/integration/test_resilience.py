@@ -56,6 +56,7 @@ def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path,
     service.wait_for_end(done)
     running = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}})
     first.close()
+    assert "did not stop within" not in service.log.read_text(), "a killed worker holds its leases"
     second = run_service(models_path, tmp_path)
     service = next(second)
     assert len(service.result(done)["faces"]) == 6
