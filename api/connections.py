@@ -58,7 +58,7 @@ class Connections:
     """The open connections of this process.
 
     Above the limit, a new connection replaces the one that has been without a request for the longest time, so that
-    whoever sends a request at once, such as a probe, is answered. Requests in progress are fewer than the limit
+    a caller who sends a request at once, such as a probe, is answered. Requests in progress are fewer than the limit
     (`limit_concurrency`, `SharedSlots`).
 
     Args:
@@ -117,7 +117,7 @@ class Connection(web.RequestHandler):
         self._connections.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forgets the connection."""
+        """Stops counting the connection."""
         self._connections.remove(self)
         for timer in (self._header_timer, self._unread_timer):
             if timer is not None:

@@ -92,9 +92,8 @@ def look_again(
         for number, detections in zip(lying, found, strict=True):
             head, matrix = heads[number], heads[number].matrix
             overlap = iou(detections.boxes, np.array(head.face.box, np.float32))
-            if (
-                matrix is None or overlap.max(initial=0.0) < SAME_FACE_IOU
-            ):  # None: the second look found it upright
+            # without a matrix, the look before found the head upright
+            if matrix is None or overlap.max(initial=0.0) < SAME_FACE_IOU:
                 continue
             best = int(overlap.argmax())
             landmarks = detections.landmarks[best]

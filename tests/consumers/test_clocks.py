@@ -1,14 +1,13 @@
 """Hosts whose clocks are wrong: the time of jobs, workers, searches and frames is that of the server."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
 
 from consumers.deadlines import sweep
 from consumers.job_result import read_frames
@@ -16,13 +15,10 @@ from consumers.service import Service
 from consumers.sources.frame_store import SUFFIX, FrameStore
 from schemas.envelope import Envelope, published_at, seal
 from schemas.messages import SearchTask, StoredFrame, open_request
-from schemas.names import Partitions
 from schemas.questions import Probe
 from schemas.requests import AnalyzeRequest
-from schemas.settings import Settings
 from schemas.store import queues, workers
 from schemas.store.job_reader import JobReader
-from schemas.store.jobs import Jobs
 from schemas.store.replies import Replies
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
@@ -42,14 +38,6 @@ def wrong_clock(shift: float) -> Iterator[None]:
 @pytest.fixture(params=SHIFTS)
 def shift(request: pytest.FixtureRequest) -> float:
     return cast("float", request.param)
-
-
-@pytest.fixture
-async def service(valkey: str) -> AsyncIterator[Service]:
-    async with Redis.from_url(valkey) as redis:
-        await redis.flushall()
-        partitions, settings = Partitions(), Settings.from_env({})
-        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
 
 
 @pytest.mark.parametrize("wrong", ["submits", "begins", "sweeps", "all"])

@@ -13,26 +13,15 @@ from consumers.galleries.replicas import CollectionReplicas, UnsearchableCollect
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from consumers.stages.collections import CollectionsStage
-from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import Match, ResultBody, ResultSummary
-from schemas.settings import Settings
 from schemas.store.collections import Busy, Candidate, Collections, Refused
 from schemas.store.job_reader import JobReader
-from schemas.store.jobs import Jobs
 from schemas.vectors import packed
 from tests.api.test_report import result
 from tests.consumers.runtime.helpers import long_script
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
-
-
-@pytest.fixture
-async def service(valkey: str) -> AsyncIterator[Service]:
-    async with Redis.from_url(valkey) as redis:
-        await redis.flushall()
-        partitions, settings = Partitions(), Settings.from_env({})
-        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
 
 
 @pytest.fixture

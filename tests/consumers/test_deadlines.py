@@ -1,29 +1,15 @@
 """Every accepted job ends: job deadlines, and jobs without a finalize message."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-from redis.asyncio import Redis
 
 from consumers.deadlines import sweep
 from consumers.service import Service
 from schemas.envelope import open_entry
 from schemas.messages import FinalizeTask
-from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
-from schemas.settings import Settings
 from schemas.store.job_reader import JobReader
-from schemas.store.jobs import Jobs
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
-
-
-@pytest.fixture
-async def service(valkey: str) -> AsyncIterator[Service]:
-    async with Redis.from_url(valkey) as redis:
-        await redis.flushall()
-        partitions, settings = Partitions(), Settings.from_env({})
-        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
 
 
 async def begun(service: Service, job_id: str) -> None:

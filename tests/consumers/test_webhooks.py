@@ -22,7 +22,7 @@ from schemas.settings import Settings, SettingsError
 from schemas.store import dead_letters
 from schemas.store.jobs import Jobs
 from schemas.webhooks import NotGenuine, received
-from tests.schemas.store.test_jobs import BODY, SUMMARY
+from tests.schemas.store.records import BODY, SUMMARY
 from tests.waiting import eventually_async
 
 HOME = "127.0.0.2"  # allowed; every other address inside the network is not

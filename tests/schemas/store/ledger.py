@@ -21,7 +21,7 @@ from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from schemas.store.run_data import Kept, keep_all
 from schemas.store.submissions import JobExists
-from tests.schemas.store.test_jobs import BODY, SUMMARY
+from tests.schemas.store.records import BODY, SUMMARY
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4")
 IDS = "abc"
