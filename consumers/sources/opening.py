@@ -7,30 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar
 
 import aiohttp
 import structlog
 
 from consumers.runtime.stage import Retry
-from consumers.sources.album import Album, AlbumSource, listed_pictures, pictures_in
-from consumers.sources.content import Content, Version, begins_with, content_of
+from consumers.sources.album import AlbumSource, listed_pictures, pictures_in
+from consumers.sources.content import content_of
 from consumers.sources.downloads import Downloads
 from consumers.sources.extraction import ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerUnavailable
 from consumers.sources.frames import FrameSource, LocalSource, film_of
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.memory_budget import MemoryBudget
-from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import MediaFileMissing, open_source_file
-from consumers.sources.segmentation import (
-    MTIME_TOLERANCE_SECONDS,
-    Segmentation,
-    changed,
-    check_unchanged,
-    divide,
-    plan_of,
-)
+from consumers.sources.segmentation import Segmentation, divide, plan_of
 from consumers.sources.served_frames import (
     FAILURES,
     SCENES_METHOD,
@@ -39,6 +31,7 @@ from consumers.sources.served_frames import (
     extracted_source,
     open_scenes,
 )
+from consumers.sources.source import Source
 from consumers.sources.sprite_maps import SpriteMaps
 from consumers.threads import in_thread
 from facecore.stopping import stoppable
@@ -57,53 +50,6 @@ log = structlog.get_logger(__name__)
 HASHED_BYTES = 1 << 20
 """Bytes of a download that are hashed at a time."""
 T = TypeVar("T")
-
-
-class Source(NamedTuple):
-    """A source that was found, with the identity that the result cache uses.
-
-    Attributes:
-        name: path or address.
-        version: changes with the content: modification time or hash; empty when this host cannot determine it.
-        path: the file on this host, opened or downloaded; None when only the Frame Server has it, and for albums and
-            sprite maps.
-        content: what the file, the album or the pictures of the sprite map are; empty for other sources.
-        album: the pictures, where the source is an album.
-    """
-
-    name: str
-    version: float | str
-    path: ByteRange | Path | None
-    content: str = ""
-    album: Album | None = None
-
-    def as_recorded(self, version: str, content: str) -> "Source":
-        """Returns the source as an earlier attempt found it, perhaps on another host.
-
-        Raises:
-            SourceError: it has changed since.
-        """
-        if content and isinstance(self.path, ByteRange):
-            recorded = Content.parse(content)
-            if begins_with(self.path, recorded):
-                return self._replace(path=ByteRange(self.path.path, 0, recorded.size), content=content)
-        elif content:
-            if content == self.content:
-                return self
-        elif isinstance(self.version, float):
-            if abs(float(version) - self.version) <= MTIME_TOLERANCE_SECONDS:
-                return self
-        elif version == self.version:
-            return self
-        raise changed(self.name)
-
-    def check_unchanged(self) -> list[str]:
-        """Returns warnings, or raises SourceError, as `segmentation.check_unchanged`; an album checks its pictures
-        when it reads them."""
-        if isinstance(self.path, ByteRange) and isinstance(self.version, float):
-            opened = cast("OpenedFile", self.path.path)
-            return check_unchanged(opened, self.name, Version(self.version, Content.parse(self.content)))
-        return []
 
 
 class SourceOpener:

@@ -21,8 +21,9 @@ from consumers.publishing import (
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Reject
 from consumers.service import Service, Shared
 from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
-from consumers.sources.opening import Source, SourceOpener
+from consumers.sources.opening import SourceOpener
 from consumers.sources.segmentation import Segmentation
+from consumers.sources.source import Source
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal_next
