@@ -217,9 +217,15 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="erased"):
-    """Faces, films and people were erased: their content has left the log, their ids stay."""
+    """Faces, films and people were erased: their content has left the log, their ids stay.
 
-    faces: tuple[str, ...] = ()
+    Attributes:
+        numbers: of the faces, in the order in which they came to the library.
+        faces: entry and id of each analysis of theirs.
+    """
+
+    numbers: tuple[int, ...] = ()
+    faces: tuple[tuple[str, str], ...] = ()
     films: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     by: str = ""
