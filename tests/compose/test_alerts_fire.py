@@ -20,6 +20,9 @@ from tests.integration.client import Service, pids_of
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 
+PROGRAM = shutil.which("prometheus")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="prometheus is not installed (Debian: prometheus)")
+
 
 @pytest.fixture
 def lonely(models_path: Path, tmp_path: Path) -> Iterator[Service]:
@@ -40,9 +43,6 @@ def lonely(models_path: Path, tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
     """The alerts that fire now, with the project's rules, evaluated every second and with little patience."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("prometheus is not installed (Debian: prometheus)")
     port = free_port()
     rules = re.sub(r"for: \d+m", "for: 1s", ALERTS.read_text())
     rules = rules.replace("> 600", "> 2").replace("[15m]", "[10s]")  # how old, and growing for how long
@@ -55,7 +55,7 @@ def firing(lonely: Service, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
     with (tmp_path / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                program, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
+                PROGRAM, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
             stdout=log, stderr=log,
