@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -136,8 +137,9 @@ async def test_a_directory_open_to_others_is_refused_or_made_private(tmp_path: P
 
 async def test_one_data_directory_has_one_service(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data"):
-        sentence = rf"data is in use by process {os.getpid()} \(.*pytest.*\); stop it, or give another --data"
-        with pytest.raises(ProcessFailed, match=sentence):
+        owner = f"{os.getpid()} ({' '.join(sys.argv)[:1000]})"
+        sentence = f"data is in use by process {owner}; stop it, or give another --data"
+        with pytest.raises(ProcessFailed, match=re.escape(sentence)):
             async with embedded_server(tmp_path / "data"):
                 pass
 
