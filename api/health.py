@@ -73,7 +73,7 @@ async def openapi_document(request: web.Request) -> web.Response:
 @endpoints.add(Endpoint("GET", "/faces/docs", "public", None))
 async def documentation(request: web.Request) -> web.Response:
     """Serves both documents as a page."""
-    app, prefix = request.app, request.app[PARTITIONS].home.prefix
+    app, prefix = request.app, request.app[PARTITIONS].home.shared
     rest = openapi(app[ENDPOINTS].values())
     body = docs.page(rest, asyncapi(prefix), str(request.url.origin()), prefix)
     headers = {"Content-Security-Policy": docs.POLICY, "X-Content-Type-Options": "nosniff"}
@@ -83,4 +83,4 @@ async def documentation(request: web.Request) -> web.Response:
 @endpoints.add(Endpoint("GET", "/faces/asyncapi.json", "public", None))
 async def asyncapi_document(request: web.Request) -> web.Response:
     """Serves the AsyncAPI document."""
-    return json_response(asyncapi(request.app[PARTITIONS].home.prefix))
+    return json_response(asyncapi(request.app[PARTITIONS].home.shared))

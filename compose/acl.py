@@ -62,7 +62,7 @@ class Role(msgspec.Struct, frozen=True):
 
     Attributes:
         commands: those it may run, with those that its scripts run.
-        keys: patterns, without the prefix, of keys that it may read and write with these commands.
+        keys: patterns, without FACES_PREFIX, of keys that it may read and write with these commands.
         grants: further rights.
     """
 
@@ -75,66 +75,105 @@ _NAMES = Names("")
 """Names with an empty prefix."""
 
 
+def _kept(*names: str) -> tuple[str, ...]:
+    """Keys that only this service uses."""
+    return tuple(_NAMES.stream(name) for name in names)
+
+
+def _shared(*names: str) -> tuple[str, ...]:
+    """Keys that other programs know."""
+    return tuple(f"{_NAMES.shared}:{name}" for name in names)
+
+
 def _streams(process: str | None = None) -> tuple[str, ...]:
-    """Names of the streams that a process reads, or of all, and of their delay sets."""
+    """The streams that a process reads, or all, and their delay sets."""
     read = [one for one in stages(_NAMES) if process in (None, process_of(one))]
-    names = [stream.removeprefix(":") for one in read for stream in one.streams]
-    return tuple(f"{name}{suffix}" for name in names for suffix in ("", ":delayed"))
+    return tuple(key for one in read for stream in one.streams for key in (stream, _NAMES.delayed(stream)))
 
 
 ACCEPTED, FRAMES, REQUESTS = (
-    tuple(stream.removeprefix(":") for stream in stage(_NAMES, name).streams)
-    for name in ("frames", "analyze", "admission")
+    tuple(stage(_NAMES, name).streams) for name in ("frames", "analyze", "admission")
 )
-DEAD = Grant("%W~", ("dead",), ("xadd", "xlen"))
+DEAD = Grant("%W~", _kept("dead"), ("xadd", "xlen"))
 """Giving up a message. No worker reads the dead letters, which hold requests with their callbacks."""
-JOB = ("job:*:metadata", "job:*:outcomes")
+JOB = _kept("job:*:metadata", "job:*:outcomes")
 """State of a running job, and the outcomes of its frames."""
-KNOWN = ("collections*", "collection:*", "search:*", "answer:*")
+STATE = Grant("%W~", _shared("job:*:metadata"), ("set", "unlink"))
+"""Copying the state of a running job for other programs, in the script that changes it."""
+COPIES = _shared("job:*:metadata", "job:*:result", "job:*:results", "cache:*", "events")
+"""What other programs read of jobs, and the cache."""
+MOVING = ("scan", "type", "rename")
+"""Commands that find and move the data of an earlier version (schemas.store.migration)."""
+EARLIER = Grant("%R~", _shared("*"), ("exists",))
+"""Asking whether there are data of an earlier version."""
+KNOWN = _kept("collections*", "collection:*", "search:*", "answer:*")
 """Collections of known people, searches in them and their replies."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
             *CONNECTION, *LOADING, *RECORD, *COLLECTION, "info", "evalsha", "time", "exists", "xadd", "xdel", "xlen",
             "xrange", "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget",
-            "hlen", "hdel", "hexists", "pttl", "expire", "pexpire", "blpop",
+            "hlen", "hdel", "hexists", "hstrlen", "pttl", "expire", "pexpire", "blpop",
         ),
         (
-            *_streams(), "dead", *JOB, "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*",
-            "job:*:frames", "job:*:callbacks", "job:*:deleted", "active", "jobs", "cache:*", "idempotency:*",
-            "workers", "ready", "events", *KNOWN,
+            *_streams(), *JOB, *COPIES, *KNOWN,
+            *_kept(
+                "dead", "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:frames",
+                "job:*:callbacks", "job:*:deleted", "active", "jobs", "idempotency:*", "workers", "ready", "events",
+            ),
         ),
-        (Grant("%R~", ("keys",), ("hget", "hlen")),),
+        (Grant("%R~", _kept("keys"), ("hget", "hlen")), EARLIER),
     ),
     "frames": Role(
-        STAGE, (*_streams("frames"), *FRAMES, "joins", "finalize", "active", "workers", *JOB, "job:*:frames"), (DEAD,)
+        STAGE,
+        (
+            *_streams("frames"), *FRAMES, *JOB,
+            *_kept("joins", "finalize", "active", "workers", "job:*:frames"),
+        ),
+        (DEAD, STATE),
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink"),
         (
-            *_streams("analyze"), "enhance", "finalize", "collections", "search:*", "workers", *JOB,
-            "job:*:faces", "job:*:portraits", "job:*:frames",
+            *_streams("analyze"), *JOB,
+            *_kept(
+                "enhance", "finalize", "collections", "search:*", "workers", "job:*:faces", "job:*:portraits",
+                "job:*:frames",
+            ),
         ),
-        (DEAD, Grant("%W~", ("answer:*",), ("rpush", "expire"))),
+        (DEAD, STATE, Grant("%W~", _kept("answer:*"), ("rpush", "expire"))),
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
-        (*_streams("enhance"), "frames:express", "finalize", "enhanced:*", "workers", *JOB, "job:*:frames"),
-        (DEAD,),
+        (
+            *_streams("enhance"), *JOB,
+            *_kept("frames:express", "finalize", "enhanced:*", "workers", "job:*:frames"),
+        ),
+        (DEAD, STATE),
     ),
     "finalize": Role(
-        (*STAGE, *LOADING, *RECORD, *COLLECTION, "rpush"),
+        (*STAGE, *LOADING, *RECORD, *COLLECTION, "hstrlen", "rpush"),
         (
-            *_streams("finalize"), *ACCEPTED, "frames:urgent", "active", "active:sweeper", "jobs", *JOB,
-            "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:frames", "job:*:callbacks",
-            "job:*:deleted", "cache:*", "events", "workers", *KNOWN,
+            *_streams("finalize"), *ACCEPTED, *JOB, *COPIES, *KNOWN,
+            *_kept(
+                "frames:urgent", "active", "active:sweeper", "jobs", "job:*:result", "job:*:faces",
+                "job:*:portraits", "job:*:preview*", "job:*:frames", "job:*:callbacks", "job:*:deleted", "events",
+                "workers",
+            ),
         ),
-        (DEAD,),
+        (DEAD, EARLIER),
     ),
     "publisher": Role(
-        CONNECTION, (), (Grant("%W~", REQUESTS, ("xadd", "xlen")), Grant("%R~", ("events",), ("xread",)))
+        CONNECTION,
+        (),
+        (
+            Grant("%W~", REQUESTS, ("xadd", "xlen")),
+            Grant("%R~", (*_kept("events"), *_shared("events")), ("xread",)),
+        ),
     ),
-    "operator": Role((*STAGE, *LOADING, *RECORD, *COLLECTION, "xrevrange"), ("*",)),
+    "operator": Role(
+        (*STAGE, *LOADING, *RECORD, *COLLECTION, *MOVING, "hstrlen", "xrevrange"), (*_kept("*"), *_shared("*"))
+    ),
 }  # fmt: skip
 """By process type. ``publisher``: services that add requests to the stream themselves; ``operator``: the command
 line. A script needs read and write permission on each of its keys, even if it only reads them."""
@@ -162,7 +201,7 @@ def users(passwords: Mapping[str, str], prefix: str = "faces", *, redis6: bool =
 
 def _rules(access: str, prefix: str, keys: Sequence[str], commands: Sequence[str]) -> list[str]:
     return [
-        *(f"{access}{prefix}:{key}" for key in dict.fromkeys(keys)),
+        *(f"{access}{prefix}{key}" for key in dict.fromkeys(keys)),
         *(f"+{command}" for command in dict.fromkeys(commands)),
     ]
 

@@ -37,6 +37,7 @@ class BaseStage(ABC, Generic[Body]):
         self.group = stage.group
         self.stream = stage.stream(lane)
         self.dead_stream = service.names.dead
+        self.delay_set = service.names.delayed(self.stream)
         self.max_attempts = service.settings.max_attempts
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Body]:

@@ -27,7 +27,7 @@ class FileFrame(msgspec.Struct, frozen=True, tag="file"):
 
 
 class JoinTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Look whether another job answers for this one. Type ``join``, stream ``faces:joins``.
+    """Look whether another job answers for this one. Type ``join``, stream ``joins``.
 
     Attributes:
         cache_key: of the source and the parameters (schemas.store.job_record.cache_key).
@@ -41,7 +41,7 @@ class JoinTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Sample one part of a long film. Type ``segment``, stream ``faces:segments``.
+    """Sample one part of a long film. Type ``segment``, stream ``segments``.
 
     Attributes:
         number: of the part, from 0; the job's record says which samples it has.
@@ -51,8 +51,8 @@ class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Find the faces of one frame. Type ``frame``, stream ``faces:frames``, ``faces:frames:express`` or
-    ``faces:frames:urgent``.
+    """Find the faces of one frame. Type ``frame``, stream ``frames``, ``frames:express`` or
+    ``frames:urgent``.
 
     Attributes:
         index: number of the sample in the job, from 0; its decimal form is the unit of the fan-in.
@@ -77,7 +77,7 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
     """Look once more at the best shot of each person (emotion). Type ``portraits``, stream
-    ``faces:frames:urgent``.
+    ``frames:urgent``.
 
     Attributes:
         portraits: fields of the job's portraits hash, one a person, in the order of the result's faces.
@@ -87,7 +87,7 @@ class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnhanceTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Fetch the enhanced picture of one frame. Type ``enhance``, stream ``faces:enhance``."""
+    """Fetch the enhanced picture of one frame. Type ``enhance``, stream ``enhance``."""
 
     task: FrameTask
 
@@ -102,7 +102,7 @@ class Resemblance(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Turn the frames of a job into people. Type ``finalize``, stream ``faces:finalize``.
+    """Turn the frames of a job into people. Type ``finalize``, stream ``finalize``.
 
     Attributes:
         emotions: None in the first round; then one a person, in the order of the result's faces, each None
@@ -120,11 +120,11 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class PreviewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Put together the people so far of a running job. Type ``preview``, stream ``faces:finalize``."""
+    """Put together the people so far of a running job. Type ``preview``, stream ``finalize``."""
 
 
 class MatchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Look for a job's people in collections. Type ``match``, stream ``faces:collections``.
+    """Look for a job's people in collections. Type ``match``, stream ``collections``.
 
     Attributes:
         faces: where the best shot of each person is seen: field of the job's faces hash, place in that frame.
@@ -138,7 +138,7 @@ class MatchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Make an accepted face searchable. Type ``enrol``, stream ``faces:collections``.
+    """Make an accepted face searchable. Type ``enrol``, stream ``collections``.
 
     Attributes:
         question: who waits for an answer, and under which name (schemas.questions).
@@ -150,7 +150,7 @@ class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Look for one face. Type ``search`` on ``faces:collections``; type ``photograph`` on ``faces:photographs``
+    """Look for one face. Type ``search`` on ``collections``; type ``photograph`` on ``photographs``
     while its embedding is not known.
 
     Attributes:
@@ -167,7 +167,7 @@ class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Take people who are in a collection no longer out of memory and out of the results of jobs. Type ``erase``,
-    stream ``faces:collections``."""
+    stream ``collections``."""
 
     collection: str
     question: str = ""

@@ -29,6 +29,17 @@ class JobKeys(NamedTuple):
     callbacks: str  # hash: this job, and those that it answers for -> encoded schemas.webhooks.Callback
 
 
+class JobCopies(NamedTuple):
+    """Copies of a job's state and result for programs that share the server, as JSON (``scripts/common.lua``).
+
+    They live as long as the record. Nothing in this service reads them.
+    """
+
+    metadata: str
+    result: str  # the key that the specification names
+    results: str  # the same, under the key that vision-api reads
+
+
 def portrait_field(index: int, position: int, enhanced: bool) -> str:
     """Field of a face's crop in `JobKeys.portraits`; crops of an enhanced picture have fields of their own."""
     return f"{index}{'+' if enhanced else ''}/{position}"
@@ -59,13 +70,29 @@ class CollectionKeys(NamedTuple):
     matched: str  # sorted set: "person job" by the time (s) until which the job's result may name the person
 
 
-class Names:
-    """Names of the streams and keys of one partition: all of them begin with one prefix."""
+KEPT = "-service"
+"""What the prefix of a key that only this service uses has behind the prefix of the shared ones. Programs that share
+the server delete ``faces:*`` to clear a cache; ``faces-service:*`` stays."""
 
-    def __init__(self, prefix: str = "faces") -> None:
-        self.prefix = prefix
+
+SHARED = re.compile(r"requests(:high|:low)?|events|cache:.*")
+"""Keys, without the prefix, that earlier versions had under the present name."""
+
+
+class Names:
+    """Names of the streams and keys of one partition.
+
+    Attributes:
+        shared: first part of the keys that other programs know: streams of requests, copies of states, of results and
+            of events, the cache. Another program may delete them.
+        prefix: first part of all other keys.
+    """
+
+    def __init__(self, shared: str = "faces") -> None:
+        self.shared = shared
+        self.prefix = prefix = f"{shared}{KEPT}"
         # Streams that consumer groups read: schemas.topology
-        self.requests = self.stream("requests")  # of normal priority, see requests_of
+        self.requests = f"{shared}:requests"  # of normal priority, see requests_of
         self.accepted = self.stream("accepted")  # of normal priority, see accepted_of
         self.segments = self.stream("segments")  # of normal priority, see segments_of
         self.frames = self.stream("frames")
@@ -80,7 +107,8 @@ class Names:
         # Everything else
         self.collection_names = f"{prefix}:collections:names"  # set: names of the collections
         self.dead = f"{prefix}:dead"
-        self.events = f"{prefix}:events"
+        self.events = f"{prefix}:events"  # copied to shared_events by the script that ends a job
+        self.shared_events = f"{shared}:events"
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
@@ -88,8 +116,29 @@ class Names:
         self.workers = f"{prefix}:workers"  # hash: consumer -> schemas.store.workers.WorkerInfo
 
     def stream(self, name: str) -> str:
-        """The key of the stream of that name."""
+        """The key of the stream of that name, which no other program knows."""
         return f"{self.prefix}:{name}"
+
+    def short(self, key: str) -> str:
+        """The name of a stream without its prefix."""
+        return key.removeprefix(f"{self.shared}:").removeprefix(f"{self.prefix}:")
+
+    @classmethod
+    def of_stream(cls, key: str) -> "Names":
+        """The names of the partition that a stream of this service, not a shared one, belongs to."""
+        prefix, found, _ = key.rpartition(f"{KEPT}:")
+        if not found:
+            raise ValueError(f"{key!r} is no stream of this service")
+        return cls(prefix)
+
+    def kept(self, key: str) -> str:
+        """The present key of what an earlier version stored under another prefix (schemas.store.migration)."""
+        name = key.removeprefix(f"{self.shared}:")
+        return key if name == key or SHARED.fullmatch(name) else f"{self.prefix}:{name}"
+
+    def delayed(self, stream: str) -> str:
+        """The delay set of a stream: messages that wait for a retry."""
+        return f"{self.stream(self.short(stream))}:delayed"
 
     def requests_of(self, priority: Priority) -> str:
         """The stream to which services publish requests of a priority."""
@@ -130,6 +179,11 @@ class Names:
             f"{base}:callbacks",
         )
 
+    def copies(self, job_id: str) -> JobCopies:
+        """The keys of a job that other programs read."""
+        base = f"{self.shared}:job:{job_id}"
+        return JobCopies(*(f"{base}:{part}" for part in JobCopies._fields))
+
     def tombstone(self, job_id: str) -> str:
         """Returns the key of the time at which a job was deleted: requests published before do not start it again."""
         return f"{self.prefix}:job:{job_id}:deleted"
@@ -149,7 +203,7 @@ class Names:
 
     def cache(self, cache_key: str) -> str:
         """Id of the job that answers requests with this cache key (schemas.store.job_record.cache_key)."""
-        return f"{self.prefix}:cache:{cache_key}:job_id"
+        return f"{self.shared}:cache:{cache_key}:job_id"
 
     def idempotency(self, digest: str) -> str:
         """Hash of the request, and job id, of an Idempotency-Key."""
@@ -165,7 +219,7 @@ class Partitions:
 
     On Redis Cluster all keys of a script must lie in one slot. With several partitions the prefix of each is a hash
     tag (``{faces:3}``), and a job's streams, frames and result lie in one of them; with one partition the prefix is
-    used as it is (``faces``, or ``{faces}`` on a cluster).
+    used as it is (``faces``, or ``{faces}`` on a cluster). Both prefixes of a partition have the same tag.
 
     Args:
         prefix: without braces when there are several partitions.

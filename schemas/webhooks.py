@@ -34,7 +34,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WebhookTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tell a receiver that a job has ended. Type ``webhook``, stream ``faces:webhooks``; written by the script that
+    """Tell a receiver that a job has ended. Type ``webhook``, stream ``webhooks``; written by the script that
     ends the job.
 
     Attributes:

@@ -15,16 +15,17 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
     """The document: streams, their messages and the consumer group that reads each.
 
     Args:
-        prefix: first part of the streams' names.
+        prefix: FACES_PREFIX, the first part of the streams' names.
     """
-    stages = topology.stages(Names(prefix))
+    names = Names(prefix)
+    stages = topology.stages(names)
     bodies = [body for stage in stages for body in stage.messages.values()]
     components = components_of([Envelope[msgspec.Raw], JobEnded, *bodies])
     add_spellings(components)
     channels, operations, messages = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     for stage in stages:
         for address, description in stage.streams.items():
-            stream = address.removeprefix(f"{prefix}:")
+            stream = names.short(address)
             channels[stream] = {
                 "address": address,
                 "description": f"{description}. One entry has one field, msgpack or json; "
@@ -41,9 +42,10 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
                 "payload": _enveloped(components, name, body),
             }
     channels["events"] = {
-        "address": f"{prefix}:events",
+        "address": names.events,
         "description": "Ends of jobs, each once; the latest 100,000 or so are kept. For whoever wants to follow: "
         "read it from the id that was seen last (XREAD), or with a consumer group of your own, and delete nothing. "
+        f"{names.shared_events} has the same entries; other programs may clear it. "
         "The fields of an entry are the fields of the message.",
         "messages": {"ended": {"$ref": "#/components/messages/ended"}},
     }

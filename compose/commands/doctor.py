@@ -11,6 +11,7 @@ from compose.arguments import Commands, output_options
 from compose.terminal import print_json
 from schemas.names import Names, Partitions
 from schemas.settings import Settings, SettingsError
+from schemas.topology import groups
 
 if TYPE_CHECKING:  # redis takes long to import
     from redis.asyncio import Redis
@@ -146,7 +147,7 @@ def _providers(alive: "list[WorkerInfo]") -> Finding:
 async def _stream(redis: "Redis", names: Names, queue: "Queue", alive: "list[WorkerInfo]") -> Finding:
     from redis.exceptions import ResponseError
 
-    stream = f"{names.prefix}:{queue.stream}"
+    stream = next(key for key in groups(names) if names.short(key) == queue.stream)
     try:
         consumers = await redis.xinfo_consumers(stream, queue.stage)
     except ResponseError:

@@ -19,17 +19,17 @@ MESSAGES_PER_MOVE = 100
 """Messages that one script call moves: a script blocks the server for all other clients."""
 
 
-def delay_set_key(stream: str) -> str:
-    """Returns the key of the sorted set: message → Unix time in milliseconds at which it is due."""
-    return f"{stream}:delayed"
-
-
 class Forwarder:
-    """Moves messages that are due from the delay set back to their stream."""
+    """Moves messages that are due from the delay set back to their stream.
 
-    def __init__(self, redis: Redis, stream: str) -> None:
+    Args:
+        delay_set: key of the sorted set: message → Unix time in milliseconds at which it is due.
+    """
+
+    def __init__(self, redis: Redis, stream: str, delay_set: str) -> None:
         self._redis = redis
         self._stream = stream
+        self._delay_set = delay_set
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -38,7 +38,7 @@ class Forwarder:
 
     async def run(self) -> None:
         """Moves messages until cancelled."""
-        call = scripts.move_due(delay_set_key(self._stream), self._stream, MSGPACK, MESSAGES_PER_MOVE)
+        call = scripts.move_due(self._delay_set, self._stream, MSGPACK, MESSAGES_PER_MOVE)
         while True:
             self._wake.clear()
             moved, due_in_ms = await retry_until_available("move due retries", lua.run, self._redis, call)

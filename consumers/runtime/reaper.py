@@ -9,7 +9,6 @@ from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import retry_until_available
-from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from schemas.store import lua
@@ -27,9 +26,12 @@ MAX_INTERVAL_SECONDS = 5.0
 class Reaper:
     """Periodic maintenance of one stream and its consumer group."""
 
-    def __init__(self, redis: Redis, owner: Owner, lease: float, metrics: StageMetrics) -> None:
+    def __init__(
+        self, redis: Redis, owner: Owner, delay_set: str, lease: float, metrics: StageMetrics
+    ) -> None:
         self._redis = redis
         self._owner = owner
+        self._delay_set = delay_set
         self._lease = lease
         self._metrics = metrics
 
@@ -58,7 +60,7 @@ class Reaper:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xlen(stream)
             pipe.xpending(stream, group)
-            pipe.zcard(delay_set_key(stream))
+            pipe.zcard(self._delay_set)
             pipe.xrange(stream, "-", "+", 1)
             length, pending, delayed, first = await pipe.execute()
         self._metrics.lag.set(length - pending["pending"])

@@ -10,7 +10,7 @@ import structlog
 from consumers.runtime import scripts
 from consumers.runtime.acknowledgement import Acknowledgement
 from consumers.runtime.dead_letters import created_at, dead_letter, replays_of
-from consumers.runtime.delay_set import Forwarder, delay_set_key
+from consumers.runtime.delay_set import Forwarder
 from consumers.runtime.leases import Batch
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
@@ -125,7 +125,7 @@ class RetryPolicy:
         asyncio.get_running_loop().call_later(after, self._forwarder.wake)
         call = scripts.retry(
             self._owner,
-            delay_set_key(self._owner.stream),
+            self._stage.delay_set,
             delivery.entry_id,
             after,
             replays_of(delivery.fields),

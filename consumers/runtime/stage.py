@@ -158,6 +158,7 @@ class Stage(Protocol):
     Attributes:
         name: label of metrics and logs.
         dead_stream: stream of its dead letters.
+        delay_set: sorted set in which its failed messages wait for their retry.
         batch_size: maximum number of messages per call of the handler.
         linger: seconds to wait for a batch to fill once its first message is there.
         concurrency: maximum number of batches that are handled at the same time.
@@ -169,6 +170,7 @@ class Stage(Protocol):
     stream: str
     group: str
     dead_stream: str
+    delay_set: str
     batch_size: int
     linger: float
     concurrency: int

@@ -95,7 +95,7 @@ class Worker:
         await retry_until_available("create the group", ensure_group, control, owner.stream, owner.group)
         log.info("worker started", stage=stage.name, consumer=owner.consumer, server=server)
         async with asyncio.TaskGroup() as roles:
-            forwarder = Forwarder(control, stage.stream)
+            forwarder = Forwarder(control, stage.stream, stage.delay_set)
             policy = RetryPolicy(stage, owner, forwarder, self._first_backoff, metrics)
             leases = Leases(self._renewals, owner, self._lease, stage.max_run, metrics)
             acknowledger = Acknowledger(control, leases, metrics, policy.on_error)
@@ -112,7 +112,7 @@ class Worker:
             block = min(MAX_BLOCK_SECONDS, self._lease / 3)
             reader = Reader(self._blocking, control, stage, owner, executor, block, metrics)
             recoverer = Recoverer(control, stage, owner, self._lease, executor, metrics)
-            reaper = Reaper(control, owner, self._lease, metrics)
+            reaper = Reaper(control, owner, stage.delay_set, self._lease, metrics)
             intake = [roles.create_task(role.run(stop)) for role in (reader, recoverer)]
             others = [roles.create_task(role.run()) for role in (leases, acknowledger, forwarder, reaper)]
             await stop.wait()

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class AdmissionStage(OneByOneStage[dict[str, Any]]):
-    """Consumer group ``frames`` on ``faces:requests``: accepts requests while the queue of accepted jobs has room.
+    """Consumer group ``frames`` on ``requests``: accepts requests while the queue of accepted jobs has room.
 
     Args:
         priority: of the requests on the stream that state none.

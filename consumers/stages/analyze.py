@@ -71,7 +71,7 @@ class _Analysis(NamedTuple):
 
 
 class AnalyzeStage(BaseStage[Any]):
-    """Consumer group ``analyze`` on ``faces:frames``, or on its express or urgent stream.
+    """Consumer group ``analyze`` on ``frames``, or on its express or urgent stream.
 
     The three stages of a process share its inference thread, which serves them in turn.
     """

@@ -43,7 +43,7 @@ REFRESH_SECONDS = 30.0
 
 
 class CollectionsStage(OneByOneStage[Any]):
-    """Consumer group ``collections`` on ``faces:collections``: handles all work on the faces of collections."""
+    """Consumer group ``collections`` on ``collections``: handles all work on the faces of collections."""
 
     concurrency = 4
 

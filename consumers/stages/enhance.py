@@ -26,7 +26,7 @@ NO_SERVER = "No Frame Server is configured (FRAME_SERVER_URL)."
 
 
 class EnhanceStage(OneByOneStage[EnhanceTask]):
-    """Consumer group ``enhance`` on ``faces:enhance``: fetches enhanced frames from the Frame Server.
+    """Consumer group ``enhance`` on ``enhance``: fetches enhanced frames from the Frame Server.
 
     A worker has one request in flight: the Frame Server enhances one picture at a time, for tens of seconds on a CPU.
     """

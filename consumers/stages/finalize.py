@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class FinalizeStage(OneByOneStage[Any]):
-    """Consumer group ``finalize`` on ``faces:finalize``: ends a job whose frames are complete.
+    """Consumer group ``finalize`` on ``finalize``: ends a job whose frames are complete.
 
     A job whose people need an emotion goes to the analyze stage first and comes back; one whose people are compared
     with collections goes to the collections stage and comes back. The last round writes the result.

@@ -41,7 +41,7 @@ FIRST_POLL_SECONDS = 0.002
 
 
 class FramesStage(OneByOneStage[AnalyzeRequest]):
-    """Consumer group ``frames`` on ``faces:accepted``: samples several jobs at the same time.
+    """Consumer group ``frames`` on ``accepted``: samples several jobs at the same time.
 
     Each job has its own thread and its own window of frames in flight: a long film does not delay a short clip.
 

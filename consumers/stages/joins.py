@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class JoinsStage(OneByOneStage[JoinTask]):
-    """Consumer group ``joins`` on ``faces:joins``: replies in the job's record to the frames worker that asks."""
+    """Consumer group ``joins`` on ``joins``: replies in the job's record to the frames worker that asks."""
 
     concurrency = 16
 

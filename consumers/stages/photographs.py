@@ -26,7 +26,7 @@ NOT_IDENTIFIABLE = "The face in the photograph is too dark, too flat or too smal
 
 
 class PhotographsStage(OneByOneStage[SearchTask]):
-    """Consumer group ``photographs`` on ``faces:photographs``, run by every analyze worker.
+    """Consumer group ``photographs`` on ``photographs``, run by every analyze worker.
 
     A client waits for each photograph: with a stream of its own, it is analysed between two batches of frames.
     """

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class SegmentsStage(OneByOneStage[SegmentTask]):
-    """Consumer group ``frames`` on ``faces:segments``, run by every frames worker.
+    """Consumer group ``frames`` on ``segments``, run by every frames worker.
 
     Args:
         priority: priority of the films; `PRIORITY_FACTOR` scales the number of parts that run at the same time.

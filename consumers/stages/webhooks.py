@@ -34,7 +34,7 @@ QUICK_FACTOR = 0.1
 
 
 class WebhooksStage(OneByOneStage[WebhookTask]):
-    """Consumer group ``webhooks`` on ``faces:webhooks``: delivers webhooks at least once.
+    """Consumer group ``webhooks`` on ``webhooks``: delivers webhooks at least once.
 
     A worker that dies between the response and the acknowledgement causes a second delivery with the same id. A
     receiver that does not respond delays only its own webhooks (`HostLimits`).

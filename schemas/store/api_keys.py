@@ -1,7 +1,7 @@
 """API keys and their scopes. Only the SHA-256 of a secret is stored: a random secret needs no slow hash.
 
-The hash ``faces:keys`` has a field for each name. A key is ``faces_NAME.SECRET``: it is looked up by its name and
-compared in constant time.
+The hash ``faces-service:keys`` has a field for each name. A key is ``faces_NAME.SECRET``: it is looked up by its name
+and compared in constant time.
 """
 
 import hashlib

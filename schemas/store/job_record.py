@@ -1,6 +1,6 @@
 """The record of a job: its fields, a new one, and the key under which equal jobs find each other.
 
-The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
+The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
 
     request          encoded AnalyzeRequest without its callback_url, which the workers that open sources shall not
                      see (`JobKeys.callbacks`); it may have megabytes: read only where all of it is needed
@@ -28,6 +28,9 @@ The record is the hash ``faces:job:{job_id}:metadata``. Its fields:
     units            number of frames of the job, once known
     finalized        set when all frames have an outcome
     summary          encoded ResultSummary
+
+The script that changes the state of a job copies it, as JSON, to ``faces:job:{job_id}:metadata``, for programs that
+share the server (`schemas.names.JobCopies`); while frames are analysed, after every eighth one.
 
 A job that failed or was cancelled runs again when the same request comes under its id. All messages of a run carry
 its name, and a script changes the job for them only while the record has that run and no `ended` (``goes_on`` in

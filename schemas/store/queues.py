@@ -34,7 +34,7 @@ async def measure(redis: Redis, partitions: Sequence[Names]) -> list[Queue]:
     queues: dict[str, Queue] = {}
     for names in partitions:
         for key, group in groups(names).items():
-            name = key.removeprefix(f"{names.prefix}:")
+            name = names.short(key)
             queue = queues.setdefault(name, Queue(stream=name, stage=group))
             queue.entries += int(await redis.xlen(key))
             queue.held += await _pending(redis, key, group)

@@ -1,8 +1,9 @@
 """Results as they are stored: in parts, so that the API can stream a result without holding all of it in memory.
 
-The hash ``faces:job:{job_id}:result`` has the fields ``type``, ``etag``, ``parts`` (their number) and ``part:0``,
-``part:1``, … The parts joined in order are the JSON of a ResultBody. A part ends between two faces, so that each can
-be parsed alone. ``thumbnail:{face_id}`` and ``strip:{face_id}`` are JPEG pictures (schemas.store.pictures).
+The hash ``faces-service:job:{job_id}:result`` has the fields ``type``, ``etag``, ``parts`` (their number) and
+``part:0``, ``part:1``, … The parts joined in order are the JSON of a ResultBody. A part ends between two faces, so
+that each can be parsed alone. ``thumbnail:{face_id}`` and ``strip:{face_id}`` are JPEG pictures
+(schemas.store.pictures).
 """
 
 import asyncio

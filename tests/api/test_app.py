@@ -149,7 +149,7 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(api: Client) 
     document = await (await api.get("/faces/openapi.json")).json()
     for path, item in document["paths"].items():
         assert all(f"<b>{method.upper()}</b> <code>{path}</code>" in text for method in item)
-    assert "faces:events" in text and "callback_url" in text and "min_confidence" in text
+    assert "faces-service:events" in text and "callback_url" in text and "min_confidence" in text
 
 
 SNAPSHOTS = Path(__file__).parent / "documents"

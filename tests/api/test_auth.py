@@ -98,7 +98,7 @@ async def test_a_revoked_key_is_refused_at_once(guarded: tuple[Client, ApiKeys])
 async def test_redis_stores_no_secret(redis: Redis) -> None:
     token = await ApiKeys(redis, Names()).create("player", ("read",))
     assert token is not None
-    stored = await redis.hgetall("faces:keys")
+    stored = await redis.hgetall("faces-service:keys")
     assert token.partition(".")[2].encode() not in b"".join(stored.values())
 
 
@@ -152,14 +152,14 @@ async def test_an_idempotency_key_makes_equal_requests_one_job(api: Client, redi
 
     answers = await asyncio.gather(*(submit("upload-7", REQUEST) for _ in range(10)))
     assert len(set(answers)) == 1 and answers[0][0] == 202
-    assert await redis.xlen("faces:accepted") == 1
+    assert await redis.xlen("faces-service:accepted") == 1
     assert await submit('"upload-7"', {"source": "/1.mp4"}) == answers[0], "said otherwise, and the same"
     assert await submit("upload-7", {"video_path": "/2.mp4"}) == (422, None, "Idempotency-Key")
     status, job_id, _ = await submit("upload-8", REQUEST)
     assert status == 202 and job_id != answers[0][1]
     for wrong in ("", "two words", "x" * 256):
         assert await submit(wrong, REQUEST) == (400, None, "Idempotency-Key")
-    async for key in redis.scan_iter("faces:idempotency:*"):
+    async for key in redis.scan_iter("faces-service:idempotency:*"):
         assert 0 < await redis.ttl(key) <= 86400
 
 

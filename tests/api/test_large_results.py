@@ -50,7 +50,7 @@ def expected(body: ResultBody) -> Any:
 async def test_a_result_equals_what_was_stored(start: Start, jobs: Jobs, redis: Redis, people: int) -> None:
     body = result_of(people, 8)
     await completed(jobs, body)
-    assert (int(await redis.hget("faces:job:job:result", "parts")) > 1) == (people == 300)
+    assert (int(await redis.hget("faces-service:job:job:result", "parts")) > 1) == (people == 300)
     api, place = await start(), "/faces/jobs/job/results"
     for coding, unpack in {
         "identity": bytes, "gzip": lambda packed: zlib.decompress(packed, 31), "zstd": zstd.decompress,
@@ -87,7 +87,7 @@ async def test_a_result_replaced_during_a_response_breaks_it_off(
     api = await start()
     answer = await api.get("/faces/jobs/job/results")
     await answer.content.readany()
-    await redis.hset("faces:job:job:result", "etag", "another")
+    await redis.hset("faces-service:job:job:result", "etag", "another")
     with pytest.raises(Exception, match=r"payload|closed|reset|Connection"):
         await answer.read()
 
@@ -98,7 +98,7 @@ async def test_a_slow_reader_buffers_only_a_few_parts_of_a_large_result(
     """A client requests a result of 24 MB and does not read it: the API reads as many parts from the server as fit
     the buffers between the two, and no more until the client reads."""
     await completed(jobs, large())
-    parts = int(await redis.hget("faces:job:job:result", "parts"))
+    parts = int(await redis.hget("faces-service:job:job:result", "parts"))
     api = await start()
     await redis.config_resetstat()
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port, limit=1 << 16)

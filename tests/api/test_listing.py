@@ -38,7 +38,7 @@ async def test_pages_show_every_job_once_when_all_have_the_same_time(
     start: Start, jobs: Jobs, redis: Redis
 ) -> None:
     names = await submitted(jobs, 700)
-    await redis.zadd("faces:jobs", dict.fromkeys(names, 1795520628435))
+    await redis.zadd("faces-service:jobs", dict.fromkeys(names, 1795520628435))
     api = await start()
     found = await pages(api, "limit=100")
     assert [len(page) for page in found[:7]] == [100] * 7
@@ -62,7 +62,7 @@ async def test_jobs_are_listed_by_creation_time(start: Start, jobs: Jobs, redis:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     for number in range(10):
         moment = noon + timedelta(hours=number)
-        await redis.zadd("faces:jobs", {f"job-{number}": int(moment.timestamp() * 1000)})
+        await redis.zadd("faces-service:jobs", {f"job-{number}": int(moment.timestamp() * 1000)})
     api = await start()
     hours = "created_after=2026-01-01T14:00:00Z&created_before=2026-01-01T18:00:00%2B01:00"
     for limit in (1, 2, 50):
@@ -71,10 +71,10 @@ async def test_jobs_are_listed_by_creation_time(start: Start, jobs: Jobs, redis:
 
 async def test_jobs_that_have_expired_are_no_longer_listed(start: Start, jobs: Jobs, redis: Redis) -> None:
     await submitted(jobs, 3)
-    await redis.delete("faces:job:job-1:metadata")
+    await redis.delete("faces-service:job:job-1:metadata")
     api = await start()
     assert sorted(await listed(api, "limit=1")) == ["job-0", "job-2"]
-    assert await redis.zcard("faces:jobs") == 2
+    assert await redis.zcard("faces-service:jobs") == 2
 
 
 async def test_lists_and_states_do_not_read_requests(start: Start, jobs: Jobs, redis: Redis) -> None:
@@ -106,7 +106,7 @@ async def test_the_list_of_dead_letters_does_not_read_their_messages(start: Star
             "attempts": 4,
             "replays": 1,
         }
-        await redis.xadd("faces:dead", letter)
+        await redis.xadd("faces-service:dead", letter)
     api = await start()
     before = (await redis.info("stats"))["total_net_output_bytes"]
     answer: Any = await (await api.get("/faces/dead")).json()
@@ -120,7 +120,7 @@ async def test_the_list_of_dead_letters_does_not_read_their_messages(start: Star
 
 async def test_a_record_of_an_earlier_version_is_listed(start: Start, jobs: Jobs, redis: Redis) -> None:
     await submitted(jobs, 2)
-    await redis.hdel("faces:job:job-1:metadata", "video_path", "source_id")
+    await redis.hdel("faces-service:job:job-1:metadata", "video_path", "source_id")
     answer: Any = await (await (await start()).get("/faces/jobs")).json()
     assert {(job["video_path"], job["source_id"]) for job in answer["jobs"]} == {
         ("/v.mp4", "s0"), ("/v.mp4", "s1"),

@@ -186,7 +186,7 @@ async def _fill(url: str) -> None:
             await jobs.note(job, expected=100, units=100)
             await redis.hset(partitions.of(job).job(job).outcomes, mapping={str(n): b"x" for n in range(40)})
         await jobs.complete("done", body, _summary(body), keep=86400)
-        await redis.delete("faces:accepted")
+        await redis.delete("faces-service:accepted")
 
 
 def _summary(body: ResultBody) -> ResultSummary:
@@ -199,13 +199,13 @@ def _summary(body: ResultBody) -> ResultSummary:
 
 async def _waiting(url: str) -> int:
     async with Redis.from_url(url) as redis:
-        return int(await redis.xlen("faces:accepted"))
+        return int(await redis.xlen("faces-service:accepted"))
 
 
 async def _in_order(url: str) -> None:
     """Returns by how many places the stored jobs differ from the order of submission over many connections."""
     async with Redis.from_url(url) as redis:
-        entries: Any = await redis.xrange("faces:accepted", count=50_000)
+        entries: Any = await redis.xrange("faces-service:accepted", count=50_000)
         ours = [msgspec.msgpack.decode(fields[b"msgpack"]) for _, fields in entries if b"msgpack" in fields]
         numbers = [int(Path(message["body"]["video_path"]).stem) for message in ours]
         off = max(abs(place - wanted) for place, wanted in zip(numbers, sorted(numbers), strict=True))

@@ -138,10 +138,10 @@ app = FastAPI(lifespan=lifespan)
 @app.get("/faces/jobs/{job_id}/status", response_model=Status)
 async def status(job_id: str) -> Status:
     redis: Redis = app.state.redis
-    record = await redis.hgetall(f"faces:job:{job_id}:metadata")
+    record = await redis.hgetall(f"faces-service:job:{job_id}:metadata")
     if not record:
         raise HTTPException(404)
-    done = await redis.hlen(f"faces:job:{job_id}:outcomes")
+    done = await redis.hlen(f"faces-service:job:{job_id}:outcomes")
     total = int(record.get(b"units") or record.get(b"expected") or 0)
     summary = record.get(b"summary")
     state = record[b"status"].decode()
@@ -159,10 +159,10 @@ async def status(job_id: str) -> Status:
 @app.get("/faces/jobs/{job_id}/results", response_model=Result)
 async def results(job_id: str) -> Result:
     redis: Redis = app.state.redis
-    record = await redis.hgetall(f"faces:job:{job_id}:metadata")
+    record = await redis.hgetall(f"faces-service:job:{job_id}:metadata")
     if record.get(b"status") != b"completed":
         raise HTTPException(409)
-    parts = await redis.hgetall(f"faces:job:{job_id}:result")
+    parts = await redis.hgetall(f"faces-service:job:{job_id}:result")
     body = (
         b"".join(parts[b"part:%d" % n] for n in range(int(parts[b"parts"])))
         if b"parts" in parts
@@ -178,8 +178,8 @@ async def analyze(request: Request) -> Submitted:
         raise HTTPException(429)
     job_id = request.job_id or f"faces-{secrets.token_hex(12)}"
     body = request.model_dump_json()
-    await redis.hset(f"faces:job:{job_id}:metadata", mapping={"request": body, "status": "queued"})
-    await redis.expire(f"faces:job:{job_id}:metadata", 604800)
+    await redis.hset(f"faces-service:job:{job_id}:metadata", mapping={"request": body, "status": "queued"})
+    await redis.expire(f"faces-service:job:{job_id}:metadata", 604800)
     await redis.xadd("faces:requests", {"json": body})
     return Submitted(job_id=job_id, status="queued", created_at="now")
 

@@ -82,7 +82,7 @@ async def fill(redis: Redis, requests: int, megabytes: int) -> None:
             "last": 1.0, "worker": "w", "replays": 0, "traceparent": "", "body": msgspec.json.encode(large),
             "body_field": "json", "headers": msgspec.msgpack.encode({}), "message": b"", "record": "", "outcomes": "",
         }  # fmt: skip
-        await redis.xadd("faces:dead", letter)
+        await redis.xadd("faces-service:dead", letter)
     some = result_of(300, 8)
     copies = (megabytes << 20) // len(msgspec.json.encode(some))
     last = msgspec.structs.replace(some.faces[0], face_id="last")

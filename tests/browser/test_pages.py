@@ -208,9 +208,9 @@ def test_a_live_page_says_what_went_wrong(service: Service, nobody: str, wide_ta
 
 def test_the_jobs_page_shows_jobs_stages_and_dead_letters(service: Service, hostile: str, tab: Tab) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces:dead") == 1)
+        eventually(lambda: redis.xlen("faces-service:dead") == 1)
         page = tab.open(f"{service.url}/faces/")
         page.wait_for_selector("#jobs tbody tr")
         assert (
@@ -227,7 +227,7 @@ def test_the_jobs_page_shows_jobs_stages_and_dead_letters(service: Service, host
         replay.click()
         until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
         until(page, "document.getElementById('dead').textContent.includes('1×')")
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
     page.locator("#source").fill("page-six")
     page.locator("#jobs a").first.click()
     page.wait_for_selector(".card")
@@ -269,9 +269,9 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
     service: Service, hostile: str, locked: str, wide_tab: Tab
 ) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces:dead") == 1)
+        eventually(lambda: redis.xlen("faces-service:dead") == 1)
         page = wide_tab.open(f"{locked}/faces/")
         _type_key(page, "faces_reader.wrong")
         until(page, "document.querySelector('#key-box .error')?.textContent.includes('not known')")
@@ -284,7 +284,7 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
         _type_key(page, KEYS["operator"])
         page.locator("#dead button").click()
         until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
     page.goto(f"{locked}/faces/watch?jobs={hostile}")
     page.wait_for_selector(".card")
     assert page.locator(".card").count() == 6

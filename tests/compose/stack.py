@@ -72,7 +72,9 @@ class Stack:
 
             def heard() -> bool:
                 assert self.running[name].poll() is None, (self.folder / f"{name}.log").read_text()[-2000:]
-                return any(key.startswith(f"{name}.".encode()) for key in redis.hkeys("faces:workers"))
+                return any(
+                    key.startswith(f"{name}.".encode()) for key in redis.hkeys("faces-service:workers")
+                )
 
             eventually(heard, STARTED_WITHIN)
 

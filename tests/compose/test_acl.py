@@ -37,55 +37,66 @@ WRITES = (
 ALL = "api frames analyze enhance finalize operator"
 TABLE = {
     # key: who may read it by some command, who may write it by some command
-    "keys": ("api operator", "operator"),
-    "idempotency:d": ("api operator", "api operator"),
-    "job:a:callbacks": ("api finalize operator", "api finalize operator"),
-    "webhooks": ("api finalize operator", "api finalize operator"),
-    "webhooks:delayed": ("api finalize operator", "api finalize operator"),
-    "events": ("api finalize operator publisher", "api finalize operator"),
-    "job:a:result": ("api finalize operator", "api finalize operator"),
-    "job:a:preview": ("api finalize operator", "api finalize operator"),
-    "job:a:deleted": ("api finalize operator", "api finalize operator"),
-    "cache:k:job_id": ("api finalize operator", "api finalize operator"),
-    "jobs": ("api finalize operator", "api finalize operator"),
-    "collections:names": ("api finalize operator", "api finalize operator"),
-    "collection:cast:faces": ("api finalize operator", "api finalize operator"),
-    "search:q": ("api analyze finalize operator", "api analyze finalize operator"),
-    "answer:q": ("api finalize operator", "api analyze finalize operator"),
-    "requests": ("api finalize operator", "api finalize operator publisher"),
-    "requests:high": ("api finalize operator", "api finalize operator publisher"),
-    "requests:delayed": ("api finalize operator", "api finalize operator"),
-    "accepted": ("api frames finalize operator", "api frames finalize operator"),
-    "segments": ("api frames operator", "api frames operator"),
-    "frames": ("api frames analyze operator", "api frames analyze operator"),
-    "frames:express": ("api frames analyze enhance operator", "api frames analyze enhance operator"),
-    "frames:urgent": ("api frames analyze finalize operator", "api frames analyze finalize operator"),
-    "enhance": ("api analyze enhance operator", "api analyze enhance operator"),
-    "enhanced:x": ("enhance operator", "enhance operator"),
-    "joins": ("api frames finalize operator", "api frames finalize operator"),
-    "finalize": (ALL, ALL),
-    "collections": ("api analyze finalize operator", "api analyze finalize operator"),
-    "photographs": ("api analyze operator", "api analyze operator"),
-    "dead": ("api operator", ALL),
-    "workers": (ALL, ALL),
-    "active": ("api frames finalize operator", "api frames finalize operator"),
-    "active:sweeper": ("finalize operator", "finalize operator"),
-    "job:a:metadata": (ALL, ALL),
-    "job:a:outcomes": (ALL, ALL),
-    "job:a:faces": ("api analyze finalize operator", "api analyze finalize operator"),
-    "job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
-    "job:a:frames": (ALL, ALL),
-    "ready": ("api operator", "api operator"),
+    "faces-service:keys": ("api operator", "operator"),
+    "faces-service:idempotency:d": ("api operator", "api operator"),
+    "faces-service:job:a:callbacks": ("api finalize operator", "api finalize operator"),
+    "faces-service:webhooks": ("api finalize operator", "api finalize operator"),
+    "faces-service:webhooks:delayed": ("api finalize operator", "api finalize operator"),
+    "faces-service:events": ("api finalize operator publisher", "api finalize operator"),
+    "faces-service:job:a:result": ("api finalize operator", "api finalize operator"),
+    "faces-service:job:a:preview": ("api finalize operator", "api finalize operator"),
+    "faces-service:job:a:deleted": ("api finalize operator", "api finalize operator"),
+    "faces:cache:k:job_id": ("api finalize operator", "api finalize operator"),
+    "faces-service:jobs": ("api finalize operator", "api finalize operator"),
+    "faces-service:collections:names": ("api finalize operator", "api finalize operator"),
+    "faces-service:collection:cast:faces": ("api finalize operator", "api finalize operator"),
+    "faces-service:search:q": ("api analyze finalize operator", "api analyze finalize operator"),
+    "faces-service:answer:q": ("api finalize operator", "api analyze finalize operator"),
+    "faces:requests": ("api finalize operator", "api finalize operator publisher"),
+    "faces:requests:high": ("api finalize operator", "api finalize operator publisher"),
+    "faces-service:requests:delayed": ("api finalize operator", "api finalize operator"),
+    "faces-service:accepted": ("api frames finalize operator", "api frames finalize operator"),
+    "faces-service:segments": ("api frames operator", "api frames operator"),
+    "faces-service:frames": ("api frames analyze operator", "api frames analyze operator"),
+    "faces-service:frames:express": (
+        "api frames analyze enhance operator",
+        "api frames analyze enhance operator",
+    ),
+    "faces-service:frames:urgent": (
+        "api frames analyze finalize operator",
+        "api frames analyze finalize operator",
+    ),
+    "faces-service:enhance": ("api analyze enhance operator", "api analyze enhance operator"),
+    "faces-service:enhanced:x": ("enhance operator", "enhance operator"),
+    "faces-service:joins": ("api frames finalize operator", "api frames finalize operator"),
+    "faces-service:finalize": (ALL, ALL),
+    "faces-service:collections": ("api analyze finalize operator", "api analyze finalize operator"),
+    "faces-service:photographs": ("api analyze operator", "api analyze operator"),
+    "faces-service:dead": ("api operator", ALL),
+    "faces-service:workers": (ALL, ALL),
+    "faces-service:active": ("api frames finalize operator", "api frames finalize operator"),
+    "faces-service:active:sweeper": ("finalize operator", "finalize operator"),
+    "faces-service:job:a:metadata": (ALL, ALL),
+    "faces-service:job:a:outcomes": (ALL, ALL),
+    "faces-service:job:a:faces": ("api analyze finalize operator", "api analyze finalize operator"),
+    "faces-service:job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
+    "faces-service:job:a:frames": (ALL, ALL),
+    "faces-service:ready": ("api operator", "api operator"),
+    "faces:job:a:metadata": ("api finalize operator", ALL),
+    "faces:job:a:result": ("api finalize operator", "api finalize operator"),
+    "faces:job:a:results": ("api finalize operator", "api finalize operator"),
+    "faces:events": ("api finalize operator publisher", "api finalize operator"),
+    "faces:keys": ("operator", "operator"),
 }
 NOBODY = (
     ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/"), ("CONFIG", "REWRITE"),
-    ("KEYS", "*"), ("SCAN", "0"), ("RANDOMKEY",), ("DBSIZE",), ("SELECT", "1"), ("SWAPDB", "0", "1"),
+    ("KEYS", "*"), ("RANDOMKEY",), ("DBSIZE",), ("SELECT", "1"), ("SWAPDB", "0", "1"),
     ("SHUTDOWN",), ("SAVE",), ("BGSAVE",), ("BGREWRITEAOF",), ("ACL", "LIST"), ("ACL", "SETUSER", "x"),
     ("ACL", "GETUSER", "default"), ("MONITOR",), ("DEBUG", "SLEEP", "1"), ("REPLICAOF", "NO", "ONE"),
     ("FAILOVER",), ("MODULE", "LIST"), ("MODULE", "LOAD", "/x.so"), ("PUBLISH", "a", "b"), ("SUBSCRIBE", "a"),
     ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"), ("CLIENT", "PAUSE", "1"), ("SLOWLOG", "GET"),
     ("LATENCY", "RESET"), ("FUNCTION", "FLUSH"), ("SCRIPT", "FLUSH"), ("SCRIPT", "KILL"),
-    ("MIGRATE", "h", "1", "faces:jobs", "0", "1"), ("EVAL", "return 1", "0"), ("EVAL_RO", "return 1", "0"),
+    ("MIGRATE", "h", "1", "faces-service:jobs", "0", "1"), ("EVAL", "return 1", "0"), ("EVAL_RO", "return 1", "0"),
     ("FUNCTION", "LOAD", "x"), ("FCALL", "f", "0"), ("WAIT", "1", "1"), ("OBJECT", "HELP"),
     ("CLUSTER", "RESET"), ("CLUSTER", "FAILOVER"), ("CLUSTER", "FORGET", "n"),
     ("GET", "other:key"), ("SET", "other:key", "x"), ("XADD", "other", "*", "a", "b"), ("HSET", "other", "a", "b"),
@@ -115,7 +126,7 @@ def test_the_table_of_who_may_read_and_write_what(port: int, role: str) -> None:
     wanted, found = dict[str, tuple[bool, bool]](), dict[str, tuple[bool, bool]]()
     with as_user(port, "root") as root:
         for name, (readers, writers) in TABLE.items():
-            key = f"faces:{name}"
+            key = name
             placed = [
                 [[key if part == "KEY" else part for part in command] for command in commands]
                 for commands in (READS, WRITES)
@@ -132,6 +143,7 @@ def test_no_role_may_administer_the_server_or_leave_its_prefix(port: int, role: 
     with as_user(port, "root") as root:
         assert [command for command in NOBODY if may(root, role, *command)] == []
         assert may(root, role, "SCRIPT", "LOAD", "return 1") == (role in LOADERS)
+        assert may(root, role, "SCAN", "0") == (role == "operator"), "finding data of an earlier version"
         assert may(root, role, "INFO") == (role != "publisher")
         assert may(root, role, "CLUSTER", "SLOTS") and may(root, role, "COMMAND"), (
             "finding the nodes of a cluster"
@@ -149,15 +161,15 @@ def victim(port: int) -> Iterator["redis.Redis"]:
     """The administrator, on a server that holds a job of somebody else."""
     with as_user(port, "root") as root:
         root.flushall()
-        root.hset("faces:job:a:metadata", mapping={"status": "processing", "created": 1})
-        root.hset("faces:job:a:callbacks", "a", CALLBACK)
-        root.hset("faces:keys", "admin", "{}")
+        root.hset("faces-service:job:a:metadata", mapping={"status": "processing", "created": 1})
+        root.hset("faces-service:job:a:callbacks", "a", CALLBACK)
+        root.hset("faces-service:keys", "admin", "{}")
         root.xadd(
             "faces:requests", {"json": '{"video_path": "/a", "callback_url": "https://hooks.test/?token=b"}'}
         )
-        root.xadd("faces:dead", {"body": CALLBACK})
-        root.xadd("faces:webhooks", {"json": CALLBACK})
-        root.xadd("faces:events", {"job_id": "a", "status": "completed"})
+        root.xadd("faces-service:dead", {"body": CALLBACK})
+        root.xadd("faces-service:webhooks", {"json": CALLBACK})
+        root.xadd("faces-service:events", {"job_id": "a", "status": "completed"})
         root.xgroup_create("faces:requests", "frames", "0")
         yield root
 
@@ -173,12 +185,12 @@ def test_the_file_for_redis_6_keeps_publishers_and_workers_from_ends(
     with server_with_users(program, tmp_path, redis6=True) as port:
         with as_user(port, "publisher") as publisher:
             assert publisher.xadd("faces:requests", {"json": "{}"})
-            refused(publisher, "HSET", "faces:job:a:metadata", "alias", "b")
+            refused(publisher, "HSET", "faces-service:job:a:metadata", "alias", "b")
             refused(publisher, "EVAL", "return 1", "0")
         with as_user(port, "frames") as worker:
-            assert worker.xadd("faces:dead", {"body": "{}"})
-            refused(worker, "XADD", "faces:events", "*", "job_id", "a")
-            refused(worker, "HSET", "faces:job:a:result", "part:0", "{}")
+            assert worker.xadd("faces-service:dead", {"body": "{}"})
+            refused(worker, "XADD", "faces-service:events", "*", "job_id", "a")
+            refused(worker, "HSET", "faces-service:job:a:result", "part:0", "{}")
             refused(worker, "SCRIPT", "LOAD", "return 1")
 
 
@@ -186,27 +198,27 @@ def test_a_publisher_publishes_and_reads_ends(port: int, victim: "redis.Redis") 
     with as_user(port, "publisher") as publisher:
         assert publisher.xadd("faces:requests:high", {"json": "{}"})
         assert publisher.xlen("faces:requests") == 1
-        assert publisher.xread({"faces:events": "0"})
+        assert publisher.xread({"faces-service:events": "0"})
 
 
 def test_a_publisher_cannot_read_a_callback_token_or_touch_a_job(port: int, victim: "redis.Redis") -> None:
     with as_user(port, "publisher") as publisher:
         attempt = partial(refused, publisher)
-        attempt("HGETALL", "faces:job:a:callbacks")
-        attempt("HGETALL", "faces:job:a:metadata")
+        attempt("HGETALL", "faces-service:job:a:callbacks")
+        attempt("HGETALL", "faces-service:job:a:metadata")
         attempt("XRANGE", "faces:requests", "-", "+")
         attempt("XREAD", "STREAMS", "faces:requests", "0")
         attempt("XREADGROUP", "GROUP", "frames", "c", "STREAMS", "faces:requests", ">")
-        attempt("XREAD", "STREAMS", "faces:dead", "0")
-        attempt("XREAD", "STREAMS", "faces:accepted", "0")
-        attempt("HSET", "faces:job:a:metadata", "alias", "b")
-        attempt("XADD", "faces:accepted", "*", "json", "{}")
-        attempt("XADD", "faces:finalize", "*", "json", "{}")
-        attempt("XADD", "faces:events", "*", "job_id", "a", "status", "failed")
+        attempt("XREAD", "STREAMS", "faces-service:dead", "0")
+        attempt("XREAD", "STREAMS", "faces-service:accepted", "0")
+        attempt("HSET", "faces-service:job:a:metadata", "alias", "b")
+        attempt("XADD", "faces-service:accepted", "*", "json", "{}")
+        attempt("XADD", "faces-service:finalize", "*", "json", "{}")
+        attempt("XADD", "faces-service:events", "*", "job_id", "a", "status", "failed")
         attempt("XDEL", "faces:requests", "1-1")
         attempt("XTRIM", "faces:requests", "MAXLEN", "0")
         attempt("DEL", "faces:requests")
-        attempt("ZADD", "faces:requests:delayed", "1", "0:x")
+        attempt("ZADD", "faces-service:requests:delayed", "1", "0:x")
         attempt("XGROUP", "DESTROY", "faces:requests", "frames")
 
 
@@ -234,28 +246,28 @@ def test_workers_cannot_run_scripts_of_their_own(port: int, victim: "redis.Redis
 def test_workers_cannot_forge_webhooks_events_or_results(port: int, victim: "redis.Redis", role: str) -> None:
     direct = victim.script_load("return redis.call('XADD', ARGV[1], '*', 'json', '{}')")
     with as_user(port, role) as worker:
-        for stream in ("faces:webhooks", "faces:events"):
+        for stream in ("faces-service:webhooks", "faces-service:events"):
             refused(worker, "XADD", stream, "*", "json", "{}")
             refused(worker, "EVALSHA", direct, "1", stream, stream)
             with pytest.raises((NoPermissionError, redis.ResponseError), match=r"(?i)perm|access"):
                 worker.execute_command("EVALSHA", direct, "0", stream)  # a key that is not declared
-        refused(worker, "HSET", "faces:job:a:result", "part:0", "{}")
-        refused(worker, "HSET", "faces:job:a:callbacks", "a", b'{"url":"https://evil.test/"}')
+        refused(worker, "HSET", "faces-service:job:a:result", "part:0", "{}")
+        refused(worker, "HSET", "faces-service:job:a:callbacks", "a", b'{"url":"https://evil.test/"}')
         refused(worker, "SET", "faces:cache:k:job_id", "mine")
-    assert victim.xlen("faces:webhooks") == 1 == victim.xlen("faces:events")
-    assert victim.hget("faces:job:a:callbacks", "a") == CALLBACK
+    assert victim.xlen("faces-service:webhooks") == 1 == victim.xlen("faces-service:events")
+    assert victim.hget("faces-service:job:a:callbacks", "a") == CALLBACK
 
 
 @pytest.mark.parametrize("role", ["frames", "analyze", "enhance", "publisher"])
 def test_workers_cannot_read_callbacks_keys_or_letters(port: int, victim: "redis.Redis", role: str) -> None:
     with as_user(port, role) as worker:
-        for stream in ("faces:webhooks", "faces:dead", "faces:requests"):
+        for stream in ("faces-service:webhooks", "faces-service:dead", "faces:requests"):
             refused(worker, "XRANGE", stream, "-", "+")
         for name in (
-            "faces:keys",
-            "faces:job:a:callbacks",
-            "faces:idempotency:d",
-            "faces:collection:cast:people",
+            "faces-service:keys",
+            "faces-service:job:a:callbacks",
+            "faces-service:idempotency:d",
+            "faces-service:collection:cast:people",
         ):
             refused(worker, "HGET", name, "admin")
 
@@ -263,16 +275,16 @@ def test_workers_cannot_read_callbacks_keys_or_letters(port: int, victim: "redis
 @pytest.mark.parametrize("role", sorted(ROLES.keys() - {"operator"}))
 def test_only_an_operator_plants_an_api_key(port: int, victim: "redis.Redis", role: str) -> None:
     with as_user(port, role) as user:
-        refused(user, "HSET", "faces:keys", "mine", "{}")
-        refused(user, "DEL", "faces:keys")
-    assert victim.hkeys("faces:keys") == [b"admin"]
+        refused(user, "HSET", "faces-service:keys", "mine", "{}")
+        refused(user, "DEL", "faces-service:keys")
+    assert victim.hkeys("faces-service:keys") == [b"admin"]
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_lists_or_flushes_what_others_have(port: int, victim: "redis.Redis", role: str) -> None:
     with as_user(port, role) as user:
-        for command in (("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("SCAN", "0"), ("CONFIG", "GET", "requirepass"),
+        for command in (("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("CONFIG", "GET", "requirepass"),
                         ("CONFIG", "SET", "dir", "/tmp"), ("ACL", "LIST"), ("MONITOR",), ("DEBUG", "SLEEP", "1"),
                         ("SHUTDOWN", "NOSAVE"), ("REPLICAOF", "evil.test", "6379")):  # fmt: skip
             refused(user, *command)
-    assert victim.exists("faces:keys")
+    assert victim.exists("faces-service:keys")

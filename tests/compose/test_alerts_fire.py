@@ -32,9 +32,9 @@ def lonely(models_path: Path, tmp_path: Path) -> Iterator[Service]:
     (worker,) = pids_of("consumers analyze", service)
     os.kill(worker, signal.SIGSTOP)
     with Redis.from_url(service.redis_url) as redis:
-        for consumer in redis.hkeys("faces:workers"):
+        for consumer in redis.hkeys("faces-service:workers"):
             if b"analyze" in consumer:
-                redis.hdel("faces:workers", consumer)
+                redis.hdel("faces-service:workers", consumer)
     yield service
     os.kill(worker, signal.SIGCONT)
     running.close()
@@ -82,16 +82,18 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
 
         def growing_and_firing() -> bool:
             """Whenever no more frames come, another job does."""
-            waiting.append(sum(redis.xlen(f"faces:frames{lane}") for lane in ("", ":express", ":urgent")))
+            waiting.append(
+                sum(redis.xlen(f"faces-service:frames{lane}") for lane in ("", ":express", ":urgent"))
+            )
             if waiting[-1] == waiting[-2]:
                 interval = next(intervals) / 10
                 lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})
-                eventually(lambda: not redis.xlen("faces:accepted"))
+                eventually(lambda: not redis.xlen("faces-service:accepted"))
             return {"FacesStageWithoutWorkers", "FacesLagGrowing"} <= firing()
 
         eventually(growing_and_firing)
         redis.xadd("faces:requests", {"json": "not a request"})
-        eventually(lambda: redis.xlen("faces:dead") and not redis.xlen("faces:requests"))
+        eventually(lambda: redis.xlen("faces-service:dead") and not redis.xlen("faces:requests"))
 
         def nearly_full_and_firing() -> bool:
             """The limit follows what is used, which connections that come and go change."""
@@ -102,5 +104,5 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
         eventually(nearly_full_and_firing)
     with Redis.from_url(lonely.redis_url) as redis:
         redis.config_set("maxmemory", 0)
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
     eventually(lambda: firing() == {"FacesStageWithoutWorkers"})

@@ -82,7 +82,7 @@ def test_an_upgrade_while_jobs_run(stack: Stack, six_people: Path) -> None:
     assert all(faces == first for faces in others)
     assert without_times(service.analyze(request(six_people, "after"))) == calm
     with Redis.from_url(stack.url) as redis:
-        assert redis.xlen("faces:dead") == 0
+        assert redis.xlen("faces-service:dead") == 0
 
 
 def shell(script: str, stack: Stack, backup: Path) -> None:
@@ -110,7 +110,7 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     assert stack.stop("analyze-old") == 0
     service.submit(request(six_people, "half-done", 1.0))
     with Redis.from_url(stack.url) as redis:
-        waiting = ("faces:frames", "faces:frames:express")
+        waiting = ("faces-service:frames", "faces-service:frames:express")
         eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10)
     shell(back_up, stack, tmp_path / "backup")
     _lose_everything(stack, service)

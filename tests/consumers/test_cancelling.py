@@ -29,14 +29,14 @@ async def test_cancelling_stops_downloading_decoding_waiting_and_enhancing(
         for case in CASES:
             await world.stopped(case)
         redis, names = world.service.redis, world.service.names
-        jobs = [key.decode().split(":")[2] for key in await redis.keys("faces:job:*:metadata")]
+        jobs = [key.decode().split(":")[2] for key in await redis.keys("faces-service:job:*:metadata")]
         assert len(jobs) == len(CASES)
         for job_id in jobs:
             assert await world.service.jobs.delete(job_id)
         frames = [await redis.xlen(stream) for stream in (names.frames, names.express)]
-        left = await redis.keys("faces:job:*")
+        left = await redis.keys("faces-service:job:*")
     assert [await redis.xlen(stream) for stream in (names.frames, names.express)] == frames
-    assert await redis.keys("faces:job:*") == left
+    assert await redis.keys("faces-service:job:*") == left
     assert await redis.xlen(names.events) == len(CASES)
 
 

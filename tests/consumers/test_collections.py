@@ -103,8 +103,8 @@ async def test_a_face_erased_before_it_was_enrolled_stays_away(
     assert await collections.erase("c", (await people(collections))["Ann"], "")
     assert not await collections.enrol("c", face, embedding(0), b"")
     assert await found(replicas, 0) == [] and await collections.face("c", face) is None
-    left = {key.decode() async for key in service.redis.scan_iter("faces:collection:c:*")}
-    assert left == {"faces:collection:c:state"}
+    left = {key.decode() async for key in service.redis.scan_iter("faces-service:collection:c:*")}
+    assert left == {"faces-service:collection:c:state"}
 
 
 async def test_a_label_is_one_person_s_and_a_face_is_too(collections: Collections) -> None:
@@ -174,12 +174,12 @@ async def test_erasing_reaches_a_result_that_is_being_written(
     await complete_job(service, "job", [known["Ann"], known["Bob"]])
     await remove_erased_people(service, "c")
     assert await people_named_by(service, "job") == [known["Bob"]]
-    members = await service.redis.zrange("faces:collection:c:matched", 0, -1)
+    members = await service.redis.zrange("faces-service:collection:c:matched", 0, -1)
     assert members == [f"{known['Bob']} job".encode()]
     assert await collections.drop("c", "")
     await remove_erased_people(service, "c")
     assert await people_named_by(service, "job") == []
-    assert not [key async for key in service.redis.scan_iter("faces:collection*c:*")]
+    assert not [key async for key in service.redis.scan_iter("faces-service:collection*c:*")]
 
 
 async def complete_job(service: Service, job_id: str, persons: Sequence[str]) -> None:

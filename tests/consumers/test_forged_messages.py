@@ -64,7 +64,7 @@ async def test_no_message_ends_or_makes_a_job_that_does_not_exist(service: Servi
     await handled(service, names.finalize, *finalize_messages("nobody"))
     task = JoinTask(cache_key="k", keep=60.0, asked_by="1-1")
     await handled(service, names.joins, seal("join", "nobody", "", task))
-    assert await service.redis.keys("faces:job:*") == [] == await service.redis.keys("faces:cache:*")
+    assert await service.redis.keys("faces-service:job:*") == [] == await service.redis.keys("faces:cache:*")
     assert await service.redis.exists(names.events, names.webhooks, names.jobs, names.dead) == 0
 
 
@@ -122,9 +122,9 @@ async def test_a_job_that_the_api_of_an_earlier_version_has_accepted_is_passed_o
 @pytest.mark.parametrize(
     ("stream", "job", "outcomes"),
     [
-        ("faces:events", "", ""),
-        ("faces:frames", "a", "faces:keys"),
-        ("faces:frames", "a", "faces:job:b:outcomes"),
+        ("faces-service:events", "", ""),
+        ("faces-service:frames", "a", "faces-service:keys"),
+        ("faces-service:frames", "a", "faces-service:job:b:outcomes"),
     ],
 )
 async def test_replaying_a_forged_letter_changes_no_other_keys(
@@ -132,20 +132,20 @@ async def test_replaying_a_forged_letter_changes_no_other_keys(
 ) -> None:
     """A worker may write dead letters, and an operator, who replays them, may write more than the worker."""
     redis, names = service.redis, service.names
-    await redis.hset("faces:keys", "admin", "{}")
+    await redis.hset("faces-service:keys", "admin", "{}")
     letter: dict[Any, Any] = {
         "stage": "frames", "stream": stream, "job": job, "type": "frame", "reason": "r", "error": "", "text": "",
         "trace": "", "attempts": 1, "deliveries": 1, "first": 1.0, "last": 1.0, "worker": "w", "replays": 0,
         "traceparent": "", "body": b"{}", "body_field": "json", "headers": msgspec.msgpack.encode({}),
-        "message": b"", "record": "faces:job:a:metadata" if outcomes else "", "outcomes": outcomes,
+        "message": b"", "record": "faces-service:job:a:metadata" if outcomes else "", "outcomes": outcomes,
     }  # fmt: skip
     if outcomes:
         letter["unit"] = "admin"
     await redis.xadd(names.dead, letter)
-    await redis.hset("faces:job:a:metadata", "status", "processing")
+    await redis.hset("faces-service:job:a:metadata", "status", "processing")
     (forged,) = await dead_letters.listed(redis, names.dead)
     assert await dead_letters.replay(redis, names.dead, forged, service.jobs) == "ended"
-    assert await redis.hget("faces:keys", "admin") == b"{}"
+    assert await redis.hget("faces-service:keys", "admin") == b"{}"
     assert await redis.xlen(names.events) == 0 and await redis.xlen(names.dead) == 1
 
 

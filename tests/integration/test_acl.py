@@ -91,14 +91,14 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"])
     known_people(guarded, shown, six_people)
     with as_user(port, "root") as server:
-        for stream in ("faces:requests", "faces:frames"):
+        for stream in ("faces:requests", "faces-service:frames"):
             server.xadd(stream, {"json": '{"no": '})
-        eventually(lambda: server.xlen("faces:dead") == 2)
+        eventually(lambda: server.xlen("faces-service:dead") == 2)
         for letter in guarded.get("/faces/dead").json["letters"]:
             replayed = guarded.post(f"/faces/dead/{letter['letter_id']}/replay", b"{}")
             assert replayed.json["outcome"] == "sent"
         assert guarded.get("/faces/queues").status == 200
-        eventually(lambda: server.exists("faces:webhooks:delayed"))  # nobody listens on port 9
+        eventually(lambda: server.exists("faces-service:webhooks:delayed"))  # nobody listens on port 9
         server.script_flush()  # as after a restart: finalize loads the scripts of those who may not
         assert len(guarded.analyze({**wanted, "parameters": {"min_confidence": 0.62}})["faces"]) == 6
         with as_user(port, "publisher") as publisher:
@@ -109,7 +109,9 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
             eventually(lambda: guarded.get(f"/faces/jobs/{entry.decode()}/status").status == 200)
             guarded.wait_for_end(entry.decode())
             assert (b"job_id", entry) in {
-                item for _, fields in publisher.xread({"faces:events": 0})[0][1] for item in fields.items()
+                item
+                for _, fields in publisher.xread({"faces-service:events": 0})[0][1]
+                for item in fields.items()
             }
         refused = {(entry["username"], entry["object"]) for entry in server.acl_log()}
         workers = ("faces-frames", "faces-analyze", "faces-enhance")

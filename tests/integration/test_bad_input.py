@@ -180,9 +180,9 @@ def test_a_job_id_belongs_to_one_request(service: Service, six_people: Path) -> 
 )
 def test_a_malformed_entry_is_dead_lettered(service: Service, fields: dict[bytes, bytes]) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        dead = redis.xlen("faces:dead")
+        dead = redis.xlen("faces-service:dead")
         redis.xadd("faces:requests", fields)  # type: ignore[arg-type]
-        eventually(lambda: redis.xlen("faces:dead") == dead + 1)
+        eventually(lambda: redis.xlen("faces-service:dead") == dead + 1)
         eventually(lambda: redis.xlen("faces:requests") == 0)
 
 

@@ -118,8 +118,8 @@ def test_enrolling_again_changes_nothing_and_a_label_gathers_faces(
     with Redis.from_url(service.redis_url) as redis:  # a task that is delivered again
         again = {"collection": collection, "face": answers[0].json["face_id"]}
         task = {"type": "enrol", "id": "again", "job": "", "body": again}
-        redis.xadd("faces:collections", {"json": msgspec.json.encode(task)})
-        eventually(lambda: redis.xlen("faces:collections") == 0)
+        redis.xadd("faces-service:collections", {"json": msgspec.json.encode(task)})
+        eventually(lambda: redis.xlen("faces-service:collections") == 0)
     (listed,) = service.get("/faces/collections").json["collections"]
     assert (listed["name"], listed["people"], listed["faces"]) == (collection, 1, 2)
 
@@ -263,13 +263,13 @@ def test_killed_workers_lose_no_enrolment(models_path: Path, tmp_path: Path, six
         for name in ("a", "b", "c"):
             (worker,) = eventually(lambda: pids_of("consumers finalize", service))
             sent = [callers.submit(one, name, face) for face in faces]
-            eventually(lambda: redis.exists(f"faces:collection:{name}:people"))  # noqa: B023
+            eventually(lambda: redis.exists(f"faces-service:collection:{name}:people"))  # noqa: B023
             os.kill(worker, signal.SIGKILL)
             eventually(lambda: worker not in pids_of("consumers finalize", service))  # noqa: B023
             assert {task.result() for task in sent} <= {201, 202}
-        eventually(lambda: redis.xlen("faces:collections") == 0)
-        assert redis.xlen("faces:dead") == 0
-        assert not list(redis.scan_iter("faces:collection:*:pending"))
+        eventually(lambda: redis.xlen("faces-service:collections") == 0)
+        assert redis.xlen("faces-service:dead") == 0
+        assert not list(redis.scan_iter("faces-service:collection:*:pending"))
     for name in ("a", "b", "c"):
         for face in faces:
             found = search(service, name, {"job_id": job_id, "face_id": face, "limit": 1})

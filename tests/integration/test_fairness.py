@@ -27,5 +27,5 @@ def test_a_clip_does_not_wait_for_a_film_submitted_before_it(
     with Redis.from_url(service.redis_url) as redis:
         for stream in groups(Names()):  # what was queued of it is dropped, not worked on
             eventually(lambda stream=stream: redis.xlen(stream) == 0)
-        assert not list(redis.scan_iter(f"faces:job:{long}:frame:*"))
-        assert all(redis.ttl(key) > 0 for key in redis.scan_iter(f"faces:job:{long}:*"))
+        assert not list(redis.scan_iter(f"faces-service:job:{long}:frame:*"))
+        assert all(redis.ttl(key) > 0 for key in redis.scan_iter(f"faces-service:job:{long}:*"))

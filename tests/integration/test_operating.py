@@ -40,9 +40,9 @@ def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces:dead") == 1)
+        eventually(lambda: redis.xlen("faces-service:dead") == 1)
     (letter,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
     assert letter["stage"] == "admission" and "cannot be decoded" in letter["reason"]
     assert letter["id"] in faces(service, "dead", "list").stdout
@@ -51,7 +51,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
     assert doctor.returncode == 1 and "BAD dead letters: 1" in doctor.stdout
     assert "sent again" in faces(service, "dead", "replay", letter["id"]).stdout
     with Redis.from_url(service.redis_url) as redis:
-        eventually(lambda: redis.xlen("faces:dead") == 1)
+        eventually(lambda: redis.xlen("faces-service:dead") == 1)
     (again,) = msgspec.json.decode(faces(service, "dead", "list", "--json").stdout)
     assert again["replays"] == 1
     dropped = msgspec.json.decode(faces(service, "dead", "drop", "--all", "--json").stdout)
@@ -61,12 +61,12 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
 
 def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
     with Redis.from_url(service.redis_url) as redis:
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
     doctor = faces(service, "doctor", "--json")
     findings = msgspec.json.decode(doctor.stdout)
     assert doctor.returncode == 0, findings
     details = {finding["about"]: finding["details"] for finding in findings}
-    assert {"server", "media root /", "faces:frames", "dead letters"} <= details.keys()
+    assert {"server", "media root /", "faces-service:frames", "dead letters"} <= details.keys()
     assert details["models in use"] == "open on CPUExecutionProvider"
     assert details["faces:requests:high"].startswith("1 workers, lag 0, pending 0")
 

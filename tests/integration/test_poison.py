@@ -82,7 +82,7 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(faulty: Faulty, s
     wanted = {**REQUEST, "video_path": str(six_people)}
     whole = service.analyze({**wanted, "parameters": {**REQUEST["parameters"], "cache_duration": 0}})
     with Redis.from_url(service.redis_url) as redis:
-        redis.delete("faces:dead")
+        redis.delete("faces-service:dead")
         job_id = _submitted_with_spoilt_frame(service, redis, wanted, b"faulty")
         assert service.wait_for_end(job_id)["status"] == "completed"
         partial = service.result(job_id)
@@ -95,10 +95,10 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(faulty: Faulty, s
         assert "sent again" in faces(service, "dead", "replay", letter["id"]).stdout
         assert service.wait_for_end(job_id)["status"] == "completed"
         assert without_times(service.result(job_id)) == without_times(whole)
-        assert redis.xlen("faces:dead") == 0
-        for key in redis.scan_iter(f"faces:job:{job_id}:*"):
+        assert redis.xlen("faces-service:dead") == 0
+        for key in redis.scan_iter(f"faces-service:job:{job_id}:*"):
             assert redis.ttl(key) > 0, key
-        left = {key.decode().rpartition(":")[2] for key in redis.scan_iter(f"faces:job:{job_id}:*")}
+        left = {key.decode().rpartition(":")[2] for key in redis.scan_iter(f"faces-service:job:{job_id}:*")}
         assert left == {"metadata", "result"}
 
 
@@ -109,8 +109,8 @@ def _submitted_with_spoilt_frame(service: Service, redis: "Redis", wanted: objec
         os.kill(pid, signal.SIGSTOP)
     try:
         job_id = service.submit(wanted)
-        eventually(lambda: redis.hget(f"faces:job:{job_id}:metadata", "units"))
-        frames = f"faces:job:{job_id}:frames"
+        eventually(lambda: redis.hget(f"faces-service:job:{job_id}:metadata", "units"))
+        frames = f"faces-service:job:{job_id}:frames"
         (name,) = [name for name in redis.hkeys(frames) if name.split(b":")[-2] == b"%d" % SPOILT]
         redis.hset(frames, name, redis.hget(frames, name) + spoilt)
     finally:

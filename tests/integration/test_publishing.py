@@ -72,13 +72,13 @@ def test_a_request_under_the_id_of_a_job_does_not_change_that_job(
     service.wait_for_end(job_id)
     before = service.result(job_id)
     with Redis.from_url(service.redis_url) as redis:
-        letters = redis.xlen("faces:dead")
+        letters = redis.xlen("faces-service:dead")
         foreign = f'{{"job": "{job_id}", "type": "analyze", "id": "x", "body": {request_of_another}}}'
         redis.xadd("faces:requests", {"json": foreign})
-        eventually(lambda: redis.xlen("faces:dead") > letters)
-        ((_, letter),) = redis.xrevrange("faces:dead", count=1)
+        eventually(lambda: redis.xlen("faces-service:dead") > letters)
+        ((_, letter),) = redis.xrevrange("faces-service:dead", count=1)
         assert b"belongs to another request" in letter[b"reason"]
-        redis.xtrim("faces:dead", maxlen=0, approximate=False)
+        redis.xtrim("faces-service:dead", maxlen=0, approximate=False)
     assert service.get(f"/faces/jobs/{job_id}/status").json["status"] == "completed"
     assert service.result(job_id) == before
 
@@ -88,7 +88,7 @@ def test_every_end_is_an_event(service: Service, six_people: Path, tmp_path: Pat
     bad = service.submit({"video_path": str(tmp_path / "nothing.mp4")})
     service.wait_for_end(good), service.wait_for_end(bad)
     with Redis.from_url(service.redis_url) as redis:
-        entries = redis.xrevrange("faces:events", count=100)
+        entries = redis.xrevrange("faces-service:events", count=100)
     assert isinstance(entries, list)
     ends = {fields[b"job_id"].decode(): fields[b"status"].decode() for _, fields in entries}
     assert ends[good] == "completed" and ends[bad] == "failed"

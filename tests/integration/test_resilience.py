@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from schemas.names import Names
 from tests.integration.client import Service, pids_of, without_times
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
@@ -28,7 +29,7 @@ def test_three_workers_and_shuffled_messages_change_nothing(
     one = service.analyze(wanted)
     job_id = three_analyzers.submit(wanted)
     with Redis.from_url(three_analyzers.redis_url) as redis:
-        _shuffle(redis, "faces:frames:express", "analyze")
+        _shuffle(redis, "faces-service:frames:express", "analyze")
     assert three_analyzers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(one)
 
@@ -45,8 +46,9 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
     assert "exited (signal SIGKILL); restarting" in three_analyzers.log.read_text()
     with Redis.from_url(three_analyzers.redis_url) as redis:
-        for stream in ("requests", "frames", "frames:express", "frames:urgent", "finalize"):
-            eventually(lambda: redis.xlen(f"faces:{stream}") == 0)  # noqa: B023
+        names = Names()
+        for stream in (names.requests, names.frames, names.express, names.urgent, names.finalize):
+            eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
 
 
 def test_jobs_survive_a_restart_of_everything(models_path: Path, tmp_path: Path, six_people: Path) -> None:

@@ -107,9 +107,9 @@ def fail_in_every_way(service: Service, redis: Redis, key: dict[str, str]) -> It
         request = {"video_path": source, "callback_url": hook, "job_id": f"source-{number}"}
         assert service.post("/faces/analyze", request, key).status == 202
     damaged = {"created": 1, "video_path": "/a", "status": "queued", "parts": f"Bearer {TOKEN}"}
-    redis.hset("faces:job:damaged:metadata", mapping=damaged)
+    redis.hset("faces-service:job:damaged:metadata", mapping=damaged)
     yield refused(service.get("/faces/jobs/damaged/status", key), 500)
-    redis.set("faces:job:wrong:metadata", f"Bearer {TOKEN}")
+    redis.set("faces-service:job:wrong:metadata", f"Bearer {TOKEN}")
     body = msgspec.json.encode({"video_path": sources[0]}).decode()
     redis.xadd(
         "faces:requests", {"json": f'{{"id": "wrong/a", "job": "wrong", "type": "analyze", "body": {body}}}'}

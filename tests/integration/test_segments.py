@@ -47,7 +47,7 @@ def wanted(film: Path, **parameters: Any) -> dict[str, Any]:
 def parts_of(service: Service, job_id: str) -> list[int]:
     """Samples of each part of a job that was sampled in parts."""
     with Redis.from_url(service.redis_url) as redis:
-        record: Any = redis.hgetall(f"faces:job:{job_id}:metadata")
+        record: Any = redis.hgetall(f"faces-service:job:{job_id}:metadata")
     return [int(record.get(f"part:{part}".encode(), 0)) for part in range(int(record.get(b"parts", 0)))]
 
 
@@ -78,7 +78,7 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
     for pid in pids_of("consumers frames", three_workers):
         os.kill(pid, signal.SIGKILL)
     with Redis.from_url(three_workers.redis_url) as redis:
-        assert not redis.hexists(f"faces:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
+        assert not redis.hexists(f"faces-service:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
     assert three_workers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_workers.result(job_id)) == without_times(calm)
     assert len(parts_of(three_workers, job_id)) == PARTS
@@ -100,8 +100,8 @@ def test_segments_respect_the_window_of_the_job(one_worker: Service, film: Path)
 
         def ended() -> bool:
             nonlocal most
-            most = max(most, int(redis.xlen("faces:frames")))  # type: ignore[arg-type]
-            return redis.hexists(f"faces:job:{job_id}:metadata", "ended") is True
+            most = max(most, int(redis.xlen("faces-service:frames")))  # type: ignore[arg-type]
+            return redis.hexists(f"faces-service:job:{job_id}:metadata", "ended") is True
 
         eventually(ended)
     assert 0 < most < 4 + 4, "a window of four, and the chunk that filled it"

@@ -24,5 +24,6 @@ if redis.call('HSETNX', record, 'started', now) == 1 then
   redis.call('HSET', record, 'status', 'processing')
   redis.call('ZADD', active, milliseconds(now) + longest, job_id)
   redis.call('PEXPIRE', record, ttl)
+  share(record)
 end
 return 'begun'

@@ -22,9 +22,11 @@ redis.call('SET', tombstone, now, 'PX', tombstone_ttl)
 if answers(record) then
   redis.call('HDEL', KEYS[5 + own], job_id)
   redis.call('HSET', record, 'deleted', now)
+  unshare(record)
   return 1
 end
 redis.call('UNLINK', record, unpack(KEYS, 6, 5 + own))
+unshare(record)
 if alias then
   redis.call('HDEL', leader, 'follower:' .. job_id, 'answered:' .. job_id)
   redis.call('HDEL', KEYS[#KEYS], job_id)

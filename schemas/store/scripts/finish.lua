@@ -41,6 +41,7 @@ local function announce_end(job)
 end
 if status == 'cancelled' and #followers > 0 then
   redis.call('HSET', record, 'withdrawn', now)
+  share(record)
   announce_end(job_id)
   return now
 end
@@ -54,9 +55,14 @@ redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, first))
 redis.call('PEXPIRE', record, ttl)
 if status == 'completed' then
   redis.call('PEXPIRE', result, ttl)
+  if not withdrawn then
+    share_result(record, result)
+  end
 else
   redis.call('UNLINK', result)
+  unshare(record)
 end
+share(record)
 redis.call('PEXPIRE', callbacks, ttl)
 redis.call('ZREM', active, job_id)
 if cache_key ~= record and redis.call('GET', cache_key) == job_id then
@@ -80,5 +86,6 @@ for _, follower in ipairs(followers) do
   announce_end(follower)
   redis.call('HDEL', record, 'follower:' .. follower)
   redis.call('HSET', record, 'answered:' .. follower, '')
+  share(string.match(record, '^.-:job:') .. follower .. ':metadata')
 end
 return now

@@ -16,10 +16,10 @@ if (redis.call('GET', cache_key) or '') ~= leader then
   return 'changed'
 end
 if leader ~= '' and leader ~= job_id then
-  local status, ended, summary, deleted =
-    unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary', 'deleted'))
+  local status, ended, summary, deleted, other =
+    unpack(redis.call('HMGET', leader_record, 'status', 'ended', 'summary', 'deleted', 'alias'))
   local answered = status == 'completed' and redis.call('EXISTS', leader_result) == 1
-  if not deleted and (answered or (status and not ended)) then
+  if not deleted and not other and (answered or (status and not ended)) then
     local callback = redis.call('HGET', callbacks, job_id)
     redis.call('HSET', record, 'alias', leader, 'alias_run', redis.call('HGET', leader_record, 'run') or '')
     redis.call('ZREM', active, job_id)
@@ -29,6 +29,7 @@ if leader ~= '' and leader ~= job_id then
         redis.call('HSET', leader_callbacks, job_id, callback)
         redis.call('PEXPIRE', leader_callbacks, math.max(1, redis.call('PTTL', leader_record)))
       end
+      share(record)
       return 'joined'
     end
     redis.call('HSET', leader_record, 'answered:' .. job_id, '')
@@ -40,6 +41,9 @@ if leader ~= '' and leader ~= job_id then
         redis.call('PEXPIRE', key, answer_ttl)
       end
     end
+    share(record)
+    share(leader_record)
+    extend_shared_result(leader_result)
     announce(events, webhooks, events_kept, job_id, 'completed', now, callback, {'summary', summary or nil}, 1)
     return 'answered'
   end

@@ -9,10 +9,59 @@ local function milliseconds(seconds)
   return math.floor(tonumber(seconds) * 1000)
 end
 
--- Announces the end of a job: an entry of the events stream, and a message to the webhooks stage if the job has a
+-- Copies the result of a job to the keys that other programs read, as the JSON that the API answers with, unless it is
+-- larger than they can be expected to read at once.
+local MAX_SHARED_BYTES = 8388608
+local function share_result(record, result)
+  local copy, ttl = shared(result), redis.call('PTTL', result)
+  local parts, bytes = tonumber(redis.call('HGET', result, 'parts') or 0), 0
+  if not copy or ttl <= 0 then
+    return
+  end
+  redis.call('UNLINK', copy, copy .. 's')
+  for number = 0, parts - 1 do
+    bytes = bytes + redis.call('HSTRLEN', result, 'part:' .. number)
+  end
+  if bytes == 0 or bytes > MAX_SHARED_BYTES then
+    return
+  end
+  local job_id, source_id = string.match(record, ':job:(.*):metadata$'), redis.call('HGET', record, 'source_id')
+  local body = {'{"job_id":' .. cjson.encode(job_id) .. ',"source_id":' .. cjson.encode(source_id or cjson.null) .. ','}
+  for number = 0, parts - 1 do
+    local part = redis.call('HGET', result, 'part:' .. number)
+    body[#body + 1] = number == 0 and string.sub(part, 2) or part
+  end
+  body = table.concat(body)
+  redis.call('SET', copy, body, 'PX', ttl)
+  redis.call('SET', copy .. 's', body, 'PX', ttl)
+end
+
+-- Lets the copies of a result live as long as the result.
+local function extend_shared_result(result)
+  local copy, ttl = shared(result), redis.call('PTTL', result)
+  if copy and ttl > 0 then
+    redis.call('PEXPIRE', copy, ttl)
+    redis.call('PEXPIRE', copy .. 's', ttl)
+  end
+end
+
+-- Deletes what other programs read of a job.
+local function unshare(record)
+  local copy = shared(record)
+  if copy then
+    local base = string.gsub(copy, 'metadata$', '')
+    redis.call('UNLINK', copy, base .. 'result', base .. 'results')
+  end
+end
+
+-- Announces the end of a job: an entry of the events stream and of its shared copy, and a message to the webhooks stage if the job has a
 -- callback, which carries its error and summary. `fields`: names and values of the record from position `first` on.
 local function announce(events, webhooks, events_kept, job, status, now, callback, fields, first)
   redis.call('XADD', events, 'MAXLEN', '~', events_kept, '*', 'job_id', job, 'status', status)
+  local copy = shared(events)
+  if copy then -- another program may have written something else there
+    redis.pcall('XADD', copy, 'MAXLEN', '~', events_kept, '*', 'job_id', job, 'status', status)
+  end
   if not callback or callback == '' then
     return
   end
@@ -48,8 +97,11 @@ local function abandon(record, active, job_id, now, first, last)
   redis.call('UNLINK', unpack(KEYS, first, last - 1))
   if deleted then
     redis.call('UNLINK', record, KEYS[last])
+    unshare(record)
     return
   end
   redis.call('HDEL', record, 'withdrawn', 'summary')
   redis.call('HSET', record, 'status', 'cancelled', 'error', 'The job was cancelled.', 'ended', ended or now)
+  unshare(record)
+  share(record)
 end

@@ -18,4 +18,6 @@ redis.call('PEXPIRE', record, ttl)
 for i = 3, #KEYS do
   redis.call('PEXPIRE', KEYS[i], ttl)
 end
+unshare(record)
+share(record)
 return 1

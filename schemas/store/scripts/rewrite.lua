@@ -11,4 +11,5 @@ for number = 0, parts - 1 do
   redis.call('HDEL', result, 'part:' .. number)
 end
 redis.call('HSET', result, unpack(ARGV))
+share_result((string.gsub(result, 'result$', 'metadata')), result)
 return 1

@@ -13,10 +13,12 @@ for i = 3, #ARGV do
   if alias == leader_id then
     if not status or (alias_run or run) ~= run then
       redis.call('UNLINK', record)
+      unshare(record)
     elseif ended and status ~= 'completed' then
       redis.call('HSET', record, 'status', status, 'ended', ended, 'error', failure or '')
       redis.call('HDEL', record, 'alias')
       redis.call('PEXPIRE', record, ttl)
+      share(record)
     end
   end
   if ended and status ~= 'completed' then

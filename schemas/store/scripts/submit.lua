@@ -1,7 +1,7 @@
 -- Accepts a job: creates its record and sends it to the frames stage, or returns why not. A job that failed or was
 -- cancelled before the same request was published runs again: nothing of its earlier run is left.
 -- KEYS: stream of accepted jobs, record, active jobs, index of jobs, tombstone, events stream, webhooks stream, then the
---       further keys of the job, its callbacks last
+--       further keys of the job, its result first and its callbacks last
 -- ARGV: most entries of the stream, field and bytes of the message (empty: it is not sent), encoded request, digest of an
 --       invalid request (empty: it is valid), time to live of the record (ms), longest wait (ms), job id, when the request
 --       was published (s, empty: now), run when no message is sent, events to keep, job that answers for this one and has
@@ -34,6 +34,8 @@ if known then
   if status == 'completed' or not ended then
     if withdrawn then -- the work went on for others
       redis.call('HDEL', record, 'withdrawn')
+      share(record)
+      share_result(record, KEYS[8])
       if ended then
         announce(events, webhooks, events_kept, job_id, status, now, callback, {'summary', summary or nil}, 1)
       end
@@ -66,6 +68,8 @@ if callback ~= '' then
   redis.call('HSET', callbacks, job_id, callback)
   redis.call('PEXPIRE', callbacks, ttl)
 end
+unshare(record)
+share(record)
 redis.call('ZADD', active, milliseconds(now) + longest_wait, job_id)
 redis.call('ZADD', index, milliseconds(now), job_id)
 return {'accepted', now}

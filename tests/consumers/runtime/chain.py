@@ -70,6 +70,7 @@ class Stage:
         self.name = self.group = name
         self.stream = getattr(keys, name)
         self.dead_stream = keys.dead
+        self.delay_set = f"{self.stream}:delayed"
         self.redis = redis
         self.keys = keys
 

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from consumers.runtime.delay_set import delay_set_key
 from schemas.store.connection import connect
 from tests.consumers.runtime.chain import STAGES
 from tests.consumers.runtime.servers import Server, binary
@@ -100,7 +99,7 @@ class Chaos:
         return not any(
             [
                 await self.world.redis.xlen(getattr(keys, name))
-                + await self.world.redis.zcard(delay_set_key(getattr(keys, name)))
+                + await self.world.redis.zcard(f"{getattr(keys, name)}:delayed")
                 for name in STAGES
             ]
         )

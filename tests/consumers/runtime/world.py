@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from consumers.runtime.delay_set import delay_set_key
 from consumers.runtime.metrics import Metrics, StageMetrics
 from consumers.runtime.tracing import RecordSpan
 from consumers.runtime.worker import Worker
@@ -110,7 +109,7 @@ class World:
         for name in STAGES:
             stream = getattr(self.keys, name)
             assert await self.redis.xlen(stream) == 0, f"{stream} is not empty"
-            assert await self.redis.zcard(delay_set_key(stream)) == 0
+            assert await self.redis.zcard(f"{stream}:delayed") == 0
             for group in await self.redis.xinfo_groups(stream) if await self.redis.exists(stream) else ():
                 assert group["pending"] == 0
         streams = {getattr(self.keys, name).encode() for name in STAGES} | {self.keys.dead.encode()}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from schemas.names import Names
 from tests.schemas.store.records import Records
 
 
@@ -13,6 +14,9 @@ async def records(valkey: str) -> AsyncIterator[Records]:
     async with Redis.from_url(valkey) as redis:
         await redis.flushall()
         yield Records(redis)
-        lasting = {f"faces:{name}" for name in ("accepted", "active", "jobs", "events", "webhooks")}
+        names = Names()
+        lasting = {
+            names.accepted, names.active, names.jobs, names.events, names.shared_events, names.webhooks,
+        }  # fmt: skip
         for key in await redis.keys():
             assert key.decode() in lasting or await redis.ttl(key) > 0, f"{key!r} would stay for ever"

@@ -5,11 +5,13 @@ The ledger is the stream of events. ``python -m tests.schemas.store.ledger 5000`
 
 import argparse
 import asyncio
+import json
 from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from random import Random
 from typing import Any, TypeVar, cast
 
+import msgspec
 from redis.asyncio import Redis
 
 from schemas.envelope import entry_time, open_entry
@@ -17,7 +19,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.clock import server_time
-from schemas.store.job_reader import JobReader
+from schemas.store.job_reader import JobReader, result_json
 from schemas.store.jobs import Jobs
 from schemas.store.run_data import Kept, keep_all
 from schemas.store.submissions import JobExists
@@ -46,6 +48,7 @@ class Ledger:
         self.runs: dict[str, list[str]] = {job: [] for job in IDS}  # all that were ever accepted
         self.over: set[str] = set()  # those that have ended
         self.published: dict[str, list[float]] = {job: [] for job in IDS}
+        self.cleared: set[str] = set()  # jobs whose copies were deleted, and not written since
         self.visible: dict[str, str | None] = dict.fromkeys(IDS)
         self.events: Counter[tuple[str, str]] = Counter()
 
@@ -65,7 +68,7 @@ class Ledger:
         """Takes the steps of one walk."""
         steps = {
             self.submit: 6, self.publish: 2, self.deliver_a_request_again: 2, self.begin: 1, self.join: 7,
-            self.work: 2, self.end: 4, self.replay: 1, self.cancel: 4, self.delete: 2, self.expire: 1,
+            self.work: 2, self.end: 4, self.replay: 1, self.cancel: 4, self.delete: 2, self.expire: 1, self.clear: 1,
         }  # fmt: skip
         taken = []
         for _ in range(STEPS):
@@ -75,6 +78,7 @@ class Ledger:
                 step(job)
                 self.runs_are_known()
                 self.every_run_ends_once()
+                self.other_programs_read_the_state()
                 self.no_key_is_without_its_job()
                 self.no_job_is_without_an_end_to_come()
             except AssertionError as error:
@@ -173,7 +177,18 @@ class Ledger:
 
     def expire(self, job: str) -> None:
         if "ended" in self.do(self._record(job)):
-            self.do(self.redis.unlink(*self.names.job(job)))
+            shown = [
+                other for other in IDS if other == job or self.do(self._record(other)).get("alias") == job
+            ]
+            copies = [key for other in shown for key in self.names.copies(other)]
+            self.do(self.redis.unlink(*self.names.job(job), *copies))
+
+    def clear(self, _: str) -> None:
+        """Another program deletes all keys that it knows."""
+        keys = self.do(self.redis.keys(f"{self.names.shared}:*"))
+        if keys:
+            self.do(self.redis.unlink(*keys))
+        self.cleared = {*IDS}
 
     # What always holds
 
@@ -187,6 +202,26 @@ class Ledger:
         entries: Any = self.do(self.redis.xrange(self.names.events))
         found = Counter((fields[b"job_id"].decode(), fields[b"status"].decode()) for _, fields in entries)
         assert found == self.events
+
+    def other_programs_read_the_state(self) -> None:
+        """Its copy agrees with it, or was deleted and is written again when the state changes."""
+        for job in IDS:
+            state = self.do(self.reader.read(job))
+            text, *results = cast("list[bytes | None]", self.do(self.redis.mget(*self.names.copies(job))))
+            if text is None:
+                assert state is None or job in self.cleared, f"{job} is not shown"
+            else:
+                assert state is not None, f"{job} is shown: {text!r}"
+                copy, wanted = json.loads(text), msgspec.to_builtins(state)
+                same = ("status", "stage", "progress", "created_at", "error")
+                differing = [name for name in same if copy.get(name) != wanted[name]]
+                assert not differing and copy["source"] == state.video_path, f"{copy} instead of {state}"
+            ended = state is not None and state.status == "completed" and state.alias is None
+            stored = self.do(self.reader.result(state)) if state and ended else None
+            body = result_json(state, stored.body) if state and stored else None
+            assert results == [body, body] or (job in self.cleared and results == [None, None])
+            if text is not None and (body is None or results[0]):
+                self.cleared.discard(job)
 
     def runs_are_known(self) -> None:
         entries: Any = self.do(self.redis.xrange(self.names.accepted))
@@ -203,7 +238,7 @@ class Ledger:
 
     def no_key_is_without_its_job(self) -> None:
         left = defaultdict[str, set[str]](set)
-        for key in self.do(self.redis.keys("faces:job:*")):
+        for key in self.do(self.redis.keys("faces-service:job:*")):
             _, _, job, part = key.decode().split(":")
             left[job].add(part)
         for job, parts in left.items():
@@ -225,7 +260,7 @@ class Ledger:
             record = self.do(self._record(job))
             answering = record.get("alias", job)
             if self.visible[job] in ("queued", "processing"):
-                assert answering in active and job in listed
+                assert answering in active and job in listed, f"{job} answered by {answering}"
                 assert answering == job or f"follower:{job}" in self.do(self._record(answering))
             if "ended" in record or not record:
                 assert job not in active

@@ -242,8 +242,8 @@ async def test_a_deleted_result_stays_for_those_that_it_answers_for_and_no_longe
         assert state and state.status == "completed" and await records.reader.result(state)
     assert not await records.jobs.join("d", "key", 60), "a deleted job answers no further one"
     assert await records.jobs.delete("b") and await records.jobs.delete("c")
-    left = [key.decode() for job in "abc" for key in await records.redis.keys(f"faces:job:{job}:*")]
-    assert sorted(left) == [f"faces:job:{job}:deleted" for job in "abc"]
+    left = [key.decode() for job in "abc" for key in await records.redis.keys(f"faces-service:job:{job}:*")]
+    assert sorted(left) == [f"faces-service:job:{job}:deleted" for job in "abc"]
 
 
 async def test_nothing_is_stored_of_a_job_that_was_deleted(records: Records) -> None:

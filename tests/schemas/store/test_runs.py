@@ -138,8 +138,8 @@ async def test_work_that_nobody_waits_for_any_more_stops_and_leaves_nothing(reco
         if not deleted:
             assert await records.status("a") == "cancelled"
             assert await records.jobs.delete("a")
-    left = {key.decode() for key in await records.redis.keys("faces:job:*")}
-    assert left == {"faces:job:a:deleted", "faces:job:b:deleted"}
+    left = {key.decode() for key in await records.redis.keys("faces-service:job:*")}
+    assert left == {"faces-service:job:a:deleted", "faces-service:job:b:deleted"}
     assert sorted(await records.events()) == [("a", "cancelled")] * 2 + [("b", "cancelled")] * 2
 
 
