@@ -13,6 +13,7 @@ from api.auth import NoKeys
 from api.connections import raise_open_files, serve
 from schemas.logs import configure_logs
 from schemas.settings import Settings, SettingsError
+from schemas.store.migration import MigrationDenied
 
 CANNOT_START = 2
 """Exit status for a wrong configuration: a supervisor does not restart the process."""
@@ -36,7 +37,7 @@ def main() -> int:
     try:
         raise_open_files()
         uvloop.run(_run(settings))
-    except (NoKeys, SettingsError) as error:
+    except (NoKeys, SettingsError, MigrationDenied) as error:
         sys.stderr.write(f"faces api: {error}\n")
         return CANNOT_START
     except OSError as error:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import structlog
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from api import admin, collections, events, health, jobs, metrics, replies, results, searches
 from api.app_keys import (
@@ -44,8 +46,11 @@ from schemas.store.collections import Collections
 from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
+from schemas.store.migration import migrate
 from schemas.store.previews import Previews
 from schemas.store.replies import Replies
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -104,8 +109,17 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[COLLECTIONS] = Collections(redis, app[PARTITIONS].home)
     app[REPLIES] = Replies(redis, app[PARTITIONS].home)
     app[STOPPING] = asyncio.Event()
+    await _migrate(app)
     yield
     await redis.aclose()
+
+
+async def _migrate(app: web.Application) -> None:
+    """Moves the data of an earlier version, before anything is served."""
+    try:
+        await migrate(app[REDIS], app[PARTITIONS])
+    except RedisError as error:  # the process of finalize moves it when the server is back
+        log.warning("data of an earlier version not looked for", error=str(error))
 
 
 async def _stop(app: web.Application) -> None:

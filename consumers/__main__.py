@@ -40,6 +40,7 @@ from schemas.store import lua, workers
 from schemas.store.connection import connect
 from schemas.store.job_metrics import JobMetrics
 from schemas.store.jobs import Jobs
+from schemas.store.migration import MigrationDenied, migrate
 from schemas.topology import WORKER_TYPES
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ EXIT_PERMANENT = 2
 """Exit status: a restart cannot help, as when a setting is wrong."""
 EXIT_TRANSIENT = 1
 """Exit status: a restart may help, as when the server was unreachable."""
+PERMANENT_ERRORS = (
+    SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable, TracingUnavailable, MigrationDenied,
+)  # fmt: skip
+"""Errors that a restart does not help against."""
 SWEEP_INTERVAL_SECONDS = 10.0
 """Between two checks of the deadlines of active jobs."""
 LOAD_INTERVAL_SECONDS = 1.0
@@ -70,7 +75,7 @@ def main() -> int:
         uvloop.run(_run(settings, worker_types))
     except* ServerUnreachable as errors:
         status, reasons = EXIT_TRANSIENT, _texts(errors)
-    except* (SettingsError, ServerError, ModelsUnavailable, DeviceUnavailable, TracingUnavailable) as errors:
+    except* PERMANENT_ERRORS as errors:
         status, reasons = EXIT_PERMANENT, _texts(errors)
     for reason in reasons:
         sys.stderr.write(f"faces {' '.join(worker_types)}: {reason}\n")
@@ -91,6 +96,8 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
     partitions = Partitions(settings.prefix, settings.partitions)
+    if "finalize" in worker_types:
+        await retry_until_available("move data of an earlier version", migrate, redis, partitions)
     metrics, tracing = Metrics(), Tracing.from_env()
     jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]

@@ -4,7 +4,7 @@ The runtime writes them (consumers.runtime.dead_letters); the API and the comman
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import msgspec
@@ -148,8 +148,16 @@ async def replay(redis: Redis, dead_stream: str, dead: DeadLetter, jobs: Jobs | 
         "sent"; "missing": there is no such letter any more; "ended": its job has ended or expired, or the letter
         names keys that are not its job's, and the letter stays.
     """
-    if jobs is not None and not _names_its_own_keys(dead_stream, dead):
-        return "ended"
+    if jobs is not None:
+        names = Names.of_stream(dead_stream)
+        dead = replace(
+            dead,
+            stream=names.kept(dead.stream),
+            record=names.kept(dead.record),
+            outcomes=names.kept(dead.outcomes),
+        )
+        if not _names_its_own_keys(names, dead):
+            return "ended"
     if jobs is not None and (request := _accepted_request(dead)) is not None:
         return await _run_again(redis, dead_stream, dead, request, jobs)
     keys = [dead_stream, dead.stream, *([] if dead.unit is None else [dead.record, dead.outcomes])]
@@ -177,10 +185,9 @@ async def _run_again(
     return "sent"
 
 
-def _names_its_own_keys(dead_stream: str, dead: DeadLetter) -> bool:
+def _names_its_own_keys(names: Names, dead: DeadLetter) -> bool:
     """Whether a replay changes only a stream that a stage reads and the state of the letter's job: workers, which may
     write letters, have less rights than those who replay them."""
-    names = Names(dead_stream.removesuffix(":dead"))
     keys = names.job(dead.job)
     return dead.stream in groups(names) and (dead.record, dead.outcomes) in (
         ("", ""),
