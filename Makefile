@@ -45,8 +45,9 @@ endif
 $(DEMO): compose/demo.py | $(READY)
 	$(BIN)/python -m compose.demo $@
 
+# Two processes, a file of tests in one of them: while the tests of one wait, those of the other work.
 test: $(VENV)/.dev lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

