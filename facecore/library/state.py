@@ -177,6 +177,10 @@ class State:
         """Returns the numbers of the faces of a film's latest analysis."""
         return self._films[film_id].faces if film_id in self._films else []
 
+    def refresh(self) -> None:
+        """Computes the mean faces of people whose faces have changed, for searches among them."""
+        self.vectors.refresh(self._faces_of)
+
     def label(self, root: str) -> str | None:
         """Returns the name of a person: his own, or of the oldest whom he was merged with."""
         nameless_since = -1
@@ -226,6 +230,10 @@ class State:
                 )
             )
         return sorted(found, key=lambda s: (-s.gain, -s.probability, s.face_id, s.other_face_id))[:limit]
+
+    def _faces_of(self, person: str) -> list[int]:
+        is_root = person in self.partition and self.partition.root(person) == person
+        return self.current(person) if is_root else []
 
     def state(self) -> bytes:
         """Returns the whole view in a canonical form: equal views give equal bytes."""

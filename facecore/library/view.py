@@ -125,7 +125,7 @@ class View(State):
             node.current, node.probability, node.similarity = True, placed.probability, placed.similarity
             node.sureness, node.detections = seen.sureness, seen.detections
             self.numbers[seen.face_id] = face
-            self.vectors.put(face, entry.pack, seen.prototype)
+            self.vectors.put(face, entry.pack, seen.prototype, seen.sureness)
             faces.append(face)
             self._touch([face], changed)
         self._films[entry.film_id] = Film(entry.job_id, faces)

@@ -76,17 +76,22 @@ def columns(frames: list[FrameFaces]) -> Detections:
 
 
 def _truth(found: Detections, marked: list[dict[str, Any]], interval: float) -> NDArray[np.int64]:
-    """Each label goes to the face that it overlaps most, each face gets at most one."""
-    truth = np.full(len(found), -1)
+    persons = {name: number for number, name in enumerate(sorted({m["person"] for m in marked} - {None}))}
+    return np.array([persons.get(name, -1) for name in match(found, marked, interval)], np.int64)
+
+
+def match(found: Detections, marked: list[dict[str, Any]], interval: float) -> list[str | None]:
+    """Returns the labelled person of each face, None without one: each label goes to the face that it overlaps most,
+    each face gets at most one."""
+    truth: list[str | None] = [None] * len(found)
     if not marked or not len(found):
         return truth
     boxes = np.array([m["box"] for m in marked], np.float32)
     times = np.array([m["t"] for m in marked])
-    persons = {name: number for number, name in enumerate(sorted({m["person"] for m in marked} - {None}))}
     overlap = iou(found.boxes[:, None], boxes)
     overlap[np.abs(found.timestamps[:, None] - times) > interval / 4] = 0
     while overlap.max() >= SAME_FACE:
         i, j = np.unravel_index(overlap.argmax(), overlap.shape)
-        truth[i] = persons.get(marked[j]["person"], -1)
+        truth[i] = marked[j]["person"]
         overlap[i], overlap[:, j] = 0, 0
     return truth

@@ -1,0 +1,58 @@
+"""What a library keeps of a person of a film: the mean face, and how much there is behind it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from facecore.people import People, Person
+from facecore.quality import composite
+from facecore.vectors import from_bytes, lengths, to_bytes, unit
+from schemas.library import LibraryFace
+from schemas.results import Face
+
+
+class Prototype(NamedTuple):
+    """The mean face of a person of a film; see `schemas.library.LibraryFace`."""
+
+    vector: bytes
+    sureness: float
+    spread: float
+
+
+def prototype(person: Person) -> Prototype:
+    """Returns the mean face of a person, detections weighted by their quality and the length of their embedding."""
+    embeddings = from_bytes([sighting.face.embedding for sighting in person.sightings]).astype(np.float64)
+    quality = (
+        np.array([composite(sighting.face.quality) for sighting in person.sightings]) + np.finfo(float).tiny
+    )
+    mean = quality @ embeddings / quality.sum()
+    cosines = unit(embeddings) @ unit(mean)
+    return Prototype(to_bytes(unit(mean)), float(lengths(mean[None])[0]), float(1 - cosines.mean()))
+
+
+def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[LibraryFace, ...]:
+    """Returns the people of a job as a library keeps them; those who cannot be identified are left out.
+
+    Args:
+        faces: of the job's result, one per person, in the same order.
+    """
+    found = []
+    for person, face in zip(people.persons, faces, strict=True):
+        if not face.identifiable:
+            continue
+        mean, best = prototype(person), face.representative_detection
+        found.append(
+            LibraryFace(
+                face_id=f"{job_id}/{face.face_id}",
+                prototype=mean.vector,
+                sureness=round(mean.sureness, 4),
+                detections=len(face.detections),
+                spread=round(mean.spread, 4),
+                quality=best.quality.composite,
+                timestamp=best.timestamp,
+                appearances=tuple(face.appearances),
+                demographics=face.demographics,
+            )
+        )
+    return tuple(found)

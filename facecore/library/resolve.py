@@ -1,0 +1,210 @@
+"""Decides whose the faces of a film are: people of the library, or new ones.
+
+A film's faces are assigned to people one to one, since two faces of a film are two people: the assignment of the
+greatest sum of log-odds (Kuhn 1955), with "a new person" as an option for each. A face joins its person if that is
+probable enough, else it founds a person; what is doubtful becomes a question. People whose mean faces have come to
+agree are merged afterwards. Decisions respect what people said, and go into the log: a rebuild repeats them, it does
+not decide again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from facecore.library.evidence import calibration, log_odds, probability
+from facecore.library.state import State
+from facecore.vectors import from_bytes
+from schemas.library import Doubt, FilmEntry, Joined, LibraryFace, Placement
+
+CANDIDATES = 8
+"""People whom a face is compared with in detail."""
+DOUBTS = 3
+"""Questions that a face may raise."""
+SAME_FACE_AGAIN = 0.6
+"""Least cosine of a face in two analyses of one film."""
+
+
+class Thresholds(NamedTuple):
+    """Least probabilities of decisions.
+
+    Attributes:
+        join: a face of a film joins a person. Chosen so that at most one join in 1,000 is expected to be wrong.
+        merge: two people are merged without being asked for.
+        doubt: people are asked.
+    """
+
+    join: float = 0.98
+    merge: float = 0.995
+    doubt: float = 0.2
+
+
+DEFAULTS = Thresholds()
+
+
+class Candidate(NamedTuple):
+    """A person whom a face may be."""
+
+    person_id: str
+    face_id: str
+    similarity: float
+    probability: float
+
+
+def place(view: State, film: FilmEntry, thresholds: Thresholds = DEFAULTS) -> FilmEntry:
+    """Returns the entry of a film with the decisions on its faces; the view stays as it is."""
+    view.refresh()
+    again = _again(view, film)
+    taken = {view.partition.person(view.numbers[name]) for name in again.values()}
+    new = [i for i in range(len(film.faces)) if i not in again]
+    vectors = _vectors(film.faces)
+    candidates = _near(view, vectors[new], film.pack, CANDIDATES)
+    assigned = iter(zip(candidates, _assigned(candidates, taken), strict=True))
+    placements, doubts = [], list[Doubt]()
+    for i, face in enumerate(film.faces):
+        if i in again:
+            placements.append(Placement(continues=again[i]))
+            continue
+        near, chosen = next(assigned)
+        if chosen is not None and chosen.probability >= thresholds.join:
+            placements.append(_joining(chosen))
+            continue
+        best = max(near, key=lambda one: one.probability, default=None)
+        placements.append(
+            Placement(
+                probability=round(1 - best.probability, 6) if best else 1.0,
+                similarity=round(best.similarity, 6) if best else None,
+            )
+        )
+        doubts += [
+            Doubt(
+                face_id=face.face_id,
+                other_face_id=_most_similar(view, one.person_id, vectors[i], film.pack),
+                probability=round(one.probability, 6),
+            )
+            for one in near[:DOUBTS]
+            if one.probability >= thresholds.doubt
+        ]
+    return msgspec.structs.replace(film, placements=tuple(placements), doubts=tuple(doubts))
+
+
+def joins(view: State, film_id: str, thresholds: Thresholds = DEFAULTS, *, at: float = 0.0) -> list[Joined]:
+    """Returns the merges of people of a film with others that are due by now, no person in two of them.
+
+    After they were applied there may be more: ask until there are none. Nothing is lost when a process dies between.
+    """
+    view.refresh()
+    found: list[Joined] = []
+    busy: set[str] = set()
+    people = dict.fromkeys(view.partition.person(face) for face in view.film_faces(film_id))
+    for one in people:
+        for other in _near_people(view, one):
+            if other.probability < thresholds.merge:
+                break
+            if busy.isdisjoint((one, other.person_id)) and _may_merge(view, one, other.person_id):
+                busy |= {one, other.person_id}
+                found.append(_joined(view, one, other, at))
+    return found
+
+
+def nearest(view: State, vectors: NDArray[np.float32], pack: str, limit: int) -> list[list[Candidate]]:
+    """Returns for each face, a row of length 1, the most similar people of the library, the most probable first."""
+    view.refresh()
+    found = _near(view, vectors, pack, limit)
+    return [
+        [one._replace(face_id=_most_similar(view, one.person_id, query, pack)) for one in near]
+        for query, near in zip(vectors, found, strict=True)
+    ]
+
+
+def _joining(chosen: Candidate) -> Placement:
+    return Placement(
+        person_id=chosen.person_id,
+        probability=round(chosen.probability, 6),
+        similarity=round(chosen.similarity, 6),
+    )
+
+
+def _joined(view: State, one: str, other: Candidate, at: float) -> Joined:
+    older, younger = sorted((one, other.person_id), key=view.partition.age)
+    similarity, sure = round(other.similarity, 6), round(other.probability, 6)
+    reason = f"Their mean faces have a similarity of {similarity:.3f}: {sure:.2%} probable that they are one person."
+    return Joined(
+        person_id=older, other_id=younger, probability=sure, similarity=similarity, reason=reason, at=at
+    )
+
+
+def _again(view: State, film: FilmEntry) -> dict[int, str]:
+    """Returns for faces that the film's earlier analysis had its face's id."""
+    old = [n for n in view.film_faces(film.film_id) if view.vectors.pack(n) == film.pack]
+    if not old or not film.faces:
+        return {}
+    similar = _vectors(film.faces) @ view.vectors.of(old).T
+    pairs = zip(*linear_sum_assignment(similar, maximize=True), strict=True)
+    return {int(i): view.nodes[old[j]].face_id for i, j in pairs if similar[i, j] >= SAME_FACE_AGAIN}
+
+
+def _near(
+    view: State, vectors: NDArray[np.float32], pack: str, limit: int, faces: int = 1, but: str = ""
+) -> list[list[Candidate]]:
+    """Returns for each mean face the most similar people, the most probable first.
+
+    Args:
+        faces: number of faces behind each mean.
+        but: a person to leave out.
+    """
+    people, calibrated = view.vectors.people(pack), calibration(pack)
+    found = []
+    for near in view.vectors.nearest(pack, vectors, limit + bool(but)):
+        others = [one for one in near if one.person != but]
+        similar = np.array([one.similarity for one in others], np.float64)
+        counts = np.array([one.faces for one in others], np.float64)
+        sure = probability(log_odds(similar, faces, counts, people, calibrated)).tolist()
+        row = [Candidate(one.person, "", one.similarity, p) for one, p in zip(others, sure, strict=True)]
+        found.append(sorted(row, key=lambda one: (-one.probability, one.person_id)))
+    return found
+
+
+def _assigned(candidates: list[list[Candidate]], taken: set[str]) -> list[Candidate | None]:
+    """Returns the person of each face in the best assignment; None: a new one."""
+    people = sorted({one.person_id for near in candidates for one in near} - taken)
+    column = {person: i for i, person in enumerate(people)}
+    odds = np.full((len(candidates), len(people) + len(candidates)), -np.inf)
+    odds[:, len(people) :] = 0.0  # a new person
+    for row, near in enumerate(candidates):
+        for one in near:
+            if one.person_id in column:
+                p = min(max(one.probability, 1e-15), 1 - 1e-15)
+                odds[row, column[one.person_id]] = np.log(p / (1 - p))
+    _, chosen = linear_sum_assignment(np.maximum(odds, -1e6), maximize=True)
+    by_person = [{one.person_id: one for one in near} for near in candidates]
+    return [
+        by_person[row].get(people[j]) if j < len(people) else None for row, j in enumerate(chosen.tolist())
+    ]
+
+
+def _near_people(view: State, person: str) -> list[Candidate]:
+    """Returns the people who are most similar to a person, the most probable first."""
+    means = view.vectors.means(view.current(person))
+    near = [
+        one
+        for pack, (mean, faces) in means.items()
+        for one in _near(view, mean[None], pack, CANDIDATES, faces, but=person)[0]
+    ]
+    return sorted(near, key=lambda one: (-one.probability, one.person_id))
+
+
+def _may_merge(view: State, one: str, other: str) -> bool:
+    return view.hidden(one) == view.hidden(other) and view.may_join(one, other)
+
+
+def _most_similar(view: State, person: str, query: NDArray[np.float32], pack: str) -> str:
+    faces = [face for face in view.current(person) if view.vectors.pack(face) == pack]
+    return view.nodes[faces[int((view.vectors.of(faces) @ query).argmax())]].face_id
+
+
+def _vectors(faces: Sequence[LibraryFace]) -> NDArray[np.float32]:
+    return from_bytes([face.prototype for face in faces])

@@ -1,0 +1,339 @@
+"""Measures a growing library: ``python -m tests.eval.library --data DIR``.
+
+Films and photographs come to a library one after the other, in several orders:
+
+- photographs: each photograph of ``lfw/features.npz`` is a film of one face;
+- composed: films of several people each, made of these photographs, with exact truth;
+- footage: the labelled videos and photographs of DIR, analysed with the open pack.
+
+Half of the people of the photographs were used to choose the constants of `facecore.library`; the figures are of the
+other half. Beside it, on the same embeddings: the incremental DBSCAN of immich, and the most similar person above a
+cosine. Pairs and B-cubed count faces of different films; a wrong join is a face that joins a person most of whose
+faces are of somebody else; a question is answered with the truth, most useful first.
+"""
+
+import argparse
+import json
+import os
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from facecore.analyzer import Analyzer
+from facecore.library.evidence import LEAST_SIMILARITY
+from facecore.library.resolve import DEFAULTS, Thresholds, joins, nearest, place
+from facecore.library.view import View
+from facecore.vectors import from_bytes, unit
+from schemas.collections import MATCH_THRESHOLD
+from schemas.library import Correction, Differ, Entry, Merge
+from tests.eval.crowd import HALVES, IMMICH_FACES, IMMICH_SIMILARITY, Photographs, load
+from tests.eval.library_material import Shot, composed, footage, photographs
+
+ORDERS = 3
+ANSWERS = 20
+COMPOSED_FILMS = 400
+REACH = {"precision": 0.995, "recall": 0.90, "recall_answered": 0.97, "order": 0.01, "ece": 0.05}
+BINS = 10
+
+
+class Outcome(NamedTuple):
+    """What became of a library: person of each face by its id, and what happened on the way."""
+
+    people: dict[str, str]
+    wrong_joins: int = 0
+    joins: int = 0
+    questions: int = 0
+    sure: tuple[tuple[float, bool], ...] = ()
+    answered: dict[str, str] | None = None
+
+
+def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
+    """Lets the films come to a library of Faces, then answers its first questions."""
+    view, truth = View(), _truth(shots)
+    wrong = joined = count = 0
+    sure: list[tuple[float, bool]] = []
+
+    def append(entry: Entry) -> None:
+        nonlocal count
+        count += 1
+        view.apply(f"{count}-0", entry)
+
+    def whose(person: str) -> str | None:
+        names = [n for face in view.person(person).faces if (n := truth[face])]
+        return Counter(names).most_common(1)[0][0] if names else None
+
+    for shot in shots:
+        film = place(view, shot.film, thresholds)
+        best = nearest(view, from_bytes([face.prototype for face in film.faces]), "open", 1)
+        for placed, face, near in zip(film.placements, film.faces, best, strict=True):
+            name = truth[face.face_id]
+            if name and near and (other := whose(near[0].person_id)):
+                sure.append((near[0].probability, other == name))
+            if name and placed.person_id and (other := whose(placed.person_id)):
+                joined += 1
+                wrong += other != name
+        append(film)
+        while due := joins(view, film.film_id, thresholds):
+            for one in due:
+                a, b = whose(one.person_id), whose(one.other_id)
+                if a and b:
+                    joined += 1
+                    wrong += a != b
+                append(one)
+    questions = len(view.suggestions())
+    people = {face: view.face(face).person_id for face in truth}
+    for _ in range(ANSWERS):
+        if not (asked := view.suggestions(1)):
+            break
+        one, other = asked[0].person_id, asked[0].other_id
+        right = whose(one) == whose(other) is not None
+        change = Merge(person_id=one, other_id=other) if right else Differ(one=one, other=other)
+        view.check(change)
+        append(Correction(correction_id=str(count), change=change))
+    answered = {face: view.face(face).person_id for face in truth}
+    return Outcome(people, wrong, joined, questions, tuple(sure), answered)
+
+
+def immich(shots: Sequence[Shot]) -> Outcome:
+    """Clusters as immich does (see tests.eval.crowd): faces come one after the other."""
+    faces = [face for shot in shots for face in shot.film.faces]
+    units = unit(from_bytes([face.prototype for face in faces]))
+    labels = np.full(len(units), -1)
+    for _attempt in range(2):  # faces without a person are tried once more when all are known
+        for i in np.flatnonzero(labels < 0):
+            cosines = units @ units[i]
+            if not _attempt:
+                cosines[i + 1 :] = -1  # not there yet
+            similar = np.flatnonzero(cosines >= IMMICH_SIMILARITY)
+            settled = similar[labels[similar] >= 0]
+            if len(settled):
+                labels[i] = labels[settled[cosines[settled].argmax()]]
+            elif len(similar) >= IMMICH_FACES:
+                labels[i] = labels.max() + 1
+    alone = np.flatnonzero(labels < 0)
+    labels[alone] = labels.max() + 1 + np.arange(len(alone))
+    return Outcome({face.face_id: str(label) for face, label in zip(faces, labels, strict=True)})
+
+
+def nearest_person(shots: Sequence[Shot]) -> Outcome:
+    """Gives each face to the person with the most similar mean face above the threshold of collections."""
+    people: dict[str, str] = {}
+    sums: list[NDArray[np.float32]] = []
+    for shot in shots:
+        for face in shot.film.faces:
+            vector = from_bytes([face.prototype])[0]
+            cosines = unit(np.array(sums)) @ vector if sums else np.zeros(0)
+            if len(cosines) and cosines.max() >= MATCH_THRESHOLD:
+                person = int(cosines.argmax())
+                sums[person] = sums[person] + vector
+            else:
+                person = len(sums)
+                sums.append(vector)
+            people[face.face_id] = str(person)
+    return Outcome(people)
+
+
+METHODS: dict[str, Callable[[Sequence[Shot]], Outcome]] = {
+    "faces": grow,
+    "immich (DBSCAN)": immich,
+    "nearest person": nearest_person,
+}
+
+
+def measured(shots: list[Shot], orders: int) -> dict[str, Any]:
+    """Returns the figures of each method: means over the orders, and how much the order changes."""
+    truth = _truth(shots)
+    report: dict[str, Any] = {
+        "films": len(shots),
+        "labelled": sum(name is not None for name in truth.values()),
+        "people": len({name for name in truth.values() if name}),
+    }
+    for name, method in METHODS.items():
+        outcomes = []
+        for seed in range(orders):
+            order = np.random.default_rng(seed).permutation(len(shots))
+            outcomes.append(method([shots[i] for i in order]))
+        scores = [_across(shots, outcome.people) for outcome in outcomes]
+        row = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+        row |= _order_changes(shots, [outcome.people for outcome in outcomes])
+        if outcomes[0].answered:
+            answered = [_across(shots, outcome.answered or {}) for outcome in outcomes]
+            row["precision_answered"] = float(np.mean([score["precision"] for score in answered]))
+            row["recall_answered"] = float(np.mean([score["recall"] for score in answered]))
+            row["joins"] = float(np.mean([outcome.joins for outcome in outcomes]))
+            row["wrong_joins"] = float(np.mean([outcome.wrong_joins for outcome in outcomes]))
+            row["questions"] = float(np.mean([outcome.questions for outcome in outcomes]))
+            row["ece"] = float(np.mean([calibration_error(outcome.sure) for outcome in outcomes]))
+        report[name] = row
+    return report
+
+
+def calibration_error(sure: Sequence[tuple[float, bool]]) -> float:
+    """Returns the expected calibration error: mean difference of probability and share that is right, over bins."""
+    values = np.array(sure, float).reshape(-1, 2)
+    bins = np.minimum((values[:, 0] * BINS).astype(int), BINS - 1)
+    return float(
+        sum(abs((values[bins == b, 0] - values[bins == b, 1]).sum()) for b in range(BINS))
+        / max(len(values), 1)
+    )
+
+
+def _truth(shots: Sequence[Shot]) -> dict[str, str | None]:
+    return {
+        face.face_id: name for shot in shots for face, name in zip(shot.film.faces, shot.truth, strict=True)
+    }
+
+
+def _across(shots: Sequence[Shot], people: dict[str, str]) -> dict[str, float]:
+    """Scores over labelled faces, of which two count when they are of different films."""
+    films, truth, found = _labelled(shots, people)
+    other_film = films[:, None] != films[None]
+    same, said = (truth[:, None] == truth[None]) & other_film, (found[:, None] == found[None]) & other_film
+    right = same & said
+    itself = np.eye(len(films), dtype=bool)
+    return {
+        "precision": float(right.sum() / max(said.sum(), 1)) if said.any() else 1.0,
+        "recall": float(right.sum() / max(same.sum(), 1)) if same.any() else 1.0,
+        "b3_precision": float(((right | itself).sum(1) / (said | itself).sum(1)).mean()),
+        "b3_recall": float(((right | itself).sum(1) / (same | itself).sum(1)).mean()),
+        "people_too_many": len(np.unique(found)) - len(np.unique(truth)),
+    }
+
+
+def _labelled(
+    shots: Sequence[Shot], people: dict[str, str]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    rows = [
+        (shot.film.film_id, name, people[face.face_id])
+        for shot in shots
+        for face, name in zip(shot.film.faces, shot.truth, strict=True)
+        if name
+    ]
+    films, truth, found = (np.unique(column, return_inverse=True)[1] for column in zip(*rows, strict=True))
+    return films, truth, found
+
+
+def _order_changes(shots: Sequence[Shot], outcomes: list[dict[str, str]]) -> dict[str, float]:
+    """Returns the share of pairs of faces that another order decides otherwise: of all, and of joined ones."""
+    pairs = []
+    for people in outcomes:
+        _, _, found = _labelled(shots, people)
+        pairs.append(found[:, None] == found[None])
+    changes = [(one != other).sum() for i, one in enumerate(pairs) for other in pairs[:i]]
+    joined = [(one | other).sum() - len(one) for i, one in enumerate(pairs) for other in pairs[:i]]
+    size = len(pairs[0]) * (len(pairs[0]) - 1)
+    return {
+        "order": float(np.mean(changes) / max(size, 1)) if changes else 0.0,
+        "order_of_joined": float(sum(changes) / max(sum(joined), 1)) if changes else 0.0,
+    }
+
+
+def fit(some: Photographs, seed: int = 0) -> dict[str, Any]:
+    """Fits a calibration (`facecore.library.evidence.Calibration`) on sets of one to eight photographs a person."""
+    units = unit(some.embeddings)
+    rows = [np.flatnonzero(some.people == name) for name in np.unique(some.people)]
+    several = [units[r] @ units[r].T for r in rows if len(r) > 1]
+    mean = float(np.mean([c[np.triu_indices(len(c), 1)].mean() for c in several]))
+    rng = np.random.default_rng(seed)
+    parts = []
+    for n, m in [(n, m) for n in (1, 2, 4, 8) for m in (1, 2, 4, 8) if n <= m]:
+        able = [r for r in rows if len(r) >= n + m]
+        drawn = [rng.permutation(r)[: n + m] for r in able for _ in range(6)]
+        same = [unit(units[r[:n]].mean(0)) @ unit(units[r[n:]].mean(0)) for r in drawn]
+        one, other = (
+            [(i, unit(units[rng.permutation(r)[:k]].mean(0))) for i, r in enumerate(rows) if len(r) >= k]
+            for k in (n, m)
+        )
+        cosines = np.array([v for _, v in one]) @ np.array([v for _, v in other]).T
+        strangers = cosines[np.array([i for i, _ in one])[:, None] != np.array([i for i, _ in other])[None]]
+        expected = mean / np.sqrt((mean + (1 - mean) / n) * (mean + (1 - mean) / m))
+        for values, truth in ((np.array(same), 1.0), (strangers, 0.0)):
+            s = np.maximum(values, LEAST_SIMILARITY)
+            columns = (np.ones_like(s), s, s * s, np.full_like(s, expected), expected * s)
+            weight = np.full_like(s, len(able) / len(s))  # people and strangers count the same
+            parts.append((np.stack(columns, 1), np.full_like(s, truth), weight))
+    features, truth, weight = (
+        np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)
+    )
+    weights = np.zeros(features.shape[1])
+    for _ in range(50):  # Newton's method
+        p = 1 / (1 + np.exp(-np.clip(features @ weights, -700, 700)))
+        gradient = features.T @ (weight * (truth - p))
+        curvature = (features * (weight * p * (1 - p))[:, None]).T @ features + 1e-6 * np.eye(len(weights))
+        step = np.linalg.solve(curvature, gradient)
+        weights += np.clip(step, -20, 20)
+    return {"similarity": round(mean, 3), "weights": weights.round(3).tolist()}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Returns the report for people."""
+    lines = []
+    for name, part in report.items():
+        lines.append(
+            f"{name}: {part['films']} films, {part['labelled']} labelled faces of {part['people']} people"
+        )
+        for method in METHODS:
+            row = part[method]
+            lines.append(
+                f"  {method:16} pairs P {row['precision']:.4f} R {row['recall']:.3f}  "
+                f"B-cubed P {row['b3_precision']:.4f} R {row['b3_recall']:.3f}  "
+                f"people {row['people_too_many']:+.1f}  other orders change {row['order']:.3%} of pairs "
+                f"({row['order_of_joined']:.1%} of joined ones)"
+            )
+            if "ece" in row:
+                lines.append(
+                    f"{'':19}{row['wrong_joins']:.1f} of {row['joins']:.0f} joins wrong; {row['questions']:.0f} "
+                    f"questions; after {ANSWERS} answers P {row['precision_answered']:.4f} "
+                    f"R {row['recall_answered']:.3f}; calibration error {row['ece']:.3f}"
+                )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints a table, or JSON."""
+    parser = argparse.ArgumentParser(prog="python -m tests.eval.library", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of videos, photographs and features")
+    parser.add_argument("--half", choices=tuple(HALVES), default="held out")
+    parser.add_argument("--part", action="append", choices=("photographs", "composed", "footage"), default=[])
+    parser.add_argument("--orders", type=int, default=ORDERS)
+    parser.add_argument("--join", type=float, default=DEFAULTS.join)
+    parser.add_argument("--merge", type=float, default=DEFAULTS.merge)
+    parser.add_argument("--fit", action="store_true", help="print a calibration fitted on this half instead")
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path(os.environ.get("FACES_TEST_MODELS") or "~/.insightface").expanduser(),
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    options = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    every = load(options.data / "lfw" / "features.npz")
+    half = np.array([zlib.crc32(str(name).encode()) >> 7 & 1 for name in every.people])
+    some = every.take(np.isin(half, HALVES[options.half]))
+    if options.fit:
+        print(json.dumps(fit(some), indent=1))
+        return
+    thresholds = Thresholds(join=options.join, merge=options.merge)
+    METHODS["faces"] = lambda shots: grow(shots, thresholds)
+    parts = options.part or ["photographs", "composed", "footage"]
+    report = {}
+    if "photographs" in parts:
+        report["photographs"] = measured(photographs(some), options.orders)
+    if "composed" in parts:
+        report["composed"] = measured(composed(some, COMPOSED_FILMS, 0), options.orders)
+    if "footage" in parts:
+        analyzer = Analyzer.load("open", options.models, device="cpu", threads=2)
+        report["footage"] = measured(footage(options.data, analyzer), options.orders)
+        analyzer.close()
+    print(json.dumps(report, indent=1) if options.json else table(report))
+
+
+if __name__ == "__main__":
+    main()
