@@ -7,7 +7,7 @@ agree are merged afterwards. Decisions respect what people said, and go into the
 not decide again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from facecore.library.evidence import calibration, log_odds, probability
 from facecore.library.state import State
+from facecore.library.vectors import Vectors
 from facecore.vectors import from_bytes
 from schemas.library import Doubt, FilmEntry, Joined, LibraryFace, Placement
 
@@ -61,7 +62,7 @@ def place(view: State, film: FilmEntry, thresholds: Thresholds = DEFAULTS) -> Fi
     taken = {view.partition.person(view.numbers[name]) for name in again.values()}
     new = [i for i in range(len(film.faces)) if i not in again]
     vectors = _vectors(film.faces)
-    candidates = _near(view, vectors[new], film.pack, CANDIDATES)
+    candidates = near_means(view.vectors, vectors[new], film.pack, CANDIDATES)
     assigned = iter(zip(candidates, _assigned(candidates, taken), strict=True))
     placements, doubts = [], list[Doubt]()
     for i, face in enumerate(film.faces):
@@ -99,21 +100,19 @@ def joins(view: State, film_id: str, thresholds: Thresholds = DEFAULTS, *, at: f
     view.refresh()
     found: list[Joined] = []
     busy: set[str] = set()
-    people = dict.fromkeys(view.partition.person(face) for face in view.film_faces(film_id))
-    for one in people:
-        for other in _near_people(view, one):
-            if other.probability < thresholds.merge:
-                break
-            if busy.isdisjoint((one, other.person_id)) and _may_merge(view, one, other.person_id):
-                busy |= {one, other.person_id}
-                found.append(_joined(view, one, other, at))
+    people = list(dict.fromkeys(view.partition.person(face) for face in view.film_faces(film_id)))
+    for one, other in _near_people(view, people):
+        free = other.probability >= thresholds.merge and busy.isdisjoint((one, other.person_id))
+        if free and _may_merge(view, one, other.person_id):
+            busy |= {one, other.person_id}
+            found.append(_joined(view, one, other, at))
     return found
 
 
 def nearest(view: State, vectors: NDArray[np.float32], pack: str, limit: int) -> list[list[Candidate]]:
     """Returns for each face, a row of length 1, the most similar people of the library, the most probable first."""
     view.refresh()
-    found = _near(view, vectors, pack, limit)
+    found = near_means(view.vectors, vectors, pack, limit)
     return [
         [one._replace(face_id=_most_similar(view, one.person_id, query, pack)) for one in near]
         for query, near in zip(vectors, found, strict=True)
@@ -147,23 +146,21 @@ def _again(view: State, film: FilmEntry) -> dict[int, str]:
     return {int(i): view.nodes[old[j]].face_id for i, j in pairs if similar[i, j] >= SAME_FACE_AGAIN}
 
 
-def _near(
-    view: State, vectors: NDArray[np.float32], pack: str, limit: int, faces: int = 1, but: str = ""
+def near_means(
+    vectors: Vectors, queries: NDArray[np.float32], pack: str, limit: int, faces: Sequence[int] | None = None
 ) -> list[list[Candidate]]:
     """Returns for each mean face the most similar people, the most probable first.
 
     Args:
-        faces: number of faces behind each mean.
-        but: a person to leave out.
+        faces: number of faces behind each mean; None: one.
     """
-    people, calibrated = view.vectors.people(pack), calibration(pack)
+    people, calibrated = vectors.people(pack), calibration(pack)
     found = []
-    for near in view.vectors.nearest(pack, vectors, limit + bool(but)):
-        others = [one for one in near if one.person != but]
-        similar = np.array([one.similarity for one in others], np.float64)
-        counts = np.array([one.faces for one in others], np.float64)
-        sure = probability(log_odds(similar, faces, counts, people, calibrated)).tolist()
-        row = [Candidate(one.person, "", one.similarity, p) for one, p in zip(others, sure, strict=True)]
+    for near, behind in zip(vectors.nearest(pack, queries, limit), faces or [1] * len(queries), strict=True):
+        similar = np.array([one.similarity for one in near], np.float64)
+        counts = np.array([one.faces for one in near], np.float64)
+        sure = probability(log_odds(similar, behind, counts, people, calibrated)).tolist()
+        row = [Candidate(one.person, "", one.similarity, p) for one, p in zip(near, sure, strict=True)]
         found.append(sorted(row, key=lambda one: (-one.probability, one.person_id)))
     return found
 
@@ -186,15 +183,17 @@ def _assigned(candidates: list[list[Candidate]], taken: set[str]) -> list[Candid
     ]
 
 
-def _near_people(view: State, person: str) -> list[Candidate]:
-    """Returns the people who are most similar to a person, the most probable first."""
-    means = view.vectors.means(view.current(person))
-    near = [
-        one
-        for pack, (mean, faces) in means.items()
-        for one in _near(view, mean[None], pack, CANDIDATES, faces, but=person)[0]
-    ]
-    return sorted(near, key=lambda one: (-one.probability, one.person_id))
+def _near_people(view: State, people: Sequence[str]) -> Iterator[tuple[str, Candidate]]:
+    """Yields pairs of a person and another who is among the most similar ones, by model pack."""
+    means: dict[str, list[tuple[str, NDArray[np.float32], int]]] = {}
+    for person in people:
+        for pack, (mean, faces) in view.vectors.means(view.current(person)).items():
+            means.setdefault(pack, []).append((person, mean, faces))
+    for pack, rows in sorted(means.items()):
+        queries, counts = np.array([mean for _, mean, _ in rows]), [faces for _, _, faces in rows]
+        found = near_means(view.vectors, queries, pack, CANDIDATES + 1, counts)
+        for (person, _, _), near in zip(rows, found, strict=True):
+            yield from ((person, other) for other in near if other.person_id != person)
 
 
 def _may_merge(view: State, one: str, other: str) -> bool:

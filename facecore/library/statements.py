@@ -100,6 +100,19 @@ class Statements:
                     seen.update(meant)
         return sorted(seen)
 
+    def rivals(self, faces: Iterable[int]) -> set[int]:
+        """Returns the faces that statements hold apart from any of these."""
+        found: set[int] = set()
+        mine = set(faces)
+        for statement in self.about(mine):
+            if not statement.same:
+                one, other = (
+                    set(self._meant(statement.entry, side)) for side in (statement.one, statement.other)
+                )
+                found |= other if mine & one else set()
+                found |= one if mine & other else set()
+        return found
+
     def state(self) -> list[object]:
         """Returns plain values from which the statements follow."""
         return [tuple(s) for _, statements in sorted(self._by_entry.items()) for s in statements]

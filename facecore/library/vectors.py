@@ -81,6 +81,12 @@ class Vectors:
         """Forgets the vector of a face."""
         self._faces[face], self._weights[face], self._packs[face] = 0, 0, None
 
+    def regrouped(self) -> "Vectors":
+        """Returns the same faces without people, to group them anew."""
+        other = Vectors()
+        other._faces, other._weights, other._packs = self._faces, self._weights, self._packs
+        return other
+
     def touch(self, person: str) -> None:
         """Notes that the faces of a person have changed, or that there is no such person any more."""
         self._changed[person] = None

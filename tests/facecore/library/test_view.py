@@ -6,8 +6,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from facecore.library.anew import resolve_anew
 from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
+from facecore.library.resolve import Thresholds
 from facecore.library.view import View
 from schemas.library import (
     Change,
@@ -24,7 +26,6 @@ from schemas.library import (
     Move,
     Name,
     Placement,
-    Resolved,
     Same,
     Split,
     Undo,
@@ -209,13 +210,10 @@ class Machine(RuleBasedStateMachine):
             )
 
     @precondition(has_faces)
-    @rule(pick=number)
-    def resolve_anew(self, pick: int) -> None:
-        held = self.view.statements.together(self.view.numbers[self.a_face(pick)])
-        names = [self.view.nodes[n].face_id for n in held if self.view.nodes[n].current]
-        if len(names) == len(held):
-            moves = [(names[0], None), *((name, names[0]) for name in names[1:])]
-            self.library.append(Resolved(threshold=0.9, faces=tuple(moves)))
+    @rule(join=st.sampled_from((0.5, 2.0)))
+    def resolve_anew(self, join: float) -> None:
+        """All faces here are alike: with the lower threshold whatever may be one person becomes one."""
+        self.library.append(resolve_anew(self.view, Thresholds(join=join, merge=join)))
 
     @precondition(has_faces)
     @rule(pick=number, person=st.booleans())
