@@ -41,9 +41,9 @@ RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink", "multi", "exec", "z
 """Commands that end a job."""
 COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
-    "zremrangebyscore",
+    "zremrangebyscore", "zrevrangebylex",
 )  # fmt: skip
-"""Commands on collections of known people."""
+"""Commands on collections of known people and on libraries."""
 
 
 class Grant(NamedTuple):
@@ -106,8 +106,17 @@ MOVING = ("scan", "type", "rename")
 """Commands that find and move the data of an earlier version (schemas.store.migration)."""
 EARLIER = Grant("%R~", _shared("*"), ("exists",))
 """Asking whether there are data of an earlier version."""
-KNOWN = _kept("collections*", "collection:*", "search:*", "answer:*")
-"""Collections of known people, searches in them and their replies."""
+KNOWN = _kept(
+    "collections*",
+    "collection:*",
+    "libraries:names",
+    "library",
+    "library:*",
+    "job:*:film",
+    "search:*",
+    "answer:*",
+)
+"""Collections of known people, libraries, what jobs add to these, searches in them and their replies."""
 ROLES: dict[str, Role] = {
     "api": Role(
         (
@@ -137,8 +146,8 @@ ROLES: dict[str, Role] = {
         (
             *_streams("analyze"), *JOB,
             *_kept(
-                "enhance", "finalize", "collections", "search:*", "workers", "job:*:faces", "job:*:portraits",
-                "job:*:frames",
+                "enhance", "finalize", "collections", "library", "search:*", "workers", "job:*:faces",
+                "job:*:portraits", "job:*:frames",
             ),
         ),
         (DEAD, STATE, Grant("%W~", _kept("answer:*"), ("rpush", "expire"))),

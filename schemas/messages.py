@@ -149,11 +149,28 @@ class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     question: str = ""
 
 
+class AddTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Add the people of a completed job to a library. Type ``add``, stream ``library``.
+
+    Attributes:
+        library: its name; the people are in `schemas.names.Names.film` of the job.
+    """
+
+    library: str
+
+
+class CorrectTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Apply the corrections that wait in a library's inbox. Type ``correct``, stream ``library``."""
+
+    library: str
+
+
 class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Look for one face. Type ``search`` on ``collections``; type ``photograph`` on ``photographs``
+    """Look for one face. Type ``search`` on ``collections`` or ``library``; type ``photograph`` on ``photographs``
     while its embedding is not known.
 
     Attributes:
+        library: whether `collection` is the name of a library.
         question: names what is searched for, and the place of the answer (schemas.questions).
         limit: the most people to answer with.
         threshold: least cosine similarity of those.
@@ -163,6 +180,7 @@ class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     question: str
     limit: int
     threshold: float
+    library: bool = False
 
 
 class EraseTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -70,6 +70,37 @@ class CollectionKeys(NamedTuple):
     matched: str  # sorted set: "person job" by the time (s) until which the job's result may name the person
 
 
+LIBRARY = COLLECTION
+"""A library's name becomes part of keys."""
+FACE_NAME = re.compile(r"face_[0-9]{1,9}")
+"""A face of a result."""
+
+
+class LibraryKeys(NamedTuple):
+    """The keys of one library of people across films (schemas.store.libraries), without a time to live.
+
+    A face is ``JOB/face_N``, as in the result of that job.
+    """
+
+    state: str  # hash: created_at, last (id of the last entry of the log)
+    log: str  # stream: the entries in order; id and kind
+    entries: str  # hash: id in the log -> encoded schemas.library.Entry
+    inbox: str  # stream: corrections in order of acceptance, not applied yet
+    writer: str  # name of the worker that appends at present
+    people: str  # hash: person -> encoded schemas.library_view.PersonRecord
+    merged: str  # hash: person who was merged into another -> that one
+    roll: str  # sorted set, all scores 0: people
+    named: str  # sorted set, all scores 0: people with a label
+    members: str  # sorted set, all scores 0: "person face"
+    faces: str  # hash: face -> encoded schemas.library_view.FaceRecord
+    placed: str  # hash: face -> encoded schemas.library_view.Placed
+    films: str  # hash: film -> encoded schemas.library_view.FilmRecord
+    shelf: str  # sorted set, all scores 0: films
+    corrections: str  # sorted set, all scores 0: ids in the log of the corrections
+    suggestions: str  # sorted set: encoded schemas.library_view.Suggestion by what an answer settles
+    thumbnails: str  # hash: face -> JPEG
+
+
 KEPT = "-service"
 """What the prefix of a key that only this service uses has behind the prefix of the shared ones. Programs that share
 the server delete ``faces:*`` to clear a cache; ``faces-service:*`` stays."""
@@ -104,8 +135,10 @@ class Names:
         self.webhooks = self.stream("webhooks")
         self.collections = self.stream("collections")
         self.photographs = self.stream("photographs")
+        self.library = self.stream("library")
         # Everything else
         self.collection_names = f"{prefix}:collections:names"  # set: names of the collections
+        self.library_names = f"{prefix}:libraries:names"  # set: names of the libraries
         self.dead = f"{prefix}:dead"
         self.events = f"{prefix}:events"  # copied to shared_events by the script that ends a job
         self.shared_events = f"{shared}:events"
@@ -192,6 +225,16 @@ class Names:
         """The keys of a collection."""
         base = f"{self.prefix}:collection:{name}"
         return CollectionKeys(*(f"{base}:{part}" for part in CollectionKeys._fields))
+
+    def library_keys(self, name: str) -> LibraryKeys:
+        """The keys of a library."""
+        base = f"{self.prefix}:library:{name}"
+        return LibraryKeys(*(f"{base}:{part}" for part in LibraryKeys._fields))
+
+    def film(self, job_id: str) -> str:
+        """Returns the key of what a completed job adds to a library (schemas.library_view.Addition), until it has
+        been added."""
+        return f"{self.prefix}:job:{job_id}:film"
 
     def search(self, question: str) -> str:
         """What a question searches for (schemas.store.replies)."""

@@ -100,3 +100,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int = 200
     detail: str = ""
     body: Raw = Raw(b"null")
+
+    @classmethod
+    def of(cls, struct: msgspec.Struct) -> "Answer":
+        """Returns an answer with a body."""
+        return cls(body=Raw(msgspec.json.encode(struct)))

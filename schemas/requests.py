@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.names import COLLECTION, Priority
+from schemas.names import COLLECTION, LIBRARY, Priority
 from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fields, unknown_name
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -18,6 +18,7 @@ Timestamp = Annotated[float, Meta(ge=0.0, le=1e9)]
 EnhancementModel = Literal["codeformer", "gfpgan"]
 SamplingMode = Literal["interval", "keyframes", "adaptive"]
 Text = Annotated[str, Meta(max_length=4096)]
+LibraryName = Annotated[str, Meta(pattern=rf"^({LIBRARY.pattern})?(?!\n)$")]
 CollectionName = Annotated[str, Meta(pattern=rf"^{COLLECTION.pattern}(?!\n)$")]
 FilePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
@@ -126,6 +127,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Improving faces of low quality; off by default."""
     match_collections: Annotated[list[CollectionName], Meta(max_length=16)] = []
     """Collections of known people in which each person of the video is looked up."""
+    library: LibraryName | None = None
+    """Library that the people of the video are added to, and recognized from other videos; empty: none. None:
+    FACES_LIBRARY, else none."""
 
     def __post_init__(self) -> None:
         _require_finite(self)

@@ -119,6 +119,18 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     similarity: float
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a face is a person of a library, as of when its film was added (an addition).
+
+    Attributes:
+        probability: that it is this person; of the first face of a person, that it is none of those known before.
+        similarity: cosine to the person, or of a first face to the most similar one; null: nobody was known.
+    """
+
+    probability: float
+    similarity: float | None
+
+
 class Face(msgspec.Struct, frozen=True, kw_only=True):
     """One person of a job: every detection, their joint embedding, and what is known of the person."""
 
@@ -142,6 +154,12 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     )
     # With match_collections: known people, most similar first
     matches: list[Match] | msgspec.UnsetType = msgspec.UNSET
+    # With a library, as it is now: the person there; null until the library has the film, and for faces that nobody
+    # can identify
+    person_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    label: str | msgspec.UnsetType | None = msgspec.UNSET  # the person's name; null: none so far
+    hidden: bool | msgspec.UnsetType = msgspec.UNSET  # whether the person is hidden there
+    evidence: Evidence | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class FailedFrame(msgspec.Struct, frozen=True):

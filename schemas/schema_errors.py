@@ -34,6 +34,8 @@ def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
     place: Any = root
     for step in re.findall(r"\[.*?\]|[^.\[\]]+", path):
         place = _resolved(place, components)
+        if kinds := place.get("discriminator"):
+            return {"enum": list(kinds["mapping"])} if step == kinds["propertyName"] else None
         if step.startswith("["):
             place = place.get("items", place.get("additionalProperties"))
         else:
@@ -75,7 +77,8 @@ def unknown_fields(data: Any, struct: type[msgspec.Struct], path: str = "") -> I
 
 @cache
 def _nested_structs(struct: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
-    """Returns the fields of a struct that are structs, or lists of them."""
+    """Returns the fields of a struct that are structs, or lists of them. Of a union of tagged structs, each refuses
+    unknown fields itself."""
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
     nested = {}
@@ -83,7 +86,7 @@ def _nested_structs(struct: type[msgspec.Struct]) -> dict[str, type[msgspec.Stru
         types = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
         for kind in types:
             item = kind.item_type if isinstance(kind, msgspec.inspect.ListType) else kind
-            if isinstance(item, msgspec.inspect.StructType):
+            if isinstance(item, msgspec.inspect.StructType) and item.tag is None:
                 nested[field.encode_name] = item.cls
     return nested
 
@@ -93,6 +96,8 @@ def _resolved(place: dict[str, Any], components: dict[str, Any]) -> dict[str, An
     while True:
         if "$ref" in place:
             place = components[place["$ref"].rpartition("/")[2]]
+        elif "discriminator" in place:
+            return place
         elif options := [option for option in place.get("anyOf", ()) if option != {"type": "null"}]:
             place = options[0]
         else:

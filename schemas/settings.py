@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, field
 
 from schemas.cgroups import memory_limit, usable_cores
+from schemas.names import LIBRARY
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -65,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_confidence: Fraction | None = field(default=None, name="FACES_MIN_CONFIDENCE")
     min_quality: Fraction = field(default=0.0, name="FACES_MIN_QUALITY")
     quality_trigger: Fraction = field(default=0.5, name="FACES_ENHANCEMENT_QUALITY_TRIGGER")
+    library: Annotated[str, Meta(pattern=rf"^{LIBRARY.pattern}(?!\n)$")] | None = field(
+        default=None, name="FACES_LIBRARY"
+    )
 
     # Sources
     media_roots: str = field(default="/media", name="FACES_MEDIA_ROOTS")

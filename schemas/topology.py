@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from schemas.messages import (
+    AddTask,
+    CorrectTask,
     EnhanceTask,
     EnrolTask,
     EraseTask,
@@ -163,6 +165,14 @@ def stages(names: Names) -> tuple[Stage, ...]:
             worker_type="finalize",
             streams={names.collections: "Faces to enrol, to look for and to erase"},
             messages={"enrol": EnrolTask, "search": SearchTask, "match": MatchTask, "erase": EraseTask},
+            backlog=64,
+        ),
+        Stage(
+            name="library",
+            group="library",
+            worker_type="finalize",
+            streams={names.library: "People of completed jobs to add to libraries, corrections, searches"},
+            messages={"add": AddTask, "correct": CorrectTask, "search": SearchTask},
             backlog=64,
         ),
         Stage(

@@ -7,7 +7,6 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import structlog
-from msgspec import Raw
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
@@ -88,7 +87,9 @@ class CollectionsStage(OneByOneStage[Any]):
             vector = to_bytes(_unit(candidate.embedding))
             await self._collections.enrol(task.collection, task.face, vector, candidate.thumbnail)
         face = await self._collections.face(task.collection, task.face)
-        answer = _body(face) if face else Answer(status=404, detail="The face was erased in the meantime.")
+        answer = (
+            Answer.of(face) if face else Answer(status=404, detail="The face was erased in the meantime.")
+        )
         await self._replies.reply(task.question, answer)
         return Completion()
 
@@ -113,7 +114,7 @@ class CollectionsStage(OneByOneStage[Any]):
             searched=searched,
             face=probe.seen,
         )
-        await self._replies.reply(task.question, _body(found))
+        await self._replies.reply(task.question, Answer.of(found))
         return Completion()
 
     async def _labelled(self, collection: str, hits: Sequence[Hit]) -> list[Found]:
@@ -199,7 +200,3 @@ def build(service: Service, shared: Shared) -> Iterator[CollectionsStage]:
 def _unit(embedding: bytes) -> NDArray[np.float32]:
     """Scales an embedding to length 1; the API refuses vectors of zeros."""
     return np.asarray(unit(from_bytes([embedding])[0].astype(np.float64)), np.float32)
-
-
-def _body(struct: msgspec.Struct) -> Answer:
-    return Answer(body=Raw(msgspec.json.encode(struct)))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from consumers.additions import build_addition
 from consumers.base_stage import OneByOneStage
 from consumers.job_result import (
     JobFrames,
@@ -29,6 +30,7 @@ from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
 from schemas.results import Match
 from schemas.store import previews
+from schemas.store.clock import server_time
 from schemas.store.collections import Collections
 from schemas.store.jobs import RESULT_MIN_TTL_SECONDS
 from schemas.store.submissions import RECORD_MARGIN_SECONDS
@@ -93,14 +95,20 @@ class FinalizeStage(OneByOneStage[Any]):
         matches = await self._matches(job_id, job, task, ttl)
         body = await asyncio.to_thread(build_result, job, people, task, matches)
         portraits = self._service.names.job(job_id).portraits
+        pictures = await result_pictures(self._service.redis, portraits, people.persons)
+        addition = None
+        if parameters.library:
+            at = await server_time(self._service.redis, portraits)
+            addition = await asyncio.to_thread(build_addition, job_id, job, people, body, pictures.best, at)
         ended = await jobs.complete(
             job_id,
             body,
             summarize(body),
             ttl,
-            await result_pictures(self._service.redis, portraits, people.persons),
+            pictures,
             whole=not body.metadata.failed_frames_count,
             run_id=job.run,
+            addition=addition,
         )
         log.info("job completed", people=len(people.persons), frames=len(job.frames), first=ended)
         return Completion()

@@ -67,7 +67,8 @@ class PhotographsStage(OneByOneStage[SearchTask]):
                 return Completion()
             await self._replies.replace(task.question, _probe(faces, face))
         message = seal("search", "", task.question, task, traceparent=envelope.traceparent)
-        return Completion(publish=(Outgoing(self._service.names.collections, message),))
+        names = self._service.names
+        return Completion(publish=(Outgoing(names.library if task.library else names.collections, message),))
 
     async def _faces_in(self, photograph: bytes) -> FrameFaces:
         """Analyses a photograph; raises SourceError when it cannot be decoded, or would take too much for it."""

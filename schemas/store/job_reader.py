@@ -31,6 +31,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     video_path: str
     source_id: str | None
+    library: str | None
     status: results.JobState
     created: float
     created_at: str
@@ -71,8 +72,8 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 
 _FIELDS = (
-    "video_path", "source_id", "status", "created", "started", "ended", "alias", "alias_run", "run", "withdrawn",
-    "expected", "sampled", "units", "parts", "error", "summary", "deleted",
+    "video_path", "source_id", "library", "status", "created", "started", "ended", "alias", "alias_run", "run",
+    "withdrawn", "expected", "sampled", "units", "parts", "error", "summary", "deleted",
 )  # fmt: skip
 
 
@@ -296,6 +297,7 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
         job_id=job_id,
         video_path=(mine["video_path"] or b"").decode(),
         source_id=mine["source_id"].decode() if mine["source_id"] is not None else None,
+        library=mine["library"].decode() if mine["library"] is not None else None,
         status=cast("results.JobState", (fields["status"] or b"queued").decode()),
         created=created,
         created_at=rfc3339(created),

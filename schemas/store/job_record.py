@@ -6,7 +6,7 @@ The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
                      see (`JobKeys.callbacks`); it may have megabytes: read only where all of it is needed
     refused          digest of an invalid request that was published, for which `request` is a placeholder
     run              id of the stream entry that sent the job to the frames stage, see below
-    video_path, source_id    of the request, for lists and states
+    video_path, source_id, library    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
     created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
     error            why the job failed
@@ -67,6 +67,8 @@ def new_record(request: AnalyzeRequest) -> dict[str, Any]:
     }
     if request.source_id is not None:
         record["source_id"] = request.source_id
+    if request.parameters.library:
+        record["library"] = request.parameters.library
     return record
 
 

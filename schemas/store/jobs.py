@@ -7,10 +7,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from schemas import results
+from schemas.envelope import MSGPACK
 from schemas.names import Partitions
 from schemas.redaction import redact
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
+from schemas.store.additions import Addition
 from schemas.store.job_index import trim
 from schemas.store.job_reader import JobReader
 from schemas.store.job_record import without_callback
@@ -141,11 +143,13 @@ class Jobs(Submissions):
         *,
         whole: bool = True,
         run_id: str = "",
+        addition: Addition | None = None,
     ) -> bool:
         """Stores the result and ends the job, if its run goes on.
 
         Args:
             pictures: pictures of its people.
+            addition: what the job adds to a library, which the library stage is then sent.
             keep: seconds that the result is cached; it can be read for at least `RESULT_MIN_TTL_SECONDS`.
             whole: False when frames are missing: the result answers no other job, and the frames can be replayed.
 
@@ -162,11 +166,13 @@ class Jobs(Submissions):
             stored | picture_fields(pictures),
             replaces=True,  # an earlier end may have left more parts
         )
-        if not all(await keep_all(self._redis, [kept])):
+        kept_too = [] if addition is None else [addition.kept(self._partitions.of(job_id), job_id, run_id)]
+        if not all(await keep_all(self._redis, [kept, *kept_too])):
             return False
         fields = {"summary": msgspec.json.encode(summary)}
+        task = b"" if addition is None else addition.message(job_id)
         return await self._end(
-            job_id, "completed", keep, fields, shared=whole, replayable=not whole, run_id=run_id
+            job_id, "completed", keep, fields, shared=whole, replayable=not whole, run_id=run_id, task=task
         )
 
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
@@ -239,6 +245,7 @@ class Jobs(Submissions):
         ]  # fmt: skip
         call = Call(DELETE, keys, [job_id, leader, milliseconds(MAX_QUEUED_SECONDS)])
         answer = await run(self._redis, call)
+        await self._redis.unlink(names.film(job_id))
         return await self.delete(job_id) if answer == CHANGED else bool(answer)
 
     async def _end(
@@ -251,6 +258,7 @@ class Jobs(Submissions):
         shared: bool = False,
         replayable: bool = False,
         run_id: str = "",
+        task: bytes = b"",
     ) -> bool:
         names = self._partitions.of(job_id)
         keys = names.job(job_id)
@@ -261,18 +269,18 @@ class Jobs(Submissions):
             FINISH,
             keys=[
                 keys.metadata, names.active, names.events, names.webhooks, cache_key or keys.metadata,
-                names.job(leader).metadata, *keys[1:], *names.job(leader)[1:],
+                names.job(leader).metadata, names.library, *keys[1:], *names.job(leader)[1:],
             ],
             args=[
                 job_id, leader, status, milliseconds(max(keep, self._min_ttl(status))),
                 milliseconds(keep) if shared else 0, MAX_EVENTS, REPLAYED_KEYS if replayable else 0, run_id,
-                *flat(fields),
+                MSGPACK, task, *flat(fields),
             ],
         )  # fmt: skip
         answer = await run(self._redis, call)
         if answer == CHANGED:
             return await self._end(
-                job_id, status, keep, fields, shared=shared, replayable=replayable, run_id=run_id
+                job_id, status, keep, fields, shared=shared, replayable=replayable, run_id=run_id, task=task
             )
         ended = float(answer)
         if ended and self._metrics is not None:

@@ -46,11 +46,9 @@ class Replies:
         Raises:
             Busy: too many tasks wait.
         """
-        stream, type_ = (
-            (self._names.photographs, "photograph")
-            if probe.photograph
-            else (self._names.collections, "search")
-        )
+        stream, type_ = self._names.library if task.library else self._names.collections, "search"
+        if probe.photograph:
+            stream, type_ = self._names.photographs, "photograph"
         if int(await self._redis.xlen(stream)) >= MAX_QUEUED_TASKS:
             raise Busy(f"{MAX_QUEUED_TASKS} searches wait already; try again later")
         await self._redis.set(self._names.search(task.question), _encoded(probe), px=int(seconds * 1000))

@@ -33,6 +33,15 @@ class _Faces(msgspec.Struct, Generic[Face], frozen=True):
     faces: list[Face]
 
 
+class _Raw(msgspec.Struct, frozen=True):
+    faces: list[msgspec.Raw]
+    metadata: msgspec.Raw = msgspec.Raw()
+
+
+class _Id(msgspec.Struct, frozen=True):
+    face_id: str
+
+
 class _Model(msgspec.Struct, frozen=True):
     model: str
 
@@ -156,3 +165,22 @@ def faces_of_part(part: bytes, number: int, parts: int) -> tuple[list[dict[str, 
     """Parses a part: its faces and, in the last part, the fields beside ``faces``."""
     fields: Mapping[str, Any] = msgspec.json.decode(_complete(part, number, parts))
     return fields["faces"], {name: value for name, value in fields.items() if name not in ("status", "faces")}
+
+
+def face_ids(part: bytes, number: int, parts: int) -> list[str]:
+    """The ids of the faces in a part."""
+    return [face.face_id for face in _faces_of(part, number, parts, _Id)]
+
+
+def with_fields(part: bytes, number: int, parts: int, fields: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Adds fields to the faces of a part, by face id."""
+    raw = msgspec.json.decode(_complete(part, number, parts), type=_Raw)
+    ids = face_ids(part, number, parts)
+    faces = [
+        bytes(face)[:-1] + b"," + msgspec.json.encode(fields[face_id])[1:]
+        for face_id, face in zip(ids, raw.faces, strict=True)
+    ]
+    text = (_OPEN if number == 0 else b"," if part.startswith(b",") else b"") + b",".join(faces)
+    if number < parts - 1:
+        return text
+    return text + _CLOSE + b'"metadata":' + bytes(raw.metadata) + b"}"

@@ -71,6 +71,7 @@ class Submissions:
             QueueFull: the queue is at its limit.
             JobExists: the id belongs to another request.
         """
+        request = self._with_library(request)
         limit, message = self._settings.max_queued_jobs, _accepted(request, job_id, traceparent)
         answer = await self._create(request, job_id, message, limit=limit, published=repeats)
         if answer[0] == b"deleted":
@@ -98,6 +99,7 @@ class Submissions:
         Raises:
             JobExists: the id belongs to another request.
         """
+        request = self._with_library(request)
         message = _accepted(request, job_id, traceparent)
         answer = await self._create(request, job_id, message, published=published)
         return bool(answer[0] != b"deleted")
@@ -111,6 +113,13 @@ class Submissions:
     async def was_deleted(self, job_id: str) -> bool:
         """Whether a job was deleted and has not been submitted since."""
         return bool(await self._redis.exists(self._partitions.of(job_id).tombstone(job_id)))
+
+    def _with_library(self, request: AnalyzeRequest) -> AnalyzeRequest:
+        """Returns the request with the default library where it names none."""
+        if request.parameters.library is not None or self._settings.library is None:
+            return request
+        parameters = msgspec.structs.replace(request.parameters, library=self._settings.library)
+        return msgspec.structs.replace(request, parameters=parameters)
 
     async def _create(
         self,

@@ -1,0 +1,191 @@
+"""A library in memory: applies the entries of its log, and returns what changes for readers."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from facecore.library.view import View
+from schemas.library import Correction, Entry, FilmEntry, LibraryFace
+from schemas.library_view import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion
+from schemas.results import Evidence
+from schemas.store.libraries import Change, NewEntry, Position
+
+MAX_SUGGESTIONS = 1000
+"""Open questions that readers are shown, those whose answers settle most."""
+
+
+class _Seen(NamedTuple):
+    """What a person's record needs of a face."""
+
+    film_id: str
+    detections: int
+    seconds: float
+    quality: float
+
+
+class Replica:
+    """A copy of one library.
+
+    Attributes:
+        view: the persons.
+        position: the last entry that is applied.
+        pack: model pack of the latest film.
+    """
+
+    def __init__(self, created: str = "") -> None:
+        self.view = View()
+        self.position = Position(created)
+        self.pack = ""
+        self._faces: dict[str, _Seen] = {}
+        self._placed: dict[str, str] = {}
+        self._films: dict[str, FilmRecord] = {}
+        self._analyses: dict[str, list[str]] = {}
+        self._suggestions: dict[bytes, float] = {}
+
+    def has(self, film: FilmEntry) -> bool:
+        """Whether this analysis of a film has been added."""
+        known = self._films.get(film.film_id)
+        return known is not None and (known.job_id, known.added) == (film.job_id, film.at)
+
+    def analyses(self, film_id: str) -> list[str]:
+        """Ids of the entries of a film."""
+        return self._analyses.get(film_id, [])
+
+    def follow(self, entries: Sequence[NewEntry]) -> None:
+        """Applies entries that are stored already."""
+        for entry_id, entry in entries:
+            deque(self._apply(entry_id, entry), 0)
+        deque(self.suggest(), 0)
+
+    def apply(self, new: NewEntry, thumbnails: Mapping[str, bytes] = {}) -> list[Change]:
+        """Applies a new entry; returns the changes of the stored view.
+
+        Args:
+            thumbnails: JPEG, of a film's faces, by the name of the face.
+        """
+        changes = list(self._apply(*new))
+        if isinstance(new.entry, FilmEntry):
+            for face in new.entry.faces:
+                jpeg = thumbnails.get(face.face_id.partition("/")[2])
+                if jpeg is not None:
+                    changes.append(Change("thumbnails", "HSET", face.face_id, jpeg))
+        return changes
+
+    def suggest(self) -> Iterator[Change]:
+        """Yields the changes of the open questions since the last call."""
+        before, self._suggestions = self._suggestions, {}
+        for one in self.view.suggestions(MAX_SUGGESTIONS):
+            asked = Suggestion(
+                face_id=one.face_id, other_face_id=one.other_face_id, probability=round(one.probability, 4)
+            )
+            self._suggestions[msgspec.json.encode(asked)] = one.gain
+        for suggestion in before.keys() - self._suggestions.keys():
+            yield Change("suggestions", "ZREM", suggestion)
+        for suggestion, gain in self._suggestions.items():
+            if before.get(suggestion) != gain:
+                yield Change("suggestions", "ZADD", gain, suggestion)
+
+    def _apply(self, entry_id: str, entry: Entry) -> Iterator[Change]:
+        changed = self.view.apply(entry_id, entry)
+        if isinstance(entry, FilmEntry) and (before := self._films.get(entry.film_id)) is not None:
+            changed.faces.update(f"{before.job_id}/{face}" for face in before.faces)
+        self.position = self.position._replace(last=entry_id)
+        if isinstance(entry, Correction):
+            yield Change("corrections", "ZADD", 0, entry_id)
+        if isinstance(entry, FilmEntry):
+            for face in entry.faces:
+                yield from self._add(entry.film_id, face)
+            self._analyses.setdefault(entry.film_id, []).append(entry_id)
+            if entry.source:
+                self.pack = entry.pack
+                self._films[entry.film_id] = FilmRecord(
+                    job_id=entry.job_id,
+                    source=entry.source,
+                    source_id=entry.source_id,
+                    pack=entry.pack,
+                    duration=entry.duration,
+                    added=entry.at,
+                    faces=(),
+                )
+        for face_id in sorted(changed.faces):
+            yield from self._place(face_id)
+        for film in sorted(changed.films):
+            yield from self._shelve(film)
+        for person in sorted(changed.people):
+            yield from self._describe(person)
+
+    def _add(self, film_id: str, face: LibraryFace) -> Iterator[Change]:
+        if not face.prototype:
+            return  # erased
+        seconds = round(sum(seen.end - seen.start for seen in face.appearances), 3)
+        record = FaceRecord(
+            film_id=film_id, detections=face.detections, appearances=face.appearances, seconds=seconds
+        )
+        self._faces[face.face_id] = _Seen(film_id, face.detections, seconds, face.quality)
+        yield Change("faces", "HSET", face.face_id, msgspec.msgpack.encode(record))
+
+    def _place(self, face_id: str) -> Iterator[Change]:
+        face, before = self.view.face(face_id), self._placed.pop(face_id, None)
+        if before is not None:
+            yield Change("members", "ZREM", f"{before} {face_id}")
+        if face is None or face.face_id != face_id or face_id not in self._faces:
+            self._faces.pop(face_id, None)
+            for key in ("faces", "placed", "thumbnails"):
+                yield Change(key, "HDEL", face_id)
+            return
+        placed = Placed(
+            person_id=face.person_id,
+            evidence=Evidence(
+                probability=round(face.probability, 6),
+                similarity=None if face.similarity is None else round(face.similarity, 4),
+            ),
+        )
+        self._placed[face_id] = face.person_id
+        yield Change("placed", "HSET", face_id, msgspec.msgpack.encode(placed))
+        yield Change("members", "ZADD", 0, f"{face.person_id} {face_id}")
+
+    def _shelve(self, film_id: str) -> Iterator[Change]:
+        film, record = self.view.film(film_id), self._films.get(film_id)
+        if film is None or record is None:
+            self._films.pop(film_id, None)
+            yield Change("films", "HDEL", film_id)
+            yield Change("shelf", "ZREM", film_id)
+            return
+        names = tuple(face.partition("/")[2] for face in film.faces)
+        self._films[film_id] = record = msgspec.structs.replace(record, faces=names)
+        yield Change("films", "HSET", film_id, msgspec.msgpack.encode(record))
+        yield Change("shelf", "ZADD", 0, film_id)
+
+    def _describe(self, person_id: str) -> Iterator[Change]:
+        person = self.view.person(person_id)
+        if person is None or person.person_id != person_id:
+            yield Change("people", "HDEL", person_id)
+            yield Change("roll", "ZREM", person_id)
+            yield Change("named", "ZREM", person_id)
+            if person is None:
+                yield Change("merged", "HDEL", person_id)
+            else:
+                yield Change("merged", "HSET", person_id, person.person_id)
+            return
+        # A face that is erased later in the log has no content any more.
+        faces = [face for face in person.faces if face in self._faces]
+        seen = [self._faces[face] for face in faces]
+        best = max(zip((one.quality for one in seen), faces, strict=True), default=None)
+        record = PersonRecord(
+            label=person.label,
+            hidden=person.hidden,
+            portrait=best and best[1],
+            faces=len(seen),
+            films=len(person.films),
+            detections=sum(one.detections for one in seen),
+            seconds=round(sum(one.seconds for one in seen), 3),
+        )
+        yield Change("people", "HSET", person_id, msgspec.msgpack.encode(record))
+        yield Change("roll", "ZADD", 0, person_id)
+        if person.label is None:
+            yield Change("named", "ZREM", person_id)
+        else:
+            yield Change("named", "ZADD", 0, person_id)
+        yield Change("merged", "HDEL", person_id)

@@ -1,0 +1,268 @@
+"""Writes libraries: adds films, applies corrections and erasures, one worker at a time for each library."""
+
+import asyncio
+import secrets
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from consumers.libraries.erasure import forget_faces, forget_job
+from consumers.libraries.rebuild import differences, folded, stored
+from consumers.libraries.replica import Replica
+from consumers.runtime import scripts
+from consumers.runtime.stage import NotReady
+from consumers.service import Service
+from facecore.library.corrections import Refused
+from facecore.library.erasure import erase_film, erase_person, rewritten
+from facecore.library.resolve import joins, place
+from schemas.library import Erased, FilmEntry
+from schemas.library_view import Applied, Erasure
+from schemas.questions import Answer
+from schemas.store import lua
+from schemas.store.additions import Addition
+from schemas.store.libraries import Change, Libraries, NewEntry, Order
+from schemas.store.library_reader import LibraryReader
+from schemas.store.replies import Replies
+
+log = structlog.get_logger(__name__)
+
+LOCK_SECONDS = 30.0
+"""Time after which others may write a library whose writer was killed."""
+WAIT_SECONDS = 0.5
+"""Pause before a message is tried again whose library another worker writes."""
+ENTRIES_PER_STEP = 64
+"""Entries that are applied in one call of a thread."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A library of this process; `lock` is held while its replica is used."""
+
+    name: str
+    replica: Replica = field(default_factory=Replica)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class LibraryWriter:
+    """The libraries that this process has worked on. The replica of each follows its log."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        redis, home = service.redis, service.partitions.home
+        self._redis, self._names = redis, home
+        self._libraries = Libraries(redis, home)
+        self._reader = LibraryReader(redis, home)
+        self._replies = Replies(redis, home)
+        self._candidate = secrets.token_hex(8)
+        self._shelves: dict[str, Shelf] = {}
+
+    @asynccontextmanager
+    async def reading(self, name: str) -> AsyncIterator[Replica]:
+        """The replica of a library, up to date."""
+        shelf = self._shelves.setdefault(name, Shelf(name))
+        async with shelf.lock:
+            await self._follow(shelf)
+            yield shelf.replica
+
+    async def refresh(self) -> None:
+        """Brings all replicas up to date: what was erased leaves the memory of an idle worker."""
+        for name in list(self._shelves):
+            async with self.reading(name):
+                pass
+
+    async def add(self, addition: Addition) -> None:
+        """Adds a film, with its people in their places, unless it has been added."""
+        async with self._writing(addition.library) as shelf:
+            if shelf.replica.has(addition.film):
+                return
+            known, number = shelf.replica.position.last, await self._next_number(shelf)
+            entries, changes = await asyncio.to_thread(_add, shelf.replica, addition, number)
+            await self._append(shelf, known, entries, changes)
+            log.info(
+                "film added",
+                library=shelf.name,
+                people=len(addition.film.faces),
+                merged=len(entries) - 1,
+            )
+
+    async def rebuild(self, name: str) -> int:
+        """Replays the log of a library, and corrects the stored view; returns how much of it was wrong."""
+        async with self._writing(name) as shelf:
+            fresh, changes = Replica(shelf.replica.position.created), list[Change]()
+            async for entry in self._libraries.entries(name):
+                changes += await asyncio.to_thread(fresh.apply, entry)
+            changes += fresh.suggest()
+            found = await stored(self._redis, self._names.library_keys(name))
+            wrong = list(await asyncio.to_thread(differences, folded(changes), found))
+            await self._append(shelf, fresh.position.last, [], wrong)
+            shelf.replica = fresh
+            return len(wrong)
+
+    async def drain(self, name: str, *, last_attempt: bool) -> None:
+        """Carries out the corrections and erasures that wait, in order, and replies to their callers.
+
+        Args:
+            last_attempt: one that cannot be carried out is refused, so that it does not stop those behind it.
+        """
+        async with self._writing(name) as shelf:
+            while (first := await self._libraries.first_order(name)) is not None:
+                waiting, order = first
+                try:
+                    answer = await self._carry_out(shelf, waiting, order)
+                except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                    if not last_attempt:
+                        raise
+                    log.exception("correction failed", library=name, correction=order.correction_id)
+                    shelf.replica = Replica()
+                    await self._follow(shelf)
+                    answer = Answer(status=500, detail=f"The correction could not be carried out: {error!r}")
+                await self._replies.reply(order.correction_id, answer)
+                if answer.status >= 400:
+                    await self._libraries.refuse(name, waiting)
+                if not await self._lock(name):
+                    raise NotReady(WAIT_SECONDS, "another worker writes the library by now")
+
+    async def _carry_out(self, shelf: Shelf, waiting: str, order: Order) -> Answer:
+        if isinstance(order, Erasure):
+            return await self._erase(shelf, waiting, order)
+        replica = shelf.replica
+        if (entry_id := replica.view.known(order.correction_id)) is not None:
+            await self._libraries.refuse(shelf.name, waiting)  # it was sent twice
+            return await self._applied(shelf.name, entry_id, set())
+        try:
+            await asyncio.to_thread(replica.view.check, order.change)
+        except Refused as refused:
+            return Answer(status=409, detail=str(refused))
+        known, number = replica.position.last, await self._next_number(shelf)
+        entry = NewEntry(f"{number}-0", order)
+        changes = await asyncio.to_thread(_apply, replica, entry)
+        await self._append(shelf, known, [entry], changes, waiting)
+        people = {str(one.argument) for one in changes if (one.key, one.command) == ("people", "HSET")}
+        return await self._applied(shelf.name, entry.entry_id, people)
+
+    async def _applied(self, name: str, entry_id: str, people: set[str]) -> Answer:
+        persons = await self._reader.persons(name, sorted(people))
+        return Answer.of(Applied(entry_id=entry_id, people=list(persons.values())))
+
+    async def _erase(self, shelf: Shelf, waiting: str, order: Erasure) -> Answer:
+        """Erases from results first, then from the library: a crash in between repeats both."""
+        name, view = shelf.name, shelf.replica.view
+        if order.film_id is not None:
+            if view.film(order.film_id) is None:
+                return Answer(status=404, detail=f"Library {name!r} has no film {order.film_id!r}.")
+            erased = erase_film(view, order.film_id, by=order.by, at=order.at)
+        elif order.person_id is not None:
+            if view.person(order.person_id) is None:
+                return Answer(status=404, detail=f"Library {name!r} has no person {order.person_id!r}.")
+            erased = erase_person(view, order.person_id, by=order.by, at=order.at)
+        else:
+            return await self._drop(shelf)
+        changed, jobs = await self._rewritten(shelf, erased)
+        faces = defaultdict[str, set[str]](set)
+        for _, face in erased.faces:
+            job_id, _, face_name = face.partition("/")
+            faces[job_id].add(face_name)
+        for job_id in sorted(jobs):
+            await forget_job(self._service, job_id)
+        for job_id in sorted(faces.keys() - jobs):
+            await forget_faces(self._service, job_id, faces[job_id])
+        known, number = shelf.replica.position.last, await self._next_number(shelf)
+        entry = NewEntry(f"{number}-0", erased)
+        changes = await asyncio.to_thread(_apply, shelf.replica, entry)
+        await self._append(shelf, known, [entry], changes, waiting, changed)
+        return Answer(status=204)
+
+    async def _rewritten(self, shelf: Shelf, erased: Erased) -> tuple[list[NewEntry], set[str]]:
+        """Returns the entries that lose content, and the jobs of the erased films."""
+        films = {one for film in erased.films for one in shelf.replica.analyses(film)}
+        ids = films | {at for at, _ in erased.faces} | set(await self._libraries.corrections(shelf.name))
+        changed, jobs = list[NewEntry](), set[str]()
+        for entry_id, entry in await self._libraries.read(shelf.name, sorted(ids)):
+            if isinstance(entry, FilmEntry) and entry_id in films:
+                jobs.add(entry.job_id)
+            if (without := rewritten(entry_id, entry, erased)) is not entry:
+                changed.append(NewEntry(entry_id, without))
+        return changed, jobs
+
+    async def _drop(self, shelf: Shelf) -> Answer:
+        jobs = set[str]()
+        async for _, entry in self._libraries.entries(shelf.name):
+            if isinstance(entry, FilmEntry):
+                jobs.add(entry.job_id)
+        for job_id in sorted(jobs):
+            await forget_job(self._service, job_id)
+        if not await self._libraries.drop(shelf.name, shelf.replica.position.last):
+            raise NotReady(WAIT_SECONDS, "another worker has written the library")
+        shelf.replica = Replica()
+        return Answer(status=204)
+
+    async def _append(
+        self,
+        shelf: Shelf,
+        known: str,
+        entries: list[NewEntry],
+        changes: list[Change],
+        waiting: str = "",
+        changed: list[NewEntry] | None = None,
+    ) -> None:
+        if not await self._libraries.append(shelf.name, known, entries, changes, waiting, changed or ()):
+            raise NotReady(WAIT_SECONDS, "another worker has written the library")
+
+    @asynccontextmanager
+    async def _writing(self, name: str) -> AsyncIterator[Shelf]:
+        """A library that no other worker writes; raises NotReady while one does."""
+        async with self.reading(name):
+            shelf = self._shelves[name]
+            if not await self._lock(name):
+                raise NotReady(WAIT_SECONDS, "another worker writes the library")
+            try:
+                await self._follow(shelf)
+                yield shelf
+            except BaseException:
+                shelf.replica = Replica()  # what it has applied may not be in the log
+                raise
+            finally:
+                key = self._names.library_keys(name).writer
+                await lua.run(self._redis, scripts.release_lock(key, self._candidate))
+
+    async def _lock(self, name: str) -> bool:
+        key = self._names.library_keys(name).writer
+        return bool(await lua.run(self._redis, scripts.acquire_lock(key, self._candidate, LOCK_SECONDS)))
+
+    async def _follow(self, shelf: Shelf) -> None:
+        """Applies the entries of the log that the replica does not have."""
+        position = await self._libraries.position(shelf.name)
+        if position.created != shelf.replica.position.created:
+            shelf.replica = Replica(position.created)
+        if position.last == shelf.replica.position.last:
+            return
+        some = list[NewEntry]()
+        async for entry in self._libraries.entries(shelf.name, shelf.replica.position.last):
+            some.append(entry)
+            if len(some) == ENTRIES_PER_STEP:
+                await asyncio.to_thread(shelf.replica.follow, some)
+                some = []
+        await asyncio.to_thread(shelf.replica.follow, some)
+
+    async def _next_number(self, shelf: Shelf) -> int:
+        return await self._libraries.next_id(shelf.name, shelf.replica.position.last)
+
+
+def _add(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:
+    """Applies a film, and the merges that follow from it."""
+    film = place(replica.view, addition.film)
+    entries = [NewEntry(f"{number}-0", film)]
+    changes = replica.apply(entries[0], addition.thumbnails)
+    while found := joins(replica.view, film.film_id, at=film.at):
+        for joined in found:
+            number += 1
+            entries.append(NewEntry(f"{number}-0", joined))
+            changes += replica.apply(entries[-1])
+    return entries, [*changes, *replica.suggest()]
+
+
+def _apply(replica: Replica, entry: NewEntry) -> list[Change]:
+    return [*replica.apply(entry), *replica.suggest()]

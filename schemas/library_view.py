@@ -1,0 +1,355 @@
+"""The people of a library as they are stored for readers, and as the REST interface returns them.
+
+The records follow from the log (`schemas.library`): the worker that appends an entry changes them in the same step.
+"""
+
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from schemas.library import Change, PersonId
+from schemas.questions import SeenFace
+from schemas.results import Appearance, Evidence
+
+FILM_ID = re.compile(r"film-[0-9a-f]{24}")
+
+
+class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person of a library.
+
+    Attributes:
+        hidden: of no interest to the library's people.
+        portrait: the face that shows the person best; None: no film shows the person any more.
+        faces: people of films who are this person.
+        seconds: time on screen in all films.
+    """
+
+    label: str | None = None
+    hidden: bool = False
+    portrait: str | None = None
+    faces: int
+    films: int
+    detections: int
+    seconds: float
+
+
+class FaceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person of one film, as seen there.
+
+    Attributes:
+        seconds: time on screen.
+    """
+
+    film_id: str
+    detections: int
+    appearances: tuple[Appearance, ...]
+    seconds: float
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who a face of a film is."""
+
+    person_id: str
+    evidence: Evidence
+
+
+class FilmRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A film of a library.
+
+    Attributes:
+        job_id: its latest analysis.
+        faces: names of its people in the result of that job.
+        added: seconds since 1970.
+    """
+
+    job_id: str
+    source: str
+    source_id: str | None = None
+    pack: str
+    duration: float | None = None
+    added: float
+    faces: tuple[str, ...]
+
+
+class LibraryInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A library and how much is in it.
+
+    Attributes:
+        version: changes with every film and correction.
+        waiting: corrections that are accepted and not applied yet.
+    """
+
+    name: str
+    created_at: str
+    version: str
+    people: int
+    named: int
+    faces: int
+    films: int
+    corrections: int
+    suggestions: int
+    waiting: int
+
+
+class LibraryList(msgspec.Struct, frozen=True, kw_only=True):
+    """Response with every library."""
+
+    libraries: list[LibraryInfo]
+
+
+class LibraryPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of a library.
+
+    Attributes:
+        label: null: without a name so far.
+        hidden: of no interest to the library's people.
+        portrait: address of the picture, relative to that of the library; null: no film shows the person any more.
+        faces: people of films who are this person.
+        seconds: time on screen in all films.
+    """
+
+    person_id: str
+    label: str | None
+    hidden: bool
+    portrait: str | None
+    faces: int
+    films: int
+    detections: int
+    seconds: float
+
+
+class LibraryPeople(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a library's people, in the order in which they were founded.
+
+    Attributes:
+        next: where the list goes on, as `after` of the next question; null at its end. A page may hold fewer people
+            than its limit, even none, when many had to be looked at.
+    """
+
+    people: list[LibraryPerson]
+    next: str | None
+
+
+class FilmAppearance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a person is in one film.
+
+    Attributes:
+        seconds: time on screen.
+        thumbnail: address of the picture, relative to that of the library.
+    """
+
+    film_id: str
+    job_id: str
+    source: str
+    source_id: str | None
+    face_id: str
+    appearances: tuple[Appearance, ...]
+    detections: int
+    seconds: float
+    thumbnail: str
+    evidence: Evidence
+
+
+class PersonAppearances(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the films with a person, and when the person is in them.
+
+    Attributes:
+        next: where the list goes on, as `after` of the next question; null at its end.
+    """
+
+    person: LibraryPerson
+    films: list[FilmAppearance]
+    next: str | None
+
+
+class LibraryFilm(msgspec.Struct, frozen=True, kw_only=True):
+    """A film of a library."""
+
+    film_id: str
+    job_id: str
+    source: str
+    source_id: str | None
+    duration: float | None
+    model: str
+    added_at: str
+    people: int
+
+
+class LibraryFilms(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the films, in the order of their ids; `next`: as in `LibraryPeople`."""
+
+    films: list[LibraryFilm]
+    next: str | None
+
+
+class FilmPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A person in a film."""
+
+    person: LibraryPerson
+    face_id: str
+    appearances: tuple[Appearance, ...]
+    detections: int
+    seconds: float
+    thumbnail: str
+    evidence: Evidence
+
+
+class FilmPeople(msgspec.Struct, frozen=True, kw_only=True):
+    """The people of a film, the longest on screen first."""
+
+    film: LibraryFilm
+    people: list[FilmPerson]
+
+
+class Companion(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is in the same films as a person.
+
+    Attributes:
+        seconds: time on screen together.
+    """
+
+    person: LibraryPerson
+    films: int
+    seconds: float
+
+
+class Companions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who appears with a person, longest together first.
+
+    Attributes:
+        films: films that were looked at.
+        complete: false: the person is in more films than that.
+    """
+
+    person: LibraryPerson
+    together: list[Companion]
+    films: int
+    complete: bool
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """Two faces that may be one person: a question to people."""
+
+    face_id: str
+    other_face_id: str
+    probability: float
+
+
+class AskedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to people: whether these two are one person.
+
+    Attributes:
+        probability: that they are.
+    """
+
+    face_id: str
+    other_face_id: str
+    person: LibraryPerson
+    other: LibraryPerson
+    thumbnail: str
+    other_thumbnail: str
+    probability: float
+
+
+class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
+    """The questions whose answers settle most, first.
+
+    Attributes:
+        total: how many there are.
+    """
+
+    suggestions: list[AskedSuggestion]
+    total: int
+
+
+class LoggedCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction that was applied.
+
+    Attributes:
+        entry_id: its id in the log; `undo` names it.
+        by: who; empty: unknown.
+    """
+
+    entry_id: str
+    at: str
+    by: str
+    change: Change
+
+
+class Corrections(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the corrections, the latest first; `next`: as in `LibraryPeople`."""
+
+    corrections: list[LoggedCorrection]
+    next: str | None
+
+
+class CorrectionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A correction of a library.
+
+    Attributes:
+        change: what is said.
+        correction_id: chosen by the caller; a correction that is sent twice under one id is applied once.
+    """
+
+    change: Change
+    correction_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{8,64}(?!\n)$")] | None = None
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction was applied.
+
+    Attributes:
+        entry_id: its id in the log; `undo` names it.
+        people: the people that it changed; those that are gone are left out.
+    """
+
+    entry_id: str
+    people: list[LibraryPerson]
+
+
+class FoundPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of a library who matches a search.
+
+    Attributes:
+        face_id: the most similar of the person's faces.
+        similarity: cosine of that face and the one searched for.
+        probability: that the two are one person.
+    """
+
+    person: LibraryPerson
+    face_id: str
+    similarity: float
+    probability: float
+
+
+class LibrarySearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a search in a library.
+
+    Attributes:
+        threshold: people who are less similar are left out.
+        matches: the most similar person first.
+        face: of the photograph, when it was one.
+    """
+
+    library: str
+    threshold: float
+    matches: list[FoundPerson]
+    face: SeenFace | None = None
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="erase"):
+    """An order to erase a person, a film, or, without either, the library.
+
+    Attributes:
+        correction_id: who waits for the answer, and under which name.
+        by: who; empty: unknown.
+        at: seconds since 1970.
+    """
+
+    correction_id: str
+    person_id: PersonId | None = None
+    film_id: str | None = None
+    by: str = ""
+    at: float = 0.0

@@ -1,0 +1,184 @@
+"""Answers questions about libraries from their stored views; pages are read in bounded steps."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import msgspec
+
+from schemas.library import Correction, decode_entry
+from schemas.library_view import (
+    AskedSuggestion,
+    Corrections,
+    LibraryInfo,
+    LibraryPeople,
+    LibraryPerson,
+    LoggedCorrection,
+    Placed,
+    Suggestion,
+    Suggestions,
+)
+from schemas.store.job_record import rfc3339
+from schemas.store.library_films import PER_READ, FilmReader, thumbnail
+
+MAX_SEARCHED = 20_000
+"""Most people that are looked at for one page of a filtered list."""
+
+
+class LibraryReader(FilmReader):
+    """Reads libraries: their size, people, questions and corrections."""
+
+    async def version(self, name: str) -> str | None:
+        """What changes with every film and correction; None when there is no such library."""
+        keys = self._names.library_keys(name)
+        created, last = cast("list[bytes | None]", await self._redis.hmget(keys.state, ["created", "last"]))
+        return f"{created.decode()}-{(last or b'').decode()}" if created else None
+
+    async def info(self, name: str) -> LibraryInfo | None:
+        """A library's size; None when there is none of that name."""
+        keys = self._names.library_keys(name)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.state, ["created", "last"])
+            pipe.hlen(keys.people)
+            pipe.zcard(keys.named)
+            pipe.hlen(keys.faces)
+            pipe.hlen(keys.films)
+            pipe.zcard(keys.corrections)
+            pipe.zcard(keys.suggestions)
+            pipe.xlen(keys.inbox)
+            (
+                (created, last),
+                people,
+                named,
+                faces,
+                films,
+                corrections,
+                suggestions,
+                waiting,
+            ) = await pipe.execute()
+        if created is None:
+            return None
+        return LibraryInfo(
+            name=name,
+            created_at=rfc3339(float(created)),
+            version=f"{created.decode()}-{(last or b'').decode()}",
+            people=people,
+            named=named,
+            faces=faces,
+            films=films,
+            corrections=corrections,
+            suggestions=suggestions,
+            waiting=waiting,
+        )
+
+    async def resolve(self, name: str, person_id: str) -> str | None:
+        """The id of a person, or of the one that it was merged into; None when there is none."""
+        keys = self._names.library_keys(name)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hexists(keys.people, person_id)
+            pipe.hget(keys.merged, person_id)
+            there, merged = await pipe.execute()
+        return person_id if there else merged.decode() if merged else None
+
+    async def person(self, name: str, person_id: str) -> LibraryPerson | None:
+        """A person; None when there is none of that id, or when it was merged into another."""
+        return (await self.persons(name, [person_id])).get(person_id)
+
+    async def people(
+        self,
+        name: str,
+        limit: int,
+        after: str = "",
+        *,
+        named: bool | None = None,
+        matches: Callable[[LibraryPerson], bool] = lambda _: True,
+    ) -> LibraryPeople:
+        """A page of the people, oldest first.
+
+        Args:
+            after: the last person of the page before.
+            named: True: only people with a label; False: only those without; None: both.
+            matches: further condition.
+        """
+        keys, found = self._names.library_keys(name), list[LibraryPerson]()
+        place, searched = after, 0
+        while searched < MAX_SEARCHED:
+            ids = await self._page(keys.named if named else keys.roll, place, PER_READ)
+            persons = await self.persons(name, ids)
+            for person_id in ids:
+                place = person_id
+                person = persons.get(person_id)
+                if person is None or (named is False and person.label is not None) or not matches(person):
+                    continue
+                found.append(person)
+                if len(found) == limit:
+                    return LibraryPeople(people=found, next=place)
+            searched += len(ids)
+            if len(ids) < PER_READ:
+                return LibraryPeople(people=found, next=None)
+        return LibraryPeople(people=found, next=place)
+
+    async def suggestions(self, name: str, limit: int) -> Suggestions:
+        """The questions whose answers settle most."""
+        keys = self._names.library_keys(name)
+        stored = cast("list[bytes]", await self._redis.zrange(keys.suggestions, 0, limit - 1, desc=True))
+        asked = [msgspec.json.decode(one, type=Suggestion) for one in stored]
+        faces = sorted({face for one in asked for face in (one.face_id, one.other_face_id)})
+        placed = await self._read(keys.placed, faces, Placed)
+        persons = await self.persons(name, sorted({place.person_id for place in placed.values()}))
+
+        def whose(face: str) -> LibraryPerson | None:
+            return persons.get(placed[face].person_id) if face in placed else None
+
+        return Suggestions(
+            suggestions=[
+                AskedSuggestion(
+                    face_id=one.face_id,
+                    other_face_id=one.other_face_id,
+                    person=person,
+                    other=other,
+                    thumbnail=thumbnail(one.face_id),
+                    other_thumbnail=thumbnail(one.other_face_id),
+                    probability=one.probability,
+                )
+                for one in asked
+                if (person := whose(one.face_id)) and (other := whose(one.other_face_id))
+            ],
+            total=await self._redis.zcard(keys.suggestions),
+        )
+
+    async def corrections(self, name: str, limit: int, after: str = "") -> Corrections:
+        """A page of the corrections, the latest first.
+
+        Args:
+            after: the last entry of the page before.
+        """
+        keys = self._names.library_keys(name)
+        start = f"({after}" if after else "+"
+        listed = await self._redis.zrevrangebylex(keys.corrections, start, "-", 0, limit)
+        ids = [entry_id.decode() for entry_id in cast("list[bytes]", listed)]
+        contents = cast("list[bytes | None]", await self._redis.hmget(keys.entries, ids)) if ids else []
+        entries = [
+            (one, decode_entry(content)) for one, content in zip(ids, contents, strict=True) if content
+        ]
+        return Corrections(
+            corrections=[
+                LoggedCorrection(entry_id=one, at=rfc3339(entry.at), by=entry.by, change=entry.change)
+                for one, entry in entries
+                if isinstance(entry, Correction)
+            ],
+            next=ids[-1] if len(ids) == limit else None,
+        )
+
+    async def who(self, name: str, faces: Sequence[str]) -> dict[str, tuple[LibraryPerson, Placed]]:
+        """Who these faces are; a face that the library does not have is left out."""
+        placed = await self._read(self._names.library_keys(name).placed, faces, Placed)
+        persons = await self.persons(name, sorted({place.person_id for place in placed.values()}))
+        return {
+            face: (persons[place.person_id], place)
+            for face, place in placed.items()
+            if place.person_id in persons
+        }
+
+    async def thumbnail(self, name: str, face: str) -> bytes | None:
+        """The picture of a face (JPEG); None when there is none."""
+        return cast("bytes | None", await self._redis.hget(self._names.library_keys(name).thumbnails, face))

@@ -1,0 +1,259 @@
+"""A library follows its films and corrections, whoever is killed, and nothing of what was erased is left."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from consumers.libraries.replica import Replica
+from consumers.libraries.writer import LibraryWriter
+from consumers.runtime.stage import NotReady
+from consumers.service import Service
+from facecore.vectors import to_bytes, unit
+from schemas.library import Change, Correction, FilmEntry, LibraryFace, Merge, Name, Split, Undo
+from schemas.library_view import Erasure
+from schemas.names import LibraryKeys
+from schemas.questions import Answer
+from schemas.results import Appearance
+from schemas.store.additions import Addition
+from schemas.store.libraries import Libraries
+from schemas.store.library_reader import LibraryReader
+from schemas.store.replies import Replies
+
+NAME = "home"
+
+
+def vector(person: int, film: int = 0) -> bytes:
+    """What a person looks like in a film: nearly the same in each."""
+    generator = np.random.default_rng(person)
+    noise = np.random.default_rng(1000 * person + film).normal(size=512) * 0.01
+    return to_bytes(unit(generator.normal(size=512) / 22.6 + noise))
+
+
+def film(number: int, people: Sequence[int], job: str = "") -> Addition:
+    """What a job adds: these people, one after the other."""
+    job = job or f"job-{number}"
+    faces = tuple(
+        LibraryFace(
+            face_id=f"{job}/face_{place}",
+            prototype=vector(person, number),
+            sureness=1.0,
+            detections=3,
+            quality=0.5 + number / 100,
+            appearances=(Appearance(10.0 * place, 10.0 * place + 15),),
+        )
+        for place, person in enumerate(people)
+    )
+    entry = FilmEntry(
+        film_id=f"film-{number:024x}",
+        job_id=job,
+        source=f"/films/{number}.mp4",
+        at=float(number),
+        pack="open",
+        faces=faces,
+    )
+    pictures = {
+        f"face_{place}": b"JPEG of %d in %d" % (person, number) for place, person in enumerate(people)
+    }
+    return Addition(NAME, entry, pictures)
+
+
+class Library:
+    """A library of the test server, and a worker."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.store = Libraries(service.redis, service.names)
+        self.reader = LibraryReader(service.redis, service.names)
+        self.replies = Replies(service.redis, service.names)
+        self.writer = LibraryWriter(service)
+
+    async def say(self, change: Change | Erasure) -> Answer:
+        """Sends a correction and has it applied."""
+        question = secrets.token_hex(8)
+        order = (
+            msgspec.structs.replace(change, correction_id=question)
+            if isinstance(change, Erasure)
+            else Correction(correction_id=question, change=change, by="me", at=1.0)
+        )
+        assert await self.store.order(NAME, order)
+        await self.writer.drain(NAME, last_attempt=False)
+        answer = await self.replies.wait(question, 2)
+        assert answer is not None
+        return answer
+
+    async def persons(self) -> list[str]:
+        """Ids, oldest first."""
+        return [one.person_id for one in (await self.reader.people(NAME, 1000)).people]
+
+    async def stored(self) -> dict[str, Any]:
+        """All that readers see."""
+        keys, found = self.service.names.library_keys(NAME), dict[str, Any]()
+        for field in LibraryKeys._fields:
+            key = getattr(keys, field)
+            match await self.service.redis.type(key):
+                case b"hash":
+                    found[field] = await cast("Any", self.service.redis.hgetall(key))
+                case b"zset":
+                    found[field] = await self.service.redis.zrange(key, 0, -1, withscores=True)
+        return found
+
+
+@pytest.fixture
+async def library(service: Service) -> Library:
+    return Library(service)
+
+
+async def test_people_are_the_same_in_every_film(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2]))
+    await library.writer.add(film(2, [2, 3]))
+    await library.writer.add(film(2, [2, 3]))  # delivered twice
+    people = (await library.reader.people(NAME, 1000)).people
+    assert [(one.faces, one.films, one.detections) for one in people] == [(1, 1, 3), (2, 2, 6), (1, 1, 3)]
+    both = people[1]
+    assert both.portrait == "faces/job-2/face_0/thumbnail" and both.seconds == 30.0
+    assert await library.reader.thumbnail(NAME, "job-2/face_0") == b"JPEG of 2 in 2"
+    seen = await library.reader.appearances(NAME, both, 10)
+    assert [(one.source, one.appearances) for one in seen.films] == [
+        ("/films/1.mp4", (Appearance(10.0, 25.0),)),
+        ("/films/2.mp4", (Appearance(0.0, 15.0),)),
+    ]
+    together = await library.reader.together(NAME, both, 10)
+    assert [(one.person.person_id, one.films, one.seconds) for one in together.together] == [
+        (people[0].person_id, 1, 5.0),
+        (people[2].person_id, 1, 5.0),
+    ]
+    film_2 = await library.reader.film(NAME, f"film-{2:024x}", 0, 9)
+    assert film_2 is not None and [one.person.person_id for one in film_2.people] == [both.person_id]
+    found = await library.reader.films(NAME, 10, people=[both.person_id, people[2].person_id])
+    assert [one.film_id for one in found.films] == [f"film-{2:024x}"]
+    info = await library.reader.info(NAME)
+    assert info is not None and (info.people, info.faces, info.films, info.named) == (3, 4, 2, 0)
+
+
+async def test_corrections_are_applied_in_order_and_once_and_answered(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2]))
+    await library.writer.add(film(2, [3]))
+    one, two, three = await library.persons()
+    for label in ("Ann", "Anna"):
+        assert (await library.say(Name(person_id=one, label=label))).status == 200
+    merged = await library.say(Merge(person_id=one, other_id=three))
+    person = await library.reader.person(NAME, one)
+    assert person is not None and (person.label, person.faces) == ("Anna", 2)
+    assert (
+        await library.reader.person(NAME, three) is None and await library.reader.resolve(NAME, three) == one
+    )
+    refused = await library.say(Merge(person_id=one, other_id="person-1-0-0"))
+    assert refused.status == 409 and "person-1-0-0" in refused.detail
+    entry = msgspec.json.decode(merged.body)["entry_id"]
+    assert (await library.say(Undo(entry_id=entry))).status == 200
+    assert await library.persons() == [one, two, three] and await library.reader.resolve(NAME, three) == three
+    joined = msgspec.json.decode((await library.say(Merge(person_id=two, other_id=three))).body)["entry_id"]
+    contradiction = await library.say(Split(person_id=two, faces=("job-2/face_0",)))
+    assert contradiction.status == 409 and joined in contradiction.detail, "what it contradicts is named"
+    said = (await library.reader.corrections(NAME, 10)).corrections
+    assert [type(one.change).__name__ for one in said] == ["Merge", "Undo", "Merge", "Name", "Name"]
+    twice = Correction(correction_id="the-same-id", change=Name(person_id=two, label="Bob"), at=1.0)
+    for _ in range(2):
+        assert await library.store.order(NAME, twice)
+    await library.writer.drain(NAME, last_attempt=False)
+    assert (
+        sum(
+            isinstance(said.change, Name) for said in (await library.reader.corrections(NAME, 99)).corrections
+        )
+        == 3
+    )
+
+
+async def test_a_rebuild_from_the_log_gives_what_readers_see_byte_for_byte(library: Library) -> None:
+    for number in range(4):
+        await library.writer.add(film(number, [number, number + 1, 9]))
+    one, two, *_ = await library.persons()
+    await library.say(Name(person_id=one, label="Ann"))
+    await library.say(Merge(person_id=one, other_id=two))
+    await library.writer.add(film(2, [2, 9, 30], job="again"))  # analysed again
+    await library.say(Erasure(correction_id="", person_id=(await library.persons())[-1]))
+    before = await library.stored()
+    answer = await library.writer.rebuild(NAME)
+    assert answer == 0 and await library.stored() == before
+    await library.service.redis.hset(library.service.names.library_keys(NAME).people, one, b"damaged")
+    await library.service.redis.delete(library.service.names.library_keys(NAME).members)
+    assert await library.writer.rebuild(NAME) > 0 and await library.stored() == before
+
+
+async def test_two_workers_do_not_overwrite_each_other(library: Library, service: Service) -> None:
+    other = LibraryWriter(service)
+    await library.writer.add(film(1, [1]))
+    await other.add(film(2, [1, 2]))
+    await library.writer.add(film(3, [2]))
+    assert len(await library.persons()) == 2
+    # One that lost its lock while it was preparing an entry appends nothing.
+    replica, position = Replica(), await library.store.position(NAME)
+    assert not await library.store.append(NAME, "1-0", [], [])
+    assert await library.store.position(NAME) == position and replica.position.last == ""
+
+
+async def test_a_worker_waits_while_another_writes(library: Library, service: Service) -> None:
+    await service.redis.set(service.names.library_keys(NAME).writer, "another", px=60_000)
+    with pytest.raises(NotReady):
+        await library.writer.add(film(1, [1]))
+    await service.redis.delete(service.names.library_keys(NAME).writer)
+    await library.writer.add(film(1, [1]))
+    assert len(await library.persons()) == 1
+
+
+@pytest.mark.parametrize("what", ["person", "film", "library"])
+async def test_nothing_of_what_was_erased_is_left_in_the_server(library: Library, what: str) -> None:
+    await library.writer.add(film(1, [1, 2]))
+    await library.writer.add(film(2, [1]))
+    await library.writer.add(film(2, [1], job="again"))
+    one, two = await library.persons()
+    await library.say(Name(person_id=one, label="Ann of Green Gables"))
+    erasure = {
+        "person": Erasure(correction_id="", person_id=one),
+        "film": Erasure(correction_id="", film_id=f"film-{2:024x}"),
+        "library": Erasure(correction_id=""),
+    }[what]
+    assert (await library.say(erasure)).status == 204
+    everything = await contents(library.service)
+    traces = {
+        "person": [vector(1, 1), vector(1, 2), b"Green Gables", b"JPEG of 1"],
+        "film": [vector(1, 2), b"in 2", b"/films/2.mp4"],
+        "library": [vector(1, 1), vector(1, 2), vector(2, 1), b"Green Gables", b"JPEG", b"/films/"],
+    }[what]
+    for key, content in everything.items():
+        for trace in traces:
+            assert trace not in content, key
+    kept = b"".join(everything.values())
+    if what == "library":
+        assert not [key for key in everything if b"home" in key]
+    else:
+        assert vector(2, 1) in kept and b"JPEG of 2 in 1" in kept
+        left = await library.persons()
+        assert left == ([two] if what == "person" else [one, two])
+        await library.writer.add(film(3, [1]))
+        assert await library.writer.rebuild(NAME) == 0
+
+
+async def contents(service: Service) -> dict[bytes, bytes]:
+    """Everything that the server holds, by key."""
+    found = {}
+    redis: Any = service.redis
+    async for key in redis.scan_iter():
+        match await redis.type(key):
+            case b"hash":
+                found[key] = b"\n".join(part for pair in (await redis.hgetall(key)).items() for part in pair)
+            case b"stream":
+                found[key] = repr(await redis.xrange(key)).encode()
+            case b"zset":
+                found[key] = b"\n".join(await redis.zrange(key, 0, -1))
+            case b"set":
+                found[key] = b"\n".join(await redis.smembers(key))
+            case b"list":
+                found[key] = b"\n".join(await redis.lrange(key, 0, -1))
+            case _:
+                found[key] = await redis.get(key)
+    return found
