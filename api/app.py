@@ -7,13 +7,28 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from api import admin, collections, events, health, jobs, metrics, replies, results, searches
+from api import (
+    admin,
+    collections,
+    events,
+    health,
+    jobs,
+    libraries,
+    library_changes,
+    library_films,
+    metrics,
+    replies,
+    results,
+    searches,
+)
 from api.app_keys import (
     API_KEYS,
     CALLBACK_HOSTS,
     COLLECTIONS,
     JOBS,
     KEYS_REQUIRED,
+    LIBRARIES,
+    LIBRARY_READER,
     PARTITIONS,
     PREVIEWS,
     READER,
@@ -46,6 +61,8 @@ from schemas.store.collections import Collections
 from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
+from schemas.store.libraries import Libraries
+from schemas.store.library_reader import LibraryReader
 from schemas.store.migration import migrate
 from schemas.store.previews import Previews
 from schemas.store.replies import Replies
@@ -82,7 +99,8 @@ def create_app(settings: Settings) -> web.Application:
     add_endpoints(
         app,
         [module.endpoints for module in (
-            jobs, results, events, pages, admin, collections, searches, health, metrics,
+            jobs, results, events, pages, admin, collections, libraries, library_films, library_changes, searches,
+            health, metrics,
         )],
     )  # fmt: skip
     app.on_response_prepare.extend((add_request_id, add_cors_headers))
@@ -107,6 +125,8 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[READER] = JobReader(redis, app[PARTITIONS])
     app[PREVIEWS] = Previews(redis, app[PARTITIONS])
     app[COLLECTIONS] = Collections(redis, app[PARTITIONS].home)
+    app[LIBRARIES] = Libraries(redis, app[PARTITIONS].home)
+    app[LIBRARY_READER] = LibraryReader(redis, app[PARTITIONS].home)
     app[REPLIES] = Replies(redis, app[PARTITIONS].home)
     app[STOPPING] = asyncio.Event()
     await _migrate(app)

@@ -12,6 +12,8 @@ from schemas.store.api_keys import ApiKeys
 from schemas.store.collections import Collections
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
+from schemas.store.libraries import Libraries
+from schemas.store.library_reader import LibraryReader
 from schemas.store.previews import Previews
 from schemas.store.replies import Replies
 
@@ -25,6 +27,8 @@ PREVIEWS = web.AppKey("previews", Previews)
 CALLBACK_HOSTS = web.AppKey("callback_hosts", AllowList)
 """Hosts that a callback_url may name."""
 COLLECTIONS = web.AppKey("collections", Collections)
+LIBRARIES = web.AppKey("libraries", Libraries)
+LIBRARY_READER = web.AppKey("library_reader", LibraryReader)
 REPLIES = web.AppKey("replies", Replies)
 KEYS_REQUIRED = web.AppKey("keys_required", bool)
 """Whether requests need an API key."""

@@ -10,6 +10,7 @@ from multidict import MultiMapping
 
 from api.selection import FIELDS
 from schemas.collections import MATCH_THRESHOLD
+from schemas.library import PersonId
 from schemas.questions import DEFAULT_LIMIT, Limit, Threshold
 from schemas.requests import RequestError
 from schemas.results import Embeddings, JobState, Thumbnails
@@ -56,6 +57,57 @@ class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
 
 
+class LibraryPeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Page and filters of a list of a library's people.
+
+    Attributes:
+        after: `next` of the page before this one.
+        text: part of the label, whatever its case.
+        only: people with a label, or without one.
+        hidden: whether hidden people are in the list.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: PersonId | Literal[""] = ""
+    text: Annotated[str, Meta(max_length=200)] = ""
+    only: Literal["named", "unnamed"] | UnsetType = UNSET
+    hidden: Literal["no", "only", "all"] = "no"
+
+
+class LibraryPageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Page of a list of a library.
+
+    Attributes:
+        after: `next` of the page before this one.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    after: Annotated[str, Meta(max_length=200)] = ""
+
+
+class LibraryFilmsQuery(LibraryPageQuery, frozen=True, kw_only=True):
+    """Page and filter of a list of films.
+
+    Attributes:
+        people: ids of people, with commas between; only films in which all of them are.
+    """
+
+    people: Annotated[str, Meta(max_length=2000)] = ""
+
+
+class TimeRangeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a film, in seconds."""
+
+    since: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.0
+    until: Annotated[float, Meta(ge=0.0, le=1e9)] = 1e9
+
+
+class LimitQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Most entries of a list."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
 class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a search whose body is a picture."""
 
@@ -65,7 +117,7 @@ class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
-Query = TypeVar("Query", JobsQuery, ResultsQuery, PeopleQuery, SearchQuery)
+Query = TypeVar("Query", bound=msgspec.Struct)
 
 
 class QueryError(RequestError):

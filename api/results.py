@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from api.app_keys import READER
 from api.compression import COMPRESSORS, Coding, Compressor, negotiate
 from api.endpoints import Content, Endpoint, Endpoints, parameter
+from api.library_results import tag_with_people, with_people
 from api.lookup import find_job, require_completed, result_expired
 from api.pages import report
 from api.pages.routes import page_headers, rendered
@@ -46,15 +47,17 @@ async def results(request: web.Request) -> web.StreamResponse:
     head = await request.app[READER].result_head(state)
     if head is None:
         raise result_expired(state)
-    tag = head.etag if selection.all else f"{head.etag}-{selection.name}"
+    tag = await tag_with_people(request, state, head.etag)
+    if not selection.all:
+        tag += f"-{selection.name}"
     if (not_modified := _not_modified(request, state, tag)) is not None:
         return not_modified
     if head.parts > 1 and request.method != "HEAD":
         return await _stream(request, state, tag, head, selection)
-    body = head.first
+    body = await with_people(request, state, head.first, 0, head.parts)
     if not selection.all:
-        thumbnails = await _thumbnails(request, state, head.first, 0, head.parts, selection)
-        body = await asyncio.to_thread(selection.apply, head.first, 0, head.parts, thumbnails)
+        thumbnails = await _thumbnails(request, state, body, 0, head.parts, selection)
+        body = await asyncio.to_thread(selection.apply, body, 0, head.parts, thumbnails)
     return await _response(request, state, tag, result_json(state, body), head.type)
 
 
@@ -71,7 +74,8 @@ async def _stream(
     await stream.prepare(request)
     number = 0
     try:
-        async for part in request.app[READER].result_parts(state, head):
+        async for stored in request.app[READER].result_parts(state, head):
+            part = await with_people(request, state, stored, number, head.parts)
             thumbnails = await _thumbnails(request, state, part, number, head.parts, selection)
             chunk = await asyncio.to_thread(
                 _chunk, state, part, number, head.parts, selection, thumbnails, compressor
@@ -126,7 +130,7 @@ async def report_page(request: web.Request) -> web.Response:
     head = await request.app[READER].result_head(state)
     if head is None:
         raise result_expired(state)
-    tag = f"{head.etag}-{report.PAGE.version}"
+    tag = f"{await tag_with_people(request, state, head.etag)}-{report.PAGE.version}"
     if (not_modified := _not_modified(request, state, tag)) is not None:
         return not_modified
     body = await rendered(request, [state], report.render)

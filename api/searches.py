@@ -1,4 +1,4 @@
-"""Searches a collection for the person that a face belongs to."""
+"""Searches a collection or a library for the person that a face belongs to."""
 
 import math
 from base64 import b64decode
@@ -8,12 +8,14 @@ from aiohttp import web
 from api.app_keys import REPLIES
 from api.bodies import parse_body, read_body, read_json
 from api.endpoints import Content, Endpoint, Endpoints
+from api.library_lookup import find_library
 from api.lookup import find_collection, find_job_face
 from api.queries import SearchQuery, parse_query
 from api.replies import REPLY_TIMEOUT_SECONDS, reply_response, require_workers, wait_for_reply, waiting_slot
 from api.responses import problem
+from schemas.library_view import LibrarySearchResult
 from schemas.messages import SearchTask
-from schemas.names import COLLECTION
+from schemas.names import COLLECTION, LIBRARY
 from schemas.questions import Probe, SearchRequest, SearchResult
 from schemas.requests import RequestError
 from schemas.store.replies import new_question
@@ -31,7 +33,23 @@ endpoints = Endpoints()
 ))  # fmt: skip
 async def search(request: web.Request) -> web.Response:
     """Searches for a face: the body is JSON, or a picture with `limit` and `threshold` in the query."""
-    name = await find_collection(request)
+    return await _search(request, await find_collection(request), library=False)
+
+
+@endpoints.add(Endpoint(
+    "POST", "/faces/libraries/{name}/search", "submit",
+    "Who of a library it is: an embedding, a face of a job, or the largest face of a picture",
+    patterns={"name": LIBRARY}, query=SearchQuery,
+    body=Content({"application/json": SearchRequest, "image/*": None}),
+    responses={200: LibrarySearchResult}, problems=(400, 404, 408, 409, 413, 415, 422, 504),
+))  # fmt: skip
+async def search_library(request: web.Request) -> web.Response:
+    """Searches for a face in a library, as `search` does in a collection."""
+    name, _ = await find_library(request)
+    return await _search(request, name, library=True)
+
+
+async def _search(request: web.Request, name: str, *, library: bool) -> web.Response:
     options: SearchQuery | SearchRequest
     if request.content_type.startswith("image/") or request.content_type == "application/octet-stream":
         options = parse_query(request.query, SearchQuery)
@@ -41,12 +59,14 @@ async def search(request: web.Request) -> web.Response:
     else:
         options = parse_body(await read_json(request), SearchRequest)
         probe = await _probe(request, options)
-    await require_workers(request, "collections", *(["photographs"] if probe.photograph else []))
+    stage = "library" if library else "collections"
+    await require_workers(request, stage, *(["photographs"] if probe.photograph else []))
     task = SearchTask(
         collection=name,
         question=new_question(),
         limit=options.limit,
         threshold=options.threshold,
+        library=library,
     )
     with waiting_slot(request):
         await request.app[REPLIES].search(

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.app_keys import PREVIEWS, READER
 from api.endpoints import Content, Endpoint, Endpoints, parameter
+from api.library_results import with_people
 from api.lookup import find_job, stored_result
 from api.pages import report
 from api.pages.page import Page
@@ -113,7 +114,8 @@ async def rendered(
 
 async def _reported(request: web.Request, state: JobState, stored: StoredResult) -> Reported:
     """Collects what the report shows of a completed job: result, pictures, parameters."""
-    result = await asyncio.to_thread(msgspec.json.decode, stored.body, type=ResultBody)
+    body = await with_people(request, state, stored.body, 0, 1)
+    result = await asyncio.to_thread(msgspec.json.decode, body, type=ResultBody)
     face_ids = [face.face_id for face in result.faces[: report.MAX_PEOPLE]]
     pictures = await request.app[READER].pictures(state, face_ids)
     return Reported(state.job_id, state.source_id, result, pictures, await _parameters(request, state))

@@ -58,7 +58,8 @@ async def test_a_hostile_header_is_no_error_of_the_service(start: Start, valkey:
 
 BODY_PATHS = (
     ("POST", "/faces/analyze"), ("POST", "/faces/collections/cast/faces"), ("POST", "/faces/collections/cast/search"),
-    ("PATCH", "/faces/collections/cast/people/person-" + "0" * 24), ("POST", "/faces/dead/1-1/replay"),
+    ("PATCH", "/faces/collections/cast/people/person-" + "0" * 24), ("POST", "/faces/libraries/cast/corrections"),
+    ("POST", "/faces/libraries/cast/search"), ("POST", "/faces/dead/1-1/replay"),
 )  # fmt: skip
 DEEP = {"lists": b"[" * 1_000_000, "objects": b'{"a":' * 500_000, "closed": b"[" * 500_000 + b"]" * 500_000}
 
@@ -108,6 +109,7 @@ async def test_many_parameters_are_refused(cast: Client) -> None:
 
 @pytest.fixture
 async def cast(start: Start, redis: Redis) -> Client:
-    """An API with a collection."""
+    """An API with a collection and a library."""
     await redis.sadd(Partitions().home.collection_names, "cast")
+    await redis.hset(Partitions().home.library_keys("cast").state, "created", "1")
     return await start()

@@ -7,6 +7,7 @@ let jobs = [], people = [], shown = [], open = null;
 
 const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
 const videoName = person => fileName(person.job.metadata.video_path);
+const nameOf = person => person.label || person.id;  // a name that the library of the job has
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
 
 function picture(person) {
@@ -64,7 +65,7 @@ const card = cached(person => {
   return make("button", {className: "card", type: "button", onclick: () => show(person)},
     make("span", {className: "shot"}, picture(person), score(best), headIcon(best)),
     make("span", {className: "text"},
-      make("b", {title: person.id}, person.id),
+      make("b", {title: nameOf(person)}, nameOf(person)),
       make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${formatTime(person.detections[0][0])}`),
       make("span", {className: "soft", title: describe(person)}, briefText(person) || best[6]),
       jobs.length > 1 ? make("span", {className: "soft", title: videoName(person)}, videoName(person)) : null,
@@ -86,8 +87,8 @@ function track(person) {
 
 const row = cached(person => {
   return make("button", {className: "row", type: "button", onclick: () => show(person), "aria-label":
-    `${person.id}: ${person.appearances.map(([s, e]) => formatTime(s) + " to " + formatTime(e)).join(", ")}`},
-    make("span", {className: "name"}, picture(person), make("span", {}, person.id)), track(person));
+    `${nameOf(person)}: ${person.appearances.map(([s, e]) => formatTime(s) + " to " + formatTime(e)).join(", ")}`},
+    make("span", {className: "name"}, picture(person), make("span", {}, nameOf(person))), track(person));
 });
 
 // A few round times, and the end.
@@ -180,7 +181,7 @@ function show(person) {
   const fact = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
   const appearances = p.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
   $("dialog").replaceChildren(
-    make("div", {className: "line"}, make("h2", {}, p.id), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
+    make("div", {className: "line"}, make("h2", {}, nameOf(p)), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
       tool("→", "next", () => step(1)), tool("✕", "close", () => $("dialog").close()))),
     make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best), headIcon(p.best))), make("div", {},
       bars(p.best),
@@ -191,7 +192,7 @@ function show(person) {
         ...fact("most alike", p.nearest ? `${p.nearest.face_id} (${p.nearest.similarity.toFixed(2)})` : "")))),
     make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
     strip(p), make("h3", {}, "All detections"), list(p, false));
-  $("dialog").setAttribute("aria-label", p.id);
+  $("dialog").setAttribute("aria-label", nameOf(p));
   if (!$("dialog").open) $("dialog").showModal();
   $("dialog").scrollTop = 0;
 }

@@ -1,0 +1,134 @@
+"""Endpoints that change a library: corrections, questions to answer, erasure."""
+
+from aiohttp import web
+
+from api.app_keys import CALLER, LIBRARIES, LIBRARY_READER, PARTITIONS, REDIS
+from api.bodies import parse_body, read_json
+from api.endpoints import Endpoint, Endpoints
+from api.libraries import IF_NONE_MATCH, NAME, PERSON
+from api.library_films import FILM
+from api.library_lookup import find_library, find_person, tagged, unchanged
+from api.limits import SlotsTaken
+from api.queries import LibraryPageQuery, LimitQuery, parse_query
+from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
+from api.responses import problem
+from schemas.library import Correction
+from schemas.library_view import Applied, CorrectionRequest, Corrections, Erasure, Suggestions
+from schemas.store.clock import server_time
+from schemas.store.libraries import Order
+from schemas.store.replies import new_question
+
+endpoints = Endpoints()
+
+
+@endpoints.add(Endpoint(
+    "GET", "/faces/libraries/{name}/suggestions", "read",
+    "Which people may be one person; a correction, same or differ, answers it",
+    patterns=NAME, query=LimitQuery, parameters=IF_NONE_MATCH,
+    responses={200: Suggestions, 304: None}, problems=(400, 404),
+))  # fmt: skip
+async def list_suggestions(request: web.Request) -> web.Response:
+    """Lists the questions whose answers settle most."""
+    name, version = await find_library(request)
+    query = parse_query(request.query, LimitQuery)
+    if (same := unchanged(request, version)) is not None:
+        return same
+    return tagged(request, version, await request.app[LIBRARY_READER].suggestions(name, query.limit))
+
+
+@endpoints.add(Endpoint(
+    "GET", "/faces/libraries/{name}/corrections", "read", "The corrections of a library, latest first",
+    patterns=NAME, query=LibraryPageQuery, parameters=IF_NONE_MATCH,
+    responses={200: Corrections, 304: None}, problems=(400, 404),
+))  # fmt: skip
+async def list_corrections(request: web.Request) -> web.Response:
+    """Lists what was said about a library, when and by whom."""
+    name, version = await find_library(request)
+    query = parse_query(request.query, LibraryPageQuery)
+    if (same := unchanged(request, version)) is not None:
+        return same
+    found = await request.app[LIBRARY_READER].corrections(name, query.limit, query.after)
+    return tagged(request, version, found)
+
+
+@endpoints.add(Endpoint(
+    "POST", "/faces/libraries/{name}/corrections", "submit",
+    "Correct a library: name, merge, split, move, differ, same, hide, undo",
+    patterns=NAME, body=CorrectionRequest,
+    responses={200: Applied, 202: None}, problems=(400, 404, 408, 409, 413, 415, 422),
+))  # fmt: skip
+async def correct(request: web.Request) -> web.Response:
+    """Applies a correction: 200 with the people that it changed; 202 when it is accepted and waits for a worker."""
+    name, _ = await find_library(request)
+    body = parse_body(await read_json(request), CorrectionRequest)
+    order = Correction(
+        correction_id=body.correction_id or new_question(),
+        change=body.change,
+        by=request.get(CALLER, ""),
+        at=await _now(request),
+    )
+    return await _ordered(request, name, order)
+
+
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/libraries/{name}", "admin", "Erase a library, with the jobs of its films",
+    patterns=NAME, responses={202: None, 204: None}, problems=(404,),
+))  # fmt: skip
+async def erase_library(request: web.Request) -> web.Response:
+    """Erases a library."""
+    name, _ = await find_library(request)
+    return await _ordered(request, name, await _erasure(request))
+
+
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/libraries/{name}/people/{person_id}", "admin",
+    "Erase a person, in the results of the library's films too",
+    patterns=PERSON, responses={202: None, 204: None, 307: None}, problems=(404,),
+))  # fmt: skip
+async def erase_person(request: web.Request) -> web.Response:
+    """Erases a person."""
+    name, _ = await find_library(request)
+    person = await find_person(request, name)
+    return await _ordered(request, name, await _erasure(request, person_id=person.person_id))
+
+
+@endpoints.add(Endpoint(
+    "DELETE", "/faces/libraries/{name}/films/{film_id}", "admin", "Erase a film, with its jobs",
+    patterns=FILM, responses={202: None, 204: None}, problems=(404,),
+))  # fmt: skip
+async def erase_film(request: web.Request) -> web.Response:
+    """Erases a film."""
+    name, _ = await find_library(request)
+    return await _ordered(request, name, await _erasure(request, film_id=request.match_info["film_id"]))
+
+
+async def _now(request: web.Request) -> float:
+    home = request.app[PARTITIONS].home
+    return round(await server_time(request.app[REDIS], home.library_names), 3)
+
+
+async def _erasure(
+    request: web.Request, *, person_id: str | None = None, film_id: str | None = None
+) -> Erasure:
+    return Erasure(
+        correction_id=new_question(),
+        person_id=person_id,
+        film_id=film_id,
+        by=request.get(CALLER, ""),
+        at=await _now(request),
+    )
+
+
+async def _ordered(request: web.Request, name: str, order: Order) -> web.Response:
+    """Accepts an order; the reply of the worker, or 202 when it is late or none runs: the order stays queued then."""
+    if not await request.app[LIBRARIES].order(name, order):
+        return problem(404, f"There is no library {name!r}.")
+    if await has_workers(request, "library"):
+        try:
+            with waiting_slot(request):
+                reply = await wait_for_reply(request, order.correction_id)
+        except SlotsTaken:
+            reply = None
+        if reply is not None:
+            return web.Response(status=204) if reply.status == 204 else reply_response(reply)
+    return web.Response(status=202)

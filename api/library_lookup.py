@@ -1,0 +1,53 @@
+"""Looks up the libraries and people that a request names, and answers with entity tags."""
+
+import hashlib
+
+import msgspec
+from aiohttp import web
+
+from api.app_keys import LIBRARY_READER
+from api.responses import json_response
+from schemas.library import PERSON_ID
+from schemas.library_view import LibraryPerson
+from schemas.names import LIBRARY
+
+
+async def find_library(request: web.Request) -> tuple[str, str]:
+    """The name of the library in the path, and its version; 404 when there is none."""
+    name = request.match_info["name"]
+    version = await request.app[LIBRARY_READER].version(name) if LIBRARY.fullmatch(name) else None
+    if version is None:
+        raise web.HTTPNotFound(text=f"There is no library {name!r}.")
+    return name, version
+
+
+async def find_person(request: web.Request, name: str) -> LibraryPerson:
+    """The person in the path; 404 when there is none, 307 to the person that it was merged into."""
+    person_id, reader = request.match_info["person_id"], request.app[LIBRARY_READER]
+    found = await reader.resolve(name, person_id) if PERSON_ID.fullmatch(person_id) else None
+    if found is not None and found != person_id:
+        raise web.HTTPTemporaryRedirect(request.rel_url.with_path(request.path.replace(person_id, found)))
+    person = None if found is None else await reader.person(name, found)
+    if person is None:
+        raise web.HTTPNotFound(text=f"Library {name!r} has no person {person_id!r}.")
+    return person
+
+
+def unchanged(request: web.Request, version: str) -> web.Response | None:
+    """304 when the caller has this version of the answer; else None."""
+    headers = _headers(request, version)
+    if {etag.value for etag in request.if_none_match or ()} & {headers["ETag"].strip('"'), "*"}:
+        return web.Response(status=304, headers=headers)
+    return None
+
+
+def tagged(request: web.Request, version: str, body: msgspec.Struct) -> web.Response:
+    """An answer as JSON, which stays the same as long as the version of the library does."""
+    response = json_response(body)
+    response.headers.update(_headers(request, version))
+    return response
+
+
+def _headers(request: web.Request, version: str) -> dict[str, str]:
+    digest = hashlib.sha256(f"{version} {request.path_qs}".encode()).hexdigest()[:32]
+    return {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}

@@ -1,0 +1,38 @@
+"""Adds to a job's result who its faces are in the library now: names and corrections show in older results too."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from api.app_keys import LIBRARY_READER
+from schemas.store.job_reader import JobState
+from schemas.store.results import face_ids, with_fields
+
+_NOBODY: dict[str, Any] = {"person_id": None, "label": None, "hidden": False, "evidence": None}
+"""Fields of a face that the library does not have."""
+
+
+async def tag_with_people(request: web.Request, state: JobState, tag: str) -> str:
+    """The entity tag of a result, which changes with its library."""
+    if state.library is None:
+        return tag
+    return f"{tag}-{await request.app[LIBRARY_READER].version(state.library) or ''}"
+
+
+async def with_people(request: web.Request, state: JobState, part: bytes, number: int, parts: int) -> bytes:
+    """A part of the result of a job, with person and label of each face; unchanged for a job without a library."""
+    if state.library is None:
+        return part
+    job_id = state.alias or state.job_id
+    ids = await asyncio.to_thread(face_ids, part, number, parts)
+    known = await request.app[LIBRARY_READER].who(state.library, [f"{job_id}/{face_id}" for face_id in ids])
+    fields = {face_id: dict(_NOBODY) for face_id in ids}
+    for face, (person, placed) in known.items():
+        fields[face.partition("/")[2]] = {
+            "person_id": person.person_id,
+            "label": person.label,
+            "hidden": person.hidden,
+            "evidence": placed.evidence,
+        }
+    return await asyncio.to_thread(with_fields, part, number, parts, fields)

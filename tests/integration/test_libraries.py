@@ -1,0 +1,134 @@
+"""A library: the same people in a film and a photograph, named once, corrected, erased without a trace."""
+
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from tests.integration.client import Service
+from tests.waiting import eventually
+
+BASE = "/faces/libraries/holidays"
+
+
+def added(service: Service, source: Path, films: int) -> tuple[str, Any]:
+    """The id and the result of a job, once the library has its people."""
+    parameters = {"sampling_interval": 1.0, "library": "holidays"}
+    job_id = service.submit({"video_path": str(source), "parameters": parameters})
+    assert service.wait_for_end(job_id)["status"] == "completed"
+    eventually(lambda: films == service.get(BASE).json.get("films"))
+    return job_id, service.result(job_id)
+
+
+def correct(service: Service, **change: Any) -> Any:
+    answer = service.post(f"{BASE}/corrections", {"change": change})
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def everything(service: Service) -> bytes:
+    """All that the server holds."""
+    with Redis.from_url(service.redis_url) as redis:
+        return b"\n".join(part for key in redis.scan_iter() for part in (key, _text(redis, key)))
+
+
+def _text(redis: Redis, key: bytes) -> bytes:
+    match redis.type(key):
+        case b"hash":
+            return b"\n".join(part for pair in redis.hgetall(key).items() for part in pair)
+        case b"stream":
+            return b"\n".join(
+                part for _, fields in redis.xrange(key) for pair in fields.items() for part in pair
+            )
+        case b"zset":
+            return b"\n".join(redis.zrange(key, 0, -1))
+        case b"set":
+            return b"\n".join(redis.smembers(key))
+        case b"list":
+            return b"\n".join(redis.lrange(key, 0, -1))
+        case _:
+            return redis.get(key) or b""
+
+
+def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
+    service: Service, six_people: Path, group_photograph: Path
+) -> None:
+    film, first = added(service, six_people, 1)
+    photograph, second = added(service, group_photograph, 2)
+    people = service.get(f"{BASE}/people").json["people"]
+    assert len(people) == 6 and all(one["films"] == 2 and one["label"] is None for one in people)
+    for result in (first, second):
+        assert {face["person_id"] for face in result["faces"]} == {one["person_id"] for one in people}
+    evidence = service.result(photograph)["faces"][0]["evidence"]
+    assert evidence["probability"] > 0.9 and evidence["similarity"] > 0.6
+
+    ann, ben = people[0]["person_id"], people[1]["person_id"]
+    address = f"/faces/jobs/{film}/results"
+    tag = service.get(address).headers["ETag"]
+    assert service.get(address, {"If-None-Match": tag}).status == 304
+    named = correct(service, type="name", person_id=ann, label="Ann Example")
+    assert [one["label"] for one in named["people"]] == ["Ann Example"]
+    again = service.get(address, {"If-None-Match": tag})
+    assert again.status == 200, "an older result has changed"
+    for job in (film, photograph):
+        labels = {face["person_id"]: face["label"] for face in service.result(job)["faces"]}
+        assert labels[ann] == "Ann Example" and labels[ben] is None
+    assert b"Ann Example" in service.get(f"/faces/jobs/{film}/report").body
+
+    films = service.get(f"{BASE}/people/{ann}/appearances").json["films"]
+    assert {one["job_id"] for one in films} == {film, photograph}
+    picture = service.get(f"{BASE}/{films[0]['thumbnail']}")
+    assert picture.status == 200 and picture.body.startswith(b"\xff\xd8")
+    film_id = next(one["film_id"] for one in films if one["job_id"] == film)
+    assert len(service.get(f"{BASE}/films/{film_id}").json["people"]) == 6
+    assert "Ann Example" in service.get(f"{BASE}/films/{film_id}/people.vtt").body.decode()
+    together = service.get(f"{BASE}/people/{ann}/together").json["together"]
+    assert len(together) == 5 and together[0]["films"] == 2
+    listed = service.get(f"{BASE}/people?text=ANN").json["people"]
+    assert [one["person_id"] for one in listed] == [ann]
+    found = service.post(
+        f"{BASE}/search", {"job_id": photograph, "face_id": "face_0"}
+    ).json["matches"]  # fmt: skip
+    mine = next(face["person_id"] for face in second["faces"] if face["face_id"] == "face_0")
+    assert found[0]["person"]["person_id"] == mine and found[0]["similarity"] > 0.99
+
+    refused = service.post(f"{BASE}/corrections", {"change": {"type": "hide", "person_id": "person-1-0-0"}})
+    assert refused.status == 409
+    correct(service, type="hide", person_id=ben)
+    assert len(service.get(f"{BASE}/people").json["people"]) == 5
+    (hidden,) = service.get(f"{BASE}/people?hidden=only").json["people"]
+    assert hidden["person_id"] == ben
+    log = service.get(f"{BASE}/corrections").json["corrections"]
+    assert [one["change"]["type"] for one in log] == ["hide", "name"]
+
+    face = next(face for face in first["faces"] if face["person_id"] == ann)
+    shown = service.get(f"/faces/jobs/{film}/faces/{face['face_id']}/thumbnail").body
+    kept = everything(service)
+    traces = [b"Ann Example", shown, ",".join(str(x) for x in face["embedding"][:9]).encode()]
+    assert all(trace in kept for trace in traces)
+    assert service.delete(f"{BASE}/people/{ann}").status == 204
+    left = everything(service)
+    assert not [trace for trace in traces if trace in left]
+    for job in (film, photograph):
+        result = service.result(job)
+        assert len(result["faces"]) == result["metadata"]["unique_faces"] == 5
+        assert ann not in {face["person_id"] for face in result["faces"]}
+
+    assert service.delete(f"{BASE}/films/{film_id}").status == 204
+    assert service.get(address).status == 404 and service.get(f"{BASE}/films/{film_id}").status == 404
+    assert service.delete(BASE).status == 204 and service.get(BASE).status == 404
+    left = everything(service)
+    assert b"holidays" not in left and str(group_photograph).encode() not in left
+    assert not [
+        face for face in second["faces"] if ",".join(map(str, face["embedding"][:9])).encode() in left
+    ]
+    assert service.get(f"/faces/jobs/{photograph}/results").status == 404
+
+
+def test_what_a_library_does_not_have_is_said(service: Service) -> None:
+    for path in ("", "/people", "/films", "/suggestions", "/corrections"):
+        assert service.get(f"/faces/libraries/nowhere{path}").status == 404
+    assert service.post("/faces/libraries/nowhere/corrections", {}).status == 404
+    assert service.delete("/faces/libraries/nowhere").status == 404
+    body = {"video_path": "/v.mp4", "parameters": {"library": "no/name"}}
+    assert service.post("/faces/analyze", body).json["field"] == "parameters.library"
