@@ -1,50 +1,15 @@
-"""Blocking clients.
+"""Blocking clients: they run the asyncio clients on a loop of their own (`schemas.client.loop`)."""
 
-They run the asyncio clients on an event loop in a thread of their own, so that they work beside a running event loop
-(in a notebook) and from several threads.
-"""
-
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from schemas.client.blocking_libraries import Library
+from schemas.client.loop import Loop
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
 from schemas.requests import AnalyzeRequest
 from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, Submitted
-
-Item = TypeVar("Item")
-
-
-class _Loop:
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="faces-client", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, Item]) -> Item:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:  # Ctrl-C, for example
-            future.cancel()
-            raise
-
-    def iterate(self, items: AsyncIterator[Item]) -> Iterator[Item]:
-        async def following() -> list[Item]:
-            async for item in items:
-                return [item]
-            return []
-
-        while found := self.run(following()):
-            yield found[0]
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 class Client:
@@ -56,7 +21,7 @@ class Client:
         self._client = AsyncClient(url, key=key, patience=patience)
 
     def __enter__(self) -> Self:
-        self._loop = _Loop()
+        self._loop = Loop()
         self._loop.run(self._client.__aenter__())
         return self
 
@@ -124,6 +89,10 @@ class Client:
         """Deletes an ended job and its result."""
         self._loop.run(self._client.delete(job_id))
 
+    def library(self, name: str) -> Library:
+        """Returns a library of people across films."""
+        return Library(self._client.library(name), self._loop)
+
     def health(self) -> Health:
         """Reads the health of the service."""
         return self._loop.run(self._client.health())
@@ -146,7 +115,7 @@ class Publisher:
         )
 
     def __enter__(self) -> Self:
-        self._loop = _Loop()
+        self._loop = Loop()
         self._loop.run(self._publisher.__aenter__())
         return self
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from schemas.client.libraries import AsyncLibrary
 from schemas.requests import AnalyzeRequest
 from schemas.results import (
     Embeddings,
@@ -183,6 +184,10 @@ class AsyncClient:
     async def delete(self, job_id: str) -> None:
         """Deletes an ended job and its result."""
         await self._fetch("DELETE", f"/faces/jobs/{quote(job_id, safe='')}", retry=False)
+
+    def library(self, name: str) -> AsyncLibrary:
+        """Returns a library of people across films."""
+        return AsyncLibrary(name, self._fetch)
 
     async def health(self) -> Health:
         """Reads the health of the service."""
