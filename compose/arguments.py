@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from pathlib import Path
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -28,3 +29,17 @@ def positive(text: str) -> float:
     if not (0 < value < math.inf):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+DEFAULT_LIBRARY = "home"
+"""The library of `faces up` and `faces analyze`, where FACES_LIBRARY names none."""
+
+
+def data_option() -> argparse.ArgumentParser:
+    """Parent parser with ``--data``, the directory of the embedded server."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
+        help="data directory of the embedded server (default %(default)s); not used where REDIS_URL is set",
+    )  # fmt: skip
+    return parent

@@ -7,10 +7,23 @@ import os
 import sys
 from importlib.metadata import version
 
-from compose.commands import analyze, completion, dead, doctor, jobs, keys, migrate, models, plan, up
+from compose.commands import (
+    analyze,
+    completion,
+    dead,
+    doctor,
+    jobs,
+    keys,
+    library,
+    migrate,
+    models,
+    people,
+    plan,
+    up,
+)
 from compose.failures import Failures
 
-COMMANDS = (up, analyze, jobs, dead, keys, plan, doctor, migrate, models, completion)
+COMMANDS = (up, analyze, people, library, jobs, dead, keys, plan, doctor, migrate, models, completion)
 """In the order of ``faces --help``. Their modules import nothing slow before they run: completion loads them all."""
 
 

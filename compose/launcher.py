@@ -15,6 +15,7 @@ import msgspec
 from yarl import URL
 
 from compose.append_only_file import keeping_whole
+from compose.arguments import DEFAULT_LIBRARY
 from compose.data_directory import URL as URL_FILE
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
@@ -121,6 +122,7 @@ def processes(options: UpOptions, url: str) -> list[Child]:
                 **auth,
             )
             environment.setdefault("FACES_THREADS", str(threads))
+            environment.setdefault("FACES_LIBRARY", DEFAULT_LIBRARY)
             children.append(Child(f"{name}.{number}", [sys.executable, "-m", *module], environment))
     return children
 

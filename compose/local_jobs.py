@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from api.pages import report
+from compose.local_library import additions
 from compose.outputs import OutputError, Outputs
 from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
 from compose.sources import Source
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
-from schemas.names import Partitions
+from schemas.names import Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import JobResult
 from schemas.settings import Settings
+from schemas.store.additions import Addition
 from schemas.store.job_reader import JobReader, JobState, result_json
 from schemas.store.jobs import Jobs
 from schemas.store.pictures import NO_PICTURES
@@ -36,6 +39,8 @@ POLLS_PER_PREVIEW = 10
 """A preview of the people so far is asked for at every tenth poll."""
 MAX_RUNNING_JOBS = 8
 """Enough that no stage waits, few enough that every result is read before it expires."""
+LIBRARY_SECONDS = 60.0
+"""Longest wait for the library stage once all jobs have ended."""
 MAX_ROOTS_BYTES = 64 << 10
 """Length of FACES_MEDIA_ROOTS; Linux allows 128 KiB for a variable."""
 
@@ -72,8 +77,11 @@ class LocalJob:
 
 async def analyze(
     settings: Settings, jobs: Sequence[LocalJob], outputs: Outputs, console: Console, verbose: bool
-) -> None:
+) -> list[Addition]:
     """Runs the jobs and writes each result as soon as its job is completed.
+
+    Returns:
+        what the jobs add to the library that their requests name.
 
     Args:
         console: for progress.
@@ -94,10 +102,12 @@ async def analyze(
                 work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
                 failure = asyncio.ensure_future(supervisor.wait())
                 await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
-                for task in (work, failure):
-                    if task.done():
-                        return task.result()
-                    task.cancel()
+                if work.done():
+                    return work.result()
+                if failure.done():
+                    failure.result()  # raises
+                work.cancel()
+                failure.cancel()
                 raise KeyboardInterrupt
             finally:
                 await supervisor.stop(within=0)  # no job is left, and the server's data is temporary
@@ -110,7 +120,7 @@ async def _run(
     url: str,
     supervisor: Supervisor,
     console: Console,
-) -> None:
+) -> list[Addition]:
     await wait_for_server(url)
     _start_workers(supervisor, url, _media_roots([job.source.path for job in jobs]))
     partitions = Partitions(settings.prefix)
@@ -138,6 +148,18 @@ async def _run(
                 running = [job for job in running if job.state is None or not job.state.ended]
                 polls += 1
                 await asyncio.sleep(POLL_SECONDS)
+        library = jobs[0].request.parameters.library
+        return await _additions(redis, partitions.home, library) if library else []
+
+
+async def _additions(redis: Redis, names: Names, library: str) -> list[Addition]:
+    """Waits until the workers have added the films to the library of the temporary server; reads them."""
+    deadline = time.monotonic() + LIBRARY_SECONDS
+    while await redis.xlen(names.library) or await redis.zcard(f"{names.library}:delayed"):
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"the people were not added to the library within {LIBRARY_SECONDS:g} s")
+        await asyncio.sleep(POLL_SECONDS)
+    return [addition async for addition in additions(redis, names, library)]
 
 
 def _start_workers(supervisor: Supervisor, url: str, media_roots: str) -> None:

@@ -2,16 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.table import Table
 from rich.text import Text
 
 from schemas.file_names import printable
 from schemas.results import Face, JobResult
+
+if TYPE_CHECKING:  # loads the stages
+    from compose.local_library import Recurring
 
 COLUMNS = (
     "source", "face_id", "appearance", "timestamp", "frame_index", "x_min", "y_min", "x_max", "y_max",
@@ -117,5 +120,30 @@ def people_table(result: JobResult) -> Table:
             str(person.age) if person and person.age is not None else "",
             (person.gender or "") if person else "",
             (person.emotion or "") if person else "",
+        )
+    return table
+
+
+def library_table(library: str, people: "Sequence[Recurring]", files: int) -> Table:
+    """One row for each person of several files; hidden people are left out."""
+    shown = [one for one in people if not one.person.hidden]
+    table = Table(
+        title=Text("People in all files"),
+        box=None,
+        header_style="underline",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption=f"{counted(len(shown), 'person', 'people')} in {counted(files, 'file', 'files')};"
+        f" library {library}: faces people list",
+    )
+    for name in ("person", "name", "files", "in library", "seconds"):
+        table.add_column(name, justify="left" if name in ("person", "name") else "right", no_wrap=True)
+    for one in shown:
+        table.add_row(
+            one.person.person_id,
+            Text(printable(one.person.label or "")),
+            str(one.files),
+            str(one.person.films),
+            f"{one.person.seconds:.1f}",
         )
     return table

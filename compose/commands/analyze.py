@@ -2,13 +2,15 @@
 
 import argparse
 import asyncio
+import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compose.arguments import Commands
+from compose.arguments import DEFAULT_LIBRARY, Commands, data_option
 from compose.terminal import print_json
 from schemas.settings import Settings, SettingsError
 
@@ -16,11 +18,14 @@ if TYPE_CHECKING:  # rich takes a while to import, api.pages more
     from rich.console import Console
 
     from compose.local_jobs import LocalJob
+    from schemas.store.additions import Addition
 
 
 def register(commands: Commands) -> None:
     """Adds ``faces analyze``."""
-    parser = commands.add_parser("analyze", help="find the people in videos, without a running service")
+    parser = commands.add_parser(
+        "analyze", help="find the people in videos, without a running service", parents=[data_option()]
+    )
     parser.add_argument(
         "sources", nargs="+", metavar="SOURCE", help="a video, a picture, a directory or a glob pattern"
     )
@@ -61,6 +66,7 @@ def run(
     parquet: Path | None,
     as_json: bool,
     resume: bool,
+    data: Path,
     verbose: bool,
 ) -> int:
     """Analyses the sources, prints their people and writes the files.
@@ -81,7 +87,8 @@ def run(
     from schemas.requests import RequestError, to_request
 
     console = Console(stderr=True)
-    parameters = _nested(assignments)
+    parameters = {"library": os.environ.get("FACES_LIBRARY", DEFAULT_LIBRARY)} | _nested(assignments)
+    run_id = secrets.token_hex(6)  # a library keeps the ids of jobs
     try:
         settings = Settings.from_env()
         request = to_request({"video_path": "?", "parameters": parameters})
@@ -93,7 +100,7 @@ def run(
             LocalJob(
                 source,
                 msgspec.structs.replace(request, video_path=source.text),
-                job_id=f"local-{number}",
+                job_id=f"local-{run_id}-{number}",
                 result=outputs.finished(source),
                 fault=source.fault,
             )
@@ -101,9 +108,10 @@ def run(
         ]
         unfinished = [job for job in jobs if job.result is None and not job.fault]
         finished = sum(job.is_done for job in jobs)
+        films = []
         if unfinished:
             ensure(settings.pack, settings.models_path)
-            asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
+            films = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
         outputs.write_together([job.result for job in jobs if job.result])
     except (
         SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
@@ -114,6 +122,8 @@ def run(
         return 2
     except KeyboardInterrupt:
         return 130
+    if films:
+        _keep(settings, films, data, as_json, console)
     if finished:
         console.print(f"{finished} of {len(jobs)} sources were done already")
     for job in jobs:
@@ -121,6 +131,29 @@ def run(
     if any(job.result for job in jobs) and outputs.places:
         console.print(Text(printable(f"written to {', '.join(outputs.places)}")))
     return 0 if all(job.is_done for job in jobs) else 1
+
+
+def _keep(
+    settings: Settings, films: "Sequence[Addition]", data: Path, as_json: bool, console: "Console"
+) -> None:
+    """Adds the films to the library of the data directory, and prints who is in them, whichever file it is."""
+    from redis.exceptions import RedisError
+    from rich.console import Console
+    from rich.text import Text
+
+    from compose.local_library import keep
+    from compose.supervisor import ProcessFailed
+    from compose.tables import library_table
+    from schemas.file_names import printable
+
+    try:
+        people = asyncio.run(keep(settings, films, data.expanduser()))
+    except (ProcessFailed, RedisError, OSError) as error:
+        note = f"The people were not added to the library {films[0].library}: {error}"
+        console.print(Text(printable(note), "yellow"))
+        return
+    if not as_json:
+        Console().print(library_table(films[0].library, people, len(films)))
 
 
 def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from compose.arguments import Commands, verbose_option
+from compose.arguments import Commands, data_option, verbose_option
 from schemas.settings import Settings, SettingsError
 from schemas.topology import PROCESSES
 
@@ -18,14 +18,10 @@ ENGINE_BUILD_SECONDS = 1800.0
 def register(commands: Commands) -> None:
     """Adds ``faces up``."""
     parser = commands.add_parser(
-        "up", help="run the whole service on this machine", parents=[verbose_option()]
+        "up", help="run the whole service on this machine", parents=[verbose_option(), data_option()]
     )
     parser.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
     parser.add_argument("--port", type=_port, default=5003, help="port of the API (default %(default)s)")
-    parser.add_argument(
-        "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
-        help="data directory of the embedded server (default %(default)s); not used where REDIS_URL is set",
-    )  # fmt: skip
     parser.add_argument(
         "--server-port", type=_port, default=0, metavar="N",
         help="port of the embedded server, with a password (default: a Unix socket in DIR; its URL: DIR/redis-url)",

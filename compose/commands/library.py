@@ -1,0 +1,80 @@
+"""``faces library list | rebuild | delete``: libraries of people across films."""
+
+import asyncio
+import getpass
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from compose.arguments import DEFAULT_LIBRARY, Commands, data_option, output_options
+from compose.terminal import print_json, print_table
+from schemas.library_view import Erasure
+from schemas.settings import Settings
+
+
+def register(commands: Commands) -> None:
+    """Adds ``faces library`` and its actions."""
+    library = commands.add_parser("library", help="list, rebuild or delete libraries of people across films")
+    actions = library.add_subparsers(required=True, metavar="ACTION")
+    parents = [output_options(), data_option()]
+    listed = actions.add_parser("list", help="list libraries", parents=parents)
+    listed.set_defaults(run=run, action="list", names=[])
+    for action, text in (
+        ("rebuild", "replay the log, and correct what readers see"),
+        ("delete", "erase libraries, with the jobs of their films"),
+    ):
+        parser = actions.add_parser(action, help=text, parents=parents)
+        parser.add_argument("names", nargs="+", metavar="NAME")
+        parser.set_defaults(run=run, action=action)
+
+
+def run(action: str, names: list[str], data: Path, as_json: bool) -> int:
+    """Applies the action to each library; returns the exit status."""
+    from redis.exceptions import RedisError
+
+    from compose.supervisor import ProcessFailed
+    from schemas.settings import SettingsError
+
+    try:
+        return asyncio.run(_run(action, names, data.expanduser(), as_json))
+    except (SettingsError, ProcessFailed, RedisError, OSError) as error:
+        sys.stderr.write(f"faces library {action}: {error}\n")
+        return 1
+
+
+async def _run(action: str, names: list[str], data: Path, as_json: bool) -> int:
+    from compose.local_library import local_library
+
+    failed = False
+    async with local_library(Settings.from_env(), DEFAULT_LIBRARY, data) as local:
+        if action == "list":
+            infos = [await local.reader.info(name) for name in await local.store.all()]
+            if as_json:
+                print_json(infos)
+                return 0
+            print_table(
+                ("library", "created", "people", "named", "films", "faces", "corrections", "questions"),
+                (
+                    (one.name, one.created_at, *map(str, (one.people, one.named, one.films, one.faces,
+                     one.corrections, one.suggestions)))
+                    for one in infos if one is not None
+                ),
+            )  # fmt: skip
+            return 0
+        for name in names:
+            local.name = name
+            if await local.reader.version(name) is None:
+                sys.stderr.write(f"faces library {action}: there is no library {name!r}\n")
+                failed = True
+            elif action == "rebuild":
+                wrong = await local.rebuild()
+                sys.stdout.write(
+                    f"{name}: {wrong} stored values were wrong\n" if wrong else f"{name}: as it was\n"
+                )
+            else:
+                order = Erasure(
+                    correction_id=secrets.token_hex(12), by=getpass.getuser(), at=round(time.time(), 3)
+                )
+                failed |= (await local.order(order)).status >= 400
+    return 1 if failed else 0

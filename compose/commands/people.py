@@ -1,0 +1,256 @@
+"""``faces people list | show | name | merge | split | hide | search | export``: the people of a library."""
+
+import argparse
+import asyncio
+import csv
+import getpass
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from compose.arguments import DEFAULT_LIBRARY, Commands, data_option, output_options
+from compose.terminal import print_json, print_table
+from schemas.library import Change, Correction, Hide, Merge, Name, Split
+from schemas.library_view import LibraryPerson
+from schemas.settings import Settings
+
+if TYPE_CHECKING:  # redis and the models take long to import
+    from compose.local_library import LocalLibrary
+
+
+class NoPerson(Exception):
+    """The library has no such person, or several."""
+
+
+def register(commands: Commands) -> None:
+    """Adds ``faces people`` and its actions."""
+    people = commands.add_parser(
+        "people", help="the people of a library: list, name, merge, split, hide, find"
+    )
+    actions = people.add_subparsers(required=True, metavar="ACTION")
+    options = argparse.ArgumentParser(add_help=False, parents=[output_options(), data_option()])
+    options.add_argument(
+        "--library",
+        metavar="NAME",
+        help=f"name of the library (default: FACES_LIBRARY, else {DEFAULT_LIBRARY})",
+    )
+
+    def action(name: str, text: str, run: Callable[..., int]) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=text, parents=[options])
+        parser.set_defaults(run=run)
+        return parser
+
+    listed = action("list", "list people, oldest first", list_people)
+    listed.add_argument("--text", default="", help="part of the name")
+    listed.add_argument("--all", action="store_true", dest="everyone", help="hidden people too")
+    action("show", "in which films a person is, and when", show).add_argument("person", help="id or name")
+    named = action("name", "give a person a name", name)
+    named.add_argument("person", help="id or name")
+    named.add_argument("label", help="the name; an empty one takes it away")
+    merged = action("merge", "two people are one", merge)
+    merged.add_argument("person", help="id or name")
+    merged.add_argument("other", help="id or name")
+    parted = action("split", "some faces of a person are another person", split)
+    parted.add_argument("person", help="id or name")
+    parted.add_argument("faces", nargs="+", metavar="FACE", help="JOB/face_N, as `show` lists them")
+    hidden = action("hide", "a person is of no interest", hide)
+    hidden.add_argument("person", help="id or name")
+    hidden.add_argument("--show", action="store_true", dest="shown", help="is of interest again")
+    action("search", "who is on a photograph (needs a running service)", search).add_argument(
+        "photograph", type=Path
+    )
+    action("export", "a row for every person and film, as CSV or with --json as JSON", export)
+
+
+def list_people(library: str | None, data: Path, text: str, everyone: bool, as_json: bool) -> int:
+    """Prints the people; returns the exit status."""
+
+    async def work(local: "LocalLibrary") -> int:
+        found = [one for one in await _everyone(local, text) if everyone or not one.hidden]
+        if as_json:
+            print_json(found)
+            return 0
+        print_table(
+            ("person", "name", "films", "seconds", "detections"),
+            (
+                (one.person_id, (one.label or "") + (" (hidden)" if one.hidden else ""), str(one.films),
+                 f"{one.seconds:.1f}", str(one.detections))
+                for one in found
+            ),
+        )  # fmt: skip
+        return 0
+
+    return _run(library, data, work)
+
+
+def show(library: str | None, data: Path, person: str, as_json: bool) -> int:
+    """Prints the films of a person; returns the exit status."""
+
+    async def work(local: "LocalLibrary") -> int:
+        seen = await local.reader.appearances(local.name, await _find(local, person), 100_000)
+        if as_json:
+            print_json(seen)
+            return 0
+        print_table(
+            ("film", "face", "seconds", "when", "probability"),
+            (
+                (one.source, one.face_id, f"{one.seconds:.1f}",
+                 ", ".join(f"{a.start:.1f}-{a.end:.1f}" for a in one.appearances),
+                 f"{one.evidence.probability:.4f}")
+                for one in seen.films
+            ),
+        )  # fmt: skip
+        return 0
+
+    return _run(library, data, work)
+
+
+def name(library: str | None, data: Path, person: str, label: str, as_json: bool) -> int:
+    """Names a person; returns the exit status."""
+    return _correct(library, data, [person], lambda ids: Name(person_id=ids[0], label=label or None), as_json)
+
+
+def merge(library: str | None, data: Path, person: str, other: str, as_json: bool) -> int:
+    """Merges two people; returns the exit status."""
+    return _correct(
+        library, data, [person, other], lambda ids: Merge(person_id=ids[0], other_id=ids[1]), as_json
+    )
+
+
+def split(library: str | None, data: Path, person: str, faces: Sequence[str], as_json: bool) -> int:
+    """Makes a person of some faces of another; returns the exit status."""
+    return _correct(library, data, [person], lambda ids: Split(person_id=ids[0], faces=tuple(faces)), as_json)
+
+
+def hide(library: str | None, data: Path, person: str, shown: bool, as_json: bool) -> int:
+    """Hides a person; returns the exit status."""
+    return _correct(library, data, [person], lambda ids: Hide(person_id=ids[0], hidden=not shown), as_json)
+
+
+def search(library: str | None, data: Path, photograph: Path, as_json: bool) -> int:
+    """Prints who is on a photograph; returns the exit status."""
+
+    async def work(local: "LocalLibrary") -> int:
+        found = await local.search(photograph.read_bytes())
+        if as_json:
+            print_json(found)
+            return 0
+        print_table(
+            ("person", "name", "similarity", "probability", "face"),
+            (
+                (one.person.person_id, one.person.label or "", f"{one.similarity:.3f}",
+                 f"{one.probability:.4f}", one.face_id)
+                for one in found.matches
+            ),
+        )  # fmt: skip
+        return 0 if found.matches else 1
+
+    return _run(library, data, work)
+
+
+def export(library: str | None, data: Path, as_json: bool) -> int:
+    """Writes a row for every person and film; returns the exit status."""
+
+    async def work(local: "LocalLibrary") -> int:
+        rows = csv.writer(sys.stdout)
+        if not as_json:
+            rows.writerow(("person_id", "name", "hidden", "source", "face", "seconds", "start", "end"))
+        for person in await _everyone(local, ""):
+            seen = await local.reader.appearances(local.name, person, 100_000)
+            if as_json:
+                print_json(seen)
+                continue
+            for film in seen.films:
+                for one in film.appearances:
+                    rows.writerow(
+                        (person.person_id, person.label or "", int(person.hidden), film.source, film.face_id,
+                         film.seconds, one.start, one.end)
+                    )  # fmt: skip
+        return 0
+
+    return _run(library, data, work)
+
+
+def _run(library: str | None, data: Path, work: "Callable[[LocalLibrary], Awaitable[int]]") -> int:
+    from redis.exceptions import RedisError
+
+    from compose.local_library import NoService, local_library
+    from compose.supervisor import ProcessFailed
+    from schemas.settings import SettingsError
+
+    async def running() -> int:
+        settings = Settings.from_env()
+        async with local_library(
+            settings, library or settings.library or DEFAULT_LIBRARY, data.expanduser()
+        ) as local:
+            if await local.reader.version(local.name) is None:
+                raise NoPerson(f"there is no library {local.name!r}")
+            return await work(local)
+
+    try:
+        return asyncio.run(running())
+    except (NoPerson, NoService, SettingsError, ProcessFailed, RedisError, OSError) as error:
+        sys.stderr.write(f"faces people: {error}\n")
+        return 1
+
+
+def _correct(
+    library: str | None,
+    data: Path,
+    people: Sequence[str],
+    change: Callable[[Sequence[str]], Change],
+    as_json: bool,
+) -> int:
+    async def work(local: "LocalLibrary") -> int:
+        ids = [(await _find(local, one)).person_id for one in people]
+        try:
+            said = msgspec.convert(msgspec.to_builtins(change(ids)), Change)
+        except msgspec.ValidationError as error:
+            raise NoPerson(str(error)) from error
+        order = Correction(
+            correction_id=secrets.token_hex(12), change=said, by=getpass.getuser(), at=round(time.time(), 3)
+        )
+        answer = await local.order(order)
+        if answer.status >= 400:
+            raise NoPerson(answer.detail)
+        if as_json:
+            print_json(answer.body)
+        return 0
+
+    return _run(library, data, work)
+
+
+async def _everyone(local: "LocalLibrary", text: str) -> list[LibraryPerson]:
+    found, after = list[LibraryPerson](), ""
+    while True:
+        page = await local.reader.people(
+            local.name,
+            1000,
+            after,
+            named=True if text else None,
+            matches=lambda one: text.casefold() in (one.label or "").casefold(),
+        )
+        found += page.people
+        if page.next is None:
+            return found
+        after = page.next
+
+
+async def _find(local: "LocalLibrary", person: str) -> LibraryPerson:
+    """The person with this id, or name."""
+    person_id = await local.reader.resolve(local.name, person)
+    if person_id is not None and (known := await local.reader.person(local.name, person_id)) is not None:
+        return known
+    named = [one for one in await _everyone(local, person) if one.label == person] if person else []
+    if len(named) != 1:
+        several = ", ".join(one.person_id for one in named)
+        raise NoPerson(
+            f"{len(named)} people are named {person!r}: {several}; give the id" if named
+            else f"library {local.name!r} has no person {person!r}"
+        )  # fmt: skip
+    return named[0]

@@ -1,0 +1,200 @@
+"""The library of people across films on this machine, for the command line, with or without a running service."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from compose.data_directory import URL
+from compose.server import embedded_server, wait_for_server
+from compose.supervisor import Supervisor
+from consumers.libraries.writer import LibraryWriter
+from consumers.runtime.stage import NotReady
+from consumers.service import Service
+from schemas.collections import MATCH_THRESHOLD
+from schemas.library import FilmEntry
+from schemas.library_view import LibraryPerson, LibrarySearchResult
+from schemas.messages import SearchTask
+from schemas.names import Names, Partitions
+from schemas.questions import DEFAULT_LIMIT, Answer, Probe
+from schemas.settings import Settings
+from schemas.store import lua, workers
+from schemas.store.additions import Addition
+from schemas.store.connection import connect
+from schemas.store.jobs import Jobs
+from schemas.store.libraries import Libraries, Order
+from schemas.store.library_reader import LibraryReader
+from schemas.store.replies import Replies, new_question
+
+PATIENCE_SECONDS = 60.0
+"""Longest wait for another process that writes the library."""
+
+
+class NoService(Exception):
+    """No service runs that could do this."""
+
+
+class Recurring(NamedTuple):
+    """A person, and in how many of some films."""
+
+    person: LibraryPerson
+    files: int
+
+
+class LocalLibrary:
+    """A library, read and written by this process.
+
+    Args:
+        service: its server.
+        name: of the library.
+    """
+
+    def __init__(self, service: Service, name: str) -> None:
+        home = service.partitions.home
+        self._redis, self._names = service.redis, home
+        self.name = name
+        self.reader = LibraryReader(service.redis, home)
+        self.store = Libraries(service.redis, home)
+        self.writer = LibraryWriter(service)
+        self._replies = Replies(service.redis, home)
+
+    async def add(self, addition: Addition) -> None:
+        """Adds a film."""
+        await _patiently(lambda: self.writer.add(addition._replace(library=self.name)))
+
+    async def order(self, order: Order) -> Answer:
+        """Has a correction or an erasure carried out; returns the answer to it."""
+        if not await self.store.order(self.name, order):
+            return Answer(status=404, detail=f"There is no library {self.name!r}.")
+        await _patiently(lambda: self.writer.drain(self.name, last_attempt=True))
+        answer = await self._replies.wait(order.correction_id, PATIENCE_SECONDS)
+        return answer or Answer(status=504, detail="The correction waits for a worker.")
+
+    async def rebuild(self) -> int:
+        """Replays the log; returns how many values that readers see were wrong."""
+        wrong = list[int]()
+
+        async def work() -> None:
+            wrong.append(await self.writer.rebuild(self.name))
+
+        await _patiently(work)
+        return wrong[0]
+
+    async def search(self, photograph: bytes) -> LibrarySearchResult:
+        """Finds the person whose face is the largest one in a picture.
+
+        Raises:
+            NoService: no worker runs that analyses it, or none finds a face in it.
+        """
+        alive = await workers.alive(self._redis, self._names)
+        if not {"photographs", "library"} <= {worker.stage for worker in alive}:
+            raise NoService("a search by photograph needs a running service: faces up")
+        task = SearchTask(
+            collection=self.name,
+            question=new_question(),
+            limit=DEFAULT_LIMIT,
+            threshold=MATCH_THRESHOLD,
+            library=True,
+        )
+        await self._replies.search(task, Probe(photograph=photograph), PATIENCE_SECONDS, "")
+        answer = await self._replies.wait(task.question, PATIENCE_SECONDS)
+        if answer is None or answer.status >= 400:
+            raise NoService(answer.detail if answer else "no worker has replied")
+        return msgspec.json.decode(answer.body, type=LibrarySearchResult)
+
+
+@contextlib.asynccontextmanager
+async def local_library(
+    settings: Settings, name: str, data: Path, *, remote: bool = True
+) -> AsyncIterator[LocalLibrary]:
+    """A library of the server of REDIS_URL; without one, of the service that runs in the data directory, or of the
+    data there.
+
+    Args:
+        remote: False: whatever REDIS_URL is.
+
+    Raises:
+        ProcessFailed: another user or service has the directory.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        partitions = Partitions(settings.prefix, settings.partitions)
+        url = os.environ.get("REDIS_URL", "") if remote else ""
+        if not url:
+            url = await _running(data)
+            if not url:
+                url = await stack.enter_async_context(_started(data))
+                partitions = Partitions(settings.prefix)
+        redis = await stack.enter_async_context(connect(url))
+        await lua.ensure_loaded(redis)
+        service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
+        yield LocalLibrary(service, name)
+
+
+async def additions(redis: Redis, names: Names, name: str) -> AsyncIterator[Addition]:
+    """Yields the films of a library, as another library can take them."""
+    reader = LibraryReader(redis, names)
+    async for _, entry in Libraries(redis, names).entries(name):
+        if isinstance(entry, FilmEntry):
+            pictures = {
+                face.face_id.partition("/")[2]: jpeg
+                for face in entry.faces
+                if (jpeg := await reader.thumbnail(name, face.face_id)) is not None
+            }
+            yield Addition(name, msgspec.structs.replace(entry, placements=(), doubts=()), pictures)
+
+
+async def _running(data: Path) -> str:
+    """The URL of the server that runs in a data directory; empty when none does."""
+    try:
+        url = (data / URL).read_text().strip()
+    except OSError:
+        return ""
+    with contextlib.suppress(OSError, ValueError):
+        async with connect(url) as redis:
+            await redis.ping()
+            return url
+    return ""
+
+
+async def keep(settings: Settings, films: Sequence[Addition], data: Path) -> list[Recurring]:
+    """Adds films to the library of a data directory; returns the people in them, those in most of them first."""
+    async with local_library(settings, films[0].library, data, remote=False) as local:
+        for film in films:
+            await local.add(film)
+        seen = [await local.reader.film(local.name, film.film.film_id, 0.0, 1e9) for film in films]
+        counts = Counter(one.person.person_id for film in seen if film for one in film.people)
+        persons = await local.reader.persons(local.name, sorted(counts))
+    people = [Recurring(person, counts[person_id]) for person_id, person in persons.items()]
+    return sorted(people, key=lambda one: (-one.files, -one.person.seconds, one.person.person_id))
+
+
+@contextlib.asynccontextmanager
+async def _started(data: Path) -> AsyncIterator[str]:
+    """Runs the server of a data directory for the time being; yields its URL."""
+    supervisor = Supervisor(None)
+    async with embedded_server(data) as (server, url):
+        supervisor.start(server)
+        try:
+            await wait_for_server(url)
+            yield url
+        finally:
+            await supervisor.stop()
+
+
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Does the work, once no other process writes the library."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await work()
+        except NotReady as error:
+            if time.monotonic() > until:
+                raise TimeoutError(f"the library stays busy: {error}") from error
+            await asyncio.sleep(error.after)
