@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
     wrong_joins: int = 0
     joins: int = 0
     questions: int = 0
+    right_answers: int = 0
+    expected_wrong: float = 0.0
     sure: tuple[tuple[float, bool], ...] = ()
     answered: dict[str, str] | None = None
 
@@ -57,7 +59,8 @@ class Outcome(NamedTuple):
 def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
     """Lets the films come to a library of Faces, then answers its first questions."""
     view, truth = View(), _truth(shots)
-    wrong = joined = count = 0
+    wrong = joined = count = yes = 0
+    expected = 0.0
     sure: list[tuple[float, bool]] = []
 
     def append(entry: Entry) -> None:
@@ -79,6 +82,7 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
             if name and placed.person_id and (other := whose(placed.person_id)):
                 joined += 1
                 wrong += other != name
+                expected += 1 - placed.probability
         append(film)
         while due := joins(view, film.film_id, thresholds):
             for one in due:
@@ -86,6 +90,7 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
                 if a and b:
                     joined += 1
                     wrong += a != b
+                    expected += 1 - one.probability
                 append(one)
     questions = len(view.suggestions())
     people = {face: view.face(face).person_id for face in truth}
@@ -94,11 +99,12 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
             break
         one, other = asked[0].person_id, asked[0].other_id
         right = whose(one) == whose(other) is not None
+        yes += right
         change = Merge(person_id=one, other_id=other) if right else Differ(one=one, other=other)
         view.check(change)
         append(Correction(correction_id=str(count), change=change))
     answered = {face: view.face(face).person_id for face in truth}
-    return Outcome(people, wrong, joined, questions, tuple(sure), answered)
+    return Outcome(people, wrong, joined, questions, yes, expected, tuple(sure), answered)
 
 
 def immich(shots: Sequence[Shot]) -> Outcome:
@@ -125,18 +131,17 @@ def immich(shots: Sequence[Shot]) -> Outcome:
 def nearest_person(shots: Sequence[Shot]) -> Outcome:
     """Gives each face to the person with the most similar mean face above the threshold of collections."""
     people: dict[str, str] = {}
-    sums: list[NDArray[np.float32]] = []
-    for shot in shots:
-        for face in shot.film.faces:
-            vector = from_bytes([face.prototype])[0]
-            cosines = unit(np.array(sums)) @ vector if sums else np.zeros(0)
-            if len(cosines) and cosines.max() >= MATCH_THRESHOLD:
-                person = int(cosines.argmax())
-                sums[person] = sums[person] + vector
-            else:
-                person = len(sums)
-                sums.append(vector)
-            people[face.face_id] = str(person)
+    faces = [face for shot in shots for face in shot.film.faces]
+    sums, means = (np.zeros((len(faces), 512), np.float32) for _ in range(2))
+    count = 0
+    for face, vector in zip(faces, from_bytes([face.prototype for face in faces]), strict=True):
+        cosines = means[:count] @ vector
+        person = int(cosines.argmax()) if count else 0
+        if not count or cosines[person] < MATCH_THRESHOLD:
+            person, count = count, count + 1
+        sums[person] += vector
+        means[person] = unit(sums[person])
+        people[face.face_id] = str(person)
     return Outcome(people)
 
 
@@ -167,9 +172,8 @@ def measured(shots: list[Shot], orders: int) -> dict[str, Any]:
             answered = [_across(shots, outcome.answered or {}) for outcome in outcomes]
             row["precision_answered"] = float(np.mean([score["precision"] for score in answered]))
             row["recall_answered"] = float(np.mean([score["recall"] for score in answered]))
-            row["joins"] = float(np.mean([outcome.joins for outcome in outcomes]))
-            row["wrong_joins"] = float(np.mean([outcome.wrong_joins for outcome in outcomes]))
-            row["questions"] = float(np.mean([outcome.questions for outcome in outcomes]))
+            for field in ("joins", "wrong_joins", "expected_wrong", "questions", "right_answers"):
+                row[field] = float(np.mean([getattr(outcome, field) for outcome in outcomes]))
             row["ece"] = float(np.mean([calibration_error(outcome.sure) for outcome in outcomes]))
         report[name] = row
     return report
@@ -272,27 +276,24 @@ def fit(some: Photographs, seed: int = 0) -> dict[str, Any]:
     return {"similarity": round(mean, 3), "weights": weights.round(3).tolist()}
 
 
-def table(report: dict[str, Any]) -> str:
-    """Returns the report for people."""
-    lines = []
-    for name, part in report.items():
+def table(name: str, part: dict[str, Any]) -> str:
+    """Returns the figures of a part for people."""
+    lines = [f"{name}: {part['films']} films, {part['labelled']} labelled faces of {part['people']} people"]
+    for method in METHODS:
+        row = part[method]
         lines.append(
-            f"{name}: {part['films']} films, {part['labelled']} labelled faces of {part['people']} people"
+            f"  {method:16} pairs P {row['precision']:.4f} R {row['recall']:.3f}  "
+            f"B-cubed P {row['b3_precision']:.4f} R {row['b3_recall']:.3f}  "
+            f"people {row['people_too_many']:+.1f}  other orders change {row['order']:.3%} of pairs "
+            f"({row['order_of_joined']:.1%} of joined ones)"
         )
-        for method in METHODS:
-            row = part[method]
+        if "ece" in row:
             lines.append(
-                f"  {method:16} pairs P {row['precision']:.4f} R {row['recall']:.3f}  "
-                f"B-cubed P {row['b3_precision']:.4f} R {row['b3_recall']:.3f}  "
-                f"people {row['people_too_many']:+.1f}  other orders change {row['order']:.3%} of pairs "
-                f"({row['order_of_joined']:.1%} of joined ones)"
+                f"{'':19}{row['wrong_joins']:.1f} of {row['joins']:.0f} joins wrong, {row['expected_wrong']:.1f} "
+                f"expected; {row['questions']:.0f} questions; after {ANSWERS} answers "
+                f"P {row['precision_answered']:.4f} R {row['recall_answered']:.3f}, {row['right_answers']:.0f} yes; "
+                f"calibration error {row['ece']:.3f}"
             )
-            if "ece" in row:
-                lines.append(
-                    f"{'':19}{row['wrong_joins']:.1f} of {row['joins']:.0f} joins wrong; {row['questions']:.0f} "
-                    f"questions; after {ANSWERS} answers P {row['precision_answered']:.4f} "
-                    f"R {row['recall_answered']:.3f}; calibration error {row['ece']:.3f}"
-                )
     return "\n".join(lines)
 
 
@@ -311,7 +312,7 @@ def main() -> None:
         type=Path,
         default=Path(os.environ.get("FACES_TEST_MODELS") or "~/.insightface").expanduser(),
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    parser.add_argument("--json", action="store_true", help="print JSON, a line for each part")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     every = load(options.data / "lfw" / "features.npz")
@@ -322,17 +323,23 @@ def main() -> None:
         return
     thresholds = Thresholds(join=options.join, merge=options.merge)
     METHODS["faces"] = lambda shots: grow(shots, thresholds)
-    parts = options.part or ["photographs", "composed", "footage"]
-    report = {}
-    if "photographs" in parts:
-        report["photographs"] = measured(photographs(some), options.orders)
-    if "composed" in parts:
-        report["composed"] = measured(composed(some, COMPOSED_FILMS, 0), options.orders)
-    if "footage" in parts:
-        analyzer = Analyzer.load("open", options.models, device="cpu", threads=2)
-        report["footage"] = measured(footage(options.data, analyzer), options.orders)
+    wanted = options.part or ["photographs", "composed", "footage"]
+    material: dict[str, Callable[[], list[Shot]]] = {
+        "photographs": lambda: photographs(some),
+        "composed": lambda: composed(some, COMPOSED_FILMS, 0),
+        "footage": lambda: _footage(options.data, options.models),
+    }
+    for name in wanted:
+        part = measured(material[name](), options.orders)
+        print(json.dumps({name: part}) if options.json else table(name, part), flush=True)
+
+
+def _footage(data: Path, models: Path) -> list[Shot]:
+    analyzer = Analyzer.load("open", models, device="cpu", threads=2)
+    try:
+        return footage(data, analyzer)
+    finally:
         analyzer.close()
-    print(json.dumps(report, indent=1) if options.json else table(report))
 
 
 if __name__ == "__main__":

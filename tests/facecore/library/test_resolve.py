@@ -111,3 +111,21 @@ def test_a_film_analysed_again_keeps_its_people_and_packs_are_never_compared() -
     found = nearest(library.view, np.array([ANNA], np.float32), "another", 5)
     assert [one.person_id for one in found[0]] == [library.person("b/face_0")]
     assert found[0][0].face_id == "b/face_0"
+
+
+def test_the_order_of_films_changes_hardly_any_pair() -> None:
+    people = unit(np.random.default_rng(1).normal(size=(40, 512)))
+    films = []
+    for number in range(60):
+        cast = np.random.default_rng([2, number]).choice(40, 4, replace=False)
+        films.append([(f"{number}", who, like(people[who], 0.75, 100 * number + who)) for who in cast])
+    partitions = []
+    for seed in range(3):
+        library = Library()
+        for number in np.random.default_rng(seed).permutation(len(films)):
+            library.film(f"f{number}", *(face for _, _, face in films[number]))
+        whose = np.array([library.person(f"f{n}/face_{i}") for n in range(60) for i in range(4)])
+        partitions.append(whose[:, None] == whose[None])
+    truth = np.array([who for film in films for _, who, _ in film])
+    assert not (partitions[0] & (truth[:, None] != truth[None])).any()
+    assert all((one != partitions[0]).mean() < 0.01 for one in partitions[1:])

@@ -265,7 +265,7 @@ class Machine(RuleBasedStateMachine):
 
 TestLibrary = Machine.TestCase
 TestLibrary.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
