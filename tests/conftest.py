@@ -1,6 +1,8 @@
 """Fixtures shared by several suites: test data, the model pack, a Redis server, a running service."""
 
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,11 +45,18 @@ def group_photograph() -> Path:
 
 @pytest.fixture(scope="session")
 def six_people(tmp_path_factory: pytest.TempPathFactory, group_photograph: Path) -> Path:
-    """A short video in which six people appear, made from a photograph."""
+    """A short video in which six people appear, made from a photograph, once for all processes of the run."""
     from compose.demo import make_video
 
-    video = tmp_path_factory.mktemp("media") / "six people.mp4"
-    make_video(group_photograph, video)
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    made, video = run / "six people.mp4", tmp_path_factory.mktemp("media") / "six people.mp4"
+    with (run / "six people.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make_video(group_photograph, made)
+    shutil.copy(made, video)  # tests touch theirs
     return video
 
 
