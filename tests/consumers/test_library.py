@@ -1,64 +1,24 @@
 """A library follows its films and corrections, whoever is killed, and nothing of what was erased is left."""
 
 import secrets
-from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
-import numpy as np
 import pytest
 
 from consumers.libraries.replica import Replica
 from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
-from facecore.vectors import to_bytes, unit
-from schemas.library import Change, Correction, FilmEntry, LibraryFace, Merge, Name, Split, Undo
+from schemas.library import Change, Correction, Merge, Name, Split, Undo
 from schemas.library_view import Erasure
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
 from schemas.results import Appearance
-from schemas.store.additions import Addition
 from schemas.store.libraries import Libraries
 from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies
-
-NAME = "home"
-
-
-def vector(person: int, film: int = 0) -> bytes:
-    """What a person looks like in a film: nearly the same in each."""
-    generator = np.random.default_rng(person)
-    noise = np.random.default_rng(1000 * person + film).normal(size=512) * 0.01
-    return to_bytes(unit(generator.normal(size=512) / 22.6 + noise))
-
-
-def film(number: int, people: Sequence[int], job: str = "") -> Addition:
-    """What a job adds: these people, one after the other."""
-    job = job or f"job-{number}"
-    faces = tuple(
-        LibraryFace(
-            face_id=f"{job}/face_{place}",
-            prototype=vector(person, number),
-            sureness=1.0,
-            detections=3,
-            quality=0.5 + number / 100,
-            appearances=(Appearance(10.0 * place, 10.0 * place + 15),),
-        )
-        for place, person in enumerate(people)
-    )
-    entry = FilmEntry(
-        film_id=f"film-{number:024x}",
-        job_id=job,
-        source=f"/films/{number}.mp4",
-        at=float(number),
-        pack="open",
-        faces=faces,
-    )
-    pictures = {
-        f"face_{place}": b"JPEG of %d in %d" % (person, number) for place, person in enumerate(people)
-    }
-    return Addition(NAME, entry, pictures)
+from tests.chaos.libraries import NAME, Corrected, film, interrupted, vector
 
 
 class Library:
@@ -257,3 +217,10 @@ async def contents(service: Service) -> dict[bytes, bytes]:
             case _:
                 found[key] = await redis.get(key)
     return found
+
+
+async def test_corrections_survive_a_writer_that_is_stopped_at_any_moment(service: Service) -> None:
+    library = Corrected(service, seed=1)
+    await library.fill()
+    assert await interrupted(library, 50) > 5
+    assert await library.check() > 15

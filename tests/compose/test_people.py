@@ -1,0 +1,63 @@
+"""The commands for people and libraries keep what they change in the data directory."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose.cli import build_parser
+from compose.local_library import keep, local_library
+from schemas.settings import Settings
+from tests.chaos.libraries import film
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory with two films, in which one of the three people is in both."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    films = [film(1, [1, 2]), film(2, [2, 3])]
+    people = asyncio.run(keep(Settings.from_env({}), films, tmp_path))
+    assert [(one.files, one.person.films) for one in people] == [(2, 2), (1, 1), (1, 1)]
+    return tmp_path
+
+
+def test_what_is_said_about_people_is_kept(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def faces(*arguments: str) -> Any:
+        """Runs a command on its own server; returns the lines of JSON that it prints."""
+        parsed = build_parser().parse_args([*arguments, "--data", str(data)])
+        options = {name: value for name, value in vars(parsed).items() if name in _names(parsed.run)}
+        assert parsed.run(**options) == (1 if "nobody" in arguments else 0)
+        return capsys.readouterr()
+
+    def _names(run: Any) -> set[str]:
+        return set(run.__code__.co_varnames[: run.__code__.co_argcount])
+
+    def listed() -> list[Any]:
+        return json.loads(faces("people", "list", "--json", "--all").out)
+
+    one, two, three = (person["person_id"] for person in listed())
+    faces("people", "name", two, "Ann")
+    assert "no person 'nobody'" in faces("people", "name", "nobody", "Bob").err
+    (shown,) = faces("people", "show", "Ann", "--json").out.splitlines()
+    assert [seen["source"] for seen in json.loads(shown)["films"]] == ["/films/1.mp4", "/films/2.mp4"]
+    faces("people", "merge", one, three)
+    assert [person["person_id"] for person in listed()] == [one, two]
+    faces("people", "hide", one)
+    assert "(hidden)" not in faces("people", "list").out
+    rows = faces("people", "export").out.splitlines()
+    assert len(rows) == 5 and rows[0].startswith("person_id,name") and f"{two},Ann,0,/films/1.mp4" in rows[3]
+    assert "home: as it was" in faces("library", "rebuild", "home").out
+    (library,) = json.loads(faces("library", "list", "--json").out)
+    assert (library["people"], library["named"], library["films"], library["corrections"]) == (2, 1, 2, 3)
+    faces("library", "delete", "home")
+    assert json.loads(faces("library", "list", "--json").out) == []
+
+
+async def test_a_command_uses_the_server_that_runs_in_the_directory(data: Path) -> None:
+    async with (
+        local_library(Settings.from_env({}), "home", data) as first,
+        local_library(Settings.from_env({}), "home", data) as second,
+    ):
+        assert await first.reader.version("home") == await second.reader.version("home"), "the same server"
