@@ -13,7 +13,15 @@ from api.queries import LibraryPageQuery, LimitQuery, parse_query
 from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
 from api.responses import problem
 from schemas.library import Correction
-from schemas.library_view import Applied, CorrectionRequest, Corrections, Erasure, Suggestions
+from schemas.library_view import (
+    Applied,
+    CorrectionRequest,
+    Corrections,
+    Erasure,
+    Regrouping,
+    RegroupRequest,
+    Suggestions,
+)
 from schemas.store.clock import server_time
 from schemas.store.libraries import Order
 from schemas.store.replies import new_question
@@ -67,6 +75,20 @@ async def correct(request: web.Request) -> web.Response:
         by=request.get(CALLER, ""),
         at=await _now(request),
     )
+    return await _ordered(request, name, order)
+
+
+@endpoints.add(Endpoint(
+    "POST", "/faces/libraries/{name}/regroup", "submit",
+    "Decide anew who the faces are, with another threshold; corrections hold",
+    patterns=NAME, body=RegroupRequest,
+    responses={200: Applied, 202: None}, problems=(400, 404, 408, 413, 415, 422),
+))  # fmt: skip
+async def regroup(request: web.Request) -> web.Response:
+    """Decides anew who the faces of a library are."""
+    name, _ = await find_library(request)
+    body = parse_body(await read_json(request), RegroupRequest)
+    order = Regrouping(correction_id=new_question(), threshold=body.threshold, at=await _now(request))
     return await _ordered(request, name, order)
 
 

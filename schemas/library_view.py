@@ -353,3 +353,27 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     film_id: str | None = None
     by: str = ""
     at: float = 0.0
+
+
+class Regrouping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="regroup"):
+    """An order to decide anew who the faces of a library are; what people said about it holds.
+
+    Attributes:
+        correction_id: who waits for the answer, and under which name.
+        threshold: least probability of a join; None: the default.
+        at: seconds since 1970.
+    """
+
+    correction_id: str
+    threshold: float | None = None
+    at: float = 0.0
+
+
+class RegroupRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request to decide anew who the faces of a library are.
+
+    Attributes:
+        threshold: least probability of a join; null: the default.
+    """
+
+    threshold: Annotated[float, Meta(ge=0.5, le=1.0)] | None = None

@@ -15,11 +15,12 @@ from consumers.libraries.replica import Replica
 from consumers.runtime import scripts
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
+from facecore.library.anew import resolve_anew
 from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
-from facecore.library.resolve import joins, place
-from schemas.library import Erased, FilmEntry
-from schemas.library_view import Applied, Erasure
+from facecore.library.resolve import DEFAULTS, Thresholds, joins, place
+from schemas.library import Correction, Erased, FilmEntry, Resolved
+from schemas.library_view import Applied, Erasure, Regrouping
 from schemas.questions import Answer
 from schemas.store import lua
 from schemas.store.additions import Addition
@@ -129,6 +130,11 @@ class LibraryWriter:
         if isinstance(order, Erasure):
             return await self._erase(shelf, waiting, order)
         replica = shelf.replica
+        if isinstance(order, Regrouping):
+            resolved = await asyncio.to_thread(
+                resolve_anew, replica.view, thresholds(order.threshold), at=order.at
+            )
+            return await self._enter(shelf, waiting, resolved)
         if (entry_id := replica.view.known(order.correction_id)) is not None:
             await self._libraries.refuse(shelf.name, waiting)  # it was sent twice
             return await self._applied(shelf.name, entry_id, set())
@@ -136,9 +142,13 @@ class LibraryWriter:
             await asyncio.to_thread(replica.view.check, order.change)
         except Refused as refused:
             return Answer(status=409, detail=str(refused))
-        known, number = replica.position.last, await self._next_number(shelf)
-        entry = NewEntry(f"{number}-0", order)
-        changes = await asyncio.to_thread(_apply, replica, entry)
+        return await self._enter(shelf, waiting, order)
+
+    async def _enter(self, shelf: Shelf, waiting: str, said: Correction | Resolved) -> Answer:
+        """Appends an entry, and returns the people that it changed."""
+        known, number = shelf.replica.position.last, await self._next_number(shelf)
+        entry = NewEntry(f"{number}-0", said)
+        changes = await asyncio.to_thread(_apply, shelf.replica, entry)
         await self._append(shelf, known, [entry], changes, waiting)
         people = {str(one.argument) for one in changes if (one.key, one.command) == ("people", "HSET")}
         return await self._applied(shelf.name, entry.entry_id, people)
@@ -249,6 +259,13 @@ class LibraryWriter:
 
     async def _next_number(self, shelf: Shelf) -> int:
         return await self._libraries.next_id(shelf.name, shelf.replica.position.last)
+
+
+def thresholds(join: float | None) -> Thresholds:
+    """Returns the probabilities of decisions with this least probability of a join."""
+    if join is None:
+        return DEFAULTS
+    return DEFAULTS._replace(join=join, merge=max(join, DEFAULTS.merge), doubt=min(join, DEFAULTS.doubt))
 
 
 def _add(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:

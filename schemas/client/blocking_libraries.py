@@ -65,6 +65,10 @@ class Library:
         """Corrects the library; see `AsyncLibrary.correct`."""
         return self._loop.run(self._library.correct(change, correction_id))
 
+    def regroup(self, threshold: float | None = None) -> Applied | None:
+        """Decides anew who the faces are; see `AsyncLibrary.regroup`."""
+        return self._loop.run(self._library.regroup(threshold))
+
     def corrections(self) -> Iterator[LoggedCorrection]:
         """Yields the corrections, the latest first."""
         return self._loop.iterate(self._library.corrections())

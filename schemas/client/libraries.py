@@ -22,6 +22,7 @@ from schemas.library_view import (
     LibrarySearchResult,
     LoggedCorrection,
     PersonAppearances,
+    RegroupRequest,
     Suggestions,
 )
 from schemas.questions import SearchRequest
@@ -107,6 +108,20 @@ class AsyncLibrary:
             body=body,
             headers={"Content-Type": "application/json"},
             retry=correction_id is not None,
+        )
+        return msgspec.json.decode(answer, type=Applied) if answer else None
+
+    async def regroup(self, threshold: float | None = None) -> Applied | None:
+        """Decides anew who the faces are; what was said about them holds. None: it waits for a worker.
+
+        Args:
+            threshold: least probability of a join.
+        """
+        answer = await self._fetch(
+            "POST",
+            f"{self._base}/regroup",
+            body=msgspec.json.encode(RegroupRequest(threshold=threshold)),
+            headers={"Content-Type": "application/json"},
         )
         return msgspec.json.decode(answer, type=Applied) if answer else None
 

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from schemas.envelope import MSGPACK, seal
 from schemas.library import Correction, Entry, decode_entry, encode_entry
-from schemas.library_view import Erasure
+from schemas.library_view import Erasure, Regrouping
 from schemas.messages import CorrectTask
 from schemas.names import LibraryKeys, Names
 from schemas.store.clock import server_time
@@ -30,7 +30,7 @@ MAX_WAITING_CORRECTIONS = 10_000
 ENTRIES_PER_READ = 256
 """Entries of a log that are read in one round trip: of films, up to 100 KiB each."""
 
-Order = Correction | Erasure
+Order = Correction | Erasure | Regrouping
 """What the inbox holds."""
 
 

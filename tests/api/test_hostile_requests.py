@@ -59,7 +59,8 @@ async def test_a_hostile_header_is_no_error_of_the_service(start: Start, valkey:
 BODY_PATHS = (
     ("POST", "/faces/analyze"), ("POST", "/faces/collections/cast/faces"), ("POST", "/faces/collections/cast/search"),
     ("PATCH", "/faces/collections/cast/people/person-" + "0" * 24), ("POST", "/faces/libraries/cast/corrections"),
-    ("POST", "/faces/libraries/cast/search"), ("POST", "/faces/dead/1-1/replay"),
+    ("POST", "/faces/libraries/cast/regroup"), ("POST", "/faces/libraries/cast/search"),
+    ("POST", "/faces/dead/1-1/replay"),
 )  # fmt: skip
 DEEP = {"lists": b"[" * 1_000_000, "objects": b'{"a":' * 500_000, "closed": b"[" * 500_000 + b"]" * 500_000}
 

@@ -11,7 +11,7 @@ from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.library import Change, Correction, Merge, Name, Split, Undo
-from schemas.library_view import Erasure
+from schemas.library_view import Erasure, Regrouping
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
 from schemas.results import Appearance
@@ -31,12 +31,12 @@ class Library:
         self.replies = Replies(service.redis, service.names)
         self.writer = LibraryWriter(service)
 
-    async def say(self, change: Change | Erasure) -> Answer:
+    async def say(self, change: Change | Erasure | Regrouping) -> Answer:
         """Sends a correction and has it applied."""
         question = secrets.token_hex(8)
         order = (
             msgspec.structs.replace(change, correction_id=question)
-            if isinstance(change, Erasure)
+            if isinstance(change, Erasure | Regrouping)
             else Correction(correction_id=question, change=change, by="me", at=1.0)
         )
         assert await self.store.order(NAME, order)
@@ -142,6 +142,19 @@ async def test_a_rebuild_from_the_log_gives_what_readers_see_byte_for_byte(libra
     await library.service.redis.hset(library.service.names.library_keys(NAME).people, one, b"damaged")
     await library.service.redis.delete(library.service.names.library_keys(NAME).members)
     assert await library.writer.rebuild(NAME) > 0 and await library.stored() == before
+
+
+async def test_faces_are_grouped_anew_and_what_was_said_holds(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2]))
+    await library.writer.add(film(2, [1]))
+    one, two = await library.persons()
+    await library.say(Name(person_id=one, label="Ann"))
+    await library.say(Split(person_id=one, faces=("job-2/face_0",)))
+    assert (await library.say(Regrouping(correction_id=""))).status == 200
+    assert len(await library.persons()) == 3, "they stay apart"
+    (ann,) = (await library.reader.people(NAME, 10, named=True)).people
+    assert (ann.label, ann.faces) == ("Ann", 1) and two in await library.persons()
+    assert await library.writer.rebuild(NAME) == 0
 
 
 async def test_two_workers_do_not_overwrite_each_other(library: Library, service: Service) -> None:
