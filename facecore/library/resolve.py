@@ -33,13 +33,14 @@ class Thresholds(NamedTuple):
     """Least probabilities of decisions.
 
     Attributes:
-        join: a face of a film joins a person. Chosen so that at most one join in 1,000 is expected to be wrong.
+        join: a face of a film joins a person. One join in 1,000 is expected to be wrong then, on the photographs
+            that the evidence was fitted on.
         merge: two people are merged without being asked for.
         doubt: people are asked.
     """
 
-    join: float = 0.98
-    merge: float = 0.995
+    join: float = 0.96
+    merge: float = 0.99
     doubt: float = 0.2
 
 
