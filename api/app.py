@@ -10,11 +10,13 @@ from redis.exceptions import RedisError
 from api import (
     admin,
     collections,
+    event_streams,
     events,
     health,
     jobs,
     libraries,
     library_changes,
+    library_events,
     library_films,
     metrics,
     replies,
@@ -91,7 +93,9 @@ def create_app(settings: Settings) -> web.Application:
     app[RATE_LIMIT] = RateLimit(settings.rate)
     connections = max_connections()  # of which some are left for probes
     app[CONCURRENCY_LIMIT] = ConcurrencyLimit(min(settings.max_requests, connections // 2))
-    app[events.OPEN_STREAMS] = SharedSlots(min(events.MAX_STREAMS, connections // 4), "event streams")
+    app[event_streams.OPEN_STREAMS] = SharedSlots(
+        min(event_streams.MAX_STREAMS, connections // 4), "event streams"
+    )
     app[pages.RENDERING] = asyncio.Lock()
     app[CALLBACK_HOSTS] = _callback_hosts(settings)
     app[replies.WAITING] = SharedSlots(replies.MAX_WAITING_CALLERS, "searches")
@@ -99,7 +103,8 @@ def create_app(settings: Settings) -> web.Application:
     add_endpoints(
         app,
         [module.endpoints for module in (
-            jobs, results, events, pages, admin, collections, libraries, library_films, library_changes, searches,
+            jobs, results, events, pages, admin, collections, libraries, library_films, library_changes,
+            library_events, searches,
             health, metrics,
         )],
     )  # fmt: skip

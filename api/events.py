@@ -8,32 +8,19 @@ import asyncio
 from contextlib import suppress
 
 import msgspec
-import structlog
 from aiohttp import web
-from redis.exceptions import RedisError
 
 from api.app_keys import PREVIEWS, READER, STOPPING
 from api.endpoints import Content, Endpoint, Endpoints, parameter
+from api.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, MAX_STREAM_SECONDS, stream_events
 from api.jobs import job_status
-from api.limits import SharedSlots, caller_of
 from api.lookup import find_job
 from schemas.results import JobEvent
 from schemas.store.job_reader import JobState
-from schemas.store.server_errors import error_text
 
 endpoints = Endpoints()
-log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
-HEARTBEAT_SECONDS = 15.0
-"""Silence after which a comment is sent, so that no proxy closes the connection as idle."""
-MAX_STREAM_SECONDS = 600.0
-"""Age at which a stream ends; browsers reconnect and resume by themselves."""
-MAX_STREAMS = 256
-"""Open streams of this process."""
-RETRY_SECONDS = 2
-"""Time after which a client reconnects."""
-OPEN_STREAMS = web.AppKey("open_streams", SharedSlots)
 
 
 @endpoints.add(Endpoint(
@@ -57,27 +44,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     last_id = request.headers.get("Last-Event-ID", "")
     if state.ended and last_id == _event_id(state):
         return web.Response(status=204)
-    with request.app[OPEN_STREAMS].hold(caller_of(request)):
-        return await _stream(request, state, last_id)
-
-
-async def _stream(request: web.Request, state: JobState | None, last_id: str) -> web.StreamResponse:
-    stream = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream",
-            "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",  # nginx would buffer events otherwise
-        }
-    )
-    await stream.prepare(request)
-    with suppress(ConnectionResetError):  # the caller has disconnected
-        await stream.write(f"retry: {RETRY_SECONDS * 1000}\n\n".encode())
-        try:
-            await _write_events(request, stream, state, last_id)
-        except RedisError as error:
-            log.warning("event stream aborted", error=error_text(error))  # the caller reconnects and resumes
-        await stream.write_eof()
-    return stream
+    return await stream_events(request, lambda stream: _write_events(request, stream, state, last_id))
 
 
 async def _write_events(
@@ -95,7 +62,7 @@ async def _write_events(
             await stream.write(_event(state, people, event_id, last_id))
             last_id, last_write = event_id, clock()
         elif clock() - last_write > HEARTBEAT_SECONDS:
-            await stream.write(b": still here\n\n")
+            await stream.write(HEARTBEAT)
             last_write = clock()
         if state.ended or stopping.is_set() or clock() - started > MAX_STREAM_SECONDS:
             return

@@ -4,7 +4,7 @@ The records follow from the log (`schemas.library`): the worker that appends an 
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -337,6 +337,25 @@ class LibrarySearchResult(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     matches: list[FoundPerson]
     face: SeenFace | None = None
+
+
+class LibraryEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened in a library.
+
+    Attributes:
+        kind: a film was added or analysed again; somebody corrected something; two people were merged without being
+            asked for, since later films show that they are one; the faces were grouped anew; something was erased.
+        entry_id: its id in the log.
+        people: who is in the film, was merged (the first one stays), or was erased.
+        change: of a correction.
+    """
+
+    kind: Literal["film", "correction", "joined", "resolved", "erased"]
+    entry_id: str
+    film_id: str | None = None
+    job_id: str | None = None
+    people: list[str] = []
+    change: Change | None = None
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="erase"):

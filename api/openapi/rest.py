@@ -8,10 +8,11 @@ import msgspec
 
 from api.endpoints import Body, Content, Endpoint, parameter
 from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
+from schemas.library_view import LibraryEvent
 from schemas.results import JobEvent, JobResult, Problem
 from schemas.webhooks import JobEnded
 
-STRUCTS: list[Any] = [JobEnded, JobEvent, JobResult, Problem]
+STRUCTS: list[Any] = [JobEnded, JobEvent, JobResult, LibraryEvent, Problem]
 """Structs in the document that no endpoint declares as a body of its own."""
 COMMON_PROBLEMS = (401, 403, 429, 500, 503)
 """Statuses that every endpoint may answer."""

@@ -5,10 +5,14 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from redis.asyncio import Redis
 
-from api import events
+from api import event_streams
+from schemas.library import Correction, Name
+from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.store.jobs import Jobs
+from schemas.store.libraries import Libraries, NewEntry
 from tests.api.conftest import Client, Start
 from tests.waiting import BOUND_SECONDS, eventually_async
 
@@ -73,7 +77,9 @@ async def test_too_many_listeners_are_503(start: Start, jobs: Jobs) -> None:
     await running(jobs)
     api = await start()
     async with aiohttp.ClientSession(api.make_url("/"), connector=aiohttp.TCPConnector(limit=0)) as session:
-        answers = await asyncio.gather(*(session.get(PLACE.lstrip("/")) for _ in range(events.MAX_STREAMS)))
+        answers = await asyncio.gather(
+            *(session.get(PLACE.lstrip("/")) for _ in range(event_streams.MAX_STREAMS))
+        )
         refused = await api.get(PLACE)
         assert refused.status == 503 and refused.headers["Retry-After"]
         answers[0].close()
@@ -84,3 +90,26 @@ async def test_too_many_listeners_are_503(start: Start, jobs: Jobs) -> None:
         await eventually_async(admitted)
         for answer in answers:
             answer.close()
+
+
+async def test_the_events_of_a_library_are_the_entries_of_its_log(start: Start, redis: Redis) -> None:
+    libraries, known = Libraries(redis, Partitions().home), ""
+    api, place = await start(), "/faces/libraries/home/events"
+    assert (await api.get(place)).status == 404
+
+    async def say(entry_id: str, label: str) -> None:
+        nonlocal known
+        said = Correction(correction_id=label, change=Name(person_id="person-1-0-0", label=label))
+        assert await libraries.append("home", known, [NewEntry(entry_id, said)], [])
+        known = entry_id
+
+    await say("1-0", "Ann")
+    listening = await api.get(place)
+    await say("2-0", "Ben")
+    event = await next_event(listening)
+    assert (event["id"], event["event"], event["data"]["change"]["label"]) == ("2-0", "correction", "Ben")
+    listening.close()
+    await say("3-0", "Cleo")
+    resumed = await api.get(place, headers={"Last-Event-ID": "1-0"})
+    assert [(await next_event(resumed))["data"]["change"]["label"] for _ in range(2)] == ["Ben", "Cleo"]
+    resumed.close()
