@@ -216,6 +216,22 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     at: float = 0.0
 
 
+class NewVector(msgspec.Struct, frozen=True, kw_only=True):
+    """A face as another model pack sees it; empty when erased."""
+
+    face_id: str
+    prototype: bytes
+    sureness: float
+
+
+class Reembedded(msgspec.Struct, frozen=True, kw_only=True, tag="reembedded"):
+    """Faces were embedded once more with another model pack, from their pictures, and are compared by that now."""
+
+    pack: str
+    faces: tuple[NewVector, ...]
+    at: float = 0.0
+
+
 class Erased(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="erased"):
     """Faces, films and people were erased: their content has left the log, their ids stay.
 
@@ -232,7 +248,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     at: float = 0.0
 
 
-Entry = FilmEntry | Correction | Joined | Resolved | Erased
+Entry = FilmEntry | Correction | Joined | Resolved | Reembedded | Erased
 
 
 _DECODER: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)

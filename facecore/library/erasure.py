@@ -6,7 +6,7 @@ import msgspec
 
 from facecore.library.corrections import Refused
 from facecore.library.state import State
-from schemas.library import Correction, Entry, Erased, FilmEntry, LibraryFace, Name
+from schemas.library import Correction, Entry, Erased, FilmEntry, LibraryFace, Name, NewVector, Reembedded
 
 E = TypeVar("E", bound=Entry)
 
@@ -50,6 +50,17 @@ def rewritten(entry_id: str, entry: E, erased: Erased) -> E:
                 entry, faces=tuple(blank), source="", source_id=None, duration=None
             )
         return msgspec.structs.replace(entry, faces=tuple(blank)) if gone else entry
+    if isinstance(entry, Reembedded):
+        ids = {face for _, face in erased.faces}
+        kept = [
+            NewVector(face_id=f.face_id, prototype=b"", sureness=0.0) if f.face_id in ids else f
+            for f in entry.faces
+        ]
+        return (
+            msgspec.structs.replace(entry, faces=tuple(kept))
+            if ids.intersection(f.face_id for f in kept)
+            else entry
+        )
     named = isinstance(entry, Correction) and isinstance(entry.change, Name) and entry.change.person_id
     if named in erased.people:
         return msgspec.structs.replace(entry, change=Name(person_id=named, label=None))

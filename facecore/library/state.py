@@ -1,6 +1,7 @@
 """The state of a library, and the questions that it answers."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -210,26 +211,23 @@ class State:
         """Returns the people who may be one, those first whose answer settles most."""
         best: dict[tuple[str, str], tuple[float, int, int]] = {}
         for (face, other), probability in self._doubts.items():
+            if not (self.nodes[face].current and self.nodes[other].current):
+                continue
             one, two = self.partition.person(face), self.partition.person(other)
             pair = (one, two) if self.partition.age(one) < self.partition.age(two) else (two, one)
             if one != two and (pair not in best or probability > best[pair][0]):
                 best[pair] = (probability, face, other)
-        found = []
-        for (one, two), (probability, face, other) in best.items():
-            if self.hidden(one) or self.hidden(two) or self.statements.apart(one, two):
-                continue
-            gain = probability * len(self.current(one)) * len(self.current(two))
-            found.append(
-                Suggestion(
-                    self.nodes[face].face_id,
-                    self.nodes[other].face_id,
-                    one,
-                    two,
-                    probability,
-                    gain,
-                )
-            )
-        return sorted(found, key=lambda s: (-s.gain, -s.probability, s.face_id, s.other_face_id))[:limit]
+        sizes = {person: len(self.current(person)) for pair in best for person in pair}
+        asked = sorted(
+            (-probability * sizes[one] * sizes[two], -probability, face, other, one, two)
+            for (one, two), (probability, face, other) in best.items()
+        )
+        open_ones = (
+            Suggestion(self.nodes[face].face_id, self.nodes[other].face_id, one, two, -negative, -gain)
+            for gain, negative, face, other, one, two in asked
+            if not self.hidden(one) and not self.hidden(two) and not self.statements.apart(one, two)
+        )
+        return list(islice(open_ones, limit))
 
     def _faces_of(self, person: str) -> list[int]:
         is_root = person in self.partition and self.partition.root(person) == person

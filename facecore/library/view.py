@@ -24,6 +24,7 @@ from schemas.library import (
     Hide,
     Joined,
     Name,
+    Reembedded,
     Resolved,
     Undo,
     person_id,
@@ -58,6 +59,8 @@ class View(State):
                 return self._do(number, entry_id, Deed(Effect(links=(pair,), by_hand=False)))
             case Resolved():
                 return self._resolve(number, entry_id, entry)
+            case Reembedded():
+                return self._reembed(entry)
             case Erased():
                 return self._erase(entry)
 
@@ -178,6 +181,15 @@ class View(State):
             self._touch([face], changed)
         self._doubts.clear()
         self._doubt(entry.doubts)
+        return changed
+
+    def _reembed(self, entry: Reembedded) -> Changes:
+        changed = Changes()
+        for seen in entry.faces:
+            face = self.numbers[seen.face_id]
+            if self.nodes[face].current:
+                self.vectors.put(face, entry.pack, seen.prototype, seen.sureness)
+                self._touch([face], changed)
         return changed
 
     def _erase(self, entry: Erased) -> Changes:

@@ -5,7 +5,17 @@ import numpy as np
 from facecore.library.resolve import joins, nearest, place
 from facecore.library.view import View
 from facecore.vectors import to_bytes, unit
-from schemas.library import Correction, Differ, Entry, FilmEntry, Hide, LibraryFace, Merge
+from schemas.library import (
+    Correction,
+    Differ,
+    Entry,
+    FilmEntry,
+    Hide,
+    LibraryFace,
+    Merge,
+    NewVector,
+    Reembedded,
+)
 
 rng = np.random.default_rng(7)
 ANNA, BEN, CLEO = unit(rng.normal(size=(3, 512)))
@@ -111,6 +121,11 @@ def test_a_film_analysed_again_keeps_its_people_and_packs_are_never_compared() -
     found = nearest(library.view, np.array([ANNA], np.float32), "another", 5)
     assert [one.person_id for one in found[0]] == [library.person("b/face_0")]
     assert found[0][0].face_id == "b/face_0"
+    sees = NewVector(face_id="second/face_1", prototype=to_bytes(ANNA), sureness=3.0)
+    library.append(Reembedded(pack="another", faces=(sees,)))
+    while due := joins(library.view, "a"):
+        library.append(due[0])
+    assert library.person("b/face_0") == anna
 
 
 def test_the_order_of_films_changes_hardly_any_pair() -> None:

@@ -25,7 +25,9 @@ from schemas.library import (
     Merge,
     Move,
     Name,
+    NewVector,
     Placement,
+    Reembedded,
     Same,
     Split,
     Undo,
@@ -216,6 +218,13 @@ class Machine(RuleBasedStateMachine):
         self.library.append(resolve_anew(self.view, Thresholds(join=join, merge=join)))
 
     @precondition(has_faces)
+    @rule(pick=number)
+    def embed_again(self, pick: int) -> None:
+        vector = np.full(512, -1.0 - len(self.library.log), "<f4").tobytes()
+        seen = NewVector(face_id=self.a_face(pick), prototype=vector, sureness=2.0)
+        self.library.append(Reembedded(pack="another", faces=(seen,)))
+
+    @precondition(has_faces)
     @rule(pick=number, person=st.booleans())
     def erase(self, pick: int, person: bool) -> None:
         node = self.view.nodes[self.view.numbers[self.a_face(pick)]]
@@ -228,6 +237,9 @@ class Machine(RuleBasedStateMachine):
                     f.prototype for f in old.faces if (name, f.face_id) in entry.faces and f.prototype
                 ]
                 self.erased += [old.source.encode()] if old.film_id in entry.films and old.source else []
+            if isinstance(old, Reembedded):
+                erased = {face for _, face in entry.faces}
+                self.erased += [f.prototype for f in old.faces if f.face_id in erased and f.prototype]
         if entry.people and (label := self.view.label(entry.people[0])):
             self.erased.append(label.encode() + b'"')
         self.library.append(entry)
