@@ -77,8 +77,10 @@ def guarded(port: int, models_path: Path, tmp_path_factory: pytest.TempPathFacto
 def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: Path) -> None:
     wanted: dict[str, Any] = {"video_path": str(six_people), "callback_url": "http://127.0.0.1:9/"}
     poor = {"enhancement": {"enabled": True, "quality_trigger": 1.0}, "sampling_interval": 0.5}
-    assert len(guarded.analyze(wanted)["faces"]) == 6
-    assert len(guarded.analyze(wanted)["faces"]) == 6, "from the cache"
+    with_library = {**wanted, "parameters": {"library": "home"}}
+    assert len(guarded.analyze(with_library)["faces"]) == 6
+    assert len(guarded.analyze(with_library)["faces"]) == 6, "from the cache"
+    library_of_people(guarded)
     assert len(guarded.analyze({"video_path": str(six_people), "parameters": poor})["faces"]) == 6
     failed = guarded.submit({"video_path": "/no/such/film.mp4"})
     assert guarded.wait_for_end(failed)["status"] == "failed"
@@ -135,11 +137,45 @@ def known_people(service: Service, job_id: str, video: Path) -> None:
     assert service.delete("/faces/collections/cast").status in (202, 204)
 
 
+def library_of_people(service: Service) -> None:
+    """Filled, asked everything, corrected and erased."""
+    base = "/faces/libraries/home"
+    eventually(lambda: service.get(base).json.get("people") == 6)
+    person = service.get(f"{base}/people").json["people"][0]
+    change = {"type": "name", "person_id": person["person_id"], "label": "Ann"}
+    assert service.post(f"{base}/corrections", {"change": change}).status == 200
+    assert service.post(f"{base}/regroup", {}).status == 200
+    for path in ("", "/people?text=ann", "/films", "/suggestions", "/corrections"):
+        assert service.get(base + path).status == 200, path
+    of_person = f"{base}/people/{person['person_id']}"
+    for path in ("", "/appearances", "/together"):
+        assert service.get(of_person + path).status == 200, path
+    picture = service.get(f"{base}/{person['portrait']}")
+    assert picture.status == 200
+    jpeg = {"Content-Type": "image/jpeg"}
+    assert service.post(f"{base}/search", picture.body, jpeg).status in (200, 422)
+    assert service.delete(of_person).status == 204
+    assert service.delete(base).status == 204
+
+
 @pytest.mark.parametrize(
-    ("name", "scripts"), [("api", ("admit", "rename", "erase", "drop")), ("finalize", ("enrol", "recall"))]
+    ("name", "scripts"),
+    [
+        (
+            "api",
+            (
+                "collection_admit",
+                "collection_rename",
+                "collection_erase",
+                "collection_drop",
+                "library_correct",
+            ),
+        ),
+        ("finalize", ("collection_enrol", "collection_recall", "library_append", "library_drop")),
+    ],
 )
-def test_collection_scripts_use_only_allowed_commands(name: str, scripts: tuple[str, ...]) -> None:
+def test_scripts_use_only_allowed_commands(name: str, scripts: tuple[str, ...]) -> None:
     for script in scripts:
-        text = (Path(schemas.__file__).parent / "store" / "scripts" / f"collection_{script}.lua").read_text()
+        text = (Path(schemas.__file__).parent / "store" / "scripts" / f"{script}.lua").read_text()
         commands = {command.lower() for command in re.findall(r"redis\.call\('(\w+)'", text)}
         assert commands <= set(ROLES[name].commands), script
