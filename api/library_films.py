@@ -1,6 +1,8 @@
 """Endpoints of a library's films: which there are, and who is in them when."""
 
+import structlog
 from aiohttp import web
+from redis.exceptions import RedisError
 
 from api.app_keys import LIBRARY_READER
 from api.endpoints import Content, Endpoint, Endpoints
@@ -9,9 +11,12 @@ from api.library_lookup import find_library, tagged, unchanged
 from api.queries import LibraryFilmsQuery, QueryError, TimeRangeQuery, parse_query
 from schemas.library import PERSON_ID
 from schemas.library_view import FILM_ID, FilmPeople, LibraryFilms
+from schemas.store.library_export import csv_lines
+from schemas.store.server_errors import error_text
 from schemas.subtitles import subtitles
 
 endpoints = Endpoints()
+log = structlog.get_logger(__name__)
 FILM = NAME | {"film_id": FILM_ID}
 
 
@@ -60,6 +65,28 @@ async def film_subtitles(request: web.Request) -> web.Response:
     body = subtitles(await _film(request, name, 0.0, 1e9))
     headers = {"Cache-Control": "private, no-cache"}
     return web.Response(text=body, content_type="text/vtt", charset="utf-8", headers=headers)
+
+
+@endpoints.add(Endpoint(
+    "GET", "/faces/libraries/{name}/appearances.csv", "read", "Every appearance of every person, as a table",
+    patterns=NAME, responses={200: Content({"text/csv": None}, "CSV, with the names of the columns")},
+    problems=(404,), allow_head=False,
+))  # fmt: skip
+async def appearances_table(request: web.Request) -> web.StreamResponse:
+    """Streams the table of a library."""
+    name, _ = await find_library(request)
+    stream = web.StreamResponse(headers={"Cache-Control": "private, no-cache"})
+    stream.content_type, stream.charset = "text/csv", "utf-8"
+    await stream.prepare(request)
+    try:
+        async for lines in csv_lines(request.app[LIBRARY_READER], name):
+            await stream.write(lines.encode())
+        await stream.write_eof()
+    except RedisError as error:
+        log.warning("table of a library aborted", library=name, error=error_text(error))
+        if request.transport is not None:
+            request.transport.abort()  # without the last chunk the caller notices that the table is incomplete
+    return stream
 
 
 async def _film(request: web.Request, name: str, since: float, until: float) -> FilmPeople:

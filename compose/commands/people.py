@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import csv
 import getpass
 import secrets
 import sys
@@ -64,7 +63,11 @@ def register(commands: Commands) -> None:
     action("search", "who is on a photograph (needs a running service)", search).add_argument(
         "photograph", type=Path
     )
-    action("export", "a row for every person and film, as CSV or with --json as JSON", export)
+    action(
+        "export",
+        "every appearance of every person as CSV; with --json the films of each",
+        export,
+    )
 
 
 def list_people(library: str | None, data: Path, text: str, everyone: bool, as_json: bool) -> int:
@@ -154,23 +157,17 @@ def search(library: str | None, data: Path, photograph: Path, as_json: bool) -> 
 
 
 def export(library: str | None, data: Path, as_json: bool) -> int:
-    """Writes a row for every person and film; returns the exit status."""
+    """Writes a row for every appearance; returns the exit status."""
 
     async def work(local: "LocalLibrary") -> int:
-        rows = csv.writer(sys.stdout)
-        if not as_json:
-            rows.writerow(("person_id", "name", "hidden", "source", "face", "seconds", "start", "end"))
-        for person in await _everyone(local, ""):
-            seen = await local.reader.appearances(local.name, person, 100_000)
-            if as_json:
-                print_json(seen)
-                continue
-            for film in seen.films:
-                for one in film.appearances:
-                    rows.writerow(
-                        (person.person_id, person.label or "", int(person.hidden), film.source, film.face_id,
-                         film.seconds, one.start, one.end)
-                    )  # fmt: skip
+        from schemas.store.library_export import all_appearances, csv_lines
+
+        if as_json:
+            async for page in all_appearances(local.reader, local.name):
+                print_json(page)
+        else:
+            async for lines in csv_lines(local.reader, local.name):
+                sys.stdout.write(lines)
         return 0
 
     return _run(library, data, work)
@@ -226,19 +223,9 @@ def _correct(
 
 
 async def _everyone(local: "LocalLibrary", text: str) -> list[LibraryPerson]:
-    found, after = list[LibraryPerson](), ""
-    while True:
-        page = await local.reader.people(
-            local.name,
-            1000,
-            after,
-            named=True if text else None,
-            matches=lambda one: text.casefold() in (one.label or "").casefold(),
-        )
-        found += page.people
-        if page.next is None:
-            return found
-        after = page.next
+    from schemas.store.library_export import everyone
+
+    return [person async for person in everyone(local.reader, local.name, text)]
 
 
 async def _find(local: "LocalLibrary", person: str) -> LibraryPerson:

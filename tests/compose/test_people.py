@@ -47,7 +47,8 @@ def test_what_is_said_about_people_is_kept(data: Path, capsys: pytest.CaptureFix
     faces("people", "hide", one)
     assert "(hidden)" not in faces("people", "list").out
     rows = faces("people", "export").out.splitlines()
-    assert len(rows) == 5 and rows[0].startswith("person_id,name") and f"{two},Ann,0,/films/1.mp4" in rows[3]
+    assert len(rows) == 5 and rows[0].startswith("person_id,label,hidden,film_id,source,")
+    assert rows[3].startswith(f"{two},Ann,0,film-") and "/films/1.mp4,,job-1/face_1,10.0,25.0,3," in rows[3]
     assert "home: as it was" in faces("library", "rebuild", "home").out
     (library,) = json.loads(faces("library", "list", "--json").out)
     assert (library["people"], library["named"], library["films"], library["corrections"]) == (2, 1, 2, 3)

@@ -82,6 +82,8 @@ def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
     film_id = next(one["film_id"] for one in films if one["job_id"] == film)
     assert len(service.get(f"{BASE}/films/{film_id}").json["people"]) == 6
     assert "Ann Example" in service.get(f"{BASE}/films/{film_id}/people.vtt").body.decode()
+    table = service.get(f"{BASE}/appearances.csv").body.decode().splitlines()
+    assert len(table) > 12 and sum(",Ann Example,0," in row for row in table) >= 2
     together = service.get(f"{BASE}/people/{ann}/together").json["together"]
     assert len(together) == 5 and together[0]["films"] == 2
     listed = service.get(f"{BASE}/people?text=ANN").json["people"]
