@@ -36,10 +36,10 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 # make demo VIDEO=path analyses that video, else one made from a group photograph.
 ifdef VIDEO
 demo: $(READY)
-	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json
+	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json --data demo/library
 else
 demo: $(READY) $(DEMO)
-	$(BIN)/faces analyze $(DEMO) --out demo/result.json
+	$(BIN)/faces analyze $(DEMO) --out demo/result.json --data demo/library
 endif
 
 $(DEMO): compose/demo.py | $(READY)

@@ -7,11 +7,18 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from compose.server import free_port
+from consumers.libraries.writer import LibraryWriter
+from consumers.service import Service
 from schemas.client import AnalyzeRequest, AsyncClient, AsyncPublisher, Client, FacesError, QueueFull
+from schemas.library import Name
+from schemas.names import Partitions
+from schemas.settings import Settings
 from schemas.store.jobs import Jobs
 from tests.api.conftest import Start
+from tests.chaos.libraries import NAME, film
 
 
 async def test_jobs_are_submitted_followed_listed_and_ended(start: Start, jobs: Jobs) -> None:
@@ -98,3 +105,38 @@ async def test_publishing_waits_while_the_queue_is_full_and_times_out(valkey: st
         with Redis.from_url(valkey) as server:
             server.delete("faces:requests")
         assert (await waiting).status == "queued"
+
+
+async def test_a_library_is_read_and_corrected(start: Start, jobs: Jobs, redis: AsyncRedis) -> None:
+    settings, partitions = Settings.from_env({}), Partitions()
+    writer = LibraryWriter(Service(redis, partitions.home, settings, jobs, partitions))
+    for number, people in enumerate(([1, 2], [2, 3])):
+        await writer.add(film(number, people))
+    api = await start()
+
+    def blocking() -> str:
+        with Client(str(api.make_url("/"))) as client:
+            library = client.library(NAME)
+            one, both, _ = library.people()
+            assert library.info().films == 2 and [seen.source for seen in library.appearances(both.person_id)] == [
+                "/films/0.mp4", "/films/1.mp4",
+            ]  # fmt: skip
+            assert len(library.together(both.person_id).together) == 2
+            (shared,) = library.films(both.person_id, one.person_id)
+            assert len(library.film(shared.film_id).people) == 2 and library.suggestions().total == 0
+            assert both.portrait is not None and library.picture(both.portrait).startswith(b"JPEG")
+            assert library.correct(Name(person_id=one.person_id, label="Ann")) is None, "no worker runs"
+            assert library.info().waiting == 1
+            return one.person_id
+
+    person_id = await asyncio.to_thread(blocking)
+    await writer.drain(NAME, last_attempt=False)
+    async with AsyncClient(str(api.make_url("/"))) as client:
+        library = client.library(NAME)
+        assert [one.person_id async for one in library.people(text="ann")] == [person_id]
+        (said,) = [one async for one in library.corrections()]
+        assert said.change == Name(person_id=person_id, label="Ann")
+        await library.erase_person(person_id)
+        await writer.drain(NAME, last_attempt=False)
+        with pytest.raises(FacesError, match="has no person"):
+            await library.person(person_id)
