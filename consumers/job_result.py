@@ -155,6 +155,7 @@ def build_result(
         duration=film.duration,
         fps=film.fps,
         codec=film.codec,
+        **_frame_of_reference(job, film),
     )
     return ResultBody(
         status="completed",
@@ -255,6 +256,24 @@ def _enhancement(job: JobFrames, people: People) -> EnhancementReport | None:
         kept_frames=kept.total(),
         reasons=dict(sorted(kept.items())),
     )
+
+
+def _frame_of_reference(job: JobFrames, film: Film) -> dict[str, Any]:
+    """Returns the metadata that say which pixels boxes and landmarks are."""
+    sizes = {(frame.width, frame.height) for frame in job.frames}
+    width, height = sizes.pop() if len(sizes) == 1 else (None, None)
+    is_album = job.record["method"] == "album"  # whose pictures this service decodes one by one
+    applied = True if is_album or film.stored is not None else None
+    is_whole = (width, height) == (film.width, film.height)  # not one view of a stereoscopic film
+    has_served = is_whole and not is_address(job.request.video_path)
+    return {
+        "frame_width": width,
+        "frame_height": height,
+        "rotation_applied": applied,
+        "pixel_aspect_applied": applied,
+        "source_picture": film.stored,
+        "frame_server_picture": film.served if has_served else None,
+    }
 
 
 def _provenances(job: JobFrames) -> list[Provenance]:

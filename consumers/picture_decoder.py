@@ -16,10 +16,12 @@ UseImages = Callable[[Mapping[int, Image]], Awaitable[None]]
 
 
 class Encoded(NamedTuple):
-    """An encoded picture and the limit of its pixels."""
+    """An encoded picture, the limit of its pixels, and what makes the decoded picture the one that a player shows;
+    None: it is that one."""
 
     picture: bytes
     max_pixels: int
+    shown: Callable[[Image], Image] | None = None
 
 
 class PictureDecoder:
@@ -69,7 +71,7 @@ class PictureDecoder:
     def _size(self, encoded: Encoded) -> int | str:
         """Returns the memory that decoding takes, or the reason why the picture is refused."""
         try:
-            size = decoding_bytes(*encoded)
+            size = decoding_bytes(encoded.picture, encoded.max_pixels)
             self._memory.check(size)
         except SourceError as error:
             return str(error)
@@ -79,6 +81,7 @@ class PictureDecoder:
 def _image(encoded: Encoded) -> Image | str:
     """Decodes a picture; returns the reason when that fails."""
     try:
-        return decode(*encoded)
+        image = decode(encoded.picture, encoded.max_pixels)
     except SourceError as error:
         return str(error)
+    return image if encoded.shown is None else encoded.shown(image)

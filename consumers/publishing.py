@@ -146,6 +146,7 @@ class FramePublisher:
                 else settings.min_confidence,
                 demographics=parameters.detect_demographics,
                 enhancement=resolved_enhancement(parameters, settings),
+                display=frame.display,
             )
             message = seal_next(envelope, "frame", str(frame.index), task)
             messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))

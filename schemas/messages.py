@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, entry_time, open_entry
 from schemas.names import JOB_ID
+from schemas.orientation import Display
 from schemas.requests import Enhancement
 
 ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
@@ -63,6 +64,7 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         demographics: whether age and gender are wanted.
         enhancement: set when faces of low quality are to be improved; its quality_trigger is resolved.
         enhanced: the picture is the enhanced one; it improves what is stored for this frame.
+        display: how the picture becomes the one that a player shows; None: it is that one.
     """
 
     index: int
@@ -73,6 +75,7 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     demographics: bool = True
     enhancement: Enhancement | None = None
     enhanced: bool = False
+    display: Display | None = None
 
 
 class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):

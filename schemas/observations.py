@@ -80,6 +80,8 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
         low_confidence: number of detections dropped for their confidence.
         rejected_confidences: of these detections, two decimals.
         kept: why faces due for enhancement kept their original values, each reason once.
+        look: of the frame (`facecore.video.upright.look`), by which the enhanced picture is turned; empty without
+            enhancement.
     """
 
     index: int
@@ -92,3 +94,4 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Provenance
     kept: tuple[str, ...] = ()
     rejected_confidences: tuple[float, ...] = ()
+    look: bytes = b""

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from schemas.orientation import FrameServerPicture, SourcePicture
 from schemas.requests import Enhancement
 
 PoseClass = Literal["front", "left", "right", "front-rotate-left", "front-rotate-right"]
@@ -17,7 +18,7 @@ Thumbnails = Literal["url", "inline"]
 
 
 class BoundingBox(msgspec.Struct, frozen=True):
-    """Pixels of the source frame, rotation applied."""
+    """Pixels of the picture as a player shows it: upright, with square pixels (`schemas.orientation`)."""
 
     x_min: int
     y_min: int
@@ -26,7 +27,7 @@ class BoundingBox(msgspec.Struct, frozen=True):
 
 
 class Landmarks(msgspec.Struct, frozen=True):
-    """Pixels of the source frame; left and right as they lie in the picture."""
+    """Pixels as of `BoundingBox`; left and right as they lie in the picture."""
 
     left_eye: tuple[int, int]
     right_eye: tuple[int, int]
@@ -202,6 +203,8 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
         fps: average frames a second.
         codec: FFmpeg's name of the decoder, or the format of a picture.
         frames: number of frames.
+        stored: how the file stores its pictures.
+        served: the Frame Server's own pictures.
     """
 
     width: int | None = None
@@ -210,6 +213,8 @@ class Film(msgspec.Struct, frozen=True, kw_only=True):
     fps: float | None = None
     codec: str | None = None
     frames: int | None = None
+    stored: SourcePicture | None = None
+    served: FrameServerPicture | None = None
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,6 +228,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             own way are ``frame-server-scenes``.
         frame_enhancement: enhancement that was requested. ``enabled`` says which picture boxes and landmarks belong
             to: it is false, since they are always pixels of the frame without enhancement.
+        frame_width, frame_height: size in pixels of the frames that boxes and landmarks belong to; null where the
+            frames differ in size, as in an album.
+        rotation_applied: whether the frames are rotated and mirrored as the file asks; null: this host does not have
+            the file, and they are as the Frame Server or the sprite map gives them.
+        pixel_aspect_applied: whether pixels of the frames are square; null as above.
+        source_picture: how the file stores its pictures; null: not known, or an album.
+        frame_server_picture: where boxes and landmarks lie in the Frame Server's own pictures; null as above.
     """
 
     video_path: str
@@ -253,13 +265,20 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     shortest_sure_appearance_seconds: float | None = None
     sampled_frames: int = 0  # samples taken from the source
     # Of the source; null: unknown, or an album or a sprite map
-    width: int | None = None  # pixels, rotation applied
+    width: int | None = None  # pixels as displayed
     height: int | None = None
     duration: float | None = None  # seconds
     fps: float | None = None  # average frames a second
     codec: str | None = None
     # Detections that show too little to tell people apart; see include_unidentifiable
     unidentifiable: int = 0
+    # The frame of reference of boxes and landmarks
+    frame_width: int | None = None
+    frame_height: int | None = None
+    rotation_applied: bool | None = None
+    pixel_aspect_applied: bool | None = None
+    source_picture: SourcePicture | None = None
+    frame_server_picture: FrameServerPicture | None = None
 
 
 class ResultBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,9 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from facecore.video import SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
+from facecore.video.restoring import is_restored
 
 FRAME_TIMEOUT_SECONDS = 45.0
 """For one frame: the Frame Server itself waits 30 seconds for a frame that is not ready."""
@@ -212,7 +214,7 @@ class FrameServer:
         """Returns the frame at a timestamp with its faces enhanced, encoded; it may be larger than the original.
 
         A frame counts as enhanced when the header ``X-Faces-Enhanced`` says so. Frames from the Frame Server's cache
-        lack the header: they are enhanced when they differ from the frame without enhancement.
+        lack the header: they are enhanced when they show something else than the frame without enhancement.
 
         Args:
             timestamp: seconds from the start of the video.
@@ -231,7 +233,7 @@ class FrameServer:
                 unchanged = enhanced in NOT_ENHANCED
             else:
                 original, _ = await self._picture_at(video_path, timestamp, {"enhance": "0"}, timeout)
-                unchanged = picture == original
+                unchanged = not await asyncio.to_thread(_is_restored, original, picture)
         if unchanged:
             raise FrameNotEnhanced(
                 f"The Frame Server sent the frame without enhancement: it is off there, or {model} is not loaded."
@@ -287,6 +289,14 @@ class FrameServer:
         if len(content) > limit:
             raise FrameServerRefused(f"The Frame Server's response is larger than {limit >> 20} MiB.")
         return content, headers
+
+
+def _is_restored(original: bytes, sent: bytes) -> bool:
+    """Raises FrameServerRefused for what is not a picture; see `is_restored`."""
+    try:
+        return is_restored(original, sent)
+    except SourceError as error:
+        raise FrameServerRefused(f"The Frame Server's picture cannot be used: {error}") from error
 
 
 def kept_timestamp(timestamp: float) -> float:

@@ -8,10 +8,12 @@ from typing import Protocol
 
 import msgspec
 
+from consumers.sources.films import film_of
 from consumers.threads import in_thread
 from facecore.video import SampledFrame, VideoInfo
 from facecore.video.images import encode
 from schemas.messages import FileFrame
+from schemas.orientation import Display
 from schemas.results import Film
 from schemas.settings import Settings
 
@@ -27,11 +29,13 @@ class Frame(msgspec.Struct, frozen=True):
         index: index of the sample in the job.
         timestamp: seconds from the start of the source.
         picture: the encoded picture, or the file that holds it.
+        display: see `FrameTask`.
     """
 
     index: int
     timestamp: float
     picture: bytes | FileFrame
+    display: Display | None = None
 
 
 class FrameSource(Protocol):
@@ -105,15 +109,3 @@ class LocalSource:
             if time.monotonic() > until:
                 break
         return frames
-
-
-def film_of(info: VideoInfo) -> Film:
-    """Returns the properties of a video as the result states them."""
-    return Film(
-        width=info.width or None,
-        height=info.height or None,
-        duration=None if info.duration is None else round(info.duration, 3),
-        fps=round(info.fps, 3) or None,
-        codec=info.codec or None,
-        frames=info.frames,
-    )

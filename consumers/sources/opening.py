@@ -16,33 +16,29 @@ from consumers.runtime.stage import Retry
 from consumers.sources.album import AlbumSource, listed_pictures, pictures_in
 from consumers.sources.content import content_of
 from consumers.sources.downloads import Downloads
-from consumers.sources.extraction import ServedFrames, check_end, extract_frames
 from consumers.sources.frame_server import FrameServer, FrameServerUnavailable
-from consumers.sources.frames import FrameSource, LocalSource, film_of
+from consumers.sources.frames import FrameSource, LocalSource
 from consumers.sources.http import WebClient, WebSourceUnavailable, is_address
 from consumers.sources.memory_budget import MemoryBudget
 from consumers.sources.safety import MediaFileMissing, open_source_file
 from consumers.sources.segmentation import Segmentation, divide, plan_of
 from consumers.sources.served_frames import (
     FAILURES,
-    SCENES_METHOD,
     Fallback,
     ServedSource,
-    extracted_source,
-    open_scenes,
 )
+from consumers.sources.serving import ServedOpener
 from consumers.sources.source import Source
 from consumers.sources.sprite_maps import SpriteMaps
 from consumers.threads import in_thread
 from facecore.stopping import stoppable
-from facecore.video import Interval, Plan, Samples, Scenes, SourceError, open_source, probe
+from facecore.video import Interval, Plan, Samples, SourceError, open_source, probe
 from facecore.video.byte_range import ByteRange
 from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
 from facecore.video.sampling import VideoInfo, adapted
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
-from schemas.results import Film
 from schemas.settings import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -88,6 +84,7 @@ class SourceOpener:
         if self._settings.frame_server_url:
             session = await self._closing.enter_async_context(aiohttp.ClientSession())
             self._server = FrameServer(self._settings.frame_server_url, session)
+        self._served = ServedOpener(self._server, self._settings, self._pool)
 
     async def stop(self) -> None:
         """Closes the sessions and removes the downloads."""
@@ -155,17 +152,15 @@ class SourceOpener:
         plan = plan_of(request.parameters)
         if request.parameters.sampling == "adaptive" and source.path is not None:
             plan = adapted(plan, (await self._probe(source.path)).duration)
-        if await self._asks_server(source, plan, method):
+        if await self._served.is_asked(source, plan, method):
             fallback = self._fallback(source, plan, resources)
             try:
-                served = await self._served(job_id, request, source, plan, first, method, fallback)
-                served.film = await self._film(source) or served.film
-                return served
+                return await self._served.open(job_id, request, source, plan, first, method, fallback)
             except FAILURES as error:
                 if fallback is None:
                     raise _job_error(error, source) from error
                 if method is not None:  # frames before `first` came from the Frame Server
-                    film = await self._film(source) or Film()
+                    film = await self._served.film(source)
                     return ServedSource([], first, fallback, film=film, failure=error)
                 log.warning("frame server failed, decoding locally", error=str(error))
         if source.path is None:
@@ -174,31 +169,6 @@ class SourceOpener:
                 " is not healthy."
             )
         return await self._local(source.path, plan, request.parameters.sampling, first, resources)
-
-    async def _served(
-        self,
-        job_id: str,
-        request: AnalyzeRequest,
-        source: Source,
-        plan: Plan,
-        first: int,
-        method: str | None,
-        fallback: Fallback | None,
-    ) -> ServedSource:
-        """Has the Frame Server extract the frames of a plan; raises `FAILURES`."""
-        server, settings, video_path = self._server, self._settings, request.video_path
-        assert server is not None
-        if isinstance(plan, Scenes):
-            scenes = await open_scenes(server, video_path, plan, first, method)
-            if scenes is not None:
-                return scenes
-        served = await extract_frames(server, job_id, video_path, plan, deadline=settings.job_deadline)
-        if request.parameters.sampling == "adaptive" and adapted(plan, served.duration) != plan:
-            plan = adapted(plan, served.duration)
-            served = await extract_frames(server, job_id, video_path, plan, deadline=settings.job_deadline)
-        if not isinstance(plan, Scenes):
-            await self._check_length(served, plan, source)
-        return extracted_source(server, served, settings.shared_roots, plan, first, fallback)
 
     def _fallback(self, source: Source, plan: Plan, resources: AsyncExitStack) -> Fallback | None:
         """Returns the call that decodes an interval's frames here; None where the Frame Server is the only source."""
@@ -246,37 +216,6 @@ class SourceOpener:
         if sampling == "keyframes":
             plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
         return open_source(path, plan, start_index=first, max_pixels=pixels)
-
-    async def _asks_server(self, source: Source, plan: Plan, method: str | None) -> bool:
-        """Whether the Frame Server extracts the frames; FRAME_SOURCE=auto uses it when it is healthy, and for scenes
-        when this host does not have the file: the Frame Server has to seek to each of their samples."""
-        if method is not None:
-            return method in ("frame-server", SCENES_METHOD)
-        if self._settings.frame_source == "local" or is_address(source.name):
-            return False
-        if self._settings.frame_source == "auto" and source.path is not None and isinstance(plan, Scenes):
-            return False
-        if self._server is None:
-            if self._settings.frame_source == "frame-server":
-                raise SourceError(
-                    "No Frame Server is configured: FRAME_SOURCE is frame-server, but FRAME_SERVER_URL is not set."
-                )
-            return False
-        return self._settings.frame_source == "frame-server" or await self._server.healthy()
-
-    async def _film(self, source: Source) -> Film | None:
-        """Returns the properties of the local file; None: there is none that can be read."""
-        try:
-            return None if source.path is None else film_of(await self._probe(source.path))
-        except SourceError as error:  # the Frame Server can read it
-            log.info("properties of the video unknown", error=str(error))
-            return None
-
-    async def _check_length(self, served: ServedFrames, plan: Plan, source: Source) -> None:
-        """Raises SamplingMismatch when the frames end before the film does; measures the local file where the Frame
-        Server reports no duration."""
-        if served.duration is None and source.path is not None:
-            check_end(plan, (await self._probe(source.path)).duration, served.last)
 
     async def _probe(self, path: ByteRange | Path) -> VideoInfo:
         return await self._run(lambda: probe(path, max_pixels=self._settings.max_pixels))

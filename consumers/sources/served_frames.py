@@ -13,6 +13,7 @@ from consumers.sources.frame_server import FrameServer, FrameServerRefused, Fram
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame, FrameSource
 from facecore.video.sampling import Plan, Scenes, VideoInfo, sample_times
 from schemas.messages import FileFrame
+from schemas.orientation import Display
 from schemas.results import Film
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,12 @@ class ServedSource:
         film: see `FrameSource`.
         open_end: whether samples may lie beyond the end of the film.
         method: see `FrameSource`.
+
+    Attributes:
+        display: how the pictures become those of a player; None: they are, or nothing is known.
     """
+
+    display: Display | None = None
 
     def __init__(
         self,
@@ -73,6 +79,11 @@ class ServedSource:
         """Failures of the Frame Server, and problems that the decoder found."""
         return [*self._warnings, *(self._rest.warnings if self._rest else ())]
 
+    @property
+    def following(self) -> Sample | None:
+        """The sample that comes next from the Frame Server; None at the end."""
+        return self._samples[self._next] if self._next < len(self._samples) else None
+
     async def next_chunk(self) -> list[Frame]:
         """Fetches the next frames; empty at the end."""
         if self._rest is not None:
@@ -82,7 +93,8 @@ class ServedSource:
         frames: list[Frame] = []
         try:
             for sample in self._samples[self._next :][:FRAMES_PER_CHUNK]:
-                frames.append(Frame(sample.index, sample.timestamp, await sample.fetch()))  # noqa: PERF401
+                picture = await sample.fetch()
+                frames.append(Frame(sample.index, sample.timestamp, picture, self.display))
         except FAILURES as error:
             if not frames and self._open_end and self._next and type(error) is FrameServerRefused:
                 last = self._samples[self._next].timestamp

@@ -1,8 +1,9 @@
 """Analyze stage: detects and embeds the faces of frames, in batches across jobs."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -18,10 +19,12 @@ from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.picture_decoder import Encoded, PictureDecoder
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
+from consumers.sources.films import shown, shown_like
 from consumers.sources.frame_store import FrameStore
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.video.images import encode
+from facecore.video.upright import look
 from schemas.envelope import Envelope, seal_next
 from schemas.messages import EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
@@ -136,13 +139,13 @@ class AnalyzeStage(BaseStage[Any]):
             inputs = [_input(batch[i].envelope.body, image) for i, image in images.items()]
             found = await self._inference.run(self.name, lambda: self.analyzer.analyze(inputs))
             analyses = [
-                _Analysis(batch[i], seen, stored[i][0], image)
+                _Analysis(batch[i], await self._with_look(seen, batch[i], image), stored[i][0], image)
                 for (i, image), seen in zip(images.items(), found, strict=True)
             ]
             completed.update(zip(images, await self._store_faces(analyses), strict=True))
 
         encoded = {
-            i: Encoded(picture, self._max_pixels(delivery))
+            i: Encoded(picture, self._max_pixels(delivery), _shown(delivery.envelope.body, stored[i][0]))
             for i, (delivery, picture, over) in enumerate(zip(batch, pictures, ended, strict=True))
             if picture is not None and not over
         }
@@ -160,6 +163,14 @@ class AnalyzeStage(BaseStage[Any]):
             else:
                 completions.append(self._without_picture(delivery, stored[i], refused.get(i, NO_PICTURE)))
         return completions
+
+    async def _with_look(self, seen: FrameFaces, delivery: Delivery[FrameTask], image: Image) -> FrameFaces:
+        """Adds the look of a frame that is to be enhanced."""
+        task = delivery.envelope.body
+        if task.enhanced or task.enhancement is None or not triggered(seen, task.enhancement):
+            return seen
+        seen_look = await asyncio.get_running_loop().run_in_executor(self._pixels, look, image)
+        return msgspec.structs.replace(seen, look=seen_look)
 
     def _max_pixels(self, delivery: Delivery[FrameTask]) -> int:
         """Returns the limit of a picture; an enhanced one may be larger than the frame by the enhancer's factor."""
@@ -297,6 +308,19 @@ def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
     inference = shared.get(InferenceThread, lambda: InferenceThread(service.settings))
     for lane in get_args(Lane):
         yield AnalyzeStage(service, inference, lane)
+
+
+def _shown(task: FrameTask, original: FrameFaces | None) -> Callable[[Image], Image] | None:
+    """Returns what makes the picture of a frame the one that a player shows; None: it is that one.
+
+    Args:
+        original: the stored faces of the frame that an enhanced picture improves.
+    """
+    if task.enhanced and original is not None:
+        return partial(shown_like, width=original.width, height=original.height, look=original.look)
+    if task.display is not None:
+        return partial(shown, display=task.display)
+    return None
 
 
 def _input(task: FrameTask, image: Image) -> FrameInput:

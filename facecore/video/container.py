@@ -22,11 +22,12 @@ from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.joined import top_boxes
 from facecore.video.memory import raise_if_short
 from facecore.video.motion_jpeg import is_motion_jpeg
-from facecore.video.picture import orientation, quarter_turns, shown_width
+from facecore.video.picture import orientation, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.scans import check_packet
 from facecore.video.sequential import frame_ticks, stream_duration
 from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
+from facecore.video.upright import Turning
 
 # Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
 # sdp, image2), devices, and formats that FFmpeg guesses from the file name alone.
@@ -136,18 +137,20 @@ def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]
         SourceError: no frame can be decoded.
     """
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
-    transpose, mirror, flip = _first_orientation(container, stream, path)
+    turning = _first_orientation(container, stream, path)
     survey = _survey(container, stream, path)
     duration = _duration(container, stream, survey)
-    width, height = shown_width(stream.width, stream.sample_aspect_ratio), stream.height
+    width = shown_width(stream.width, stream.sample_aspect_ratio)
+    shown = turning.size(width, stream.height)
     return VideoInfo(
         duration=duration,
         claimed=_claimed_duration(container, stream) if survey.is_continuous else None,
-        width=height if transpose else width,
-        height=width if transpose else height,
+        width=shown[0],
+        height=shown[1],
         fps=rate,
         codec=codec,
-        rotation=quarter_turns(transpose, mirror, flip),
+        stored=(stream.width, stream.height),
+        turning=turning,
         frames=survey.frames,
         lead=_lead(container, stream),
         is_continuous=survey.is_continuous,
@@ -257,9 +260,7 @@ def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits
     return _Survey(end, count, not faults)
 
 
-def _first_orientation(
-    container: InputContainer, stream: VideoStream, path: PathLike[str]
-) -> tuple[bool, bool, bool]:
+def _first_orientation(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> Turning:
     try:
         for packet in packets_of(container, stream):
             check_packet(packet)

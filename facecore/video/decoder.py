@@ -27,6 +27,7 @@ from facecore.video.images import decoding_bytes, read_file, read_image
 from facecore.video.joined import parts_of
 from facecore.video.packets import CannotSelect
 from facecore.video.picture import Image, shown_width, to_image
+from facecore.video.pillow_decoder import picture_turning
 from facecore.video.sampling import Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
@@ -72,11 +73,15 @@ def probe(path: PathLike[str], *, max_pixels: int) -> VideoInfo:
         frames = Animation(path, max_pixels)
         return VideoInfo(
             duration=frames.duration, width=frames.width, height=frames.height, fps=len(frames) / frames.duration,
-            codec="webp", frames=len(frames),
+            codec="webp", frames=len(frames), stored=(frames.width, frames.height),
         )  # fmt: skip
     if kind is not None:
         height, width = read_image(path, max_pixels).shape[:2]
-        return VideoInfo(width=width, height=height, codec=kind.lower(), frames=1)
+        turning = picture_turning(kind, read_file(path))
+        return VideoInfo(
+            width=width, height=height, codec=kind.lower(), frames=1, turning=turning,
+            stored=turning.size(width, height),
+        )  # fmt: skip
     if parts := parts_of(path):
         return _joined([probe(part, max_pixels=max_pixels) for part in parts])
     with open_video(path) as container:

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facecore.video.errors import SourceError
 from facecore.video.heif import av1_size, be32, heif_size, still_avif
@@ -82,6 +83,16 @@ def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
         return width * height * PILLOW_BYTES_OF.get(kind, PILLOW_BYTES)
     progressive = kind == "JPEG" and jpeg_scans(encoded) > 1
     return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
+
+
+def decode_grey(encoded: bytes, max_pixels: int = 100_000_000) -> NDArray[np.uint8]:
+    """Decodes a picture of OpenCV's formats in grey, as it is stored; raises SourceError as `decode`."""
+    kind, _ = _checked(encoded, max_pixels)
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    if image is None:
+        raise SourceError(f"The {kind} picture cannot be decoded: it is damaged or of an unsupported kind.")
+    return cast("NDArray[np.uint8]", image)
 
 
 def picture_size(encoded: bytes, max_pixels: int) -> tuple[int, int]:

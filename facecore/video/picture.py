@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facecore.video.dynamic_range import to_bgr
 from facecore.video.interlace import deinterlaced
 from facecore.video.side_data import side_data
+from facecore.video.upright import UPRIGHT, Turning, turned
 
 Image = NDArray[np.uint8]
 """(H, W, 3), BGR."""
@@ -34,13 +35,7 @@ def to_image(frame: av.VideoFrame, pixel_aspect: Fraction | None, codec: str) ->
     if width != frame.width:
         interpolation = cv2.INTER_AREA if width < frame.width else cv2.INTER_LINEAR
         image = cast("Image", cv2.resize(image, (width, frame.height), interpolation=interpolation))
-    transpose, mirror, flip = orientation(frame, codec)
-    if transpose:
-        image = cast("Image", cv2.transpose(image))
-    if mirror or flip:
-        code = -1 if mirror and flip else 1 if mirror else 0
-        image = cast("Image", cv2.flip(image, code))
-    return image
+    return turned(image, orientation(frame, codec))
 
 
 def shown_width(width: int, pixel_aspect: Fraction | None) -> int:
@@ -50,25 +45,18 @@ def shown_width(width: int, pixel_aspect: Fraction | None) -> int:
     return max(1, round(width * pixel_aspect))
 
 
-def orientation(frame: av.VideoFrame, codec: str) -> tuple[bool, bool, bool]:
-    """Returns the operations that make a frame upright: transpose, then mirror left-right, then flip top-bottom.
+def orientation(frame: av.VideoFrame, codec: str) -> Turning:
+    """Returns the turning that makes a frame upright.
 
     The display matrix maps (x, y) to (a x + c y, b x + d y), in 16.16 fixed point, row by row (libavutil/display.h).
     Other angles than quarter turns are rounded to the nearest quarter turn.
     """
     matrix = side_data(frame, Type.DISPLAYMATRIX, codec)
     if matrix is None:
-        return False, False, False
+        return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
     if a == b == c == d == 0:
-        return False, False, False
+        return UPRIGHT
     if abs(a) + abs(d) >= abs(b) + abs(c):
-        return False, a < 0, d < 0
-    return True, c < 0, b < 0
-
-
-def quarter_turns(transpose: bool, mirror: bool, flip: bool) -> int:
-    """Returns the clockwise rotation of an orientation in degrees, ignoring mirroring."""
-    if transpose:
-        return 90 if mirror else 270
-    return 180 if mirror and flip else 0
+        return Turning(False, a < 0, d < 0)
+    return Turning(True, c < 0, b < 0)

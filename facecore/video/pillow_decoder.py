@@ -15,11 +15,10 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from facecore.video.errors import SourceError
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
+from facecore.video.upright import EXIF_TURNINGS, UPRIGHT, Turning
 
 PILLOW_NAMES = {"JPEG": "JPEG", "PNG": "PNG", "WebP": "WEBP", "AVIF": "AVIF", "TIFF": "TIFF", "GIF": "GIF"}
 """Picture format → Pillow's name of it; HEIC is opened by pillow-heif."""
-SWAPS_SIDES = frozenset({5, 6, 7, 8})
-"""EXIF orientations of pictures that are stored lying on their side."""
 SAME_COLOUR = 6
 """Largest difference (of 255) of a few colours for which a profile counts as sRGB: most files that carry a profile
 carry one of sRGB's many variants, and stay as they are."""
@@ -62,19 +61,28 @@ def decode_with_pillow(kind: str, encoded: bytes, max_pixels: int) -> Image:
         raise _refusal(kind, error) from error
 
 
+def picture_turning(kind: str, encoded: bytes) -> Turning:
+    """Returns the turning that EXIF asks for; that of TIFF and HEIC is part of their decoding.
+
+    Raises:
+        SourceError: the header is damaged.
+    """
+    if kind in ("BMP", "TIFF", "HEIC"):
+        return UPRIGHT
+    try:
+        return EXIF_TURNINGS.get(_opened(kind, encoded).getexif().get(0x0112, 1), UPRIGHT)
+    except ERRORS as error:
+        raise _refusal(kind, error) from error
+
+
 def shown_size(kind: str, encoded: bytes, size: tuple[int, int]) -> tuple[int, int]:
     """Returns width and height of the upright picture, where ``size`` is that of the stored one.
 
     Raises:
         SourceError: the header is damaged.
     """
-    if kind in ("BMP", "TIFF"):  # Pillow states the upright size of TIFF
-        return size
     try:
-        picture = _opened(kind, encoded)
-        if kind == "HEIC":
-            return picture.size
-        return size[::-1] if picture.getexif().get(0x0112) in SWAPS_SIDES else size
+        return _opened(kind, encoded).size if kind == "HEIC" else picture_turning(kind, encoded).size(*size)
     except ERRORS as error:
         raise _refusal(kind, error) from error
 

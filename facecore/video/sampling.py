@@ -6,6 +6,8 @@ from itertools import count
 
 import msgspec
 
+from facecore.video.upright import UPRIGHT, Turning
+
 MIN_BEFORE_END_SECONDS = 0.01
 """Least time from the last sample of a scene to its end: rounded up to 1/100 s, the Frame Server's precision, the
 sample is still in the scene."""
@@ -25,7 +27,8 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
         width, height: pixels as displayed, after rotation and with square pixels.
         fps: average frames a second; 0: unknown.
         codec: FFmpeg's name of the decoder.
-        rotation: clockwise rotation for display in degrees: 0, 90, 180 or 270.
+        stored: width and height in pixels as stored, which need not be square.
+        turning: makes the stored picture upright.
         frames: number of frames as the file states it or counted; None: unknown.
         lead: seconds by which other streams (the sound) begin before the picture; players count from there.
         is_continuous: whether the timestamps have no resets and no jumps.
@@ -37,10 +40,22 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     height: int = 0
     fps: float = 0.0
     codec: str = ""
-    rotation: int = 0
+    stored: tuple[int, int] = (0, 0)
+    turning: Turning = UPRIGHT
     frames: int | None = None
     lead: float = 0.0
     is_continuous: bool = True
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the file is a single picture, which has no duration."""
+        return self.frames == 1 and self.duration is None
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a stored pixel divided by its height."""
+        width, height = self.turning.size(self.width, self.height)
+        return width * self.stored[1] / (self.stored[0] * height) if self.stored[0] and height else 1.0
 
 
 class Interval(msgspec.Struct, frozen=True):

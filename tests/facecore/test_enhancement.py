@@ -1,5 +1,8 @@
 """Enhanced pictures: better faces of the same person in the same place replace poor ones; nothing else does."""
 
+from pathlib import Path
+
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from facecore.enhancement import (
     triggered,
 )
 from facecore.quality import composite
+from facecore.video.images import encode
+from facecore.video.restoring import is_restored
 from schemas.observations import FrameFaces, ObservedFace, QualityScore
 from schemas.requests import Enhancement
 from tests.facecore.faces import face, frame, person
@@ -89,3 +94,21 @@ def test_only_faces_below_the_trigger_are_due() -> None:
     low, high = QualityScore(0.4, 0.4, 0.4, 0.4), QualityScore(0.6, 0.6, 0.6, 0.6)
     mixed = frame(0, [face(person(0), quality=q.size) for q in (low, high, low)])
     assert triggered(mixed, WANTED) == 2
+
+
+def test_a_picture_in_another_size_or_coding_is_not_restored(group_photograph: Path) -> None:
+    """What an enhancer sends that restores no face; a face that it restores is seen, whatever else it does."""
+    photograph = np.asarray(cv2.imread(str(group_photograph)), np.uint8)
+    blurred = cv2.GaussianBlur(photograph, (0, 0), 3)
+    original = encode(blurred, 95)
+    restored = blurred.copy()
+    restored[200:330, 480:620] = photograph[200:330, 480:620]
+    for scale in (1, 2, 4):
+        for quality in (75, 95):
+            same, better = (
+                encode(cv2.resize(picture, None, fx=scale, fy=scale), quality)
+                for picture in (blurred, restored)
+            )
+            assert not is_restored(original, same)
+            assert is_restored(original, better)
+    assert not is_restored(original, original)

@@ -1,6 +1,7 @@
 """Frames from the Frame Server and from sprites, enhancement of poor faces, through the whole service."""
 
 import math
+import urllib.request
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 
 from facecore.video import Interval, open_source
 from facecore.video.picture import Image
+from facecore.video.upright import Turning
 from tests.consumers.sources.frame_server_double import ServerProcess
+from tests.facecore.video.lying import as_displayed, lying_film
 from tests.integration.client import Service
 from tests.integration.conftest import run_service
 
@@ -71,6 +74,60 @@ def test_the_frame_server_s_frames_show_the_same_people(
     assert here["metadata"]["frame_source"] == "decoder"
     for theirs, ours in zip(places(result), places(here), strict=True):
         assert np.allclose(theirs, ours, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("turning", "aspect", "method"),
+    [
+        (Turning(True, True, False), Fraction(16, 11), "frame-server"),
+        (Turning(False, True, False), Fraction(1), "decoder"),
+    ],
+    ids=["a quarter turn, wide pixels", "mirrored"],
+)
+def test_boxes_have_one_frame_of_reference(
+    with_server: Service,
+    double: ServerProcess,
+    group_photograph: Path,
+    tmp_path: Path,
+    turning: Turning,
+    aspect: Fraction,
+    method: str,
+) -> None:
+    """Whoever decodes, however the film is stored: boxes lie on the picture that a player shows, and the result says
+    where that lies in the Frame Server's own pictures, restored ones included."""
+    width, height = 832, 576
+    picture = np.asarray(cv2.resize(cv2.imread(str(group_photograph)), (width, height)), np.uint8)
+    blurred = cv2.GaussianBlur(picture, (0, 0), 2)
+    cv2.imwrite(str(tmp_path / "blurred.png"), blurred)
+    film = lying_film(tmp_path / "film.mp4", [blurred] * 30, turning, aspect)
+    sharp = lying_film(tmp_path / "sharp.mp4", [picture] * 30, turning, aspect)
+    is_turned = turning.transpose
+    double.faults(restored=str(sharp), unturned=[25] if is_turned else [], lost_files=is_turned)
+    parameters = {"detect_demographics": False, "sampling_interval": 1.0, "enable_deduplication": False}
+    wanted = {"enabled": is_turned, "quality_trigger": 1.0}
+    shown = with_server.analyze({"video_path": str(tmp_path / "blurred.png"), "parameters": parameters})
+    result = with_server.analyze(
+        {"video_path": str(film), "parameters": {**parameters, "enhancement": wanted}}
+    )
+    metadata = result["metadata"]
+    assert metadata["frame_source"] == method
+    assert (metadata["frame_width"], metadata["frame_height"]) == (width, height)
+    assert metadata["rotation_applied"] is metadata["pixel_aspect_applied"] is True
+    expected = [place[1:] for place in places(shown)]
+    for number in (0, 1):
+        found = [d for d in detections(result) if d["frame_index"] == number]
+        assert len(found) == 6 and sum(d["enhanced"] for d in found) >= 3 * is_turned
+        for detection in found:
+            box = [*detection["bbox"].values()]
+            apart = min(np.abs(np.subtract(box, other)).max() for other in expected)
+            assert apart <= (8 if detection["enhanced"] else 2), "a restored face has a box of its own"
+    address = f"{double.url}/frames/extract-frame?video_path={film}&timestamp=0&enhance=0"
+    with urllib.request.urlopen(address) as answer:
+        served = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
+    facts = metadata["frame_server_picture"]
+    assert (facts["width"], facts["height"]) == (served.shape[1], served.shape[0])
+    there = as_displayed(served, facts["matrix"], width, height)
+    assert np.abs(there[8:-8, 8:-8].astype(int) - blurred[8:-8, 8:-8]).mean() < 8
 
 
 def test_frames_at_other_times_than_requested_are_decoded_locally(

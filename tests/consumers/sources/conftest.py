@@ -44,3 +44,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     make_clip(path, range(250), b_frames=2)
     return path
+
+
+@pytest.fixture(scope="session")
+def restored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film as a restoration model would change it: each frame shows the next number."""
+    path = tmp_path_factory.mktemp("film") / "restored.mp4"
+    make_clip(path, range(250), first=1)
+    return path

@@ -3,7 +3,9 @@
     python -m tests.consumers.sources.frame_server_process PORT VOLUME
 
 Speaks as the real one does: it samples by counting frames, has no timestamps mode (it takes an interval instead),
-samples scenes at 25, 50 and 75 %, keeps times to 1/100 s, and applies neither rotation nor the shape of pixels.
+samples scenes at 25, 50 and 75 % and keeps times to 1/100 s. It reads with OpenCV, which applies the angle of a
+film, but neither mirroring, nor EXIF, nor the shape of pixels; frames that OpenCV cannot read come from PyAV,
+unturned.
 ``PUT /faults`` sets what goes wrong:
 
     failures       the next so many requests are answered with 500
@@ -25,13 +27,16 @@ samples scenes at 25, 50 and 75 %, keeps times to 1/100 s, and applies neither r
     sends          extract-frame states this moment instead of the requested one
     dies_after     after so many frames over HTTP the process ends
     cached_frames  enhanced frames come from the cache, whose responses lack X-Faces-Enhanced
+    recoded        enhanced frames are coded in another way: with the same pixels, other bytes
+    unturned       numbers of the frames that PyAV reads
 """
 
 import asyncio
 import math
 import os
 import sys
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +122,7 @@ def scene_times(start: float, end: float) -> list[float]:
 
 def write_frames(job_id: str, video: str, interval: float, times: list[float] | None) -> list[dict[str, Any]]:
     (volume() / job_id).mkdir(exist_ok=True)
-    with av.open(video) as container:
-        pictures = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    pictures = list(read(video))
     wanted = (
         range(0, len(pictures), round(interval * FPS))
         if times is None
@@ -131,7 +135,7 @@ def write_frames(job_id: str, video: str, interval: float, times: list[float] | 
         path.write_bytes(picture)
         frames.append({
             "index": index, "timestamp": number / FPS, "path": path, "encoded": picture,
-            "duration": len(pictures) / FPS,
+            "duration": len(pictures) / FPS, "size": pictures[number].shape,
         })  # fmt: skip
     return frames
 
@@ -169,8 +173,8 @@ async def results(request: web.Request) -> web.Response:
             index: f["index"],
             "timestamp": f["timestamp"],
             "url": f"file://{f['path']}",
-            "width": 192,
-            "height": 128,
+            "width": f["size"][1],
+            "height": f["size"][0],
         }
         for f in job["frames"]
     ]
@@ -205,15 +209,30 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
     }
     if not faults.get("cached_frames"):
         headers["X-Faces-Enhanced"] = str(int(enhanced))
-    return web.Response(body=encoded(picture), content_type="image/jpeg", headers=headers)
+    coding = [cv2.IMWRITE_JPEG_OPTIMIZE, 1] if faults.get("recoded") and query.get("enhance") == "1" else []
+    return web.Response(body=encoded(picture, coding), content_type="image/jpeg", headers=headers)
 
 
 def picture_at(film: str, number: int) -> np.ndarray | None:
     """The frame of this number; None when the film has fewer."""
+    return next(islice(read(film), number, None), None)
+
+
+def read(film: str) -> Iterator[np.ndarray]:
+    """The frames of a film, or a picture, as OpenCV reads them."""
+    capture = cv2.VideoCapture(film)
+    unturned = [*by_pyav(film)] if faults.get("unturned") else []
+    for number in count():
+        is_read, picture = capture.read()
+        if not is_read:
+            return
+        yield unturned[number] if number in faults.get("unturned", []) else picture
+
+
+def by_pyav(film: str) -> Iterator[np.ndarray]:
     with av.open(film) as container:
-        for frame in islice(container.decode(video=0), number, None):
-            return frame.to_ndarray(format="bgr24")
-    return None
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="bgr24")
 
 
 @routes.get("/frames/{job_id}/{number}")
@@ -229,8 +248,8 @@ async def frame(request: web.Request) -> web.Response:
     )
 
 
-def encoded(picture: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", picture)[1].tobytes()
+def encoded(picture: np.ndarray, coding: Sequence[int] = ()) -> bytes:
+    return cv2.imencode(".jpg", picture, coding)[1].tobytes()
 
 
 if __name__ == "__main__":

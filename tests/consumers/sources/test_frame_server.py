@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -292,18 +292,27 @@ async def test_an_enhanced_frame_may_be_larger(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("cached", [False, True], ids=["header", "cached, without header"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {},
+        {"cached_frames": True},
+        {"recoded": True, "cached_frames": True},
+        {"enlarged": True, "cached_frames": True},
+    ],
+    ids=["header", "cached, without header", "other bytes", "enlarged, with no face restored"],
+)
 async def test_a_frame_that_was_not_enhanced_is_noticed(
-    server: FrameServer, double: ServerProcess, film: Path, cached: bool
+    server: FrameServer, double: ServerProcess, film: Path, restored: Path, faults: dict[str, Any]
 ) -> None:
     """The real one sends the very same picture when enhancement is off or the model is not loaded."""
-    double.faults(models=["gfpgan"], cached_frames=cached)
+    double.faults(models=["gfpgan"], restored=str(restored), **faults)
     with pytest.raises(
         FrameNotEnhanced, match="without enhancement: it is off there, or codeformer is not loaded"
     ):
         await server.enhanced_frame(str(film), 4.0, "codeformer", 0.5, 60.0)
     image = decode(await server.enhanced_frame(str(film), 4.0, "gfpgan", 0.5, 60.0))
-    assert image.shape == (256, 384, 3) and number_in(image) == 100
+    assert image.shape == (256, 384, 3) and number_in(image) == 101
 
 
 async def test_an_enhanced_frame_that_cannot_be_had(

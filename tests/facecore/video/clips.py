@@ -54,8 +54,10 @@ def make_clip(
     portrait: bool = False,
     container_options: dict[str, str] | None = None,
     full_range: bool = False,
+    first: int = 0,
 ) -> list[tuple[Fraction, int]]:
-    """Writes frames 0, 1, 2 … at `times` (in units of the time base); returns (presentation time in s, number)."""
+    """Writes frames `first`, `first` + 1 … at `times` (in units of the time base); returns (presentation time in s,
+    number)."""
     moments = list(times)
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=25, options={"threads": "1", **(options or {})})
@@ -68,14 +70,14 @@ def make_clip(
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation is not None:
             stream.set_display_rotation(rotation)
-        for number, moment in enumerate(moments):
+        for number, moment in enumerate(moments, first):
             picture = numbered(number, *(turned_size(size) if portrait else size))
             frame = av.VideoFrame.from_ndarray(turn(picture) if turn else picture, format="bgr24")
             frame = frame.reformat(format=pix_fmt, dst_color_range=2 if full_range else None)
             frame.pts, frame.time_base = moment, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return [((moment) * time_base, number) for number, moment in enumerate(moments)]
+    return [((moment) * time_base, number) for number, moment in enumerate(moments, first)]
 
 
 def edit(path: Path, edits: Sequence[tuple[float | None, float]]) -> None:

@@ -189,7 +189,7 @@ def test_rotation_is_applied(tmp_path: Path, rotation: int, shape: tuple[int, in
     sampled = list(source)
     assert numbers(sampled) == [0, 10, 20]
     assert (source.info.height, source.info.width) == shape == sampled[0].image.shape[:2]
-    assert source.info.rotation == -rotation % 360
+    assert source.info.turning.rotation == -rotation % 360
 
 
 def test_pixels_become_square(tmp_path: Path) -> None:
