@@ -2,8 +2,8 @@
 
 An entry is a host (``media.example.org``), a domain with its subdomains (``*.example.org``), either with a port
 (``media.lan:8080``; without one the scheme's default port), an address with a port (``127.0.0.1:9999``,
-``[::1]:9999``), or a network (``192.168.7.0/24``, ``10.0.0.5``). A listed host may not resolve to an internal address
-unless that is listed too (server-side request forgery).
+``[::1]:9999``), or a network (``192.168.7.0/24``, ``10.0.0.5``, ``::1``). A listed host may not resolve to an
+internal address unless that is listed too (server-side request forgery).
 """
 
 import re
@@ -14,6 +14,7 @@ import msgspec
 from yarl import URL
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_PORT = 65535
 _NAT64 = IPv6Network("64:ff9b::/96")
 _UNICAST = IPv6Network("2000::/3")
 """Global unicast addresses (IANA's IPv6 address space); the rest is internal, a form of IPv4, or unassigned."""
@@ -64,12 +65,12 @@ class AllowList(msgspec.Struct, frozen=True):
         if url.user is not None or url.password is not None:
             raise NotAllowed(f"{_shown(url)} carries a user name or password; those are not sent.")
         host = url.host.rstrip(".").lower()
-        port = 0 if url.port == DEFAULT_PORTS[url.scheme] else url.port
+        ports = {url.port, 0} if url.port == DEFAULT_PORTS[url.scheme] else {url.port}
         if (literal := _literal(host)) is not None and (str(literal), url.port) not in self.hosts:
             self.check_address(literal, host)
             if any(_embedded(literal) in network for network in self.networks):
                 return
-        if not any(port == allowed and _matches(host, name) for name, allowed in self.hosts):
+        if not any(allowed in ports and _matches(host, name) for name, allowed in self.hosts):
             raise NotAllowed(f"{_shown(url)} is not on a host that may be asked ({self.setting}).")
 
     def check_address(self, address: Address, host: str) -> None:
@@ -87,20 +88,26 @@ class AllowList(msgspec.Struct, frozen=True):
 
 
 def _network(entry: str) -> IPv4Network | IPv6Network | None:
+    """Parses a network or an address, which may be in brackets; None: the entry is neither."""
     try:
-        return ip_network(entry, strict=False)
+        return ip_network(re.sub(r"^\[(.*)\]$", r"\1", entry), strict=False)
     except ValueError:
         return None
 
 
 def _host(entry: str) -> tuple[str, int]:
-    """Parses a host or an address with a port."""
-    if (address := re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:(\d{1,5})", entry)) and _literal(address[1]):
-        return str(_literal(address[1])), int(address[2])
-    host = re.fullmatch(r"((?:\*\.)?[A-Za-z0-9._-]+?)\.?(?::(\d{1,5}))?", entry)
-    if host is None:
-        raise ValueError(f"{entry!r} is neither a host nor a network")
-    return host[1].lower(), int(host[2] or 0)
+    """Parses a host or an address, either with or without a port; the latter is 0 then."""
+    parts = re.fullmatch(
+        r"(?:\[([0-9A-Fa-f:.]+)\](?=:)|((?:\*\.)?[A-Za-z0-9._-]+?)\.?)(?::(\d{1,5}))?", entry
+    )
+    address, name, port = parts.groups() if parts else (None, None, None)
+    host = name.lower() if name else str(_literal(address or "") or "")
+    if not host or not (port is None or 1 <= int(port) <= MAX_PORT):
+        raise ValueError(
+            f"{entry!r} is neither a host nor a network: expected HOST, HOST:PORT, [ADDRESS]:PORT, ADDRESS or"
+            " NETWORK/BITS, without http://"
+        )
+    return host, int(port or 0)
 
 
 def _matches(host: str, name: str) -> bool:

@@ -167,6 +167,14 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("images and use_sprites are two sources")
 
 
+FIELDS = {
+    "": (*AnalyzeRequest.__struct_fields__, *REQUEST_SPELLINGS),
+    "parameters.": (*Parameters.__struct_fields__, *PARAMETER_SPELLINGS),
+    "parameters.enhancement.": Enhancement.__struct_fields__,
+}
+"""Names of the fields of a request, in all spellings, by the path of their object."""
+
+
 def parse_request(body: bytes) -> AnalyzeRequest:
     """Decodes and validates an analyze request from JSON.
 
@@ -219,14 +227,15 @@ def to_request(data: Any) -> AnalyzeRequest:
 def _refuse_unknown(fields: dict[str, Any]) -> None:
     """Raises RequestError for the first field that a request does not have."""
     for path, name in unknown_fields(fields, AnalyzeRequest):
-        schema = {"": AnalyzeRequest, "parameters.": Parameters, "parameters.enhancement.": Enhancement}.get(
-            path
-        )
-        if schema is None or (not path and name in IGNORED_FIELDS):
+        if path not in FIELDS or (not path and name in IGNORED_FIELDS):
             continue  # scenes come with all fields of the service that detects them
-        spellings = {"": REQUEST_SPELLINGS, "parameters.": PARAMETER_SPELLINGS}.get(path, {})
-        names = (*schema.__struct_fields__, *spellings)
-        raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, names))
+        elsewhere = {
+            field: f"{place}{field}" if place else f"{field}, outside of parameters"
+            for place, names in FIELDS.items()
+            if place != path
+            for field in names
+        }
+        raise RequestError(path + name[:MAX_NAME_LENGTH], unknown_name(name, FIELDS[path], elsewhere))
 
 
 def _one_spelling(

@@ -2,7 +2,7 @@
 of an unknown field."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -16,6 +16,8 @@ KEYWORDS = (
 """Keywords of JSON Schema that are passed on to the caller."""
 MAX_NAME_LENGTH = 100
 """Most characters of an unknown name that are compared and quoted."""
+MIN_PART_LENGTH = 4
+"""Least characters of an unknown name that is looked for as a part of the known ones."""
 
 
 def locate(error: msgspec.ValidationError) -> tuple[str, str]:
@@ -47,10 +49,20 @@ def allowed(struct: type[msgspec.Struct], path: str) -> dict[str, Any] | None:
     return None if not kept or kept == {"type": "object"} else kept
 
 
-def unknown_name(name: str, names: Iterable[str]) -> str:
-    """Returns the problem of a name that does not exist, as a sentence with the nearest of those that do."""
-    near = get_close_matches(name[:MAX_NAME_LENGTH].lower(), names, n=1)
-    return f"Unknown name; did you mean {near[0]}?" if near else f"Unknown name; expected {', '.join(names)}."
+def unknown_name(name: str, names: Sequence[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """Returns the problem of a name that does not exist, as a sentence with the nearest of those that do.
+
+    Args:
+        elsewhere: names that exist at another place, each with its dotted path.
+    """
+    name, elsewhere = name[:MAX_NAME_LENGTH].lower(), elsewhere or {}
+    if name not in elsewhere:
+        parts = [known for known in names if len(name) >= MIN_PART_LENGTH and name in known]
+        if near := get_close_matches(name, names, n=1) or parts:
+            return f"Unknown name; did you mean {near[0]}?"
+    if near := get_close_matches(name, elsewhere, n=1, cutoff=0.8):
+        return f"Unknown name here; did you mean {elsewhere[near[0]]}?"
+    return f"Unknown name; expected {', '.join(names)}."
 
 
 def unknown_fields(data: Any, struct: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -201,15 +202,25 @@ def _check_redis_url(url: str) -> None:
     """Refuses a URL that cannot be used, without showing it: redis-py's errors show a part of the password."""
     try:
         parts = urlsplit(url)
-        scheme, _ = parts.scheme.removesuffix("+cluster"), parts.port
-        # a "/", "?" or "#" in the password ends what urlsplit takes for the host
-        cut = scheme != "unix" and "@" in url and "@" not in parts.netloc
+        scheme, port = parts.scheme.removesuffix("+cluster"), parts.port
     except ValueError:
-        scheme, cut = "", True
-    if cut or scheme not in ("redis", "rediss", "unix"):
+        scheme, parts, port = "", urlsplit(""), None
+    if scheme == "unix":
+        is_valid = parts.path.startswith("/")
+    else:
+        # a "/", "?" or "#" in the password ends what urlsplit takes for the host
+        is_cut = "@" in url and "@" not in parts.netloc
+        is_valid = (
+            scheme in ("redis", "rediss")
+            and bool(parts.hostname)
+            and port != 0
+            and not is_cut
+            and re.fullmatch(r"(/\d*)?", parts.path) is not None
+        )
+    if not is_valid or url != url.strip():
         raise SettingsError(
-            "REDIS_URL: expected redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://… or unix://…; special characters in"
-            " the password are percent-encoded"
+            "REDIS_URL: expected redis://[USER:PASSWORD@]HOST:PORT/DB, rediss://… or unix:///PATH; special characters"
+            " in the password are percent-encoded"
         )
 
 

@@ -91,3 +91,23 @@ def test_a_wrong_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL") as refused:
         Settings.from_env({"REDIS_URL": url})
     assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost", "localhost:6379", "redis:localhost", "redis://", "redis:///0", "redis://h/db", "redis://h/0/1",
+        "redis://h:0", " redis://h", "unix://", "unix://h", "http://h:6379",
+    ],
+)  # fmt: skip
+def test_an_address_without_scheme_host_or_database_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"REDIS_URL: expected redis://"):
+        Settings.from_env({"REDIS_URL": url})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "redis://h/", "rediss://u:p@h:6380/3", "redis://[::1]:6379/0", "unix:///run/redis.sock"],
+)
+def test_addresses_of_servers(url: str) -> None:
+    assert Settings.from_env({"REDIS_URL": url}).redis_url == url

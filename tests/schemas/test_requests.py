@@ -83,12 +83,16 @@ def test_what_the_neighbours_send_is_accepted() -> None:
         ({"parameters": {"face_min_confidense": 1}}, "parameters.face_min_confidense", "face_min_confidence"),
         ({"parameters": {"Max-Faces": 1}}, "parameters.Max-Faces", "max_faces"),
         ({"parameters": {"enhancement": {"fidelity": 1}}}, "parameters.enhancement.fidelity", "fidelity_weight"),
+        ({"parameters": {"dedup": 1}}, "parameters.dedup", "enable_deduplication"),
+        ({"sampling_interval": 1}, "sampling_interval", "parameters.sampling_interval"),
+        ({"parameters": {"job_id": "a"}}, "parameters.job_id", "job_id, outside of parameters"),
+        ({"parameters": {"quality_triger": 1}}, "parameters.quality_triger", "parameters.enhancement.quality_trigger"),
     ],
 )  # fmt: skip
 def test_an_unknown_field_is_refused_with_the_nearest_name(
     request_: dict[str, Any], field: str, nearest: str
 ) -> None:
-    with pytest.raises(RequestError, match=rf"Unknown name; did you mean {nearest}\?") as refused:
+    with pytest.raises(RequestError, match=rf"Unknown name( here)?; did you mean {nearest}\?") as refused:
         to_request({"source": "/v.mp4", **request_})
     assert refused.value.field == field
     assert to_request({"source": "/v.mp4", "lenient": True, **request_}).video_path == "/v.mp4"

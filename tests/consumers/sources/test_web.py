@@ -289,7 +289,18 @@ async def test_a_film_that_changed_meanwhile_is_not_glued_together(
         )
 
 
-@pytest.mark.parametrize("entry", ["http://media.test", "user@media.test", "media.test/path", ""])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "http://media.test",
+        "user@media.test",
+        "media.test/path",
+        "media.test:0",
+        "127.0.0.1:65536",
+        "[::1]:",
+        "",
+    ],
+)
 def test_an_entry_that_is_no_host_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="is neither a host nor a network"):
         AllowList.parse([entry])
@@ -305,5 +316,18 @@ def test_an_internal_address_with_its_port_may_be_listed() -> None:
         "http://127.0.0.2:9999/",
         "http://localhost:9999/",
     ):
+        with pytest.raises(NotAllowed):
+            allowed.check(URL(address))
+
+
+def test_a_default_port_may_be_written_or_left_out() -> None:
+    entries = ["127.0.0.1:80", "[::1]:443", "media.test:80", "other.test", "[fd00::5]"]
+    allowed = AllowList.parse(entries)
+    for address in (
+        "http://127.0.0.1/x", "http://127.0.0.1:80/x", "https://[::1]/", "http://media.test/", "https://other.test/",
+        "http://other.test:80/", "http://[fd00::5]:8080/",
+    ):  # fmt: skip
+        allowed.check(URL(address))
+    for address in ("https://127.0.0.1/", "http://[::1]/", "https://media.test/", "http://other.test:8080/"):
         with pytest.raises(NotAllowed):
             allowed.check(URL(address))
