@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from schemas.file_names import FILE_URL, to_path
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 
@@ -28,14 +29,14 @@ def _paths(request: AnalyzeRequest) -> Iterator[str]:
         named = [parameters.sprite_vtt_url or "", parameters.sprite_image_url or ""]
     else:
         named = request.images or [request.video_path]
-    return (path for path in named[:MAX_CHECKED_PATHS] if path.startswith("/"))
+    return (path for path in named[:MAX_CHECKED_PATHS] if path.startswith(("/", f"{FILE_URL}/")))
 
 
 def _missing(paths: Sequence[str], roots: Sequence[Path]) -> str | None:
     """Returns the first path that does not exist; paths outside the roots are not looked up, the job refuses them."""
     for path in paths:
         try:
-            resolved = Path(path).resolve(strict=False)
+            resolved = Path(to_path(path)).resolve(strict=False)
             if any(resolved.is_relative_to(root) for root in roots) and not resolved.exists():
                 return path
         except (

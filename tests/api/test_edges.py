@@ -111,6 +111,8 @@ async def test_a_missing_file_is_known_at_once_where_the_api_sees_the_media(
     sprites = {"use_sprites": True, "sprite_vtt_url": missing}
     assert await submit({"video_path": missing}) == 404
     assert await submit({"images": [film, missing]}) == 404
+    nowhere = await api.post("/faces/analyze", json={"video_path": f"file://{tmp_path}/missing%FF.mp4"})
+    assert nowhere.status == 404
     assert await submit({"video_path": film, "parameters": sprites}) == 404
     for path in (
         film,
