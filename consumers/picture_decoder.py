@@ -16,12 +16,18 @@ UseImages = Callable[[Mapping[int, Image]], Awaitable[None]]
 
 
 class Encoded(NamedTuple):
-    """An encoded picture, the limit of its pixels, and what makes the decoded picture the one that a player shows;
-    None: it is that one."""
+    """An encoded picture.
+
+    Attributes:
+        max_pixels: limit of its pixels.
+        shown: makes the decoded picture the one that a player shows; None: it is that one.
+        shown_bytes: memory that ``shown`` takes besides the decoded picture.
+    """
 
     picture: bytes
     max_pixels: int
     shown: Callable[[Image], Image] | None = None
+    shown_bytes: int = 0
 
 
 class PictureDecoder:
@@ -71,7 +77,7 @@ class PictureDecoder:
     def _size(self, encoded: Encoded) -> int | str:
         """Returns the memory that decoding takes, or the reason why the picture is refused."""
         try:
-            size = decoding_bytes(encoded.picture, encoded.max_pixels)
+            size = decoding_bytes(encoded.picture, encoded.max_pixels) + encoded.shown_bytes
             self._memory.check(size)
         except SourceError as error:
             return str(error)

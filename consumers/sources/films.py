@@ -65,6 +65,11 @@ def is_ambiguous(info: VideoInfo) -> bool:
     )
 
 
+def displayed_plainly(info: VideoInfo) -> Display:
+    """Returns how pictures of the Frame Server become those of a player where the video is stored as it is shown."""
+    return Display(width=info.width, height=info.height, turnings=(UPRIGHT,), aspect=info.width / info.height)
+
+
 def displayed(info: VideoInfo, picture: Image, look: bytes) -> tuple[Display, Film]:
     """Returns how pictures of the Frame Server become those of a player, and the film with what was measured.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from consumers.sources.extraction import SamplingMismatch, check_end, extract_frames
-from consumers.sources.films import displayed, film_of, is_ambiguous, is_plain
+from consumers.sources.films import displayed, displayed_plainly, film_of, is_ambiguous, is_plain
 from consumers.sources.frame_server import FrameServer, FrameServerRefused
 from consumers.sources.frame_store import MAX_FRAME_BYTES
 from consumers.sources.http import is_address
@@ -137,7 +137,10 @@ class ServedOpener:
         """Adds what the file here says: the film's properties, and how the Frame Server's pictures become those of a
         player. For that, its next picture is compared with the file's."""
         served.film = film_of(info)
-        if is_plain(info) or (sample := served.following) is None:
+        if is_plain(info):
+            served.display = displayed_plainly(info)
+            return
+        if (sample := served.following) is None:
             return
         picture = await sample.fetch()
         served.display, served.film = await in_thread(
@@ -154,6 +157,10 @@ class ServedOpener:
             image = decode(picture, pixels)
         except SourceError as error:
             raise FrameServerRefused(f"The Frame Server's picture cannot be used: {error}") from error
-        with closing(open_source(path, Timestamps((moment,)), max_pixels=pixels)) as samples:
-            frame = next(samples, None)
-        return displayed(info, image, b"" if frame is None else look(frame.image))
+        try:
+            with closing(open_source(path, Timestamps((moment,)), max_pixels=pixels)) as samples:
+                frame = look(next(samples).image)
+        except (SourceError, StopIteration) as error:
+            log.info("no frame to compare with the Frame Server's", error=str(error))
+            frame = b""
+        return displayed(info, image, frame)

@@ -1,7 +1,7 @@
 """Analyze stage: detects and embeds the faces of frames, in batches across jobs."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -145,7 +145,7 @@ class AnalyzeStage(BaseStage[Any]):
             completed.update(zip(images, await self._store_faces(analyses), strict=True))
 
         encoded = {
-            i: Encoded(picture, self._max_pixels(delivery), _shown(delivery.envelope.body, stored[i][0]))
+            i: _encoded(picture, self._max_pixels(delivery), delivery.envelope.body, stored[i][0])
             for i, (delivery, picture, over) in enumerate(zip(batch, pictures, ended, strict=True))
             if picture is not None and not over
         }
@@ -310,17 +310,20 @@ def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
         yield AnalyzeStage(service, inference, lane)
 
 
-def _shown(task: FrameTask, original: FrameFaces | None) -> Callable[[Image], Image] | None:
-    """Returns what makes the picture of a frame the one that a player shows; None: it is that one.
+def _encoded(picture: bytes, max_pixels: int, task: FrameTask, original: FrameFaces | None) -> Encoded:
+    """Returns the picture of a frame, with what makes it the one that a player shows.
 
     Args:
         original: the stored faces of the frame that an enhanced picture improves.
     """
     if task.enhanced and original is not None:
-        return partial(shown_like, width=original.width, height=original.height, look=original.look)
-    if task.display is not None:
-        return partial(shown, display=task.display)
-    return None
+        like = partial(shown_like, width=original.width, height=original.height, look=original.look)
+        return Encoded(picture, max_pixels, like)
+    if (display := task.display) is not None:
+        return Encoded(
+            picture, max_pixels, partial(shown, display=display), 3 * display.width * display.height
+        )
+    return Encoded(picture, max_pixels)
 
 
 def _input(task: FrameTask, image: Image) -> FrameInput:
