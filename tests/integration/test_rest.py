@@ -13,36 +13,7 @@ from facecore.video import probe
 from schemas.names import Names
 from schemas.topology import groups
 from tests.integration.client import Service, without_times
-
-
-def as_vision_api(video: Path, job_id: str, **parameters: Any) -> dict[str, Any]:
-    """The payload as vision-api sends it."""
-    return {
-        "source": str(video),
-        "original_source": str(video),
-        "source_id": "12345",
-        "job_id": f"faces-{job_id}",
-        "parameters": {
-            "face_min_confidence": 0.5,
-            "face_min_quality": 0.0,
-            "max_faces": 50,
-            "sampling_interval": 2.0,
-            "enable_deduplication": True,
-            "embedding_similarity_threshold": 0.6,
-            "detect_demographics": True,
-            "scene_boundaries": None,
-            "use_sprites": False,
-            "sprite_vtt_url": None,
-            "sprite_image_url": None,
-            "enhancement": {
-                "enabled": False,
-                "quality_trigger": 0.5,
-                "model": "codeformer",
-                "fidelity_weight": 0.5,
-            },
-            **parameters,
-        },
-    }
+from tests.integration.neighbours import as_vision_api
 
 
 def test_six_people_are_found(service: Service, six_people: Path) -> None:

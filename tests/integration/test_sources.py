@@ -19,6 +19,7 @@ from tests.consumers.sources.frame_server_double import ServerProcess
 from tests.facecore.video.lying import as_displayed, lying_film
 from tests.integration.client import Service
 from tests.integration.conftest import run_service
+from tests.integration.conversation import Talk, clients, strictness
 
 
 @pytest.fixture(scope="module")
@@ -422,3 +423,14 @@ def test_an_address_that_is_not_allowed_fails_the_job(service: Service) -> None:
     for address in ("http://127.0.0.1:1/film.mp4", "https://example.com/film.mp4"):
         status = service.wait_for_end(service.submit({"video_path": address}))
         assert status["status"] == "failed" and "FACES_ALLOWED_HOSTS" in status["error"], status
+
+
+def test_the_clients_of_vision_api_find_what_they_require(
+    with_server: Service, double: ServerProcess, six_people: Path, tmp_path: Path
+) -> None:
+    """A short part of `python -m tests.integration.conversation`."""
+    double.faults()
+    talk = Talk(with_server, double, six_people, np.zeros((1, 1, 3), np.uint8), tmp_path)
+    for topic in (clients, strictness):
+        topic(talk)
+    assert len(talk.rows) == 17 and [row for row in talk.rows if not row[-1]] == []

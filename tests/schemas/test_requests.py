@@ -86,7 +86,7 @@ def test_what_the_neighbours_send_is_accepted() -> None:
         ({"parameters": {"dedup": 1}}, "parameters.dedup", "enable_deduplication"),
         ({"sampling_interval": 1}, "sampling_interval", "parameters.sampling_interval"),
         ({"parameters": {"job_id": "a"}}, "parameters.job_id", "job_id, outside of parameters"),
-        ({"parameters": {"quality_triger": 1}}, "parameters.quality_triger", "parameters.enhancement.quality_trigger"),
+        ({"quality_triger": 1}, "quality_triger", "parameters.enhancement.quality_trigger"),
     ],
 )  # fmt: skip
 def test_an_unknown_field_is_refused_with_the_nearest_name(

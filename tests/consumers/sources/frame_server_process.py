@@ -28,6 +28,7 @@ unturned.
     dies_after     after so many frames over HTTP the process ends
     cached_frames  enhanced frames come from the cache, whose responses lack X-Faces-Enhanced
     recoded        enhanced frames are coded in another way: with the same pixels, other bytes
+    scale          factor of the sides of the frames of jobs
     unturned       numbers of the frames that PyAV reads
 """
 
@@ -131,7 +132,8 @@ def write_frames(job_id: str, video: str, interval: float, times: list[float] | 
     frames = []
     for index, number in enumerate(wanted):
         path = volume() / job_id / f"frame_{index:06d}.jpg"
-        picture = encoded(pictures[number])
+        scale = faults.get("scale", 1)
+        picture = encoded(cv2.resize(pictures[number], None, fx=scale, fy=scale))
         path.write_bytes(picture)
         frames.append({
             "index": index, "timestamp": number / FPS, "path": path, "encoded": picture,
