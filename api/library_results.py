@@ -5,10 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
-from api.app_keys import LIBRARY_READER
+from api.app_keys import LIBRARY_READER, PARTITIONS, REDIS
 from schemas.store.job_reader import JobState
 from schemas.store.results import face_ids, with_fields
 
+ADDED_POLLS, ADDED_POLL_SECONDS = 20, 0.1
+"""How often, and at what intervals, it is checked whether the library has the people of a job that has just ended."""
 _NOBODY: dict[str, Any] = {"person_id": None, "label": None, "hidden": False, "evidence": None}
 """Fields of a face that the library does not have."""
 
@@ -17,6 +19,7 @@ async def tag_with_people(request: web.Request, state: JobState, tag: str) -> st
     """The entity tag of a result, which changes with its library."""
     if state.library is None:
         return tag
+    await _added(request, state)
     return f"{tag}-{await request.app[LIBRARY_READER].version(state.library) or ''}"
 
 
@@ -36,3 +39,12 @@ async def with_people(request: web.Request, state: JobState, part: bytes, number
             "evidence": placed.evidence,
         }
     return await asyncio.to_thread(with_fields, part, number, parts, fields)
+
+
+async def _added(request: web.Request, state: JobState) -> None:
+    """Waits for the library stage, so that who asks as soon as a job has ended sees its people."""
+    film = request.app[PARTITIONS].of(state.alias or state.job_id).film(state.alias or state.job_id)
+    for _ in range(ADDED_POLLS):
+        if not await request.app[REDIS].exists(film):
+            return
+        await asyncio.sleep(ADDED_POLL_SECONDS)

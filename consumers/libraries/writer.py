@@ -4,10 +4,11 @@ import asyncio
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
+from redis.exceptions import RedisError
 
 from consumers.libraries.erasure import forget_faces, forget_job
 from consumers.libraries.rebuild import differences, folded, stored
@@ -31,7 +32,7 @@ from schemas.store.replies import Replies
 log = structlog.get_logger(__name__)
 
 LOCK_SECONDS = 30.0
-"""Time after which others may write a library whose writer was killed."""
+"""Time after which others may write a library whose writer was killed; renewed three times in it."""
 WAIT_SECONDS = 0.5
 """Pause before a message is tried again whose library another worker writes."""
 ENTRIES_PER_STEP = 64
@@ -123,8 +124,6 @@ class LibraryWriter:
                 await self._replies.reply(order.correction_id, answer)
                 if answer.status >= 400:
                     await self._libraries.refuse(name, waiting)
-                if not await self._lock(name):
-                    raise NotReady(WAIT_SECONDS, "another worker writes the library by now")
 
     async def _carry_out(self, shelf: Shelf, waiting: str, order: Order) -> Answer:
         if isinstance(order, Erasure):
@@ -228,6 +227,7 @@ class LibraryWriter:
             shelf = self._shelves[name]
             if not await self._lock(name):
                 raise NotReady(WAIT_SECONDS, "another worker writes the library")
+            renewal = asyncio.create_task(self._renew(name))
             try:
                 await self._follow(shelf)
                 yield shelf
@@ -235,8 +235,16 @@ class LibraryWriter:
                 shelf.replica = Replica()  # what it has applied may not be in the log
                 raise
             finally:
+                renewal.cancel()
                 key = self._names.library_keys(name).writer
                 await lua.run(self._redis, scripts.release_lock(key, self._candidate))
+
+    async def _renew(self, name: str) -> None:
+        """Renews the lock. Where the server is away for too long, it expires: the fence keeps the log in order."""
+        while True:
+            await asyncio.sleep(LOCK_SECONDS / 3)
+            with suppress(RedisError, OSError):
+                await self._lock(name)
 
     async def _lock(self, name: str) -> bool:
         key = self._names.library_keys(name).writer
