@@ -6,7 +6,7 @@ import numpy as np
 
 from facecore.align import Points, to_sample
 from facecore.detection.detector import (
-    SCORE_FLOOR,
+    HINT_SCORE,
     Calibration,
     Canvas,
     Detections,
@@ -48,7 +48,7 @@ def read(outputs: Outputs) -> list[Detections]:
 
 
 def _read_one(heat: Points, scale: Points, offset: Points, landmarks: Points) -> Detections:
-    rows, columns = np.nonzero(heat[0] > SCORE_FLOOR)
+    rows, columns = np.nonzero(heat[0] > HINT_SCORE)
     height, width = np.exp(scale[:, rows, columns]) * STRIDE
     top = (rows + offset[0, rows, columns] + 0.5) * STRIDE - height / 2
     left = (columns + offset[1, rows, columns] + 0.5) * STRIDE - width / 2

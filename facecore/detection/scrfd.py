@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 
 from facecore.align import Points, to_sample
-from facecore.detection.detector import SCORE_FLOOR, Canvas, Detections, Detector, non_maximum_suppression
+from facecore.detection.detector import HINT_SCORE, Canvas, Detections, Detector, non_maximum_suppression
 from facecore.device import on_gpu
 from facecore.model import Model, Outputs, batch_size
 
@@ -101,7 +101,7 @@ def _read_one(outputs: list[Points], max_iou: float) -> Detections:
     for level, stride in enumerate(STRIDES):
         score, distance, points = (outputs[level + kind * len(STRIDES)] for kind in range(3))
         side = round((len(score) / ANCHORS) ** 0.5)
-        cell = np.flatnonzero(score[:, 0] > SCORE_FLOOR)
+        cell = np.flatnonzero(score[:, 0] > HINT_SCORE)
         row, column = np.divmod(cell // ANCHORS, side)
         center = np.stack([column, row], 1).astype(np.float32) * stride
         distance, points = distance[cell] * stride, points[cell].reshape(-1, 5, 2) * stride

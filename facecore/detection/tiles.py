@@ -1,13 +1,12 @@
 """Divides large and wide pictures into overlapping tiles, in which small faces are large enough for a detector."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facecore.align import Points
+from facecore.align import Image, Points
 from facecore.geometry import area
 
 VISIBLE_FACE_PIXELS = 15.0
@@ -18,12 +17,20 @@ FACE_SHARE = 1 / 40
 """Faces of this share of the picture's longer side have to be found, within the two limits below."""
 MIN_FACE_PIXELS, MAX_FACE_PIXELS = 32.0, 48.0
 """Smaller faces are of little use; larger ones have to be found in a picture of any size."""
+PANORAMA = 2.5
+"""Ratio of the sides above which a picture is as several ordinary ones side by side; films have at most 2.4, but for
+some of 2.55 and 2.76."""
+PANORAMA_SHARE, PANORAMA_MIN_FACE_PIXELS = 16 / 9 * FACE_SHARE, 16.0
+"""Of a panorama, faces of this share of the shorter side have to be found, as in a 16:9 picture of its height; their
+limit."""
+HINT_PIXELS = 12.0
+"""Largest shorter side, on the canvas, of a detection that hints at small faces; see `detector.HINT_SCORE`."""
 MAX_TILES = 100
 """Limit of the cost of a picture; larger pictures are looked at in less detail."""
 EDGE_PIXELS = 4
 """A detection this close to an inner edge of its tile, on the canvas, is taken to be cut by it."""
 INSIDE = 0.7
-"""Share of a detection's area inside a face of four times that area from which it is a part of this face."""
+"""Share of a detection's area from which it lies inside a detection of four times that area."""
 
 
 class Tile(NamedTuple):
@@ -34,10 +41,17 @@ class Tile(NamedTuple):
     width: int
     height: int
 
+    def of(self, image: Image) -> Image:
+        """Returns this part of the picture."""
+        return image[self.y : self.y + self.height, self.x : self.x + self.width]
+
 
 def smallest_face(width: int, height: int) -> float:
     """Returns the shorter side of the smallest face that has to be found, in pixels of the picture."""
-    return min(max(max(width, height) * FACE_SHARE, MIN_FACE_PIXELS), MAX_FACE_PIXELS)
+    shorter, longer = sorted((width, height))
+    if longer > PANORAMA * shorter:
+        return min(max(shorter * PANORAMA_SHARE, PANORAMA_MIN_FACE_PIXELS), MAX_FACE_PIXELS)
+    return min(max(longer * FACE_SHARE, MIN_FACE_PIXELS), MAX_FACE_PIXELS)
 
 
 def too_coarse(width: int, height: int, size: int) -> bool:
@@ -92,11 +106,12 @@ def whole(boxes: Points, tile: Tile, width: int, height: int, edge: float) -> ND
     return marks
 
 
-def parts(boxes: Points, faces: Sequence[Points] | Points) -> NDArray[np.bool_]:
-    """Marks the boxes that lie inside much larger faces: an eye or a mouth, seen from too near."""
-    marks = np.zeros(len(boxes), bool)
-    for face in faces:
-        sides = np.minimum(boxes[:, 2:], face[2:]) - np.maximum(boxes[:, :2], face[:2])
-        shared = np.maximum(sides, 0).prod(1)
-        marks |= (shared >= INSIDE * area(boxes)) & (area(face) >= 4 * area(boxes))
-    return marks
+def inside(boxes: Points, faces: Points) -> NDArray[np.bool_]:
+    """Returns, as (boxes, faces), which boxes lie inside which much larger faces.
+
+    Either the box is an eye or a mouth, seen from too near, or the "face" is a whole person, seen from too far.
+    """
+    sides = np.minimum(boxes[:, None, 2:], faces[:, 2:]) - np.maximum(boxes[:, None, :2], faces[:, :2])
+    shared = np.maximum(sides, 0).prod(2)
+    own = area(boxes)[:, None]
+    return np.asarray((shared >= INSIDE * own) & (area(faces) >= 4 * own))

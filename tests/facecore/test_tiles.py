@@ -1,14 +1,16 @@
-"""Small faces in large and wide pictures are found by looking again in tiles."""
+"""Small faces in large and wide pictures are found by looking again."""
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.data import astronaut
 
 from facecore.align import Image
 from facecore.analyzer import Analyzer
-from facecore.detection.tiles import MAX_TILES, divide, parts, too_coarse, whole
+from facecore.detection.detector import _hints
+from facecore.detection.tiles import MAX_TILES, divide, inside, too_coarse, whole
 from facecore.geometry import Box
 from tests.eval.recall import composed, found
 from tests.facecore.conftest import Look
@@ -26,7 +28,7 @@ def portrait(look: Look, group: Image) -> tuple[Image, Box]:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "side"), [(854, 480, 28), (1280, 499, 28), (3840, 2160, 48), (6000, 800, 56)]
+    ("width", "height", "side"), [(854, 480, 28), (1280, 499, 28), (3840, 2160, 48), (6000, 800, 40)]
 )
 def test_small_faces_in_large_and_wide_pictures(
     analyzer: Analyzer, portrait: tuple[Image, Box], width: int, height: int, side: int
@@ -35,6 +37,25 @@ def test_small_faces_in_large_and_wide_pictures(
     assert len(boxes) == 8
     assert found(analyzer, picture, boxes) >= 7
     assert len(analyzer._pack.detector.detect([picture], analyzer._workers)[0].boxes) <= 10
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "portrait_height"),
+    [(1280, 499, 120), (1280, 500, 120), (1280, 501, 120), (854, 480, 90), (720, 480, 90), (6000, 4000, 300)],
+)
+def test_eight_portraits_are_eight_faces(
+    analyzer: Analyzer, width: int, height: int, portrait_height: int
+) -> None:
+    """Whole portraits, whose faces are a sixth as wide; at 6000×4000 a body looks like a face from afar."""
+    portrait = np.ascontiguousarray(astronaut()[:, :, ::-1])  # type: ignore[no-untyped-call]
+    detector = analyzer._pack.detector
+    (seen,) = detector.detect([portrait], analyzer._workers)
+    box = tuple(float(side) for side in seen.boxes[0])
+    side = (box[2] - box[0]) * portrait_height / len(portrait)
+    picture, boxes = composed(portrait, box, width, height, side)  # type: ignore[arg-type]
+    assert found(analyzer, picture, boxes) == 8
+    (seen,) = detector.detect([picture], analyzer._workers)
+    assert (detector.confidence(seen.scores) >= detector.min_confidence).sum() == 8
 
 
 def test_a_large_face_across_all_tiles_is_one_face(look: Look, group: Image) -> None:
@@ -52,9 +73,21 @@ def test_a_large_face_across_all_tiles_is_one_face(look: Look, group: Image) -> 
     ("width", "height"), [(640, 360), (640, 480), (1280, 534), (1280, 720), (1920, 800), (1920, 1080)]
 )
 def test_ordinary_films_cost_one_look(analyzer: Analyzer, width: int, height: int) -> None:
-    views = analyzer._pack.detector._views(np.zeros((height, width, 3), np.uint8))
-    assert len(views) == 1
-    assert views[0].canvas.size == (320 if height < 500 else 640)
+    plan = analyzer._pack.detector._plan(np.zeros((height, width, 3), np.uint8))
+    assert (plan.tiles, plan.larger) == ((), None)
+    assert plan.whole.canvas.size == (320 if height < 500 else 640)
+
+
+@pytest.mark.parametrize("side", [24, 150])
+def test_small_films_are_looked_at_again_only_where_a_face_is_small(
+    analyzer: Analyzer, portrait: tuple[Image, Box], side: int
+) -> None:
+    detector = analyzer._pack.detector
+    plan = detector._plan(composed(*portrait, 854, 480, side)[0])
+    assert (plan.tiles, plan.whole.canvas.size) == ((), 320)
+    assert plan.larger is not None and plan.larger.canvas.size == 640
+    (seen,) = detector._look([plan.whole], analyzer._workers)
+    assert _hints(seen, plan.whole) == (side == 24)
 
 
 @given(st.integers(1, 30_000), st.integers(1, 30_000), st.sampled_from([320, 640, 1024]))
@@ -82,7 +115,7 @@ def test_what_an_inner_edge_cuts_is_dropped() -> None:
     assert len(tiles) > 1
 
 
-def test_parts_of_a_face_are_not_faces() -> None:
+def test_what_lies_inside_a_much_larger_face() -> None:
     face = np.array([[100, 100, 500, 600]], np.float32)
     boxes = np.array([[150, 200, 250, 300], [450, 100, 700, 350], [100, 100, 480, 600]], np.float32)
-    assert parts(boxes, face).tolist() == [True, False, False]
+    assert inside(boxes, face)[:, 0].tolist() == [True, False, False]
