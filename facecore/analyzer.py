@@ -1,5 +1,6 @@
 """The face analysis of frames: runs all models of a pack over a batch of frames."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,8 @@ class Analyzer:
         for number, (frame, found) in enumerate(zip(frames, detections, strict=True)):
             confidence = self._pack.detector.confidence(found.scores).round(6)  # as reported
             count = int((confidence >= self._threshold(frame)).sum())
-            rejected.append(tuple(round(float(value), 2) for value in confidence[count:]))
+            # rounded down, so that a threshold of this value keeps the face
+            rejected.append(tuple(math.floor(100 * float(value)) / 100 for value in confidence[count:]))
             candidates += _candidates(number, frame.image, found, confidence[:count])
         faces = self._observe(candidates, [frames[one.frame].demographics for one in candidates])
         by_frame: list[list[ObservedFace]] = [[] for _ in frames]

@@ -12,6 +12,7 @@ from insightface import model_zoo
 from insightface.data import get_object
 from insightface.utils.face_align import norm_crop
 
+from consumers.thresholds import rejection_warnings
 from facecore.align import FaceInImage, Image, aligned
 from facecore.analyzer import Analyzer
 from facecore.detection import scrfd
@@ -32,6 +33,20 @@ def test_six_people_on_the_group_photograph(zoo_analyzer: Analyzer, group: Image
     assert found.provenance.detector.startswith("scrfd_2.5g_kps@")
     assert {(f.age, f.male, f.native_angles) for f in found.faces} == {(None, None, False)}
     assert zoo_analyzer.emotions([group]) == [None]
+
+
+def test_scores_of_scrfd_are_confidences_and_a_threshold_beyond_them_is_warned_of(
+    zoo_analyzer: Analyzer, group: Image
+) -> None:
+    plain, strict = zoo_analyzer.analyze([as_frame(group), as_frame(group, 1, min_confidence=0.95)])
+    assert all(face.confidence == pytest.approx(face.detector_score, abs=1e-5) for face in plain.faces)
+    assert strict.faces == ()
+    [warning] = rejection_warnings([strict], 0.0)
+    lowest = int(100 * min(face.confidence for face in plain.faces)) / 100
+    assert warning == (
+        "Faces were seen; all detections were rejected. min_confidence 0.95 rejected 6 of 6 faces; "
+        f"min_confidence {lowest:g} would keep 6 of these 6."
+    )
 
 
 def test_boxes_and_embeddings_are_insightfaces_own(
