@@ -3,7 +3,7 @@
 How good the open pack's networks are, on 58 photographs of 16 people (tests.eval.faces), and what is reported
 therefore:
 
-- Age: mean error 5.3 years; a constant guess of the median: 6.1. Always reported.
+- Age: mean error 5.5 years; a constant guess of the median: 6.1. Always reported.
 - Gender: 83 % right; a constant guess: 69 %. All of the third with a probability above 0.8 or below 0.2 are right, so
   gender is reported only there.
 - Emotion: 81 % right above a probability of 0.5, 89 % from 0.7 on; always "happy": 63 %. It is reported from 0.7 on.
