@@ -33,8 +33,8 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Client error statuses after which a retry may succeed."""
 
 ENHANCED_HEADER = "X-Faces-Enhanced"
-NOT_ENHANCED = frozenset({"0", "false", "no"})
-"""Values of the header for a frame that is sent as it is."""
+NOT_ENHANCED = frozenset({"false", "no", "off", "none", "null"})
+"""Values of the header, besides 0, for a frame that is sent as it is."""
 
 Reply = TypeVar("Reply")
 
@@ -230,7 +230,7 @@ class FrameServer:
             picture, headers = await self._picture_at(video_path, timestamp, options, timeout)
             enhanced = headers.get(ENHANCED_HEADER, "").strip().lower()
             if enhanced:
-                unchanged = enhanced in NOT_ENHANCED
+                unchanged = enhanced in NOT_ENHANCED or _number(enhanced) == 0
             else:
                 original, _ = await self._picture_at(video_path, timestamp, {"enhance": "0"}, timeout)
                 unchanged = not await asyncio.to_thread(_is_restored, original, picture)
@@ -252,7 +252,7 @@ class FrameServer:
             "quality": "95",
         }
         picture, headers = await self._picture("/frames/extract-frame", {**query, **options}, timeout)
-        sent = _seconds(headers.get("X-Timestamp"))
+        sent = _number(headers.get("X-Timestamp"))
         if sent is not None and abs(sent - moment) > TIMESTAMP_TOLERANCE_SECONDS:
             raise FrameServerRefused(
                 f"The Frame Server sent the frame at {sent:.2f} s instead of {moment:.2f} s."
@@ -305,7 +305,7 @@ def kept_timestamp(timestamp: float) -> float:
     return math.ceil(round(timestamp * 100, 6)) / 100
 
 
-def _seconds(header: str | None) -> float | None:
+def _number(header: str | None) -> float | None:
     """Returns the number in a header; None without one."""
     try:
         return float(header) if header is not None else None

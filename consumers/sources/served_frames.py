@@ -8,8 +8,13 @@ import msgspec
 import structlog
 
 from consumers.runtime.stage import Retry
-from consumers.sources.extraction import SamplingMismatch, ServedFrames, fetch
-from consumers.sources.frame_server import FrameServer, FrameServerRefused, FrameServerUnavailable
+from consumers.sources.extraction import SamplingMismatch, ServedFrame, ServedFrames, fetch
+from consumers.sources.frame_server import (
+    FrameServer,
+    FrameServerNotFound,
+    FrameServerRefused,
+    FrameServerUnavailable,
+)
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame, FrameSource
 from facecore.video.sampling import Plan, Scenes, VideoInfo, sample_times
 from schemas.messages import FileFrame
@@ -155,17 +160,27 @@ async def open_scenes(
 
 def extracted_source(
     server: FrameServer,
+    video_path: str,
     served: ServedFrames,
     roots: Sequence[Path],
     plan: Plan,
     first: int,
     fallback: Fallback | None,
 ) -> ServedSource:
-    """Opens the frames of a completed job of the Frame Server; scenes with the moments that it chose."""
-    samples = [
-        Sample(frame.index, frame.timestamp, partial(fetch, server, served.job_id, frame, roots))
-        for frame in served.frames
-    ]
+    """Opens the frames of a completed job of the Frame Server; scenes with the moments that it chose.
+
+    A cached job may have lost its frames. Where the Frame Server is the only source, they are extracted one by one.
+    """
+
+    async def obtained(frame: ServedFrame) -> FileFrame | bytes:
+        try:
+            return await fetch(server, served.job_id, frame, roots)
+        except FrameServerNotFound:
+            if fallback is not None:
+                raise
+        return await server.frame_at(video_path, frame.frame.timestamp)
+
+    samples = [Sample(frame.index, frame.timestamp, partial(obtained, frame)) for frame in served.frames]
     film = Film(duration=served.duration)
     if isinstance(plan, Scenes):
         return ServedSource(samples, first, None, film=film, method=SCENES_METHOD)

@@ -115,7 +115,9 @@ class ServedOpener:
                 )
             if served.duration is None and info is not None:
                 check_end(plan, info.duration, served.last)
-            opened = extracted_source(server, served, settings.shared_roots, plan, first, fallback)
+            opened = extracted_source(
+                server, video_path, served, settings.shared_roots, plan, first, fallback
+            )
         if source.path is not None and info is not None:
             await self._describe(opened, source.path, info)
         return opened

@@ -216,6 +216,10 @@ def failures(talk: Talk) -> None:
         talk.row(
             f"mid-film: {asked}", "; ".join([metadata["frame_source"], *metadata["warnings"]])[:110], promised
         )
+    talk.double.faults(film=str(talk.film), lost_files=True, lost_frames=True)
+    result = talk.analyze(talk.folder / "on another mount.mp4")
+    promised = (result["metadata"]["sampled_frames"], len(result["faces"])) == (6, 6)
+    talk.row("its frames are swept, and only it has the film", result["metadata"]["frame_source"], promised)
 
 
 def boxes(talk: Talk) -> None:

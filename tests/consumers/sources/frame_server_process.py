@@ -27,6 +27,7 @@ unturned.
     sends          extract-frame states this moment instead of the requested one
     dies_after     after so many frames over HTTP the process ends
     cached_frames  enhanced frames come from the cache, whose responses lack X-Faces-Enhanced
+    header         value of X-Faces-Enhanced, whatever was done
     recoded        enhanced frames are coded in another way: with the same pixels, other bytes
     scale          factor of the sides of the frames of jobs
     unturned       numbers of the frames that PyAV reads
@@ -210,7 +211,7 @@ async def extract_frame(request: web.Request) -> web.StreamResponse:
         "X-Resolution": f"{picture.shape[1]}x{picture.shape[0]}",
     }
     if not faults.get("cached_frames"):
-        headers["X-Faces-Enhanced"] = str(int(enhanced))
+        headers["X-Faces-Enhanced"] = faults.get("header", str(int(enhanced)))
     coding = [cv2.IMWRITE_JPEG_OPTIMIZE, 1] if faults.get("recoded") and query.get("enhance") == "1" else []
     return web.Response(body=encoded(picture, coding), content_type="image/jpeg", headers=headers)
 
