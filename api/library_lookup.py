@@ -26,7 +26,9 @@ async def find_person(request: web.Request, name: str) -> LibraryPerson:
     person_id, reader = request.match_info["person_id"], request.app[LIBRARY_READER]
     found = await reader.resolve(name, person_id) if PERSON_ID.fullmatch(person_id) else None
     if found is not None and found != person_id:
-        raise web.HTTPTemporaryRedirect(request.rel_url.with_path(request.path.replace(person_id, found)))
+        raise web.HTTPTemporaryRedirect(
+            request.rel_url.with_path(request.path.replace(person_id, found), keep_query=True)
+        )
     person = None if found is None else await reader.person(name, found)
     if person is None:
         raise web.HTTPNotFound(text=f"Library {name!r} has no person {person_id!r}.")

@@ -13,7 +13,7 @@ from compose.server import free_port
 from consumers.libraries.writer import LibraryWriter
 from consumers.service import Service
 from schemas.client import AnalyzeRequest, AsyncClient, AsyncPublisher, Client, FacesError, QueueFull
-from schemas.library import Name
+from schemas.library import Merge, Name
 from schemas.names import Partitions
 from schemas.settings import Settings
 from schemas.store.jobs import Jobs
@@ -134,9 +134,19 @@ async def test_a_library_is_read_and_corrected(start: Start, jobs: Jobs, redis: 
     async with AsyncClient(str(api.make_url("/"))) as client:
         library = client.library(NAME)
         assert [one.person_id async for one in library.people(text="ann")] == [person_id]
+        place = f"/faces/libraries/{NAME}/people"
+        tag = (await api.get(place)).headers["ETag"]
+        assert (await api.get(place, headers={"If-None-Match": tag})).status == 304
+        assert (await api.get(f"{place}?limit=1", headers={"If-None-Match": tag})).status == 200
         (said,) = [one async for one in library.corrections()]
         assert said.change == Name(person_id=person_id, label="Ann")
         await library.erase_person(person_id)
         await writer.drain(NAME, last_attempt=False)
+        assert (await api.get(place, headers={"If-None-Match": tag})).status == 200, "it has changed"
+        kept, other = [one.person_id async for one in library.people()]
+        await library.correct(Merge(person_id=kept, other_id=other))
+        await writer.drain(NAME, last_attempt=False)
+        moved = await api.get(f"{place}/{other}/appearances?limit=1", allow_redirects=False)
+        assert (moved.status, moved.headers["Location"]) == (307, f"{place}/{kept}/appearances?limit=1")
         with pytest.raises(FacesError, match="has no person"):
             await library.person(person_id)
