@@ -16,18 +16,10 @@ from facecore.people import People, gather
 from facecore.result_builder import describe
 from schemas.envelope import Envelope
 from schemas.messages import FinalizeTask
+from schemas.metadata import EnhancementReport, FailedFrame, Film, FrameSource, Metadata
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest, Enhancement
-from schemas.results import (
-    EnhancementReport,
-    FailedFrame,
-    Film,
-    FrameSource,
-    Match,
-    Metadata,
-    ResultBody,
-    ResultSummary,
-)
+from schemas.results import Match, ResultBody, ResultSummary
 from schemas.store.clock import server_time
 
 METHODS: dict[FrameSource, str] = {

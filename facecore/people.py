@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from facecore.clustering import WEAK_ABOVE, Detections, cluster, representative, weakness
 from facecore.quality import composite
 from facecore.vectors import from_bytes, lengths
+from schemas.metadata import Rejected
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces, ObservedFace
-from schemas.results import Rejected
 
 
 @dataclass(frozen=True, slots=True)

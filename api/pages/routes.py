@@ -17,9 +17,10 @@ from api.pages import report
 from api.pages.page import Page
 from api.pages.report import Reported
 from api.queries import QueryError
+from schemas.metadata import Metadata, Rejected
 from schemas.names import JOB_ID
 from schemas.requests import Parameters
-from schemas.results import Metadata, Rejected, ResultBody
+from schemas.results import ResultBody
 from schemas.store.job_reader import JobState, StoredResult
 from schemas.store.pictures import NO_PICTURES
 

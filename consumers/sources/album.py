@@ -21,7 +21,7 @@ from facecore.stopping import stoppable
 from facecore.video import SourceError
 from schemas.file_names import to_text
 from schemas.media import FOLDER, PICTURE_SUFFIXES, Skipped, not_the_owners, why_skipped
-from schemas.results import Film
+from schemas.metadata import Film
 
 LINK_OUTSIDE = "a link that leads out of the directories that may be read"
 MAX_WARNINGS = 20

@@ -13,8 +13,8 @@ from facecore.video.upright import (
     turned,
     turning_like,
 )
+from schemas.metadata import Film
 from schemas.orientation import Display, FrameServerPicture, SourcePicture
-from schemas.results import Film
 
 SAME_ASPECT = 0.02
 """Largest difference of two ratios of width to height that count as equal, as a part of the larger one."""

@@ -13,8 +13,8 @@ from consumers.threads import in_thread
 from facecore.video import SampledFrame, VideoInfo
 from facecore.video.images import encode
 from schemas.messages import FileFrame
+from schemas.metadata import Film
 from schemas.orientation import Display
-from schemas.results import Film
 from schemas.settings import Settings
 
 FRAMES_PER_CHUNK, CHUNK_SECONDS = 4, 0.05

@@ -18,8 +18,8 @@ from consumers.sources.frame_server import (
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame, FrameSource
 from facecore.video.sampling import Plan, Scenes, VideoInfo, sample_times
 from schemas.messages import FileFrame
+from schemas.metadata import Film
 from schemas.orientation import Display
-from schemas.results import Film
 
 log = structlog.get_logger(__name__)
 

@@ -28,9 +28,9 @@ from facecore.video.images import decode
 from facecore.video.sampling import VideoInfo, adapted
 from facecore.video.upright import look
 from schemas.messages import FileFrame
+from schemas.metadata import Film
 from schemas.orientation import Display
 from schemas.requests import AnalyzeRequest
-from schemas.results import Film
 from schemas.settings import Settings
 
 log = structlog.get_logger(__name__)

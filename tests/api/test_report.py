@@ -8,6 +8,7 @@ import pytest
 
 from api.pages import report
 from api.pages.report import Reported
+from schemas.metadata import Metadata, Rejected
 from schemas.requests import Parameters, Scene
 from schemas.results import (
     Appearance,
@@ -16,13 +17,11 @@ from schemas.results import (
     Face,
     JobResult,
     Landmarks,
-    Metadata,
     Nearest,
     Occlusion,
     PoseAngles,
     Quality,
     QualityComponents,
-    Rejected,
 )
 from schemas.store.pictures import MAX_TILES, NO_PICTURES, strip_positions
 

@@ -3,6 +3,7 @@
 import math
 import random
 
+from schemas.metadata import Metadata, Rejected
 from schemas.results import (
     Appearance,
     BoundingBox,
@@ -10,13 +11,11 @@ from schemas.results import (
     Detection,
     Face,
     Landmarks,
-    Metadata,
     Nearest,
     Occlusion,
     PoseAngles,
     Quality,
     QualityComponents,
-    Rejected,
     ResultBody,
 )
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from schemas.metadata import Metadata, Rejected
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
-from schemas.results import Metadata, Rejected, ResultBody, ResultSummary
+from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
