@@ -10,6 +10,7 @@ from api.queries import LibraryPageQuery, LibraryPeopleQuery, LimitQuery, parse_
 from api.responses import json_response, problem
 from schemas.library import PERSON_ID
 from schemas.library_view import (
+    JOB_NAME,
     Companions,
     LibraryInfo,
     LibraryList,
@@ -17,7 +18,7 @@ from schemas.library_view import (
     LibraryPerson,
     PersonAppearances,
 )
-from schemas.names import FACE_NAME, JOB_ID, LIBRARY
+from schemas.names import FACE_NAME, LIBRARY
 
 endpoints = Endpoints()
 NAME = {"name": LIBRARY}
@@ -114,7 +115,7 @@ async def list_companions(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/libraries/{name}/faces/{job_id}/{face_id}/thumbnail", "read", "A person, as seen in a film",
-    patterns=NAME | {"job_id": JOB_ID, "face_id": FACE_NAME},
+    patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME},
     responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,),
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from api.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, MAX_STREAM_SECONDS, 
 from api.libraries import NAME
 from api.library_lookup import find_library
 from schemas.library import ENTRY_ID, Correction, Erased, FilmEntry, Joined
-from schemas.library_view import LibraryEvent
+from schemas.library_view import LibraryEvent, job_of
 from schemas.store.libraries import NewEntry
 
 endpoints = Endpoints()
@@ -59,7 +59,11 @@ async def _event(request: web.Request, name: str, new: NewEntry) -> LibraryEvent
             who = await request.app[LIBRARY_READER].who(name, [face.face_id for face in entry.faces])
             people = sorted({person.person_id for person, _ in who.values()})
             return LibraryEvent(
-                kind="film", entry_id=entry_id, film_id=entry.film_id, job_id=entry.job_id, people=people
+                kind="film",
+                entry_id=entry_id,
+                film_id=entry.film_id,
+                job_id=job_of(entry.job_id),
+                people=people,
             )
         case Correction(change=change):
             return LibraryEvent(kind="correction", entry_id=entry_id, change=change)

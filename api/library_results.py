@@ -19,7 +19,7 @@ async def tag_with_people(request: web.Request, state: JobState, tag: str) -> st
     """The entity tag of a result, which changes with its library."""
     if state.library is None:
         return tag
-    await _added(request, state)
+    await _added(request, state.alias or state.job_id)
     return f"{tag}-{await request.app[LIBRARY_READER].version(state.library) or ''}"
 
 
@@ -29,22 +29,27 @@ async def with_people(request: web.Request, state: JobState, part: bytes, number
         return part
     job_id = state.alias or state.job_id
     ids = await asyncio.to_thread(face_ids, part, number, parts)
-    known = await request.app[LIBRARY_READER].who(state.library, [f"{job_id}/{face_id}" for face_id in ids])
     fields = {face_id: dict(_NOBODY) for face_id in ids}
-    for face, (person, placed) in known.items():
-        fields[face.partition("/")[2]] = {
-            "person_id": person.person_id,
-            "label": person.label,
-            "hidden": person.hidden,
-            "evidence": placed.evidence,
-        }
+    if not await _waits(request, job_id):  # else the library may have another film whose job had this id
+        known = await request.app[LIBRARY_READER].who_of(state.library, job_id, ids)
+        for face_id, (person, placed) in known.items():
+            fields[face_id] = {
+                "person_id": person.person_id,
+                "label": person.label,
+                "hidden": person.hidden,
+                "evidence": placed.evidence,
+            }
     return await asyncio.to_thread(with_fields, part, number, parts, fields)
 
 
-async def _added(request: web.Request, state: JobState) -> None:
+async def _added(request: web.Request, job_id: str) -> None:
     """Waits for the library stage, so that who asks as soon as a job has ended sees its people."""
-    film = request.app[PARTITIONS].of(state.alias or state.job_id).film(state.alias or state.job_id)
     for _ in range(ADDED_POLLS):
-        if not await request.app[REDIS].exists(film):
+        if not await _waits(request, job_id):
             return
         await asyncio.sleep(ADDED_POLL_SECONDS)
+
+
+async def _waits(request: web.Request, job_id: str) -> bool:
+    """Whether the people of a job have not been added to the library yet."""
+    return bool(await request.app[REDIS].exists(request.app[PARTITIONS].of(job_id).film(job_id)))

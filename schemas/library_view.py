@@ -10,10 +10,20 @@ import msgspec
 from msgspec import Meta
 
 from schemas.library import Change, PersonId
+from schemas.names import JOB_ID
 from schemas.questions import SeenFace
 from schemas.results import Appearance, Evidence
 
 FILM_ID = re.compile(r"film-[0-9a-f]{24}")
+
+
+JOB_NAME = re.compile(rf"{JOB_ID.pattern}(~[0-9]{{1,9}})?")
+"""Name of a job in the ids of faces: its id, with a number when another film had a job of that id before."""
+
+
+def job_of(name: str) -> str:
+    """Returns the id of a job by its name in the ids of faces."""
+    return name.partition("~")[0]
 
 
 class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,7 +69,7 @@ class FilmRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A film of a library.
 
     Attributes:
-        job_id: its latest analysis.
+        job_id: its latest analysis, as it is named in the ids of faces.
         faces: names of its people in the result of that job.
         added: seconds since 1970.
     """

@@ -79,7 +79,7 @@ FACE_NAME = re.compile(r"face_[0-9]{1,9}")
 class LibraryKeys(NamedTuple):
     """The keys of one library of people across films (schemas.store.libraries), without a time to live.
 
-    A face is ``JOB/face_N``, as in the result of that job.
+    A face is ``JOB/face_N``, as in the result of that job; ``JOB~2/face_N`` when another film had a job of that id.
     """
 
     state: str  # hash: created_at, last (id of the last entry of the log)
@@ -96,6 +96,7 @@ class LibraryKeys(NamedTuple):
     placed: str  # hash: face -> encoded schemas.library_view.Placed
     films: str  # hash: film -> encoded schemas.library_view.FilmRecord
     shelf: str  # sorted set, all scores 0: films
+    jobs: str  # hash: job -> its name in the ids of faces, where another film had a job of that id before
     corrections: str  # sorted set, all scores 0: ids in the log of the corrections
     suggestions: str  # sorted set: encoded schemas.library_view.Suggestion by what an answer settles
     thumbnails: str  # hash: face -> JPEG

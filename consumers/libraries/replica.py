@@ -8,7 +8,7 @@ import msgspec
 
 from facecore.library.view import View
 from schemas.library import Correction, Entry, FilmEntry, LibraryFace
-from schemas.library_view import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion
+from schemas.library_view import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
 from schemas.results import Evidence
 from schemas.store.libraries import Change, NewEntry, Position
 
@@ -42,12 +42,30 @@ class Replica:
         self._placed: dict[str, str] = {}
         self._films: dict[str, FilmRecord] = {}
         self._analyses: dict[str, list[str]] = {}
+        self._owners: dict[str, str] = {}  # name of a job in the ids of faces -> its film
+        self._latest: dict[str, str] = {}  # job -> its name there, of the latest film with a job of that id
         self._suggestions: dict[bytes, float] = {}
 
     def has(self, film: FilmEntry) -> bool:
         """Whether this analysis of a film has been added."""
         known = self._films.get(film.film_id)
-        return known is not None and (known.job_id, known.added) == (film.job_id, film.at)
+        return known is not None and (job_of(known.job_id), known.added) == (film.job_id, film.at)
+
+    def named(self, film: FilmEntry) -> FilmEntry:
+        """Returns a film whose faces have ids that those of no other film have."""
+        name, number = film.job_id, 1
+        while self._owners.get(name, film.film_id) != film.film_id:
+            number += 1
+            name = f"{film.job_id}~{number}"
+        faces = [
+            msgspec.structs.replace(face, face_id=f"{name}/{face.face_id.partition('/')[2]}")
+            for face in film.faces
+        ]
+        return msgspec.structs.replace(film, job_id=name, faces=tuple(faces))
+
+    def is_latest(self, name: str) -> bool:
+        """Whether the job of a name is still the one with its id; the record of an earlier one is gone."""
+        return self._latest.get(job_of(name)) == name
 
     def analyses(self, film_id: str) -> list[str]:
         """Ids of the entries of a film."""
@@ -98,6 +116,7 @@ class Replica:
             for face in entry.faces:
                 yield from self._add(entry.film_id, face)
             self._analyses.setdefault(entry.film_id, []).append(entry_id)
+            yield from self._name(entry)
             if entry.source:
                 self.pack = entry.pack
                 self._films[entry.film_id] = FilmRecord(
@@ -125,6 +144,15 @@ class Replica:
         )
         self._faces[face.face_id] = _Seen(film_id, face.detections, seconds, face.quality)
         yield Change("faces", "HSET", face.face_id, msgspec.msgpack.encode(record))
+
+    def _name(self, film: FilmEntry) -> Iterator[Change]:
+        job_id = job_of(film.job_id)
+        self._owners[film.job_id] = film.film_id
+        self._latest[job_id] = film.job_id
+        if film.job_id == job_id:
+            yield Change("jobs", "HDEL", job_id)
+        else:
+            yield Change("jobs", "HSET", job_id, film.job_id)
 
     def _place(self, face_id: str) -> Iterator[Change]:
         face, before = self.view.face(face_id), self._placed.pop(face_id, None)

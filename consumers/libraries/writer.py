@@ -21,7 +21,7 @@ from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
 from facecore.library.resolve import DEFAULTS, Thresholds, joins, place
 from schemas.library import Correction, Erased, FilmEntry, Resolved
-from schemas.library_view import Applied, Erasure, Regrouping
+from schemas.library_view import Applied, Erasure, Regrouping, job_of
 from schemas.questions import Answer
 from schemas.store import lua
 from schemas.store.additions import Addition
@@ -172,8 +172,9 @@ class LibraryWriter:
         changed, jobs = await self._rewritten(shelf, erased)
         faces = defaultdict[str, set[str]](set)
         for _, face in erased.faces:
-            job_id, _, face_name = face.partition("/")
-            faces[job_id].add(face_name)
+            job, _, face_name = face.partition("/")
+            if shelf.replica.is_latest(job):
+                faces[job_of(job)].add(face_name)
         for job_id in sorted(jobs):
             await forget_job(self._service, job_id)
         for job_id in sorted(faces.keys() - jobs):
@@ -190,8 +191,8 @@ class LibraryWriter:
         ids = films | {at for at, _ in erased.faces} | set(await self._libraries.corrections(shelf.name))
         changed, jobs = list[NewEntry](), set[str]()
         for entry_id, entry in await self._libraries.read(shelf.name, sorted(ids)):
-            if isinstance(entry, FilmEntry) and entry_id in films:
-                jobs.add(entry.job_id)
+            if isinstance(entry, FilmEntry) and entry_id in films and shelf.replica.is_latest(entry.job_id):
+                jobs.add(job_of(entry.job_id))
             if (without := rewritten(entry_id, entry, erased)) is not entry:
                 changed.append(NewEntry(entry_id, without))
         return changed, jobs
@@ -200,7 +201,7 @@ class LibraryWriter:
         jobs = set[str]()
         async for _, entry in self._libraries.entries(shelf.name):
             if isinstance(entry, FilmEntry):
-                jobs.add(entry.job_id)
+                jobs.add(job_of(entry.job_id))
         for job_id in sorted(jobs):
             await forget_job(self._service, job_id)
         if not await self._libraries.drop(shelf.name, shelf.replica.position.last):
@@ -278,7 +279,7 @@ def thresholds(join: float | None) -> Thresholds:
 
 def _add(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:
     """Applies a film, and the merges that follow from it."""
-    film = place(replica.view, addition.film)
+    film = place(replica.view, replica.named(addition.film))
     entries = [NewEntry(f"{number}-0", film)]
     changes = replica.apply(entries[0], addition.thumbnails)
     while found := joins(replica.view, film.film_id, at=film.at):

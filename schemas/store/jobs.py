@@ -245,7 +245,6 @@ class Jobs(Submissions):
         ]  # fmt: skip
         call = Call(DELETE, keys, [job_id, leader, milliseconds(MAX_QUEUED_SECONDS)])
         answer = await run(self._redis, call)
-        await self._redis.unlink(names.film(job_id))
         return await self.delete(job_id) if answer == CHANGED else bool(answer)
 
     async def _end(

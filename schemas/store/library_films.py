@@ -21,6 +21,7 @@ from schemas.library_view import (
     PersonAppearances,
     PersonRecord,
     Placed,
+    job_of,
 )
 from schemas.names import LibraryKeys, Names
 from schemas.results import Appearance
@@ -65,7 +66,7 @@ class FilmReader:
             films=[
                 FilmAppearance(
                     film_id=details[face].film_id,
-                    job_id=face.partition("/")[0],
+                    job_id=job_of(face.partition("/")[0]),
                     source=film.source,
                     source_id=film.source_id,
                     face_id=face,
@@ -223,7 +224,7 @@ def _person(person_id: str, record: PersonRecord) -> LibraryPerson:
 def _film(film_id: str, record: FilmRecord) -> LibraryFilm:
     return LibraryFilm(
         film_id=film_id,
-        job_id=record.job_id,
+        job_id=job_of(record.job_id),
         source=record.source,
         source_id=record.source_id,
         duration=record.duration,

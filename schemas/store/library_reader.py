@@ -179,6 +179,16 @@ class LibraryReader(FilmReader):
             if place.person_id in persons
         }
 
+    async def who_of(
+        self, name: str, job_id: str, faces: Sequence[str]
+    ) -> dict[str, tuple[LibraryPerson, Placed]]:
+        """Who the faces of a job's result are, by their ids there."""
+        keys = self._names.library_keys(name)
+        named = cast("bytes | None", await self._redis.hget(keys.jobs, job_id))
+        job = named.decode() if named else job_id
+        known = await self.who(name, [f"{job}/{face}" for face in faces])
+        return {face.partition("/")[2]: found for face, found in known.items()}
+
     async def thumbnail(self, name: str, face: str) -> bytes | None:
         """The picture of a face (JPEG); None when there is none."""
         return cast("bytes | None", await self._redis.hget(self._names.library_keys(name).thumbnails, face))

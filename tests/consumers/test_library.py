@@ -94,6 +94,26 @@ async def test_people_are_the_same_in_every_film(library: Library) -> None:
     assert info is not None and (info.people, info.faces, info.films, info.named) == (3, 4, 2, 0)
 
 
+async def test_a_job_id_that_another_film_had_is_no_mistake(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2], job="mine"))
+    first = await library.reader.who_of(NAME, "mine", ["face_0", "face_1"])
+    await library.writer.add(film(2, [2, 3], job="mine"))
+    again = await library.reader.who_of(NAME, "mine", ["face_0", "face_1"])
+    assert again["face_0"][0].person_id == first["face_1"][0].person_id
+    assert len(await library.persons()) == 3
+    seen = await library.reader.appearances(NAME, again["face_0"][0], 10)
+    assert [(one.face_id, one.job_id) for one in seen.films] == [
+        ("mine/face_1", "mine"),
+        ("mine~2/face_0", "mine"),
+    ]
+    assert await library.writer.rebuild(NAME) == 0
+    replayed = film(1, [2, 1, 9], job="mine")
+    await library.writer.add(replayed._replace(film=msgspec.structs.replace(replayed.film, at=9.0)))
+    assert len(await library.reader.who_of(NAME, "mine", ["face_0", "face_1", "face_2"])) == 3
+    people = (await library.reader.people(NAME, 10)).people
+    assert [one.films for one in people] == [1, 2, 1, 1] and await library.writer.rebuild(NAME) == 0
+
+
 async def test_corrections_are_applied_in_order_and_once_and_answered(library: Library) -> None:
     await library.writer.add(film(1, [1, 2]))
     await library.writer.add(film(2, [3]))
