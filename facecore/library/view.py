@@ -123,6 +123,7 @@ class View(State):
                 self.nodes.append(Node(entry.film_id, []))
             else:
                 face = old
+                changed.faces.add(self.nodes[face].face_id)  # the earlier id gives way
             node = self.nodes[face]
             node.seen.append((entry_id, seen.face_id))
             node.current, node.probability, node.similarity = True, placed.probability, placed.similarity
@@ -159,9 +160,9 @@ class View(State):
                     said[:] = [one for one in said if one[0] != at]
                     self._touch_person(person, changed)
             return changed
-        self._touch(self._touched(done), changed)
+        self._note(done, changed)
         self._retract(at, done)
-        self._touch(self._touched(done), changed)
+        self._note(done, changed)
         if isinstance(undone, Joined):
             sides = [tuple(self.partition.faces(self.partition.root(p))) for p in done.effect.links[0]]
             if sides[0] != sides[1]:
@@ -212,9 +213,9 @@ class View(State):
 
     def _do(self, number: int, entry_id: str, doing: Deed) -> Changes:
         changed = Changes()
-        self._touch(self._touched(doing), changed)
+        self._note(doing, changed)
         self._enact(number, doing)
-        self._touch(self._touched(doing), changed)
+        self._note(doing, changed)
         self._deeds[entry_id] = doing
         return changed
 
@@ -236,18 +237,24 @@ class View(State):
         faces = {face for person in linked for face in self.partition.faces(self.partition.root(person))}
         return faces | {face for face, _ in done.effect.homes}
 
+    def _note(self, done: Deed, changed: Changes) -> None:
+        """Notes what an effect changes, before or after it, people without faces among them."""
+        self._touch(self._touched(done), changed)
+        for person in (person for link in done.effect.links for person in link):
+            changed.people.update(self.partition.group(self.partition.root(person)))
+
     def _touch(self, faces: Iterable[int], changed: Changes) -> None:
         """Notes the people of these faces, and the faces, as changed."""
         for face in faces:
             person = self.partition.person(face)
-            changed.people.add(person)
+            changed.people.update(self.partition.group(person))
             self.vectors.touch(person)
             if self.nodes[face].seen:
                 changed.faces.add(self.nodes[face].face_id)
 
     def _touch_person(self, person: str, changed: Changes) -> None:
         root = self.partition.root(person)
-        changed.people.add(root)
+        changed.people.update(self.partition.group(root))
         changed.faces.update(self.nodes[face].face_id for face in self.current(root))
 
     def _leave(self, face: int, changed: Changes) -> None:

@@ -65,8 +65,26 @@ class Library:
                 for name, old in self.log.items()
             }
         self.log[entry_id] = encode_entry(entry)
-        self.view.apply(entry_id, entry)
+        before, changes = self.seen(), self.view.apply(entry_id, entry)
+        after = self.seen()
+        changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        assert changed <= changes.people | changes.faces | changes.films, "readers learn of every change"
         return entry_id
+
+    def seen(self) -> dict[str, object]:
+        """What readers see of each person, face and film, by its id."""
+        names = [name for name, _ in self.view.partition.state()[0]]
+        views = {name: self.view.person(name) for name in names}
+        people = {
+            name: one if one is None or one.person_id == name else one.person_id
+            for name, one in views.items()
+        }
+        faces = {
+            name: face
+            for name in self.view.numbers
+            if (face := self.view.face(name)) and face.face_id == name
+        }
+        return people | faces | {name: self.view.film(name) for name in self.view.films()}
 
     def correct(self, change: Change, by: str = "") -> str:
         before = self.view.state()
@@ -267,6 +285,14 @@ class Machine(RuleBasedStateMachine):
         listed = [face for person in self.view.people() for face in self.view.person(person).faces]
         assert sorted(listed) == sorted(node.face_id for node in self.view.nodes if node.current)
         assert all(s.person_id != s.other_id for s in self.view.suggestions())
+
+    @invariant()
+    def searches_find_every_person(self) -> None:
+        self.view.refresh()
+        for pack in ("open", "another"):
+            of_pack = [self.view.vectors.pack(face) == pack for face in range(len(self.view.nodes))]
+            people = {self.view.partition.person(face) for face, has in enumerate(of_pack) if has}
+            assert self.view.vectors.people(pack) == len(people)
 
     def teardown(self) -> None:
         rebuilt = self.library.rebuilt()
