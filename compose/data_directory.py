@@ -18,6 +18,10 @@ HANDOVER_SECONDS = 10.0
 """How long the server of a service that was killed may take to stop: it keeps the lock until then."""
 
 
+class InUse(ProcessFailed):
+    """Another service or command uses the directory."""
+
+
 @contextlib.asynccontextmanager
 async def private_directory(data: Path) -> AsyncIterator[int]:
     """Creates the directory where it is missing, and holds its lock.
@@ -26,7 +30,7 @@ async def private_directory(data: Path) -> AsyncIterator[int]:
         File descriptor of the lock. A process that inherits it keeps the lock until it ends as well.
 
     Raises:
-        ProcessFailed: other users can open the directory, or another service uses it.
+        ProcessFailed: other users can open the directory, or another service uses it (`InUse`).
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     _make_private(data)
@@ -36,7 +40,7 @@ async def private_directory(data: Path) -> AsyncIterator[int]:
         while not _locked(descriptor):
             owner = os.pread(descriptor, 4096, 0).decode(errors="replace")
             if _alive(owner) or time.monotonic() > deadline:
-                raise ProcessFailed(
+                raise InUse(
                     f"{data} is in use by process {owner or 'of unknown number'}; stop it, or give another --data"
                 )
             await asyncio.sleep(0.1)

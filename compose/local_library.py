@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
-from compose.data_directory import URL
+from compose.data_directory import URL, InUse
 from compose.server import embedded_server, wait_for_server
 from compose.supervisor import Supervisor
 from consumers.libraries.writer import LibraryWriter
@@ -33,8 +33,8 @@ from schemas.store.libraries import Libraries, Order
 from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies, new_question
 
-PATIENCE_SECONDS = 60.0
-"""Longest wait for another process that writes the library."""
+PATIENCE_SECONDS, POLL_SECONDS = 60.0, 0.2
+"""Longest wait for another process that writes the library or uses the directory; how often it is checked."""
 
 
 class NoService(Exception):
@@ -127,10 +127,8 @@ async def local_library(
         partitions = Partitions(settings.prefix, settings.partitions)
         url = os.environ.get("REDIS_URL", "") if remote else ""
         if not url:
-            url = await _running(data)
-            if not url:
-                url = await stack.enter_async_context(_started(data))
-                partitions = Partitions(settings.prefix)
+            url = await _server(stack, data)
+            partitions = Partitions(settings.prefix)
         redis = await stack.enter_async_context(connect(url))
         await lua.ensure_loaded(redis)
         service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
@@ -148,6 +146,21 @@ async def additions(redis: Redis, names: Names, name: str) -> AsyncIterator[Addi
                 if (jpeg := await reader.thumbnail(name, face.face_id)) is not None
             }
             yield Addition(name, msgspec.structs.replace(entry, placements=(), doubts=()), pictures)
+
+
+async def _server(stack: contextlib.AsyncExitStack, data: Path) -> str:
+    """The URL of the server that runs in a data directory; where none does, one is started for as long as the stack
+    is open. Waits while another command uses the directory, which stops its server soon."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        if url := await _running(data):
+            return url
+        try:
+            return await stack.enter_async_context(_started(data))
+        except InUse:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _running(data: Path) -> str:
@@ -179,7 +192,7 @@ async def keep(settings: Settings, films: Sequence[Addition], data: Path) -> lis
 async def _started(data: Path) -> AsyncIterator[str]:
     """Runs the server of a data directory for the time being; yields its URL."""
     supervisor = Supervisor(None)
-    async with embedded_server(data) as (server, url):
+    async with embedded_server(data, announced=False) as (server, url):
         supervisor.start(server)
         try:
             await wait_for_server(url)

@@ -31,7 +31,7 @@ _DAMAGED_MANIFEST = "AOF MANIFEST FILE ERROR"
 
 @contextlib.asynccontextmanager
 async def embedded_server(
-    data: Path, port: int = 0, *, durable: bool = True
+    data: Path, port: int = 0, *, durable: bool = True, announced: bool = True
 ) -> AsyncIterator[tuple[Child, str]]:
     """Prepares the server's process; yields it with the URL, which may hold a password and is for this user alone.
 
@@ -42,6 +42,7 @@ async def embedded_server(
         data: directory of its append-only file, with which jobs survive a restart.
         port: on the loopback interface.
         durable: keep an append-only file; without one the server writes nothing to the disk.
+        announced: write the file ``redis-url``, for other commands; not for a server that stops soon.
 
     Raises:
         ProcessFailed: other users can open the directory, or another service uses it.
@@ -61,7 +62,8 @@ async def embedded_server(
             url = f"unix://{quote(str(path))}?db=0"
         # In a file, since all users can see the arguments of a process.
         write_private(data / CONFIGURATION, address)
-        write_private(data / URL, f"{url}\n")
+        if announced:
+            write_private(data / URL, f"{url}\n")
         command = [
             binary, str(data / CONFIGURATION), "--dir", str(data), "--appendonly", "yes" if durable else "no",
             "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning",

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from compose.cli import build_parser
 from compose.local_library import keep, local_library
+from compose.server import embedded_server, wait_for_server
+from compose.supervisor import Supervisor
 from schemas.settings import Settings
 from tests.chaos.libraries import film
 
@@ -56,9 +59,21 @@ def test_what_is_said_about_people_is_kept(data: Path, capsys: pytest.CaptureFix
     assert json.loads(faces("library", "list", "--json").out) == []
 
 
-async def test_a_command_uses_the_server_that_runs_in_the_directory(data: Path) -> None:
-    async with (
-        local_library(Settings.from_env({}), "home", data) as first,
-        local_library(Settings.from_env({}), "home", data) as second,
-    ):
-        assert await first.reader.version("home") == await second.reader.version("home"), "the same server"
+async def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
+    films = [[film(10 * command + number, [1, command]) for number in range(3)] for command in range(5, 9)]
+    await asyncio.gather(*(keep(Settings.from_env({}), some, data) for some in films))
+    async with local_library(Settings.from_env({}), "home", data) as local:
+        info = await local.reader.info("home")
+    assert info is not None and (info.films, info.faces, info.people) == (14, 28, 7)
+
+
+async def test_a_command_uses_the_server_of_a_service(data: Path) -> None:
+    async with embedded_server(data) as (server, url):
+        supervisor = Supervisor(None)
+        supervisor.start(server)
+        await wait_for_server(url)
+        async with local_library(Settings.from_env({}), "home", data) as local:
+            assert await local.reader.version("home")
+        async with Redis.from_url(url) as redis:
+            assert await redis.ping(), "it goes on"
+        await supervisor.stop()
