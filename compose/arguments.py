@@ -2,11 +2,37 @@
 
 import argparse
 import math
+import re
+import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What a command adds its parser to."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors name the nearest command or option, and the help of the command at fault."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuses unknown options where they stand, with the usage of that command."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            known = self._option_string_actions
+            near = [get_close_matches(text.partition("=")[0], known, n=1) for text in unknown]
+            hint = "".join(f"; did you mean {match[0]}?" for match in near[:1] if match)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return parsed, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Prints usage, the error and where the help is; exits with 2."""
+        if wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*?)\)$", message):
+            names = re.findall(r"[\w-]+", wrong[2])
+            if near := get_close_matches(wrong[1], names, n=1):
+                message += f"; did you mean {near[0]}?"
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help explains the options.\n")
 
 
 def verbose_option() -> argparse.ArgumentParser:
@@ -23,6 +49,11 @@ def output_options() -> argparse.ArgumentParser:
     return parent
 
 
+def service_options() -> argparse.ArgumentParser:
+    """Parent parser of commands that ask a service: ``--data``, ``--json`` and ``--verbose``."""
+    return argparse.ArgumentParser(add_help=False, parents=[output_options(), data_option()])
+
+
 def positive(text: str) -> float:
     """Argument type: a finite number above 0."""
     value = float(text)
@@ -36,10 +67,10 @@ DEFAULT_LIBRARY = "home"
 
 
 def data_option() -> argparse.ArgumentParser:
-    """Parent parser with ``--data``, the directory of the embedded server."""
+    """Parent parser with ``--data``, the data directory of `faces up`; None where it is not given."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
-        "--data", type=Path, default=Path("~/.local/share/faces").expanduser(), metavar="DIR",
-        help="data directory of the embedded server (default %(default)s); not used where REDIS_URL is set",
+        "--data", type=Path, metavar="DIR",
+        help="data directory of faces up (default: that of FACES_DATA, else ~/.local/share/faces)",
     )  # fmt: skip
     return parent

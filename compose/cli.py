@@ -5,13 +5,16 @@ import inspect
 import io
 import os
 import sys
-from importlib.metadata import version
+from typing import Any
 
+from compose.arguments import Parser
 from compose.commands import (
     analyze,
     completion,
+    config,
     dead,
     doctor,
+    down,
     jobs,
     keys,
     library,
@@ -19,11 +22,28 @@ from compose.commands import (
     models,
     people,
     plan,
+    status,
     up,
-)
+)  # fmt: skip
 from compose.failures import Failures
 
-COMMANDS = (up, analyze, people, library, jobs, dead, keys, plan, doctor, migrate, models, completion)
+COMMANDS = (
+    up,
+    status,
+    down,
+    analyze,
+    people,
+    library,
+    jobs,
+    dead,
+    keys,
+    plan,
+    doctor,
+    config,
+    migrate,
+    models,
+    completion,
+)
 """In the order of ``faces --help``. Their modules import nothing slow before they run: completion loads them all."""
 
 
@@ -47,12 +67,21 @@ def main() -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands. Each leaf sets ``run``, whose parameters are names of its arguments."""
-    parser = argparse.ArgumentParser(prog="faces", description="Finds the people in videos.")
-    parser.add_argument("--version", action="version", version=f"faces {version('faces')}")
+    parser = Parser(prog="faces", description="Finds the people in videos.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and its commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.register(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; read only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from compose.version import described
+
+        parser.exit(0, f"faces {described()}\n")
 
 
 if __name__ == "__main__":

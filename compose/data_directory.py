@@ -1,4 +1,4 @@
-"""Data directory of the embedded server: private to one user, used by one service at a time."""
+"""Data directory of ``faces up``: private to one user, used by one service at a time."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,11 @@ from pathlib import Path
 from compose.supervisor import ProcessFailed
 
 LOCK, URL, CONFIGURATION, SOCKET = "faces.lock", "redis-url", "server.conf", "server.sock"
-_OURS = frozenset((LOCK, URL, CONFIGURATION, SOCKET, "appendonlydir", "dump.rdb"))
-"""Names of what the embedded server keeps in its directory."""
+LOG = "faces.log"
+_OURS = frozenset(
+    (LOCK, URL, CONFIGURATION, SOCKET, LOG, f"{LOG}.1", "service.json", "appendonlydir", "dump.rdb")
+)
+"""Names of what `faces up` keeps in its directory."""
 HANDOVER_SECONDS = 10.0
 """How long the server of a service that was killed may take to stop: it keeps the lock until then."""
 
@@ -38,15 +41,30 @@ async def private_directory(data: Path) -> AsyncIterator[int]:
     try:
         deadline = time.monotonic() + HANDOVER_SECONDS
         while not _locked(descriptor):
-            owner = os.pread(descriptor, 4096, 0).decode(errors="replace")
-            if _alive(owner) or time.monotonic() > deadline:
+            holder = os.pread(descriptor, 4096, 0).decode(errors="replace")
+            if _alive(holder) or time.monotonic() > deadline:
                 raise InUse(
-                    f"{data} is in use by process {owner or 'of unknown number'}; stop it, or give another --data"
+                    f"{data} is in use by process {holder or 'of unknown number'}; stop it, or give another --data"
                 )
             await asyncio.sleep(0.1)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} ({' '.join(sys.argv)[:1000]})".encode(), 0)
         yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def owner(data: Path) -> int | None:
+    """Returns the number of the process that holds the lock of a directory; None: nobody does."""
+    try:
+        descriptor = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        if _locked(descriptor, fcntl.LOCK_SH):
+            return None
+        pid = os.pread(descriptor, 4096, 0).decode(errors="replace").partition(" ")[0]
+        return int(pid) if pid.isdigit() and Path("/proc", pid).exists() else None
     finally:
         os.close(descriptor)
 
@@ -69,14 +87,14 @@ def _make_private(data: Path) -> None:
     data.chmod(0o700)  # made by an earlier version, or empty
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _alive(owner: str) -> bool:
-    pid = owner.partition(" ")[0]
+def _alive(holder: str) -> bool:
+    pid = holder.partition(" ")[0]
     return pid.isdigit() and Path("/proc", pid).exists()

@@ -7,6 +7,9 @@ from types import TracebackType
 OURS = frozenset(("compose", "consumers", "facecore", "models", "redis", "schemas"))
 """Packages whose error texts are sentences; other errors are reported with their type."""
 
+NO_SERVICE = "no faces up runs here: start it, name its directory with --data, or a server with REDIS_URL"
+"""What to do where no server answers and none was named."""
+
 
 class Failures:
     """An exception hook (`sys.excepthook`); the exit status stays 1.
@@ -33,6 +36,12 @@ class Failures:
 def sentence(error: BaseException) -> str:
     """The error as one sentence, without a traceback."""
     kind, text = type(error), str(error)
+    if (
+        kind.__module__.startswith("redis")
+        and kind.__name__ == "ConnectionError"
+        and not os.environ.get("REDIS_URL")
+    ):
+        return f"{text} ({NO_SERVICE})"
     if isinstance(error, OSError) or kind.__module__.partition(".")[0] in OURS:
         return text or kind.__name__
     return f"{kind.__name__}: {text} (an error in this program; --verbose shows where)"

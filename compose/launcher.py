@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,16 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from compose import service
 from compose.append_only_file import keeping_whole
 from compose.arguments import DEFAULT_LIBRARY
-from compose.data_directory import URL as URL_FILE
+from compose.data_directory import LOG, private_directory
+from compose.log_file import LogFile
 from compose.server import embedded_server, wait_for_server
-from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
+from compose.service import Running
+from compose.supervisor import OURSELVES, Child, ProcessFailed, Supervisor, clean_environment
 from schemas.cgroups import usable_cores
-from schemas.redaction import redact
-from schemas.settings import is_loopback
+from schemas.settings import Settings, given, is_loopback
 from schemas.store.connection import connect
 from schemas.topology import PROCESSES
 
@@ -34,9 +37,11 @@ class UpOptions:
     """Options of ``faces up``.
 
     Attributes:
-        data: directory of the embedded server's data.
+        data: directory of the embedded server's data, of the log and of the record that other commands read.
         scale: number of processes by type; 1 for a type that is not named.
         insecure: no request needs an API key, whatever the address of the API.
+        verbose: the log lines are written to standard error as well.
+        opened: the page is opened in the user's browser.
     """
 
     host: str
@@ -45,6 +50,8 @@ class UpOptions:
     server_port: int
     scale: dict[str, int]
     insecure: bool = False
+    verbose: bool = False
+    opened: bool = False
 
 
 async def launch(options: UpOptions, ready_seconds: float) -> None:
@@ -54,17 +61,28 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
         ProcessFailed: a process cannot be kept running, or not every stage is ready in time.
     """
     check_free(options.host, options.port)
-    supervisor = Supervisor()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        embedded, url = None, os.environ.get("REDIS_URL", "")
-        if not url:
+        log = stack.enter_context(
+            contextlib.closing(LogFile(options.data / LOG, sys.stderr if options.verbose else None))
+        )
+        supervisor = Supervisor(log, screen=None if options.verbose else sys.stderr)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        embedded, url = None, str(mine.value) if (mine := given(os.environ).get("REDIS_URL")) else ""
+        if url:
+            await stack.enter_async_context(private_directory(options.data))
+        else:
             embedded, url = await stack.enter_async_context(
                 embedded_server(options.data, options.server_port)
             )
             supervisor.start(embedded)
+        common = environment(options, url)
+        settings, page = Settings.from_env(common), page_address(options)
+        running = Running(pid=os.getpid(), url=page, since=time.time(), log=str(log.path), settings=settings)
+        service.write(options.data, running)
+        stack.callback((options.data / service.RECORD).unlink, missing_ok=True)
+        supervisor.say(OURSELVES, f"starting; the log is in {log.path}")
         try:
             await _or_stopped(supervisor, stop, wait_for_server(url))
             if stop.is_set():
@@ -72,11 +90,15 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
             if embedded is not None:
                 redis = await stack.enter_async_context(connect(url))
                 await stack.enter_async_context(keeping_whole(redis, options.data))
-            for child in processes(options, url):
+            for child in processes(options.scale, common):
                 supervisor.start(child)
-            await _or_stopped(supervisor, stop, _ready(supervisor, options, url, ready_seconds))
+            await _or_stopped(supervisor, stop, _ready(options, ready_seconds))
+            if not stop.is_set():
+                if options.opened:
+                    await asyncio.to_thread(webbrowser.open, page)
+                supervisor.say(OURSELVES, f"ready: {page} (Ctrl-C stops)")
             await _or_stopped(supervisor, stop, stop.wait())
-            supervisor.say("faces", "stopping")
+            supervisor.say(OURSELVES, "stopping")
         finally:
             await supervisor.stop(keep=embedded)
             await supervisor.stop()
@@ -99,51 +121,55 @@ def check_free(host: str, port: int) -> None:
         ) from error
 
 
-def processes(options: UpOptions, url: str) -> list[Child]:
-    """The processes of `COMMANDS`, `scale` of each, with worker names that survive a restart."""
-    roots = (
-        {}
-        if "FACES_MEDIA_ROOTS" in os.environ or not is_loopback(options.host)
-        else {"FACES_MEDIA_ROOTS": "/"}
-    )
-    auth = {"FACES_AUTH": "off"} if options.insecure else {}
-    scale = options.scale
-    threads = max(1, usable_cores() // max(1, scale.get("analyze", 1)))
-    children = []
-    for name, module in COMMANDS.items():
-        for number in range(1, scale.get(name, 1) + 1):
-            environment = clean_environment(
-                REDIS_URL=url,
-                FACES_HOST=options.host,
-                FACES_PORT=str(options.port),
-                FACES_WORKER=f"local-{number}",
-                LOG_FORMAT=os.environ.get("LOG_FORMAT", "console"),
-                **roots,
-                **auth,
-            )
-            environment.setdefault("FACES_THREADS", str(threads))
-            environment.setdefault("FACES_LIBRARY", DEFAULT_LIBRARY)
-            children.append(Child(f"{name}.{number}", [sys.executable, "-m", *module], environment))
-    return children
+def environment(options: UpOptions, url: str) -> dict[str, str]:
+    """The environment of all processes, where the user does not say otherwise."""
+    mine = given(os.environ)
+    changes = {"REDIS_URL": url, "FACES_HOST": options.host, "FACES_PORT": str(options.port)}
+    if options.insecure:
+        changes["FACES_AUTH"] = "off"
+    if is_loopback(options.host) and "FACES_MEDIA_ROOTS" not in mine:
+        changes["FACES_MEDIA_ROOTS"] = "/"
+    if "LOG_FORMAT" not in mine:
+        changes["LOG_FORMAT"] = "console"
+    if "FACES_LIBRARY" not in mine and "FACES_LIBRARY" not in os.environ:  # an empty one means none
+        changes["FACES_LIBRARY"] = DEFAULT_LIBRARY
+    if "FACES_THREADS" not in mine:
+        changes["FACES_THREADS"] = str(max(1, usable_cores() // max(1, options.scale.get("analyze", 1))))
+    return clean_environment(**changes)
 
 
-async def _ready(supervisor: Supervisor, options: UpOptions, url: str, seconds: float) -> None:
-    address = str(URL.build(scheme="http", host=options.host, port=options.port))
+def processes(scale: dict[str, int], common: dict[str, str]) -> list[Child]:
+    """The processes of `COMMANDS`, ``scale`` of each, with worker names that survive a restart."""
+    return [
+        Child(
+            f"{name}.{number}", [sys.executable, "-m", *module], {**common, "FACES_WORKER": f"local-{number}"}
+        )
+        for name, module in COMMANDS.items()
+        for number in range(1, scale.get(name, 1) + 1)
+    ]
+
+
+def page_address(options: UpOptions) -> str:
+    """Address of the page on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104
+    return str(URL.build(scheme="http", host=host, port=options.port, path="/faces/"))
+
+
+async def _ready(options: UpOptions, seconds: float) -> None:
+    address = f"{page_address(options)}health"
     deadline = time.monotonic() + seconds
     async with aiohttp.ClientSession() as session:
         while not await _healthy(session, address):
             if time.monotonic() > deadline:
                 raise ProcessFailed(
-                    f"not all stages are ready after {seconds:g} s; see their log lines above"
+                    f"not all stages are ready after {seconds:g} s; see the log lines in {options.data / LOG}"
                 )
             await asyncio.sleep(0.1)
-    streams = redact(url) if os.environ.get("REDIS_URL") else f"REDIS_URL=$(cat {options.data / URL_FILE})"
-    supervisor.say("faces", f"ready: {address}/faces/health, streams: {streams}; Ctrl-C stops")
 
 
 async def _healthy(session: aiohttp.ClientSession, address: str) -> bool:
     try:
-        async with session.get(f"{address}/faces/health", timeout=aiohttp.ClientTimeout(2)) as response:
+        async with session.get(address, timeout=aiohttp.ClientTimeout(2)) as response:
             return bool(msgspec.json.decode(await response.read())["status"] == "healthy")
     except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, KeyError):
         return False  # still starting

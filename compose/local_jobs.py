@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -15,18 +16,20 @@ import msgspec
 from redis.asyncio import Redis
 from rich.console import Console
 from rich.progress import TaskID
+from yarl import URL
 
 from api.pages import report
 from compose.local_library import additions
 from compose.outputs import OutputError, Outputs
 from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
-from compose.sources import Source
+from compose.sources import HOST, Source
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from schemas.names import Names, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import JobResult
 from schemas.settings import Settings
+from schemas.store import workers
 from schemas.store.additions import Addition
 from schemas.store.job_reader import JobReader, JobState, result_json
 from schemas.store.jobs import Jobs
@@ -51,7 +54,7 @@ class LocalJob:
 
     Attributes:
         result: JSON, once the job is completed.
-        fault: why the source cannot be analysed, or its result not be written.
+        fault: why its result could not be written.
         people: how many were found so far.
     """
 
@@ -59,10 +62,10 @@ class LocalJob:
     request: AnalyzeRequest
     job_id: str
     result: bytes | None = None
-    fault: str = ""
     bar: TaskID | None = None
     state: JobState | None = None
     people: int = 0
+    fault: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -72,16 +75,21 @@ class LocalJob:
     @property
     def error(self) -> str:
         """Why the job is not done."""
-        return self.fault or (self.state.error if self.state else None) or "the job record is missing"
+        return (
+            self.source.fault
+            or self.fault
+            or (self.state.error if self.state else None)
+            or "the job record is missing"
+        )
 
 
 async def analyze(
     settings: Settings, jobs: Sequence[LocalJob], outputs: Outputs, console: Console, verbose: bool
-) -> list[Addition]:
+) -> tuple[list[Addition], bool]:
     """Runs the jobs and writes each result as soon as its job is completed.
 
     Returns:
-        what the jobs add to the library that their requests name.
+        what the jobs add to the library that their requests name; whether SIGINT or SIGTERM stopped the work early.
 
     Args:
         console: for progress.
@@ -89,7 +97,6 @@ async def analyze(
 
     Raises:
         ProcessFailed: a process cannot be kept running, or a job record is missing.
-        KeyboardInterrupt: on SIGINT and SIGTERM.
     """
     interrupted = asyncio.ensure_future(asyncio.Event().wait())
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -102,13 +109,16 @@ async def analyze(
                 work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
                 failure = asyncio.ensure_future(supervisor.wait())
                 await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    return work.result()
                 if failure.done():
                     failure.result()  # raises
-                work.cancel()
                 failure.cancel()
-                raise KeyboardInterrupt
+                stopped = not work.done()
+                if stopped:
+                    work.cancel()
+                    await asyncio.wait([work])
+                else:
+                    work.result()  # raises what it raised
+                return await _additions(settings, jobs, url), stopped
             finally:
                 await supervisor.stop(within=0)  # no job is left, and the server's data is temporary
 
@@ -120,52 +130,71 @@ async def _run(
     url: str,
     supervisor: Supervisor,
     console: Console,
-) -> list[Addition]:
+) -> None:
     await wait_for_server(url)
-    _start_workers(supervisor, url, _media_roots([job.source.path for job in jobs]))
+    _start_workers(supervisor, url, _media_roots(jobs), await _allowed_hosts(settings, jobs))
     partitions = Partitions(settings.prefix)
     async with Redis.from_url(url, socket_timeout=10) as redis:
+        await _all_ready(redis, partitions.home)
         store, reader, previews = (
             Jobs(redis, partitions, settings),
             JobReader(redis, partitions),
             Previews(redis, partitions),
         )
-        waiting, running = deque(jobs), list[LocalJob]()
+        waiting, running = deque(enumerate(jobs)), list[tuple[int, LocalJob]]()
         polls = 0
-        with Bars(console, len(jobs)) as bars:
+        with Bars(console, [job.source for job in jobs]) as bars:
             while waiting or running:
                 while waiting and len(running) < MAX_RUNNING_JOBS:
-                    job = waiting.popleft()
-                    job.bar = bars.begin(job.source.name)
+                    number, job = waiting.popleft()
+                    job.bar = bars.begin(number, job.source.name)
                     await store.submit(job.request, job.job_id)
-                    running.append(job)
-                for job in running:
+                    running.append((number, job))
+                for number, job in running:
                     state = await _poll(reader, job, outputs)
                     if polls % POLLS_PER_PREVIEW == 0:
                         await previews.ask(state)
                         job.people = await previews.count(state) or job.people
-                    _show(bars, job, state)
-                running = [job for job in running if job.state is None or not job.state.ended]
+                    assert job.bar is not None
+                    if state.ended:
+                        bars.end(number, job.bar, job.source.name, state)
+                    else:
+                        bars.show(number, job.bar, state, job.people)
+                bars.tick()
+                running = [entry for entry in running if entry[1].state is None or not entry[1].state.ended]
                 polls += 1
                 await asyncio.sleep(POLL_SECONDS)
-        library = jobs[0].request.parameters.library
-        return await _additions(redis, partitions.home, library) if library else []
 
 
-async def _additions(redis: Redis, names: Names, library: str) -> list[Addition]:
-    """Waits until the workers have added the films to the library of the temporary server; reads them."""
+async def _additions(settings: Settings, jobs: Sequence[LocalJob], url: str) -> list[Addition]:
+    """Waits until the workers have added what is done to the library of the temporary server; reads it."""
+    library = jobs[0].request.parameters.library  # the same for all
+    if library is None or not any(job.is_done for job in jobs):
+        return []
     deadline = time.monotonic() + LIBRARY_SECONDS
-    while await redis.xlen(names.library) or await redis.zcard(f"{names.library}:delayed"):
-        if time.monotonic() > deadline:
-            raise ProcessFailed(f"the people were not added to the library within {LIBRARY_SECONDS:g} s")
+    names = Partitions(settings.prefix).home
+    async with Redis.from_url(url, socket_timeout=10) as redis:
+        while await redis.xlen(names.library) or await redis.zcard(f"{names.library}:delayed"):
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"the people were not added to the library within {LIBRARY_SECONDS:g} s")
+            await asyncio.sleep(POLL_SECONDS)
+        return [addition async for addition in additions(redis, names, library)]
+
+
+async def _all_ready(redis: Redis, names: Names) -> None:
+    """Waits until every stage has loaded its models; one that cannot start ends the run (`Supervisor.wait`)."""
+    required = {worker_type.name for worker_type in WORKER_TYPES if worker_type.required}
+    while True:
+        if required <= {worker.stage for worker in await workers.alive(redis, names)}:
+            return
         await asyncio.sleep(POLL_SECONDS)
-    return [addition async for addition in additions(redis, names, library)]
 
 
-def _start_workers(supervisor: Supervisor, url: str, media_roots: str) -> None:
+def _start_workers(supervisor: Supervisor, url: str, media_roots: str, allowed_hosts: str) -> None:
     environment = clean_environment(
         REDIS_URL=url,
         FACES_MEDIA_ROOTS=media_roots,
+        FACES_ALLOWED_HOSTS=allowed_hosts,
         FACES_PARTITIONS="1",
         LOG_FORMAT="console",
         FACES_WORKER="local",
@@ -176,11 +205,34 @@ def _start_workers(supervisor: Supervisor, url: str, media_roots: str) -> None:
         supervisor.start(Child("+".join(names), [sys.executable, "-m", "consumers", *names], environment))
 
 
-def _media_roots(paths: Sequence[str]) -> str:
-    """FACES_MEDIA_ROOTS: the source files alone; all files where the variable cannot hold their paths."""
+def _media_roots(jobs: Sequence[LocalJob]) -> str:
+    """FACES_MEDIA_ROOTS: the source files alone; all files where the variable cannot hold their paths, or where a
+    sprite map names others."""
+    paths = [job.source.path for job in jobs if not job.source.is_address]
     joined = os.pathsep.join(paths)
     fits = len(os.fsencode(joined)) <= MAX_ROOTS_BYTES and not any(os.pathsep in path for path in paths)
-    return joined if fits else os.sep
+    return joined if fits and not jobs[0].request.parameters.use_sprites else os.sep
+
+
+async def _allowed_hosts(settings: Settings, jobs: Sequence[LocalJob]) -> str:
+    """FACES_ALLOWED_HOSTS: those of the settings, and the hosts that the user named, wherever they lead."""
+    parameters = jobs[0].request.parameters  # the same for all
+    named = [job.source.path for job in jobs if job.source.is_address]
+    named += [url for url in (parameters.sprite_vtt_url, parameters.sprite_image_url) if url]
+    entries = dict.fromkeys(settings.hosts)
+    for url in map(URL, named):
+        if url.host is None or not HOST.fullmatch(url.host):
+            continue  # a path, or a host that its job refuses
+        if not (url.is_default_port() or ":" in url.host):
+            entries[f"{url.host}:{url.port}"] = None
+        elif ":" not in url.host:
+            entries[url.host] = None
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            continue  # its job fails, with the reason
+        entries |= {str(address[0]).partition("%")[0]: None for *_, address in found}
+    return ",".join(entries)
 
 
 async def _poll(reader: JobReader, job: LocalJob, outputs: Outputs) -> JobState:
@@ -202,11 +254,3 @@ async def _poll(reader: JobReader, job: LocalJob, outputs: Outputs) -> JobState:
     ) as error:  # its name is too long for the disk, or there is no room: costs this source alone
         job.fault = str(error)
     return state
-
-
-def _show(bars: Bars, job: LocalJob, state: JobState) -> None:
-    assert job.bar is not None
-    if state.ended:
-        bars.end(job.bar, job.source.name, state)
-    else:
-        bars.show(job.bar, state, job.people)

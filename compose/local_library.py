@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from compose.data_directory import URL, InUse
 from compose.server import embedded_server, wait_for_server
+from compose.service import NoService, find
 from compose.supervisor import Supervisor
 from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
@@ -24,7 +25,7 @@ from schemas.library_view import LibraryPerson, LibrarySearchResult
 from schemas.messages import SearchTask
 from schemas.names import Names, Partitions
 from schemas.questions import DEFAULT_LIMIT, Answer, Probe
-from schemas.settings import Settings
+from schemas.settings import Settings, given
 from schemas.store import lua, workers
 from schemas.store.additions import Addition
 from schemas.store.connection import connect
@@ -35,10 +36,6 @@ from schemas.store.replies import Replies, new_question
 
 PATIENCE_SECONDS, POLL_SECONDS = 60.0, 0.2
 """Longest wait for another process that writes the library or uses the directory; how often it is checked."""
-
-
-class NoService(Exception):
-    """No service runs that could do this."""
 
 
 class Recurring(NamedTuple):
@@ -112,23 +109,29 @@ class LocalLibrary:
 
 @contextlib.asynccontextmanager
 async def local_library(
-    settings: Settings, name: str, data: Path, *, remote: bool = True
+    settings: Settings, name: str, data: Path | None, *, remote: bool = True
 ) -> AsyncIterator[LocalLibrary]:
     """A library of the server of REDIS_URL; without one, of the service that runs in the data directory, or of the
     data there.
 
     Args:
+        data: None: that of the settings.
         remote: False: whatever REDIS_URL is.
 
     Raises:
         ProcessFailed: another user or service has the directory.
     """
     async with contextlib.AsyncExitStack() as stack:
+        directory, url = data or settings.data_path, settings.redis_url
         partitions = Partitions(settings.prefix, settings.partitions)
-        url = os.environ.get("REDIS_URL", "") if remote else ""
-        if not url:
-            url = await _server(stack, data)
-            partitions = Partitions(settings.prefix)
+        if not remote or data is not None or "REDIS_URL" not in given(os.environ):
+            if (running := find(directory)) is not None:
+                url = running.settings.redis_url
+                partitions = Partitions(running.settings.prefix, running.settings.partitions)
+                await wait_for_server(url)
+            else:
+                url = await _server(stack, directory)
+                partitions = Partitions(settings.prefix)
         redis = await stack.enter_async_context(connect(url))
         await lua.ensure_loaded(redis)
         service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
@@ -164,7 +167,7 @@ async def _server(stack: contextlib.AsyncExitStack, data: Path) -> str:
 
 
 async def _running(data: Path) -> str:
-    """The URL of the server that runs in a data directory; empty when none does."""
+    """The URL of the server that another command runs in a data directory; empty when none does."""
     try:
         url = (data / URL).read_text().strip()
     except OSError:
@@ -176,7 +179,7 @@ async def _running(data: Path) -> str:
     return ""
 
 
-async def keep(settings: Settings, films: Sequence[Addition], data: Path) -> list[Recurring]:
+async def keep(settings: Settings, films: Sequence[Addition], data: Path | None) -> list[Recurring]:
     """Adds films to the library of a data directory; returns the people in them, those in most of them first."""
     async with local_library(settings, films[0].library, data, remote=False) as local:
         for film in films:

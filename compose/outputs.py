@@ -4,20 +4,22 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from api.pages import report
-from api.pages.report import Reported
 from compose.sources import Source
-from compose.tables import NoParquet, need_parquet, write_csv, write_parquet
 from schemas.requests import Parameters
 from schemas.results import JobResult
-from schemas.store.pictures import Pictures
+
+if TYPE_CHECKING:  # slow to import, and all options are checked before
+    from api.pages.report import Reported
+    from schemas.store.pictures import Pictures
 
 MAX_NAME_BYTES = 240
 """Length of an output file's name; file systems allow 255 bytes, and the unfinished file has a longer name."""
@@ -26,7 +28,7 @@ KEPT_NAME_BYTES = 200
 
 
 class OutputError(ValueError):
-    """The output options contradict each other, or a file cannot be written; the text says which."""
+    """The output options cannot be followed, or a file cannot be written; the text has a line for each mistake."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Outputs:
     """The output files of a set of sources.
 
     Raises:
-        OutputError: two sources would share a file that holds one, or a directory cannot be written to.
+        OutputError: names all options that cannot be followed, or the directory that cannot be written to.
     """
 
     def __init__(self, options: OutputOptions, sources: Sequence[Source]) -> None:
@@ -58,21 +60,39 @@ class Outputs:
         self._many = len(sources) > 1
         self._reported: dict[str, Reported] = {}
         self._order = [source.path for source in sources]
+        if mistakes := list(self._mistakes(sources)):
+            raise OutputError("\n".join(mistakes))
+        for place in self.places:
+            _prepare(Path(place) if _is_directory(place) else Path(place).parent)
+
+    def _mistakes(self, sources: Sequence[Source]) -> Iterator[str]:
+        """Yields a sentence for each option that cannot be followed; nothing is made or written."""
+        options = self._options
         if options.resume and not (options.out and (_is_directory(options.out) or not self._many)):
-            raise OutputError("--resume needs a result file for each source: --out DIR/ (with the slash)")
+            yield "--resume needs a result file for each source: --out DIR/ (with the slash)"
         if options.resume and options.report and self._many and not _is_directory(options.report):
-            raise OutputError("--resume cannot add finished sources to one --report file: use --report DIR/")
-        if options.parquet is not None:
-            try:
-                need_parquet()
-            except NoParquet as error:
-                raise OutputError(f"--parquet: {error}") from error
+            yield "--resume cannot add finished sources to one --report file: use --report DIR/"
+        if options.parquet is not None and find_spec("pyarrow") is None:
+            yield "--parquet needs the package pyarrow: pip install 'pyarrow>=24'"
+        for option, place, ending in (("--out", options.out, ".json"), ("--report", options.report, ".html")):
+            if place and not (_is_directory(place) or Path(place).suffix or os.path.lexists(place)):
+                yield (
+                    f"{option} {place}: there is no such directory; to make it, add a slash: {option} {place}/"
+                    f" (or name a file: {place}{ending})"
+                )
         names = Counter(source.name for source in sources)
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice and any(place and _is_directory(place) for place in (options.out, options.report)):
-            raise OutputError(f"two sources are named {twice}: their output files would be the same")
-        for place in self.places:
-            _prepare(Path(place) if _is_directory(place) else Path(place).parent)
+            yield f"two sources are named {twice}: their output files would be the same"
+        paths = {os.path.realpath(source.path) for source in sources if not source.is_address}
+        files = [place for place in self.places if not _is_directory(place)]
+        for place, count in Counter(map(os.path.realpath, files)).items():
+            if count > 1:
+                yield f"{place} is named by two options"
+            if place in paths:
+                yield f"{place} is a source and would be overwritten"
+            elif os.path.exists(place) and not os.path.isfile(place):  # noqa: PTH110, PTH113
+                yield f"{place} is no file that can be replaced"
 
     @property
     def wants_report(self) -> bool:
@@ -94,9 +114,12 @@ class Outputs:
             return None
         return written if result.metadata.video_path == source.text else None
 
-    def write(self, source: Source, result: bytes, pictures: Pictures, parameters: Parameters) -> None:
+    def write(self, source: Source, result: bytes, pictures: "Pictures", parameters: Parameters) -> None:
         """Writes the files of one source."""
         if self.wants_report:
+            from api.pages import report
+            from api.pages.report import Reported
+
             decoded = msgspec.json.decode(result, type=JobResult)
             reported = Reported(decoded.job_id, decoded.source_id, decoded, pictures, parameters)
             if (page := self._page(source)) is not None:
@@ -108,6 +131,9 @@ class Outputs:
 
     def write_together(self, results: Sequence[bytes]) -> None:
         """Writes the files that hold all sources."""
+        from api.pages import report
+        from compose.tables import write_csv, write_parquet
+
         out = self._options.out
         if out and self._many and not _is_directory(out) and results:
             _write(Path(out), b"[" + b",\n".join(results) + b"]")
@@ -125,6 +151,15 @@ class Outputs:
         """The files and directories that were asked for."""
         wanted = (self._options.out, self._options.report, self._options.csv, self._options.parquet)
         return [str(place) for place in wanted if place is not None]
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to do after an interruption, as a sentence."""
+        if self._options.resume:
+            return "The same command goes on with the others."
+        if self._options.out and (_is_directory(self._options.out) or not self._many):
+            return "The same command with --resume goes on with the others."
+        return "The same command starts anew; with --out DIR/ --resume it would go on with the others."
 
     def _page(self, source: Source) -> Path | None:
         return self._file(self._options.report, source, ".html")

@@ -1,37 +1,83 @@
-"""Progress of ``faces analyze``: a bar for each running job, one for all sources, a line for each ended job."""
+"""Progress of ``faces analyze``: bars in a terminal, else lines; how many sources are done, and how long the rest
+takes."""
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Column
 from rich.text import Text
 
-from compose.tables import counted
+from compose.sources import Source, noun
+from compose.terminal import counted
 from schemas.file_names import printable
 from schemas.store.job_reader import JobState
 
+SECONDS_PER_LINE = 30.0
+"""Without a terminal, a line says this often how far the work is."""
+WIDE_COLUMNS = 100
+"""Width of a terminal from which bars are longer and say how many people were found so far."""
+BESIDE_NAME_COLUMNS, BESIDE_NAME_COLUMNS_WIDE = 40, 70
+"""What stands beside the name of a source at most: bar, frames and time."""
 
-class Bars:
-    """Progress bars.
 
-    A bar counts analysed frames of all frames that will be sampled; it pulses until that number is known. It is full
-    only when the job is completed.
+@dataclass
+class Work:
+    """Frames of one source.
 
-    Args:
-        sources: number of all sources.
+    Attributes:
+        expected: how many will be sampled; 0: not known yet.
+        submitted: monotonic time.
+        since: monotonic time at which its first frame was analysed; None: it waits.
     """
 
-    def __init__(self, console: Console, sources: int) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[details]}", markup=False),
-            TimeElapsedColumn(),
-        )
+    done: int = 0
+    expected: int = 0
+    submitted: float = 0.0
+    since: float | None = None
+    ended: bool = False
+
+
+class Bars:
+    """Progress of a set of sources.
+
+    A bar counts analysed frames of all frames that will be sampled. A source of which no frame is analysed yet waits,
+    since sources share the workers; it has no bar and no time.
+
+    Args:
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self, console: Console, sources: Sequence[Source], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
-        self._progress = Progress(*columns, console=console)
-        self._all = self._progress.add_task("all sources", total=sources, details="") if sources > 1 else None
-        self._ended = 0
+        self._clock = clock
+        self._noun = noun(sources)
+        self._work = [Work() for _ in sources]
+        self._began = self._said = clock()
+        self._wide = console.width >= WIDE_COLUMNS
+        columns = (
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            _Bar(20 if self._wide else 10),
+            TextColumn("{task.fields[details]}", markup=False, table_column=Column(no_wrap=True)),
+            _Elapsed(table_column=Column(no_wrap=True, justify="right")),
+        )
+        live = console.is_terminal and not console.is_dumb_terminal
+        self._progress = Progress(*columns, console=console, expand=True, disable=not live, get_time=clock)
+        many = len(sources) > 1
+        self._all = (
+            self._progress.add_task(self._ended_of_all(), total=len(sources), details="") if many else None
+        )
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -42,31 +88,142 @@ class Bars:
     ) -> None:
         self._progress.stop()
 
-    def begin(self, name: str) -> TaskID:
-        """Adds a bar for a job."""
-        return self._progress.add_task(printable(name), total=None, details="waiting")
+    def begin(self, number: int, name: str) -> TaskID:
+        """Adds the source of this number, which waits."""
+        self._work[number].submitted = self._clock()
+        width = self._console.width - (BESIDE_NAME_COLUMNS_WIDE if self._wide else BESIDE_NAME_COLUMNS)
+        name = _shortened(printable(name), max(8, width))
+        return self._progress.add_task(name, start=False, total=None, details="waiting")
 
-    def show(self, bar: TaskID, state: JobState, people: int) -> None:
-        """Updates the bar of a running job."""
-        details = f"{state.done}/{state.sampled} frames, {counted(people, 'person', 'people')} so far"
-        if state.expected and state.done >= state.expected:
-            details = "clustering the faces"
-        # One step more than frames: clustering takes time too.
-        total = state.expected + 1 if state.expected else None
-        self._progress.update(bar, total=total, completed=state.done, details=details)
-
-    def end(self, bar: TaskID, name: str, state: JobState) -> None:
-        """Replaces the bar by a line with the outcome."""
-        name = printable(name)
-        self._progress.remove_task(bar)
-        self._ended += 1
-        if self._all is not None:
-            self._progress.update(self._all, completed=self._ended, details=f"{self._ended} ended")
-        summary = state.summary
-        if state.status == "completed" and summary is not None:
-            seconds = f"{summary.processing_time_seconds:.1f} s"
-            frames = counted(summary.frames_processed, "frame", "frames")
-            outcome = f"{counted(summary.unique_faces, 'person', 'people')}, {frames} analysed in {seconds}"
-            self._console.print(Text(f"{name}: {outcome}"))
+    def show(self, number: int, bar: TaskID, state: JobState, people: int) -> None:
+        """Updates the source of this number."""
+        work = self._work[number]
+        work.done, work.expected = state.done, state.expected
+        if not state.done:
+            return
+        if work.since is None:
+            work.since = self._clock()
+            self._progress.start_task(bar)
+        if state.done >= state.expected:
+            details = "grouping the faces"
         else:
-            self._console.print(Text(f"{name}: {state.status}", "red"))
+            details = f"{state.done}/{state.expected} frames"
+            if people and self._wide:
+                details += f", {counted(people, 'person', 'people')} so far"
+        # One step more than frames: grouping takes time too.
+        self._progress.update(bar, total=state.expected + 1, completed=state.done, details=details)
+
+    def end(self, number: int, bar: TaskID, name: str, state: JobState) -> None:
+        """Replaces the bar by a line with the outcome."""
+        work = self._work[number]
+        if state.summary is not None:
+            work.done = state.summary.frames_processed
+        work.expected = work.done
+        work.ended = True
+        self._progress.remove_task(bar)
+        line = f"{printable(name)}: {self._outcome(work, state)}"
+        if self._progress.disable and self._all is not None:
+            line = f"{self.overall()}: {line}"
+            self._said = self._clock()
+        style = "" if state.status == "completed" else "red"
+        self._console.print(Text(line, style), soft_wrap=self._progress.disable)
+
+    def _outcome(self, work: Work, state: JobState) -> str:
+        summary = state.summary
+        if state.status != "completed" or summary is None:
+            return state.status
+        since = work.submitted if work.since is None else work.since
+        worked, waited = self._clock() - since, since - work.submitted
+        people, frames = summary.unique_faces, summary.frames_processed
+        outcome = f"{counted(people, 'person', 'people')}, {counted(frames, 'frame', 'frames')} analysed"
+        outcome += f" in {duration(worked)}"
+        return outcome + (f" after waiting {duration(waited)}" if waited >= 1 else "")
+
+    def tick(self) -> None:
+        """Updates what is said about all sources."""
+        if self._all is not None:
+            ended = sum(work.ended for work in self._work)
+            self._progress.update(
+                self._all, completed=ended, description=self._ended_of_all(), details=self._left()
+            )
+        if self._progress.disable and self._clock() - self._said > SECONDS_PER_LINE:
+            self._said = self._clock()
+            self._console.print(Text(self.overall()))
+
+    def overall(self) -> str:
+        """How far all sources are: "3 of 20 films, about 40 s left"; for one source its frames."""
+        left = self._left()
+        if self._all is None:
+            work = self._work[0]
+            return f"{work.done} of {work.expected or '?'} frames" + (f", {left}" if left else "")
+        return self._ended_of_all() + (f", {left}" if left else "")
+
+    def _ended_of_all(self) -> str:
+        return f"{sum(work.ended for work in self._work)} of {len(self._work)} {self._noun}"
+
+    def _left(self) -> str:
+        seconds = seconds_left(self._work, self._clock() - self._began)
+        return "" if seconds is None else f"about {rounded(seconds)} left"
+
+
+def seconds_left(work: Sequence[Work], elapsed: float) -> float | None:
+    """How long the rest takes at the pace so far; None before the first frame.
+
+    A source whose frames are not known yet is expected to have the mean number of those that are.
+    """
+    known = [source for source in work if source.expected or source.ended]
+    done = sum(source.done for source in known)
+    if not done:
+        return None
+    expected = sum(source.expected for source in known)
+    total = expected * len(work) / len(known)
+    return elapsed * (total - done) / done
+
+
+def _shortened(name: str, width: int) -> str:
+    """The name without its middle, where it is wider than so many columns: names of films often differ at the end."""
+    if cell_len(name) <= width:
+        return name
+    beginning = end = len(name) // 2
+    while cell_len(name[:beginning] + name[end:]) >= width and beginning:
+        beginning, end = beginning - 1, end + (end < len(name))
+    return f"{name[:beginning]}…{name[end:]}"
+
+
+def rounded(seconds: float) -> str:
+    """A time to wait, as exact as an estimate is: "5 s", "40 s", "3 min", "2.5 h"."""
+    if seconds < 57.5:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    return f"{max(1, round(seconds / 60))} min" if seconds < 5400 else f"{round(seconds / 1800) / 2:g} h"
+
+
+def duration(seconds: float) -> str:
+    """A time that has passed: "3.2 s", "1:05 min", "2:03:00 h"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+class _Bar(ProgressColumn):
+    """A bar; none for a source that waits."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+
+    def render(self, task: Task) -> RenderableType:
+        """Draws the bar; it pulses until the number of frames is known."""
+        if not task.started:
+            return Text("")
+        return ProgressBar(
+            total=task.total, completed=task.completed, width=self._width, animation_time=task.get_time()
+        )
+
+
+class _Elapsed(ProgressColumn):
+    """Seconds since the work began; nothing for a source that waits."""
+
+    def render(self, task: Task) -> Text:
+        """Shows the time."""
+        return Text("" if task.elapsed is None else duration(int(task.elapsed)).replace(".0 s", " s"))

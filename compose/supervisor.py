@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol
 
 from schemas.redaction import MAX_TEXT_LENGTH, redact
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+OURSELVES = "faces"
+"""Prefix of what this program itself says."""
 CANNOT_START = 2
 """Exit status of a process that is not restarted: its environment has to be corrected first."""
 RESTART_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 10.0, 10.0)
@@ -26,6 +28,13 @@ MAX_KEPT_CHARACTERS = 2000
 """Of each of the last lines that are kept for error messages."""
 STOP_SECONDS = 20.0
 """Between SIGTERM and SIGKILL: longer than a worker takes to stop (`consumers.runtime.worker.DRAIN_SECONDS`)."""
+
+
+class Output(Protocol):
+    """What lines are written to; line-buffered, as standard error is."""
+
+    def write(self, text: str, /) -> object:
+        """Writes a line."""
 
 
 class ProcessFailed(Exception):
@@ -63,12 +72,17 @@ class Supervisor:
     Args:
         output: receives prefixed lines; None: only the last lines of each child are kept, for error messages.
         pauses: seconds before each restart of a child that keeps exiting; it fails when none is left.
+        screen: receives what this program itself says, without prefix.
     """
 
     def __init__(
-        self, output: TextIO | None = sys.stderr, pauses: Sequence[float] = RESTART_PAUSES_SECONDS
+        self,
+        output: Output | None = sys.stderr,
+        pauses: Sequence[float] = RESTART_PAUSES_SECONDS,
+        screen: Output | None = None,
     ) -> None:
         self._output = output
+        self._screen = screen
         self._pauses = pauses
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -105,15 +119,17 @@ class Supervisor:
         for child, keeper in stopped:
             if keeper in late:
                 if within:
-                    self.say("faces", f"{child.name} did not stop within {within:g} s; killing it")
+                    self.say(OURSELVES, f"{child.name} did not stop within {within:g} s; killing it")
                 _signal(child, signal.SIGKILL)
         await asyncio.gather(*(keeper for _, keeper in stopped), return_exceptions=True)
 
     def say(self, name: str, line: str) -> None:
         """Writes a line with a prefix, without secrets."""
+        line = redact(line)
         if self._output is not None:
-            self._output.write(f"{name:<12}| {redact(line)}\n")
-            self._output.flush()
+            self._output.write(f"{name:<12}| {line}\n")
+        if self._screen is not None and name == OURSELVES:
+            self._screen.write(f"{line}\n")
 
     def _ended(self, keeper: asyncio.Task[None]) -> None:
         if not keeper.cancelled() and keeper.exception() is not None:
@@ -131,11 +147,11 @@ class Supervisor:
             if status == CANNOT_START:
                 raise ProcessFailed(output or f"{child.name} cannot start")
             if line := await asyncio.to_thread(child.on_exit, output):
-                self.say("faces", line)
+                self.say(OURSELVES, line)
             if exits > len(self._pauses):
                 raise ProcessFailed(f"{child.name} exited {exits} times in a row ({_how(status)}):\n{output}")
             pause = self._pauses[exits - 1]
-            self.say("faces", f"{child.name} exited ({_how(status)}); restarting in {pause:g} s")
+            self.say(OURSELVES, f"{child.name} exited ({_how(status)}); restarting in {pause:g} s")
             await asyncio.sleep(pause)
             if self._stopping.is_set():
                 return

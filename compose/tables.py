@@ -3,13 +3,13 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.table import Table
 from rich.text import Text
 
+from compose.terminal import counted
 from schemas.file_names import printable
 from schemas.results import Face, JobResult
 
@@ -29,10 +29,6 @@ PARQUET = {
 """Types of the columns that are not 64-bit floats."""
 
 
-class NoParquet(Exception):
-    """The library that writes Parquet is not installed."""
-
-
 def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
     """Writes one row for each detection, in UTF-8; column `appearance` numbers a person's appearances from 1."""
     text = io.TextIOWrapper(to, encoding="utf-8", newline="")
@@ -41,16 +37,6 @@ def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
     for row in _all(results):
         rows.writerow([int(value) if isinstance(value, bool) else value for value in row])
     text.detach()
-
-
-def need_parquet() -> None:
-    """Checks, before any work is done, that Parquet can be written.
-
-    Raises:
-        NoParquet: it cannot.
-    """
-    if find_spec("pyarrow") is None:
-        raise NoParquet("the extra parquet is not installed: pip install 'faces[parquet]'")
 
 
 def write_parquet(results: Iterable[JobResult], to: BinaryIO) -> None:
@@ -87,9 +73,19 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
         )  # fmt: skip
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun: "1 person", "2 people"."""
-    return f"{number} {one if number == 1 else many}"
+def notes(result: JobResult) -> list[str]:
+    """Sentences about what a user should know before trusting the table: warnings, frames that failed, and
+    enhancement that was asked for and not done."""
+    metadata = result.metadata
+    sentences = list(metadata.warnings)
+    if metadata.failed_frames_count:
+        total = metadata.failed_frames_count + metadata.frames_processed
+        first = metadata.failed_frames[0].reason if metadata.failed_frames else "reason unknown"
+        sentences.append(f"{metadata.failed_frames_count} of {total} frames could not be analysed: {first}")
+    if metadata.enhancement is not None:
+        for reason, frames in metadata.enhancement.reasons.items():
+            sentences.append(f"{counted(frames, 'frame was', 'frames were')} not enhanced: {reason}")
+    return sentences
 
 
 def people_table(result: JobResult) -> Table:
@@ -102,11 +98,13 @@ def people_table(result: JobResult) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{counted(metadata.unique_faces, 'person', 'people')} in "
-        f"{counted(metadata.frames_processed, 'frame', 'frames')}, times in s",
+        f"{counted(metadata.frames_processed, 'analysed frame', 'analysed frames')}. Frames: in how many a person was"
+        " seen; first, last and best shot in seconds; quality 0 to 1",
+        caption_justify="left",
     )
-    for name in ("person", "seen", "from", "to", "best", "quality", "pose", "age", "gender", "emotion"):
-        right = name in ("seen", "from", "to", "best", "quality", "age")
-        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for name in ("person", "frames", "first", "last", "best", "quality", "pose", "age", "gender", "emotion"):
+        right = name in ("frames", "first", "last", "best", "quality", "age")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for face in result.faces:
         best, person = face.representative_detection, face.demographics
         table.add_row(

@@ -57,9 +57,10 @@ def unknown_name(name: str, names: Sequence[str], elsewhere: Mapping[str, str] |
     """
     name, elsewhere = name[:MAX_NAME_LENGTH].lower(), elsewhere or {}
     if name not in elsewhere:
-        parts = [known for known in names if len(name) >= MIN_PART_LENGTH and name in known]
-        if near := get_close_matches(name, names, n=1) or parts:
-            return f"Unknown name; did you mean {near[0]}?"
+        known = {one.lower(): one for one in names}
+        parts = [one for one in known if len(name) >= MIN_PART_LENGTH and name in one]
+        if near := get_close_matches(name, known, n=1) or parts:
+            return f"Unknown name; did you mean {known[near[0]]}?"
     if near := get_close_matches(name, elsewhere, n=1, cutoff=0.8):
         return f"Unknown name here; did you mean {elsewhere[near[0]]}?"
     return f"Unknown name; expected {', '.join(names)}."

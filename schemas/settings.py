@@ -1,35 +1,50 @@
-"""Settings, read from environment variables once at start."""
+"""Settings, read once at start: from environment variables, else from the configuration file."""
 
 import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
 
+from schemas import config_file
 from schemas.cgroups import memory_limit, usable_cores
 from schemas.names import LIBRARY
+from schemas.schema_errors import unknown_name
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0.0)]
 
-
+ENVIRONMENT = "environment"
+"""Origin of a value that an environment variable holds."""
 DEFAULT_MEMORY_BYTES, MEMORY_SHARE = 8 << 30, 0.875
 """Default of FACES_MAX_MEMORY, and the share of a smaller limit of the container: the rest is for memory that
 RLIMIT_DATA does not count, such as libraries and the page cache."""
 
 
 class SettingsError(ValueError):
-    """An environment variable has an invalid value; the text names the variable."""
+    """A setting has an invalid value; the text names it."""
+
+
+class Given(NamedTuple):
+    """A value that is not the default.
+
+    Attributes:
+        origin: ``environment``, or the path of the file.
+    """
+
+    value: Any
+    origin: str
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of all processes; each field is the environment variable named beside it."""
+    """The settings of all processes; each field is the environment variable, or the entry of the file, named beside
+    it."""
 
     # The server
     redis_url: str = field(default="redis://localhost:6379/0", name="REDIS_URL")
@@ -99,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease: Seconds = field(default=30.0, name="FACES_LEASE")
     max_attempts: Positive = field(default=4, name="FACES_MAX_ATTEMPTS")
 
+    data: str = field(default="", name="FACES_DATA")
     worker: str = field(default="", name="FACES_WORKER")  # consumer name that survives a restart
 
     # Logs
@@ -107,19 +123,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Reads the environment (default: ``os.environ``); an empty value counts as not set.
+        """Reads an environment, by default that of this process, and the configuration file that it leads to.
 
         Raises:
-            SettingsError: a value is of the wrong type or out of range.
+            SettingsError: a value is of the wrong type or out of range, or the file is unreadable.
         """
-        given = os.environ if environment is None else environment
-        names = [f.encode_name for f in msgspec.structs.fields(cls)]
-        values = {name: given[name] for name in names if given.get(name)}
+        found = given(os.environ if environment is None else environment)
         try:
-            settings = msgspec.convert(values, cls, strict=False)
+            settings = msgspec.convert(
+                {name: entry.value for name, entry in found.items()}, cls, strict=False
+            )
         except msgspec.ValidationError as error:
             problem, _, where = str(error).partition(" - at `$.")
-            raise SettingsError(f"{where.rstrip('`') or 'environment'}: {problem}") from error
+            name = where.rstrip("`").partition("[")[0]
+            origin = found[name].origin if name in found else ENVIRONMENT
+            place = "" if origin == ENVIRONMENT else f" ({origin})"
+            raise SettingsError(f"{name or 'settings'}{place}: {problem}") from error
         _check_redis_url(settings.redis_url)
         if settings.partitions > 1 and set("{}") & set(settings.prefix):
             raise SettingsError(
@@ -168,6 +187,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return _listed(self.callback_hosts)
 
     @property
+    def data_path(self) -> Path:
+        """Data directory of `faces up`."""
+        home = os.environ.get("XDG_DATA_HOME", "")
+        base = home if os.path.isabs(home) else "~/.local/share"  # noqa: PTH117
+        return Path(os.path.expanduser(self.data or f"{base}/faces"))  # noqa: PTH111  # never raises
+
+    @property
     def models_path(self) -> Path:
         """Directory of the model packs."""
         return Path(self.models_cache).expanduser()
@@ -188,6 +214,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def worker_threads(self) -> int:
         """Threads of a process for decoding and inference: FACES_THREADS, else one for each usable core."""
         return self.threads or usable_cores()
+
+
+def given(environment: Mapping[str, str]) -> dict[str, Given]:
+    """Returns the settings that are not defaults, by name; an empty variable counts as not set.
+
+    Raises:
+        SettingsError: the configuration file is unreadable, or names a setting that does not exist.
+    """
+    names = [field.encode_name for field in msgspec.structs.fields(Settings)]
+    found = {}
+    if (file := config_file.locate(environment)) is not None:
+        try:
+            values = config_file.read(file)
+        except config_file.ConfigFileError as error:
+            raise SettingsError(str(error)) from error
+        for name, value in values.items():
+            if name not in names:
+                raise SettingsError(f"{file}: {name}: {unknown_name(name, names)}")
+            found[name] = Given(value, str(file))
+    return found | {name: Given(environment[name], ENVIRONMENT) for name in names if environment.get(name)}
 
 
 def is_loopback(host: str) -> bool:

@@ -16,6 +16,8 @@ os.environ.setdefault("FACES_LIBRARY", "")  # results of equal jobs are equal, a
 if TYPE_CHECKING:
     from tests.integration.client import Service
 
+os.environ["FACES_CONFIG"] = os.devnull  # a developer's own configuration file changes no test
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -1,12 +1,11 @@
 """``faces analyze``: finds the people in videos with the stages of the service and an embedded server."""
 
-import argparse
 import asyncio
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +13,12 @@ from compose.arguments import DEFAULT_LIBRARY, Commands, data_option
 from compose.terminal import print_json
 from schemas.settings import Settings, SettingsError
 
-if TYPE_CHECKING:  # rich takes a while to import, api.pages more
+if TYPE_CHECKING:  # slow to import
     from rich.console import Console
 
     from compose.local_jobs import LocalJob
+    from compose.sources import Source
+    from schemas.requests import AnalyzeRequest
     from schemas.store.additions import Addition
 
 
@@ -27,11 +28,13 @@ def register(commands: Commands) -> None:
         "analyze", help="find the people in videos, without a running service", parents=[data_option()]
     )
     parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="a video, a picture, a directory or a glob pattern"
-    )
+        "sources", nargs="+", metavar="SOURCE",
+        help="a video, a picture, a directory, a glob pattern or an http address",
+    )  # fmt: skip
     parser.add_argument(
-        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", dest="assignments",
-        help="a parameter of the request, nested names with dots: enhancement.enabled=true",
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="assignments",
+        help="a parameter of the request; nested names with dots: enhancement.enabled=true; lists as JSON or with"
+        " commas",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="FILE", help="write the results as JSON; DIR/: one file for each source"
@@ -59,82 +62,120 @@ def register(commands: Commands) -> None:
 
 def run(
     sources: Sequence[str],
-    assignments: Sequence[tuple[str, Any]],
+    assignments: Sequence[str],
     out: str | None,
     report: str | None,
     csv: Path | None,
     parquet: Path | None,
     as_json: bool,
     resume: bool,
-    data: Path,
+    data: Path | None,
     verbose: bool,
 ) -> int:
     """Analyses the sources, prints their people and writes the files.
 
+    Everything that shows without decoding is checked first; only then is anything slow imported or started.
+
     Returns:
-        Exit status: 0 when every job completed, 1 when one failed, 2 when nothing could be started.
+        Exit status: 0 when every job completed, 1 when one failed, 2 when nothing could be started, 130 when
+        interrupted.
     """
-    from redis.exceptions import RedisError
     from rich.console import Console
     from rich.text import Text
 
-    from compose.local_jobs import LocalJob, analyze
     from compose.outputs import OutputError, OutputOptions, Outputs
-    from compose.sources import NoSource, expand
-    from compose.supervisor import ProcessFailed
-    from models.fetch import ModelsUnavailable, ensure
+    from compose.parameters import WrongParameters, parse
+    from compose.sources import expand, noun
     from schemas.file_names import printable
-    from schemas.requests import RequestError, to_request
 
     console = Console(stderr=True)
-    parameters = {"library": os.environ.get("FACES_LIBRARY", DEFAULT_LIBRARY)} | _nested(assignments)
-    run_id = secrets.token_hex(6)  # a library keeps the ids of jobs
+    mistakes: list[str] = []
     try:
         settings = Settings.from_env()
-        request = to_request({"video_path": "?", "parameters": parameters})
-        found, notes = expand(sources)
-        for note in notes:
-            console.print(Text(note, "yellow"))
+    except SettingsError as error:
+        settings = Settings()
+        mistakes.append(str(error))
+    none = os.environ.get("FACES_LIBRARY") == ""  # not set is another thing
+    try:
+        request = parse(assignments, {"library": None if none else settings.library or DEFAULT_LIBRARY})
+    except WrongParameters as error:
+        mistakes += [f"--set {mistake}" for mistake in error.mistakes]
+    found, notes = expand(sources)
+    for note in notes:
+        console.print(Text(note, "yellow"))
+    try:
         outputs = Outputs(OutputOptions(out, report, csv, parquet, resume), found)
-        jobs = [
-            LocalJob(
-                source,
-                msgspec.structs.replace(request, video_path=source.text),
-                job_id=f"local-{run_id}-{number}",
-                result=outputs.finished(source),
-                fault=source.fault,
-            )
-            for number, source in enumerate(found)
-        ]
-        unfinished = [job for job in jobs if job.result is None and not job.fault]
-        finished = sum(job.is_done for job in jobs)
-        films = []
-        if unfinished:
+    except OutputError as error:
+        mistakes += str(error).splitlines()
+    if mistakes or all(source.fault for source in found):
+        for mistake in mistakes:
+            console.print(Text(printable(f"faces analyze: {mistake}"), "red"), soft_wrap=True)
+        for source in found:
+            if source.fault:
+                _print_failure(source, source.fault, as_json, console)
+        return 2
+    for note in _doubts(settings, request):
+        console.print(Text(note, "yellow"), soft_wrap=True)
+    earlier = [outputs.finished(source) for source in found]
+    to_do = sum(result is None and not source.fault for source, result in zip(found, earlier, strict=True))
+    if finished := len(found) - earlier.count(None):
+        console.print(f"{finished} of {len(found)} {noun(found)} were done already")
+    if to_do:
+        console.print("loading models …")
+
+    from redis.exceptions import RedisError
+
+    from compose.local_jobs import LocalJob, analyze
+    from compose.supervisor import ProcessFailed
+    from models.fetch import ModelsUnavailable, ensure
+
+    run_id = secrets.token_hex(6)  # a library keeps the ids of jobs
+    jobs = [
+        LocalJob(
+            source,
+            msgspec.structs.replace(request, video_path=source.text),
+            f"local-{run_id}-{number}",
+            result,
+        )
+        for number, (source, result) in enumerate(zip(found, earlier, strict=True))
+    ]
+    films, interrupted = list["Addition"](), False
+    try:
+        if to_do:
             ensure(settings.pack, settings.models_path)
-            films = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
+            unfinished = [job for job in jobs if job.result is None and not job.source.fault]
+            films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
         outputs.write_together([job.result for job in jobs if job.result])
-    except (
-        SettingsError, RequestError, NoSource, OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError
-    ) as error:  # fmt: skip
-        console.print(Text(printable(f"faces analyze: {error}"), "red"))
+    except (OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError) as error:
+        console.print(Text(printable(f"faces analyze: {error}"), "red"), soft_wrap=True)
         if verbose:
             console.print_exception()
         return 2
-    except KeyboardInterrupt:
-        return 130
     if films:
         _keep(settings, films, data, as_json, console)
-    if finished:
-        console.print(f"{finished} of {len(jobs)} sources were done already")
     for job in jobs:
-        _print(job, as_json, console)
+        if job.is_done or not interrupted:
+            _print(job, as_json, console)
     if any(job.result for job in jobs) and outputs.places:
-        console.print(Text(printable(f"written to {', '.join(outputs.places)}")))
+        console.print(Text(printable(f"written to {', '.join(outputs.places)}")), soft_wrap=True)
+    if interrupted:
+        done = sum(job.is_done for job in jobs)
+        console.print(f"stopped: {done} of {len(jobs)} {noun(found)} are done. {outputs.how_to_go_on}")
+        return 130
     return 0 if all(job.is_done for job in jobs) else 1
 
 
+def _doubts(settings: Settings, request: "AnalyzeRequest") -> Iterator[str]:
+    """Yields a sentence for each parameter that has no effect here."""
+    parameters = request.parameters
+    if parameters.enhancement.enabled and not settings.frame_server_url:
+        yield "enhancement.enabled: no face will be enhanced, since FRAME_SERVER_URL names no Frame Server"
+    if parameters.match_collections:
+        yield "match_collections: nobody will be named, since collections belong to a service (faces up)"
+
+
 def _keep(
-    settings: Settings, films: "Sequence[Addition]", data: Path, as_json: bool, console: "Console"
+    settings: Settings, films: "Sequence[Addition]", data: Path | None, as_json: bool, console: "Console"
 ) -> None:
     """Adds the films to the library of the data directory, and prints who is in them, whichever file it is."""
     from redis.exceptions import RedisError
@@ -147,7 +188,7 @@ def _keep(
     from schemas.file_names import printable
 
     try:
-        people = asyncio.run(keep(settings, films, data.expanduser()))
+        people = asyncio.run(keep(settings, films, data))
     except (ProcessFailed, RedisError, OSError) as error:
         note = f"The people were not added to the library {films[0].library}: {error}"
         console.print(Text(printable(note), "yellow"))
@@ -157,45 +198,31 @@ def _keep(
 
 
 def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
-    """Prints the result as a line of JSON or as a table of people; errors and warnings to standard error."""
+    """Prints the result as a line of JSON or as a table of people; errors and notes to standard error."""
     from rich.console import Console
     from rich.text import Text
 
-    from compose.tables import people_table
+    from compose.tables import notes, people_table
     from schemas.file_names import printable
     from schemas.results import JobResult
 
     if not job.is_done:
-        console.print(Text(printable(f"{job.source.path}: {job.error}"), "red"))
-    if as_json:
-        failure = {"video_path": job.source.text, "status": "failed", "error": job.error}
-        print_json(msgspec.Raw(job.result or msgspec.json.encode(failure)))
+        _print_failure(job.source, job.error, as_json and job.result is None, console)
     if job.result is not None:
         result = msgspec.json.decode(job.result, type=JobResult)
-        if not as_json:
+        if as_json:
+            print_json(msgspec.Raw(job.result))
+        else:
             Console().print(people_table(result))
-        for warning in result.metadata.warnings:
-            console.print(Text(printable(f"{job.source.path}: {warning}"), "yellow"))
+        for note in notes(result):
+            console.print(Text(printable(f"{job.source.path}: {note}"), "yellow"), soft_wrap=True)
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    """Argument type: ``name=value``; the value is JSON where it can be decoded, else a string."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        return name, msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return name, value
+def _print_failure(source: "Source", error: str, as_json: bool, console: "Console") -> None:
+    from rich.text import Text
 
+    from schemas.file_names import printable
 
-def _nested(assignments: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Parameters as nested objects: ``a.b=1`` becomes ``{"a": {"b": 1}}``."""
-    parameters: dict[str, Any] = {}
-    for path, value in assignments:
-        *parents, last = path.split(".")
-        fields = parameters
-        for parent in parents:
-            fields = fields.setdefault(parent, {})
-        fields[last] = value
-    return parameters
+    console.print(Text(printable(f"{source.path}: {error}"), "red"), soft_wrap=True)
+    if as_json:
+        print_json({"video_path": source.text, "status": "failed", "error": error})

@@ -1,14 +1,15 @@
-"""``faces dead list | show | replay | drop``: the dead letters on the server of REDIS_URL."""
+"""``faces dead list | show | replay | drop``: the dead letters of a service."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from compose.arguments import Commands, output_options
+from compose import service
+from compose.arguments import Commands, service_options
 from compose.terminal import print_json, print_table
 from schemas.names import Partitions
 from schemas.settings import Settings
@@ -31,16 +32,16 @@ OUTCOMES = {
 
 def register(commands: Commands) -> None:
     """Adds ``faces dead`` and its actions."""
-    dead = commands.add_parser("dead", help="list, show, replay or drop dead letters (server: REDIS_URL)")
+    dead = commands.add_parser("dead", help="list, show, replay or drop dead letters")
     actions = dead.add_subparsers(required=True, metavar="ACTION")
-    oldest = actions.add_parser("list", help="list dead letters, oldest first", parents=[output_options()])
+    oldest = actions.add_parser("list", help="list dead letters, oldest first", parents=[service_options()])
     oldest.set_defaults(run=list_letters)
     for action, text in (
         ("show", "print all fields, with the error and its traceback"),
         ("replay", "send to their stages again"),
         ("drop", "delete for good"),
     ):
-        parser = actions.add_parser(action, help=text, parents=[output_options()])
+        parser = actions.add_parser(action, help=text, parents=[service_options()])
         parser.add_argument(
             "letter_ids", nargs="*", metavar="LETTER", help="id, as faces dead list prints it"
         )
@@ -50,32 +51,31 @@ def register(commands: Commands) -> None:
         parser.add_argument("--reason", metavar="TEXT", help="letters whose reason contains TEXT")
 
 
-def list_letters(reason: str | None, as_json: bool) -> int:
+def list_letters(reason: str | None, data: Path | None, as_json: bool) -> int:
     """Prints the dead letters; returns the exit status."""
-    letters = asyncio.run(_list(Settings.from_env(), reason))
+    letters = asyncio.run(_list(service.settings(data), reason))
     if as_json:
         _print_json(letters)
         return 0
-    print_table(
-        ("letter", "given up", "stage", "job", "type", "tries", "reason"),
-        (
-            (
-                letter.id, datetime.fromtimestamp(letter.last, UTC).isoformat(timespec="seconds"),
-                letter.stage, letter.job, letter.type, str(letter.attempts), letter.reason,
-            )
-            for letter in letters
-        ),
-    )  # fmt: skip
+    rows = ((letter.id, letter.stage, letter.job, letter.reason) for letter in letters)
+    print_table(("letter", "stage", "job", "why it was given up"), rows)
     return 0
 
 
-def run(action: str, letter_ids: Sequence[str], reason: str | None, all_letters: bool, as_json: bool) -> int:
+def run(
+    action: str,
+    letter_ids: Sequence[str],
+    reason: str | None,
+    all_letters: bool,
+    data: Path | None,
+    as_json: bool,
+) -> int:
     """Applies the action to the letters chosen, prints the outcomes.
 
     Returns:
         Exit status: 0 when it could be done for every letter.
     """
-    return asyncio.run(_run(Settings.from_env(), action, letter_ids, reason, all_letters, as_json))
+    return asyncio.run(_run(service.settings(data), action, letter_ids, reason, all_letters, as_json))
 
 
 async def _list(settings: Settings, reason: str | None) -> "list[DeadLetter]":

@@ -1,14 +1,16 @@
-"""``faces jobs list | show | again | cancel | delete``: the jobs on the server of REDIS_URL."""
+"""``faces jobs list | show | again | cancel | delete``: the jobs of a service."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from compose.arguments import Commands, output_options
-from compose.terminal import print_json, print_table
+from compose import service
+from compose.arguments import Commands, service_options
+from compose.terminal import local_time, print_json, print_table
 from schemas.names import Partitions
 from schemas.settings import Settings
 
@@ -19,49 +21,47 @@ if TYPE_CHECKING:  # redis takes long to import
 
 def register(commands: Commands) -> None:
     """Adds ``faces jobs`` and its actions."""
-    jobs = commands.add_parser("jobs", help="list, show, repeat, cancel or delete jobs (server: REDIS_URL)")
+    jobs = commands.add_parser("jobs", help="list, show, repeat, cancel or delete jobs")
     actions = jobs.add_subparsers(required=True, metavar="ACTION")
-    newest = actions.add_parser("list", help="list jobs, newest first", parents=[output_options()])
+    newest = actions.add_parser("list", help="list jobs, newest first", parents=[service_options()])
     newest.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default %(default)s)")
     newest.set_defaults(run=list_jobs)
     for action, text in (
-        ("show", "print state and result"),
+        ("show", "print the state and the people; all of the result with --json"),
         ("again", "submit the same request as a new job, print its id"),
         ("cancel", "cancel jobs that wait or run"),
         ("delete", "delete jobs that have ended, with their results"),
     ):
-        parser = actions.add_parser(action, help=text, parents=[output_options()])
+        parser = actions.add_parser(action, help=text, parents=[service_options()])
         parser.add_argument("job_ids", nargs="+", metavar="JOB_ID")
         parser.set_defaults(run=run, action=action)
 
 
-def list_jobs(limit: int, as_json: bool) -> int:
+def list_jobs(limit: int, data: Path | None, as_json: bool) -> int:
     """Prints the newest jobs; returns the exit status."""
-    states = asyncio.run(_newest(Settings.from_env(), limit))
+    states = asyncio.run(_newest(service.settings(data), limit))
     if as_json:
         print_json(states)
         return 0
-    print_table(
-        ("job", "submitted", "status", "progress", "people", "source"),
-        (
-            (
-                state.job_id, state.created_at, state.status, f"{state.progress:.0%}",
-                str(state.summary.unique_faces) if state.summary else state.error or "",
-                state.video_path,
-            )
-            for state in states
-        ),
-    )  # fmt: skip
+    print_table(("job", "submitted", "status", "people", "source, or why it failed"), map(_row, states))
     return 0
 
 
-def run(action: str, job_ids: Sequence[str], as_json: bool) -> int:
+def _row(state: "JobState") -> tuple[str, ...]:
+    people = str(state.summary.unique_faces) if state.summary else ""
+    running = f"{state.progress:.0%}" if state.status == "processing" else state.status
+    name = state.video_path.rpartition("/")[2] or state.video_path
+    source = f"{name}: {state.error}" if state.error else state.video_path
+    return state.job_id, local_time(state.created), running, people, source
+
+
+def run(action: str, job_ids: Sequence[str], data: Path | None, as_json: bool) -> int:
     """Applies the action to each job, prints the outcomes.
 
     Returns:
         Exit status: 0 when it could be done for every job.
     """
-    outcomes = asyncio.run(_run(Settings.from_env(), action, job_ids))
+    outcomes = asyncio.run(_run(service.settings(data), action, job_ids))
     if as_json:
         print_json(outcomes)
     else:
@@ -125,14 +125,40 @@ async def _resubmit(reader: "JobReader", jobs: "Jobs", partitions: Partitions, j
 
 
 def _print(action: str, outcome: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from compose.tables import notes, people_table
+    from schemas.file_names import printable
+    from schemas.results import JobResult
+
     if not outcome["done"]:
         sys.stderr.write(f"faces jobs {action}: {outcome['job_id']}: {REFUSALS[action]}\n")
     elif "new_job_id" in outcome:
         sys.stdout.write(f"{outcome['new_job_id']}\n")
     elif "state" in outcome:
-        for part in (outcome["state"], outcome["result"]):
-            if part is not None:
-                sys.stdout.write(msgspec.json.format(msgspec.json.encode(part)).decode() + "\n")
+        state: JobState = outcome["state"]
+        for name, value in (
+            ("job", state.job_id),
+            ("source", state.video_path),
+            ("status", f"{state.status}, {state.progress:.0%} done" if not state.ended else state.status),
+            ("submitted", local_time(state.created)),
+            (
+                "frames",
+                f"{state.done} of {state.expected} analysed" if not state.ended and state.expected else None,
+            ),
+            ("ended", local_time(state.ended_at) if state.ended_at else None),
+            ("answered by", state.alias),
+            ("error", state.error),
+        ):
+            if value:
+                sys.stdout.write(f"{name:<12}{printable(value)}\n")
+        if outcome["result"] is not None:
+            result = msgspec.json.decode(outcome["result"], type=JobResult)
+            Console().print(people_table(result))
+            for note in notes(result):
+                sys.stdout.write(f"{printable(note)}\n")
+        elif state.status == "completed":
+            sys.stdout.write("The result has expired.\n")
 
 
 REFUSALS = {

@@ -1,14 +1,15 @@
-"""``faces keys create | revoke | list``: the API keys on the server of REDIS_URL."""
+"""``faces keys create | revoke | list``: the API keys of a service."""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from compose.arguments import Commands, output_options
+from compose import service
+from compose.arguments import Commands, service_options
 from compose.terminal import print_json, print_table
 from schemas.names import Partitions
-from schemas.settings import Settings
 
 if TYPE_CHECKING:  # redis takes long to import
     from schemas.store.api_keys import ApiKeys, Scope
@@ -19,23 +20,23 @@ DEFAULT_SCOPES: "tuple[Scope, ...]" = ("submit", "read")
 
 def register(commands: Commands) -> None:
     """Adds ``faces keys`` and its actions."""
-    keys = commands.add_parser("keys", help="create, revoke or list API keys (server: REDIS_URL)")
+    keys = commands.add_parser("keys", help="create, revoke or list API keys")
     actions = keys.add_subparsers(required=True, metavar="ACTION")
-    creation = actions.add_parser("create", help="make a key, print it once", parents=[output_options()])
+    creation = actions.add_parser("create", help="make a key, print it once", parents=[service_options()])
     creation.add_argument("name", metavar="NAME")
     creation.add_argument(
         "--scope", action="append", choices=("submit", "read", "admin"), dest="scopes",
         help="may be given several times (default: submit and read); admin includes all",
     )  # fmt: skip
     creation.set_defaults(run=create)
-    revocation = actions.add_parser("revoke", help="refuse a key from now on", parents=[output_options()])
+    revocation = actions.add_parser("revoke", help="refuse a key from now on", parents=[service_options()])
     revocation.add_argument("name", metavar="NAME")
     revocation.set_defaults(run=revoke)
-    listing = actions.add_parser("list", help="list names and scopes", parents=[output_options()])
+    listing = actions.add_parser("list", help="list names and scopes", parents=[service_options()])
     listing.set_defaults(run=list_keys)
 
 
-def create(name: str, scopes: "Sequence[Scope] | None", as_json: bool) -> int:
+def create(name: str, scopes: "Sequence[Scope] | None", data: Path | None, as_json: bool) -> int:
     """Makes and prints a key; returns the exit status."""
     from schemas.store.api_keys import NAME
 
@@ -45,7 +46,7 @@ def create(name: str, scopes: "Sequence[Scope] | None", as_json: bool) -> int:
         )
         return 2
     granted = tuple(scopes or DEFAULT_SCOPES)
-    key = asyncio.run(_with_keys(lambda keys: keys.create(name, granted)))
+    key = asyncio.run(_with_keys(data, lambda keys: keys.create(name, granted)))
     if key is None:
         sys.stderr.write(f"faces keys: a key {name} exists already; revoke it first\n")
         return 1
@@ -57,9 +58,9 @@ def create(name: str, scopes: "Sequence[Scope] | None", as_json: bool) -> int:
     return 0
 
 
-def revoke(name: str, as_json: bool) -> int:
+def revoke(name: str, data: Path | None, as_json: bool) -> int:
     """Deletes a key; returns the exit status."""
-    if not asyncio.run(_with_keys(lambda keys: keys.revoke(name))):
+    if not asyncio.run(_with_keys(data, lambda keys: keys.revoke(name))):
         sys.stderr.write(f"faces keys: no key {name}\n")
         return 1
     if as_json:
@@ -67,9 +68,9 @@ def revoke(name: str, as_json: bool) -> int:
     return 0
 
 
-def list_keys(as_json: bool) -> int:
+def list_keys(data: Path | None, as_json: bool) -> int:
     """Prints names and scopes; returns the exit status."""
-    keys = asyncio.run(_with_keys(lambda keys: keys.all()))
+    keys = asyncio.run(_with_keys(data, lambda keys: keys.all()))
     if as_json:
         print_json([{"name": k.name, "scopes": k.scopes, "created_at": k.created_at} for k in keys])
     else:
@@ -78,11 +79,11 @@ def list_keys(as_json: bool) -> int:
     return 0
 
 
-async def _with_keys(work: "Callable[[ApiKeys], Awaitable[T]]") -> T:
+async def _with_keys(data: Path | None, work: "Callable[[ApiKeys], Awaitable[T]]") -> T:
     """Connects to the server and does the work on its keys."""
     from schemas.store.api_keys import ApiKeys
     from schemas.store.connection import connect
 
-    settings = Settings.from_env()
+    settings = service.settings(data)
     async with connect(settings.redis_url) as redis:
         return await work(ApiKeys(redis, Partitions(settings.prefix, settings.partitions).home))

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from compose.arguments import DEFAULT_LIBRARY, Commands, data_option, output_options
+from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
 from compose.terminal import print_json, print_table
 from schemas.library_view import Erasure
 from schemas.settings import Settings
@@ -17,7 +17,7 @@ def register(commands: Commands) -> None:
     """Adds ``faces library`` and its actions."""
     library = commands.add_parser("library", help="list, rebuild or delete libraries of people across films")
     actions = library.add_subparsers(required=True, metavar="ACTION")
-    parents = [output_options(), data_option()]
+    parents = [service_options()]
     listed = actions.add_parser("list", help="list libraries", parents=parents)
     listed.set_defaults(run=run, action="list", names=[])
     for action, text in (
@@ -29,7 +29,7 @@ def register(commands: Commands) -> None:
         parser.set_defaults(run=run, action=action)
 
 
-def run(action: str, names: list[str], data: Path, as_json: bool) -> int:
+def run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
     """Applies the action to each library; returns the exit status."""
     from redis.exceptions import RedisError
 
@@ -37,13 +37,13 @@ def run(action: str, names: list[str], data: Path, as_json: bool) -> int:
     from schemas.settings import SettingsError
 
     try:
-        return asyncio.run(_run(action, names, data.expanduser(), as_json))
+        return asyncio.run(_run(action, names, data, as_json))
     except (SettingsError, ProcessFailed, RedisError, OSError) as error:
         sys.stderr.write(f"faces library {action}: {error}\n")
         return 1
 
 
-async def _run(action: str, names: list[str], data: Path, as_json: bool) -> int:
+async def _run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
     from compose.local_library import local_library
 
     failed = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from compose.arguments import DEFAULT_LIBRARY, Commands, data_option, output_options
+from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
 from compose.terminal import print_json, print_table
 from schemas.library import Change, Correction, Hide, Merge, Name, Split
 from schemas.library_view import LibraryPerson
@@ -32,7 +32,7 @@ def register(commands: Commands) -> None:
         "people", help="the people of a library: list, name, merge, split, hide, find"
     )
     actions = people.add_subparsers(required=True, metavar="ACTION")
-    options = argparse.ArgumentParser(add_help=False, parents=[output_options(), data_option()])
+    options = argparse.ArgumentParser(add_help=False, parents=[service_options()])
     options.add_argument(
         "--library",
         metavar="NAME",
@@ -70,7 +70,7 @@ def register(commands: Commands) -> None:
     )
 
 
-def list_people(library: str | None, data: Path, text: str, everyone: bool, as_json: bool) -> int:
+def list_people(library: str | None, data: Path | None, text: str, everyone: bool, as_json: bool) -> int:
     """Prints the people; returns the exit status."""
 
     async def work(local: "LocalLibrary") -> int:
@@ -91,7 +91,7 @@ def list_people(library: str | None, data: Path, text: str, everyone: bool, as_j
     return _run(library, data, work)
 
 
-def show(library: str | None, data: Path, person: str, as_json: bool) -> int:
+def show(library: str | None, data: Path | None, person: str, as_json: bool) -> int:
     """Prints the films of a person; returns the exit status."""
 
     async def work(local: "LocalLibrary") -> int:
@@ -113,29 +113,29 @@ def show(library: str | None, data: Path, person: str, as_json: bool) -> int:
     return _run(library, data, work)
 
 
-def name(library: str | None, data: Path, person: str, label: str, as_json: bool) -> int:
+def name(library: str | None, data: Path | None, person: str, label: str, as_json: bool) -> int:
     """Names a person; returns the exit status."""
     return _correct(library, data, [person], lambda ids: Name(person_id=ids[0], label=label or None), as_json)
 
 
-def merge(library: str | None, data: Path, person: str, other: str, as_json: bool) -> int:
+def merge(library: str | None, data: Path | None, person: str, other: str, as_json: bool) -> int:
     """Merges two people; returns the exit status."""
     return _correct(
         library, data, [person, other], lambda ids: Merge(person_id=ids[0], other_id=ids[1]), as_json
     )
 
 
-def split(library: str | None, data: Path, person: str, faces: Sequence[str], as_json: bool) -> int:
+def split(library: str | None, data: Path | None, person: str, faces: Sequence[str], as_json: bool) -> int:
     """Makes a person of some faces of another; returns the exit status."""
     return _correct(library, data, [person], lambda ids: Split(person_id=ids[0], faces=tuple(faces)), as_json)
 
 
-def hide(library: str | None, data: Path, person: str, shown: bool, as_json: bool) -> int:
+def hide(library: str | None, data: Path | None, person: str, shown: bool, as_json: bool) -> int:
     """Hides a person; returns the exit status."""
     return _correct(library, data, [person], lambda ids: Hide(person_id=ids[0], hidden=not shown), as_json)
 
 
-def search(library: str | None, data: Path, photograph: Path, as_json: bool) -> int:
+def search(library: str | None, data: Path | None, photograph: Path, as_json: bool) -> int:
     """Prints who is on a photograph; returns the exit status."""
 
     async def work(local: "LocalLibrary") -> int:
@@ -156,7 +156,7 @@ def search(library: str | None, data: Path, photograph: Path, as_json: bool) -> 
     return _run(library, data, work)
 
 
-def export(library: str | None, data: Path, as_json: bool) -> int:
+def export(library: str | None, data: Path | None, as_json: bool) -> int:
     """Writes a row for every appearance; returns the exit status."""
 
     async def work(local: "LocalLibrary") -> int:
@@ -173,18 +173,17 @@ def export(library: str | None, data: Path, as_json: bool) -> int:
     return _run(library, data, work)
 
 
-def _run(library: str | None, data: Path, work: "Callable[[LocalLibrary], Awaitable[int]]") -> int:
+def _run(library: str | None, data: Path | None, work: "Callable[[LocalLibrary], Awaitable[int]]") -> int:
     from redis.exceptions import RedisError
 
-    from compose.local_library import NoService, local_library
+    from compose.local_library import local_library
+    from compose.service import NoService
     from compose.supervisor import ProcessFailed
     from schemas.settings import SettingsError
 
     async def running() -> int:
         settings = Settings.from_env()
-        async with local_library(
-            settings, library or settings.library or DEFAULT_LIBRARY, data.expanduser()
-        ) as local:
+        async with local_library(settings, library or settings.library or DEFAULT_LIBRARY, data) as local:
             if await local.reader.version(local.name) is None:
                 raise NoPerson(f"there is no library {local.name!r}")
             return await work(local)
@@ -198,7 +197,7 @@ def _run(library: str | None, data: Path, work: "Callable[[LocalLibrary], Awaita
 
 def _correct(
     library: str | None,
-    data: Path,
+    data: Path | None,
     people: Sequence[str],
     change: Callable[[Sequence[str]], Change],
     as_json: bool,

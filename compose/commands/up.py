@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from compose.arguments import Commands, data_option, verbose_option
+from compose.arguments import Commands, data_option
 from schemas.settings import Settings, SettingsError
 from schemas.topology import PROCESSES
 
@@ -17,11 +17,11 @@ ENGINE_BUILD_SECONDS = 1800.0
 
 def register(commands: Commands) -> None:
     """Adds ``faces up``."""
-    parser = commands.add_parser(
-        "up", help="run the whole service on this machine", parents=[verbose_option(), data_option()]
+    parser = commands.add_parser("up", help="run the whole service on this machine", parents=[data_option()])
+    parser.add_argument("--host", help="address of the API (default: FACES_HOST, 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, help="port of the API; 0: any that is free (default: FACES_PORT, 5003)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address of the API (default %(default)s)")
-    parser.add_argument("--port", type=_port, default=5003, help="port of the API (default %(default)s)")
     parser.add_argument(
         "--server-port", type=_port, default=0, metavar="N",
         help="port of the embedded server, with a password (default: a Unix socket in DIR; its URL: DIR/redis-url)",
@@ -33,18 +33,52 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--insecure", action="store_true", help="allow requests from other machines without an API key"
     )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="opened",
+        help="open the page in a browser when the service is ready",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show the log of all processes, and the traceback of an error"
+    )
     parser.set_defaults(run=run)
 
 
-def run(host: str, port: int, data: Path, server_port: int, scale: dict[str, int], insecure: bool) -> int:
+def run(
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    server_port: int,
+    scale: dict[str, int],
+    insecure: bool,
+    opened: bool,
+    verbose: bool,
+) -> int:
     """Runs until Ctrl-C or SIGTERM; returns the exit status."""
+    from compose import service
     from compose.launcher import UpOptions, launch
+    from compose.server import free_port
     from compose.supervisor import ProcessFailed
     from models.fetch import ModelsUnavailable, ensure
 
-    options = UpOptions(host, port, data, server_port, scale, insecure)
     try:
         settings = Settings.from_env()
+        directory = (data or settings.data_path).absolute()
+        if (running := service.find(directory)) is not None:
+            raise ProcessFailed(
+                f"runs already: {running.url} (faces down stops it; --data DIR starts another)"
+            )
+        options = UpOptions(
+            host or settings.host,
+            (settings.port if port is None else port) or free_port(),
+            directory,
+            server_port,
+            scale,
+            insecure,
+            verbose,
+            opened,
+        )
         ensure(settings.pack, settings.models_path)
         seconds = READY_SECONDS if settings.tensorrt == "off" else ENGINE_BUILD_SECONDS
         asyncio.run(launch(options, seconds))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from compose.outputs import OutputOptions, Outputs
-from compose.sources import NoSource, Source, expand
+from compose.sources import Source, expand
+from schemas.file_names import to_text
 from schemas.requests import Parameters
 from schemas.store.pictures import NO_PICTURES
 
@@ -46,8 +47,8 @@ def test_a_folder_gives_the_media_of_its_owner_and_names_the_rest(folder: Path) 
 
 def test_a_pattern_does_not_match_thumbnails_of_network_storage(folder: Path) -> None:
     assert [source.path for source in expand([f"{folder}/*/*.jfif"])[0]] == [f"{folder}/b/d.jfif"]
-    with pytest.raises(NoSource, match="no file matches"):
-        expand([f"{folder}/**/*.jpg"])
+    (source,) = expand([f"{folder}/**/*.jpg"])[0]
+    assert source.fault == "no file matches this pattern"
 
 
 def test_a_bad_argument_costs_itself(folder: Path) -> None:
@@ -57,6 +58,31 @@ def test_a_bad_argument_costs_itself(folder: Path) -> None:
     sources, _ = expand([*bad, good])
     assert [bool(source.fault) for source in sources] == [True, True, True, False]
     assert sources[2].fault == "file name too long"
+
+
+def test_what_cannot_be_analysed_is_refused_before_anything_starts(folder: Path) -> None:
+    (folder / "none.mp4").touch()
+    given = {
+        "/nope.mp4": "no such file or directory",
+        "/dev/null": "this is neither a file nor a directory",
+        f"{folder}/none.mp4": "this file is empty",
+        "rtsp://a/1": "rtsp:// cannot be read; addresses begin with http:// or https://, files are given as paths",
+        "http://me:secret@host/a.mp4": "this address carries a user name or password, which is not sent",
+        "https:///a.mp4": "this address names no host in letters, digits, dots and hyphens",
+        "http://host:99999/a.mp4": "this is no address: Port out of range 0-65535",
+    }
+    sources, _ = expand(list(given))
+    assert [source.fault for source in sources] == list(given.values())
+
+
+def test_addresses_and_file_urls_are_sources(folder: Path) -> None:
+    sources, _ = expand(["HTTPS://host:8443/films/a%20b.mp4?token=1", f"file://{folder}/a.mp4"])
+    assert [(s.path, s.name, s.is_address, s.fault) for s in sources] == [
+        ("HTTPS://host:8443/films/a%20b.mp4?token=1", "a b.mp4", True, ""), (f"{folder}/a.mp4", "a.mp4", False, ""),
+    ]  # fmt: skip
+    assert expand([to_text(folder / os.fsdecode(b"caf\xe9.mp4"))])[0][0].path.endswith(
+        os.fsdecode(b"caf\xe9.mp4")
+    )
 
 
 def test_a_folder_that_cannot_be_entered_is_named(folder: Path) -> None:

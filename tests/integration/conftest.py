@@ -22,7 +22,7 @@ def run_service(
         process = subprocess.Popen(
             [
                 sys.executable, "-m", "compose.cli", "up", "--port", str(port), "--data", str(data / "server"),
-                "--server-port", str(server_port), *arguments,
+                "--server-port", str(server_port), "--verbose", *arguments,
             ],
             env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path), **(environment or {})},
             stdout=output,

@@ -86,7 +86,7 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
     kept = (out / "day 2" / "a.mp4.json").stat().st_mtime_ns
     second = faces("analyze", str(footage / "*.mp4"), str(footage), *options)
     assert second.returncode == 0, second.stderr
-    assert "1 of 2 sources were done already" in second.stderr
+    assert "1 of 2 films were done already" in second.stderr
     assert len(msgspec.json.decode((out / "a.mp4.json").read_bytes())["faces"]) == 6
     assert (out / "day 2" / "a.mp4.json").stat().st_mtime_ns == kept
     third = faces("analyze", str(footage), *options)

@@ -57,7 +57,8 @@ def test_a_session_of_failures_shows_no_secret(
     port, log = free_port(), tmp_path / "faces.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "compose.cli", "up", "--port", str(port), "--scale", "analyze=0"],
+            [sys.executable, "-m", "compose.cli", "up", "--port", str(port), "--scale", "analyze=0", "--verbose",
+             "--data", str(tmp_path / "server")],
             env={**os.environ, **environment}, stdout=output, stderr=output,
         )  # fmt: skip
     service = Service(f"http://127.0.0.1:{port}", redis_url, process, log)
