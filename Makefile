@@ -9,7 +9,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 DEMO := demo/six-people.mp4
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test lint types lock conformance contract bench audit clean
+.PHONY: setup demo test lint types lock conformance contract bench audit sbom clean
 
 setup: $(READY)
 
@@ -83,6 +83,12 @@ lock: | $(filter .uv/bin/uv,$(UV))
 # Known weaknesses of what is locked: asks the package index, so it needs a network and is no part of the tests.
 audit: | $(filter .uv/bin/uv,$(UV))
 	for extra in cpu gpu; do $(UV) tool run pip-audit --disable-pip --require-hashes -r requirements/$$extra.txt; done
+
+# Bills of material (CycloneDX) of what is locked, in dist/.
+sbom: | $(filter .uv/bin/uv,$(UV))
+	mkdir -p dist
+	for extra in cpu gpu; do $(UV) tool run pip-audit --disable-pip --require-hashes -r requirements/$$extra.txt \
+	  --format cyclonedx-json --output dist/faces-$$extra.cdx.json; done
 
 clean:
 	rm -rf $(VENV) .uv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

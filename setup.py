@@ -1,6 +1,7 @@
 """Builds wheel and source archive with the commit that they are made from (compose.version reads it)."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,13 +28,20 @@ def write_commit(directory: str) -> None:
 
 
 class Build(build_py):
-    """Adds the commit to a wheel."""
+    """Adds the commit to a wheel; leaves out modules of earlier builds and of the client's own distribution."""
 
     def run(self) -> None:
         """Builds."""
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if not self.editable_mode:
             write_commit(self.build_lib)
+
+    def find_package_modules(self, package: str, directory: str) -> list[tuple[str, str, str]]:
+        """Returns package, name and file of each module of a package."""
+        modules = super().find_package_modules(package, directory)
+        return [module for module in modules if module[:2] != ("schemas.client", "backend")]
 
 
 class Archive(sdist):

@@ -52,10 +52,10 @@ def try_out(interpreter: str, wheel: Path, film: Path, work: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [str(binaries / "faces"), "up", "--port", port, "--data", str(work / f"data-{port}")]
-    with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
+    with subprocess.Popen(command, cwd=work, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr is not None
         try:
-            next(line for line in service.stdout if "ready: http" in line)
+            next(line for line in service.stderr if "ready: http" in line)
             found = run(binaries / "python", "-c", CLIENT, f"http://127.0.0.1:{port}", film)
         finally:
             service.terminate()
