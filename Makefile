@@ -33,13 +33,19 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(VENV)/.ready-cpu $@
 
+# The page is opened where there is a desktop.
+LOOK := echo "Look at file://$(CURDIR)/demo/people.html"; \
+  test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(BIN)/python -m webbrowser "file://$(CURDIR)/demo/people.html"
+
 # make demo VIDEO=path analyses that video, else one made from a group photograph.
 ifdef VIDEO
 demo: $(READY)
-	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json --data demo/library
+	$(BIN)/faces analyze "$(VIDEO)" --out demo/result.json --report demo/people.html --data demo/library
+	@$(LOOK)
 else
 demo: $(READY) $(DEMO)
-	$(BIN)/faces analyze $(DEMO) --out demo/result.json --data demo/library
+	$(BIN)/faces analyze $(DEMO) --out demo/result.json --report demo/people.html --data demo/library
+	@$(LOOK)
 endif
 
 $(DEMO): compose/demo.py | $(READY)

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ import onnxruntime
 import pyarrow.parquet
 import pytest
 
+from compose.demo import SHOTS, make_video
 from schemas.file_names import to_text
 from tests.api.test_report import Page
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -57,6 +60,9 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     )
     assert done.returncode == 1
     assert "broken.mp4" in done.stderr and "6 people" in done.stdout
+    assert "loading models" in done.stderr and "no face will be enhanced" in done.stderr
+    assert "not enhanced: No Frame Server is configured" in done.stderr
+    assert "1 of 2 films" in done.stderr or "2 of 2 films" in done.stderr, "how far it is, without a terminal"
     results = msgspec.json.decode(out.read_bytes())
     assert [len(result["faces"]) for result in results] == [6]
     assert results[0]["metadata"]["enhancement"] is not None
@@ -91,6 +97,28 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
     assert (out / "day 2" / "a.mp4.json").stat().st_mtime_ns == kept
     third = faces("analyze", str(footage), *options)
     assert third.returncode == 0 and sorted(third.stdout.splitlines()) == sorted(second.stdout.splitlines())
+
+
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
+    faces, six_people: Path, group_photograph: Path, tmp_path: Path, models_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    longer, out = tmp_path / "longer.mp4", tmp_path / "out"
+    make_video(group_photograph, longer, SHOTS * 4)
+    options = [str(six_people), str(longer), "--out", f"{out}/", "--csv", str(tmp_path / "all.csv")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "compose.cli", "analyze", *options],
+        env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as started:  # fmt: skip
+        eventually(lambda: (out / f"{six_people.name}.json").exists() or started.poll() is not None)
+        started.send_signal(signal.SIGINT)
+        printed, said = started.communicate(timeout=120)
+    assert started.returncode == 130, said
+    assert "6 people" in printed and (tmp_path / "all.csv").is_file()
+    assert "stopped: 1 of 2 films are done. The same command with --resume goes on with" in " ".join(
+        said.split()
+    )
+    assert "longer.mp4: " not in said, "what was not done is no failure"
 
 
 @pytest.mark.parametrize("language", ["C", "C.UTF-8"])
@@ -172,7 +200,9 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         (["a.mp4", "b.mp4", "--report", "page.html", "--out", "out/", "--resume"], "--report"),
         (["a.mp4", "b.mp4", "--resume"], "--resume"),
         (["x/a.mp4", "y/a.mp4", "--out", "out/"], "a.mp4"),
-        (["nothing*.mp4"], "nothing*.mp4"),
+        (["nothing*.mp4"], "nothing*.mp4: no file matches this pattern"),
+        (["rtsp://camera/1"], "addresses begin with http"),
+        (["tests/test_house.py", "--out", "no_such"], "to make it, add a slash: --out no_such/"),
         (["tests/compose"], "tests/compose"),
         (["tests/test_house.py", "--out", "/dev/null/x.json"], "/dev/null"),
     ],
