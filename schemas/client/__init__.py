@@ -6,6 +6,8 @@
 from schemas.client.blocking import Client, Publisher
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient, FacesError
+from schemas.collections import EnrolledFace, KnownPerson
+from schemas.questions import SearchRequest, SearchResult
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.results import Health, JobEvent, JobResult, JobStatus, Problem, Submitted
 from schemas.store.submissions import QueueFull
@@ -17,18 +19,22 @@ __all__ = (
     "AsyncPublisher",
     "Client",
     "Enhancement",
+    "EnrolledFace",
     "FacesError",
     "Health",
     "JobEnded",
     "JobEvent",
     "JobResult",
     "JobStatus",
+    "KnownPerson",
     "NotGenuine",
     "Parameters",
     "Problem",
     "Publisher",
     "QueueFull",
     "Scene",
+    "SearchRequest",
+    "SearchResult",
     "Submitted",
     "received",
 )

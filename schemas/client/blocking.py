@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Self
 
+from schemas.client.blocking_collections import Collection
 from schemas.client.blocking_libraries import Library
 from schemas.client.loop import Loop
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
+from schemas.collections import CollectionInfo
 from schemas.requests import AnalyzeRequest
 from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, Submitted
 
@@ -88,6 +90,14 @@ class Client:
     def delete(self, job_id: str) -> None:
         """Deletes an ended job and its result."""
         self._loop.run(self._client.delete(job_id))
+
+    def collections(self) -> list[CollectionInfo]:
+        """Reads what collections of known people there are."""
+        return self._loop.run(self._client.collections())
+
+    def collection(self, name: str) -> Collection:
+        """Returns a collection of known people."""
+        return Collection(self._client.collection(name), self._loop)
 
     def library(self, name: str) -> Library:
         """Returns a library of people across films."""

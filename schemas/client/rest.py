@@ -10,7 +10,9 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from schemas.client.collections import AsyncCollection
 from schemas.client.libraries import AsyncLibrary
+from schemas.collections import CollectionInfo, CollectionList
 from schemas.requests import AnalyzeRequest
 from schemas.results import (
     Embeddings,
@@ -184,6 +186,14 @@ class AsyncClient:
     async def delete(self, job_id: str) -> None:
         """Deletes an ended job and its result."""
         await self._fetch("DELETE", f"/faces/jobs/{quote(job_id, safe='')}", retry=False)
+
+    async def collections(self) -> list[CollectionInfo]:
+        """Reads what collections of known people there are."""
+        return (await self._request("GET", "/faces/collections", CollectionList)).collections
+
+    def collection(self, name: str) -> AsyncCollection:
+        """Returns a collection of known people."""
+        return AsyncCollection(name, self._fetch)
 
     def library(self, name: str) -> AsyncLibrary:
         """Returns a library of people across films."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from schemas.client import Client, FacesError, SearchRequest
 from tests.integration.client import Service, pids_of
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
@@ -237,6 +238,29 @@ def test_a_job_names_the_unknown_collection(service: Service, six_people: Path) 
     _, result = analyzed(service, six_people, match_collections=["no-such"])
     assert any("'no-such'" in warning for warning in result["metadata"]["warnings"])
     assert all(face["matches"] == [] for face in result["faces"])
+
+
+def test_the_client_enrols_finds_names_and_erases(
+    service: Service, six_people: Path, group_photograph: Path
+) -> None:
+    job_id, result = analyzed(service, six_people)
+    faces = [face["face_id"] for face in result["faces"]]
+    with Client(service.url) as client:
+        known = client.collection("by-client")
+        enrolled = [known.enrol(job_id, face, f"person {face}") for face in faces]
+        assert [person.label for person in known.people()] == [face.label for face in enrolled]
+        assert "by-client" in [collection.name for collection in client.collections()]
+        found = known.search(SearchRequest(job_id=job_id, face_id=faces[0], limit=1))
+        assert found.matches[0].person_id == enrolled[0].person_id and found.searched == len(faces)
+        pictured = known.search_photograph(group_photograph.read_bytes())
+        assert pictured.matches and pictured.face is not None and pictured.face.faces == 6
+        assert known.thumbnail(enrolled[0].face_id).startswith(b"\xff\xd8")
+        assert known.rename(enrolled[0].person_id, "Ada").label == "Ada"
+        known.erase(enrolled[0].person_id)
+        with pytest.raises(FacesError, match="404"):
+            known.person(enrolled[0].person_id)
+        known.delete()
+        assert "by-client" not in [collection.name for collection in client.collections()]
 
 
 @pytest.fixture(scope="module")
