@@ -94,8 +94,10 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
                 supervisor.start(child)
             await _or_stopped(supervisor, stop, _ready(options, ready_seconds))
             if not stop.is_set():
-                if options.opened:
-                    await asyncio.to_thread(webbrowser.open, page)
+                if options.opened and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+                    await asyncio.to_thread(
+                        webbrowser.open, page
+                    )  # elsewhere it would be one in this terminal
                 supervisor.say(OURSELVES, f"ready: {page} (Ctrl-C stops)")
             await _or_stopped(supervisor, stop, stop.wait())
             supervisor.say(OURSELVES, "stopping")
