@@ -42,6 +42,8 @@ POLLS_PER_PREVIEW = 10
 """A preview of the people so far is asked for at every tenth poll."""
 MAX_RUNNING_JOBS = 8
 """Enough that no stage waits, few enough that every result is read before it expires."""
+READY_SECONDS = 1800.0
+"""Longest wait for the models; TensorRT builds its engines first."""
 LIBRARY_SECONDS = 60.0
 """Longest wait for the library stage once all jobs have ended."""
 MAX_ROOTS_BYTES = 64 << 10
@@ -183,10 +185,13 @@ async def _additions(settings: Settings, jobs: Sequence[LocalJob], url: str) -> 
 
 async def _all_ready(redis: Redis, names: Names) -> None:
     """Waits until every stage has loaded its models; one that cannot start ends the run (`Supervisor.wait`)."""
+    deadline = time.monotonic() + READY_SECONDS
     required = {worker_type.name for worker_type in WORKER_TYPES if worker_type.required}
     while True:
         if required <= {worker.stage for worker in await workers.alive(redis, names)}:
             return
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"the models are not loaded after {READY_SECONDS:g} s")
         await asyncio.sleep(POLL_SECONDS)
 
 

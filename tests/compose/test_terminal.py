@@ -1,0 +1,37 @@
+"""Tables of the commands: ids are whole, lines fit the terminal."""
+
+import os
+
+import pytest
+
+from compose import terminal
+from compose.terminal import print_table
+
+ROWS = [
+    ("faces-0123456789abcdef01234567", "11-26 00:17", "completed", "12", "/media/holiday/day 1/beach.mp4"),
+    (
+        "faces-0123456789abcdef01234568",
+        "11-26 00:18",
+        "failed",
+        "",
+        "beach.mp4: There is no file at this place.",
+    ),
+]
+COLUMNS = ("job", "submitted", "status", "people", "source, or why it failed")
+
+
+@pytest.mark.parametrize("columns", [80, 140, None])
+def test_ids_are_whole_and_lines_fit(
+    columns: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if columns:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setattr(terminal.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 40)))
+    print_table(COLUMNS, ROWS)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [row[0] for row in ROWS]
+    assert columns is None or max(map(len, lines)) <= columns
+    if columns == 80:
+        assert lines[1].endswith("1/beach.mp4") and lines[2].endswith("…"), "a path is cut from the left"
+    else:
+        assert lines[1].endswith(ROWS[0][4]) and lines[2].endswith(ROWS[1][4]), "nothing is cut without need"
