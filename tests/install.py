@@ -6,6 +6,7 @@ PYTHON: interpreters, by default this one. For each: ``pip install``, ``faces --
 of six people, ``faces up`` and the same film by the client. Needs a package index and takes about two minutes each.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""With that variable, pip would find the checkout and not install the wheel."""
 
 CLIENT = """
 import sys
@@ -52,7 +55,7 @@ def try_out(interpreter: str, wheel: Path, film: Path, work: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [str(binaries / "faces"), "up", "--port", port, "--data", str(work / f"data-{port}")]
-    with subprocess.Popen(command, cwd=work, stderr=subprocess.PIPE, text=True) as service:
+    with subprocess.Popen(command, cwd=work, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as service:
         assert service.stderr is not None
         try:
             next(line for line in service.stderr if "ready: http" in line)
@@ -65,7 +68,9 @@ def try_out(interpreter: str, wheel: Path, film: Path, work: Path) -> None:
 
 def run(*command: str | Path, cwd: Path = Path("/")) -> str:
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        words, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}")
     return done.stdout
