@@ -20,11 +20,17 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def faces(models_path: Path):  # type: ignore[no-untyped-def]
+def faces(models_path: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
+    mine = {
+        "INSIGHTFACE_MODELS_CACHE": str(models_path),
+        "COLUMNS": "160",
+        "FACES_DATA": str(tmp_path / "data"),
+    }
+
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "compose.cli", *arguments],
-            env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path), "COLUMNS": "160", **environment},
+            env={**os.environ, **mine, **environment},
             capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
@@ -107,7 +113,7 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
     options = [str(six_people), str(longer), "--out", f"{out}/", "--csv", str(tmp_path / "all.csv")]
     with subprocess.Popen(
         [sys.executable, "-m", "compose.cli", "analyze", *options],
-        env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path)},
+        env={**os.environ, "INSIGHTFACE_MODELS_CACHE": str(models_path), "FACES_DATA": str(tmp_path / "data")},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as started:  # fmt: skip
         eventually(lambda: (out / f"{six_people.name}.json").exists() or started.poll() is not None)
