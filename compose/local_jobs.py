@@ -107,13 +107,12 @@ async def analyze(
     with tempfile.TemporaryDirectory(prefix="faces-") as data:
         async with embedded_server(Path(data), durable=False) as (server, url):
             supervisor.start(server)
+            work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
+            failure = asyncio.ensure_future(supervisor.wait())
             try:
-                work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
-                failure = asyncio.ensure_future(supervisor.wait())
                 await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
                 if failure.done():
                     failure.result()  # raises
-                failure.cancel()
                 stopped = not work.done()
                 if stopped:
                     work.cancel()
@@ -122,6 +121,9 @@ async def analyze(
                     work.result()  # raises what it raised
                 return await _additions(settings, jobs, url), stopped
             finally:
+                work.cancel()
+                failure.cancel()
+                await asyncio.gather(work, failure, return_exceptions=True)
                 await supervisor.stop(within=0)  # no job is left, and the server's data is temporary
 
 
