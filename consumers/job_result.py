@@ -138,6 +138,7 @@ def build_result(
             *result_warnings(job),
             *rejection_warnings(job.frames, people.min_quality),
             *_unidentifiable(people),
+            *_not_added(job),
             *task.unmatched,
         ],
         shortest_sure_appearance_seconds=_largest_gap(job),
@@ -235,6 +236,15 @@ def _unidentifiable(people: People) -> list[str]:
     return [
         f"{people.unidentifiable} detections show too little to tell people apart (nearly black, flat or few pixels)"
         " and count as no person; include_unidentifiable adds them."
+    ]
+
+
+def _not_added(job: JobFrames) -> list[str]:
+    parameters = job.request.parameters
+    if not parameters.library or parameters.enable_deduplication:
+        return []
+    return [
+        f"Nobody was added to library {parameters.library}: without enable_deduplication there are no people."
     ]
 
 

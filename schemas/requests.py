@@ -129,7 +129,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """Collections of known people in which each person of the video is looked up."""
     library: LibraryName | None = None
     """Library that the people of the video are added to, and recognized from other videos; empty: none. None:
-    FACES_LIBRARY, else none."""
+    FACES_LIBRARY, else none. Without `enable_deduplication` there are no people to add."""
 
     def __post_init__(self) -> None:
         _require_finite(self)

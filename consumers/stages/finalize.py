@@ -97,7 +97,7 @@ class FinalizeStage(OneByOneStage[Any]):
         portraits = self._service.names.job(job_id).portraits
         pictures = await result_pictures(self._service.redis, portraits, people.persons)
         addition = None
-        if parameters.library:
+        if parameters.library and parameters.enable_deduplication:
             at = await server_time(self._service.redis, portraits)
             addition = await asyncio.to_thread(build_addition, job_id, job, people, body, pictures.best, at)
         ended = await jobs.complete(

@@ -7,7 +7,7 @@ from consumers.job_result import JobFrames, build_result, gather_people, result_
 from consumers.outcomes import FrameOutcome
 from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces
-from schemas.requests import AnalyzeRequest
+from schemas.requests import AnalyzeRequest, Parameters
 from tests.facecore.faces import frame
 
 
@@ -53,3 +53,13 @@ def test_a_result_names_the_shortest_appearance_that_it_cannot_have_missed(
     made.record.update(method=method, started="0")
     body = build_result(made, gather_people(made, 0.0), FinalizeTask(), None)
     assert body.metadata.shortest_sure_appearance_seconds == seconds
+
+
+def test_without_people_nobody_joins_a_library_and_the_result_says_so() -> None:
+    parameters = Parameters(library="home", enable_deduplication=False)
+    made = job(frame(0, []))
+    made = msgspec.structs.replace(
+        made, request=AnalyzeRequest(video_path="/v.mp4", parameters=parameters), record={"method": "image"}
+    )
+    body = build_result(made, gather_people(made, 0.0), FinalizeTask(), None)
+    assert any("added to library home" in warning for warning in body.metadata.warnings)
