@@ -21,6 +21,8 @@ COLUMNS = (
     "confidence", "quality", "quality_size", "quality_pose", "quality_occlusion", "quality_sharpness",
     "pose", "yaw", "pitch", "roll", "enhanced", "representative", "age", "gender", "emotion",
 )  # fmt: skip
+WIDE_COLUMNS = 75
+"""Width of a terminal from which the table of people has all columns."""
 PARQUET = {
     **dict.fromkeys(("source", "face_id", "pose", "gender", "emotion"), "text"),
     **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max", "age"), "int"),
@@ -88,9 +90,14 @@ def notes(result: JobResult) -> list[str]:
     return sentences
 
 
-def people_table(result: JobResult) -> Table:
-    """One row for each person."""
+def people_table(result: JobResult, columns: int) -> Table:
+    """One row for each person.
+
+    Args:
+        columns: width of the terminal; quality and pose of the best shot are left out of a narrow one.
+    """
     metadata = result.metadata
+    wide = columns >= WIDE_COLUMNS
     table = Table(
         title=Text(printable(Path(metadata.video_path).name)),
         box=None,
@@ -99,22 +106,24 @@ def people_table(result: JobResult) -> Table:
         pad_edge=False,
         caption=f"{counted(metadata.unique_faces, 'person', 'people')} in "
         f"{counted(metadata.frames_processed, 'analysed frame', 'analysed frames')}. Frames: in how many a person was"
-        " seen; first, last and best shot in seconds; quality 0 to 1",
+        f" seen; first, last and best shot in seconds{'; quality 0 to 1' if wide else ''}",
         caption_justify="left",
     )
-    for name in ("person", "frames", "first", "last", "best", "quality", "pose", "age", "gender", "emotion"):
-        right = name in ("frames", "first", "last", "best", "quality", "age")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for name in ("person", "frames", "first", "last", "best"):
+        table.add_column(name, justify="left" if name == "person" else "right")
+    if wide:
+        table.add_column("quality", justify="right")
+        table.add_column("pose")
+    table.add_column("age", justify="right")
+    table.add_column("gender")
+    table.add_column("emotion")
     for face in result.faces:
         best, person = face.representative_detection, face.demographics
         table.add_row(
             face.face_id,
             str(len(face.detections)),
-            f"{face.detections[0].timestamp:.1f}",
-            f"{face.detections[-1].timestamp:.1f}",
-            f"{best.timestamp:.1f}",
-            f"{best.quality.composite:.2f}",
-            best.pose,
+            *(f"{seen.timestamp:.1f}" for seen in (face.detections[0], face.detections[-1], best)),
+            *([f"{best.quality.composite:.2f}", best.pose] if wide else []),
             str(person.age) if person and person.age is not None else "",
             (person.gender or "") if person else "",
             (person.emotion or "") if person else "",

@@ -44,7 +44,10 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table, one row for each detection")
     parser.add_argument(
-        "--parquet", type=Path, metavar="FILE", help="write the same table as Parquet (extra parquet)"
+        "--parquet",
+        type=Path,
+        metavar="FILE",
+        help="write the same table as Parquet (needs the package pyarrow)",
     )
     parser.add_argument(
         "--json", action="store_true", dest="as_json", help="print a line of JSON for each source"
@@ -149,7 +152,8 @@ def run(
             films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
         outputs.write_together([job.result for job in jobs if job.result])
     except (OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError) as error:
-        console.print(Text(printable(f"faces analyze: {error}"), "red"), soft_wrap=True)
+        text = str(error).removeprefix("faces analyze: ")  # as the process of that name reports it
+        console.print(Text(printable(f"faces analyze: {text}"), "red"), soft_wrap=True)
         if verbose:
             console.print_exception()
         return 2
@@ -215,7 +219,8 @@ def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:
         if as_json:
             print_json(msgspec.Raw(job.result))
         else:
-            Console().print(people_table(result))
+            terminal = Console()
+            terminal.print(people_table(result, terminal.width))
         for note in notes(result):
             console.print(Text(printable(f"{job.source.path}: {note}"), "yellow"), soft_wrap=True)
 

@@ -154,7 +154,8 @@ def _print(action: str, outcome: dict[str, Any]) -> None:
                 sys.stdout.write(f"{name:<12}{printable(value)}\n")
         if outcome["result"] is not None:
             result = msgspec.json.decode(outcome["result"], type=JobResult)
-            Console().print(people_table(result))
+            console = Console()
+            console.print(people_table(result, console.width))
             for note in notes(result):
                 sys.stdout.write(f"{printable(note)}\n")
         elif state.status == "completed":
