@@ -54,6 +54,13 @@ def service_options() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(add_help=False, parents=[output_options(), data_option()])
 
 
+def count(text: str) -> int:
+    """Argument type: a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """Argument type: a finite number above 0."""
     value = float(text)

@@ -80,6 +80,9 @@ class Outputs:
                     f"{option} {place}: there is no such directory; to make it, add a slash: {option} {place}/"
                     f" (or name a file: {place}{ending})"
                 )
+        for option, table in (("--csv", options.csv), ("--parquet", options.parquet)):
+            if table is not None and table.is_dir():
+                yield f"{option} {table}: this is a directory; the table of all sources is one file"
         names = Counter(source.name for source in sources)
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice and any(place and _is_directory(place) for place in (options.out, options.report)):

@@ -89,6 +89,9 @@ def _expand(text: str, notes: list[str]) -> Iterator[Source]:
     elif scheme := SCHEME.match(text):
         yield _address(text, scheme[1].lower())
         return
+    if not text:
+        yield Source("''", "", "an empty name, not the directory that the command runs in")
+        return
     path = Path(text).absolute()
     if os.path.isdir(path):  # noqa: PTH112  # unlike Path.is_dir, it does not raise
         yield from _media(path, notes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from compose import service
-from compose.arguments import Commands, service_options
+from compose.arguments import Commands, count, service_options
 from compose.terminal import local_time, print_json, print_table
 from schemas.names import Partitions
 from schemas.settings import Settings
@@ -24,7 +24,9 @@ def register(commands: Commands) -> None:
     jobs = commands.add_parser("jobs", help="list, show, repeat, cancel or delete jobs")
     actions = jobs.add_subparsers(required=True, metavar="ACTION")
     newest = actions.add_parser("list", help="list jobs, newest first", parents=[service_options()])
-    newest.add_argument("--limit", type=int, default=50, metavar="N", help="at most N (default %(default)s)")
+    newest.add_argument(
+        "--limit", type=count, default=50, metavar="N", help="at most N (default %(default)s)"
+    )
     newest.set_defaults(run=list_jobs)
     for action, text in (
         ("show", "print the state and the people; all of the result with --json"),

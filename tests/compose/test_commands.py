@@ -60,8 +60,8 @@ def test_help_completion_and_mistakes_import_nothing_slow(arguments: list[str]) 
             "usage: faces analyze|did you mean --report?|faces analyze --help",
         ),
         (
-            ["jobs", "list", "--limit", "x"],
-            "usage: faces jobs list|faces jobs list --help explains the options.",
+            ["jobs", "list", "--limit", "-1"],
+            "'-1' is not a whole number from 1|usage: faces jobs list|faces jobs list --help explains the options.",
         ),
     ],
 )

@@ -34,4 +34,6 @@ def test_all_options_that_cannot_be_followed_are_named_at_once(tmp_path: Path) -
     assert f"to make it, add a slash: --out {tmp_path}/results/" in said
     assert f"{film} is a source and would be overwritten" in said
     assert f"{tmp_path}/a is named by two options" in said
+    with pytest.raises(OutputError, match=r"--csv .*: this is a directory"):
+        Outputs(OutputOptions(csv=tmp_path), [Source(str(film), "film.mp4")])
     assert sorted(tmp_path.iterdir()) == [film], "nothing was made"

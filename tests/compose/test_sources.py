@@ -63,6 +63,7 @@ def test_a_bad_argument_costs_itself(folder: Path) -> None:
 def test_what_cannot_be_analysed_is_refused_before_anything_starts(folder: Path) -> None:
     (folder / "none.mp4").touch()
     given = {
+        "": "an empty name, not the directory that the command runs in",
         "/nope.mp4": "no such file or directory",
         "/dev/null": "this is neither a file nor a directory",
         f"{folder}/none.mp4": "this file is empty",
