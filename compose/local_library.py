@@ -64,7 +64,8 @@ class LocalLibrary:
 
     async def add(self, addition: Addition) -> None:
         """Adds a film."""
-        await _patiently(lambda: self.writer.add(addition._replace(library=self.name)))
+        renamed = addition._replace(library=self.name)
+        await _patiently(lambda: self.writer.add(renamed))
 
     async def order(self, order: Order) -> Answer:
         """Has a correction or an erasure carried out; returns the answer to it."""
@@ -204,12 +205,13 @@ async def _started(data: Path) -> AsyncIterator[str]:
             await supervisor.stop()
 
 
-async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+async def _patiently(work: Callable[[], Awaitable[object]]) -> None:
     """Does the work, once no other process writes the library."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return await work()
+            await work()
+            return
         except NotReady as error:
             if time.monotonic() > until:
                 raise TimeoutError(f"the library stays busy: {error}") from error

@@ -157,11 +157,11 @@ def run(
         if verbose:
             console.print_exception()
         return 2
-    if films:
-        _keep(settings, films, data, as_json, console)
     for job in jobs:
         if job.is_done or not interrupted:
             _print(job, as_json, console)
+    if films:
+        _keep(settings, films, data, as_json, console)
     if any(job.result for job in jobs) and outputs.places:
         console.print(Text(printable(f"written to {', '.join(outputs.places)}")), soft_wrap=True)
     if interrupted:

@@ -75,20 +75,15 @@ class LibraryWriter:
             async with self.reading(name):
                 pass
 
-    async def add(self, addition: Addition) -> None:
-        """Adds a film, with its people in their places, unless it has been added."""
+    async def add(self, addition: Addition) -> bool:
+        """Adds a film, with its people in their places; False when it has been added before."""
         async with self._writing(addition.library) as shelf:
             if shelf.replica.has(addition.film):
-                return
+                return False
             known, number = shelf.replica.position.last, await self._next_number(shelf)
             entries, changes = await asyncio.to_thread(_add, shelf.replica, addition, number)
             await self._append(shelf, known, entries, changes)
-            log.info(
-                "film added",
-                library=shelf.name,
-                people=len(addition.film.faces),
-                merged=len(entries) - 1,
-            )
+            return True
 
     async def rebuild(self, name: str) -> int:
         """Replays the log of a library, and corrects the stored view; returns how much of it was wrong."""

@@ -66,7 +66,8 @@ class LibraryStage(OneByOneStage[Any]):
         redis, names = self._service.redis, self._service.names
         addition = await read_addition(redis, names, envelope.job, envelope.body.library)
         if addition is not None:
-            await self._writer.add(addition)
+            added = await self._writer.add(addition)
+            log.info("film added", library=addition.library, people=len(addition.film.faces), first=added)
             await redis.unlink(names.film(envelope.job))
 
     async def _search(self, task: SearchTask) -> None:
