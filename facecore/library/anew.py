@@ -89,8 +89,8 @@ class _Groups:
         self._vectors.refresh(self._members)
         found = [
             other
-            for pack, (mean, faces) in self._vectors.means(self._members(name)).items()
-            for other in near_means(self._vectors, mean[None], pack, CANDIDATES + 1, [faces])[0]
+            for pack, mean in self._vectors.means(self._members(name)).items()
+            for other in near_means(self._vectors, [mean], pack, CANDIDATES + 1)[0]
             if other.probability >= least and other.person_id != name
         ]
         rivals = self._view.statements.rivals(self._faces[name])

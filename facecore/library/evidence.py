@@ -5,7 +5,8 @@ single ones, since what differs from picture to picture averages out (correction
 a mean similarity r between two faces of a person, means of n and m faces are expected to have the similarity
 r / sqrt((r + (1 - r) / n) (r + (1 - r) / m)). Logistic regression on the similarity and on this expectation gives the
 likelihood ratio; the number of people in the library is the prior: the more there are, the more alike is the most
-similar stranger.
+similar stranger. Faces of which the embedder is unsure (dark, blurred, in profile) resemble each other for that
+reason, so the similarity of two such faces counts less.
 """
 
 from typing import NamedTuple
@@ -23,18 +24,24 @@ class Calibration(NamedTuple):
         similarity: mean cosine of two faces of one person.
         weights: of 1, s, s², e and s e in the logarithm of the likelihood ratio, where s is the similarity and e the
             expected one.
+        certain: length of the embedding from which on the embedder is sure of a face.
     """
 
     similarity: float
     weights: tuple[float, float, float, float, float]
+    certain: float
 
 
-CALIBRATIONS = {"open": Calibration(0.648, (5.433, 28.651, 26.828, -21.359, -10.308))}
+CALIBRATIONS = {"open": Calibration(0.648, (5.433, 28.651, 26.828, -21.359, -10.308), 2.86)}
 """By model pack. Fitted on photographs of 1,405 people, half of those of Labeled Faces in the Wild (Huang et al.
-2007) that tests.eval.crowd can be run on."""
+2007) that tests.eval.crowd can be run on. In 95 % of them the embedding is longer than `certain`."""
 
 LEAST_SIMILARITY = 0.1
 """Lower similarities prove no more than this one, which one pair of strangers in six exceeds."""
+
+WEAK_DISCOUNT = 1.0
+"""Subtracted from the cosine of two faces with embeddings of length 0. Unlike in a film (facecore.agglomeration), no
+time and place speak for two weak faces here: of dark spectators in one theatre, two have a cosine of 0.87."""
 
 
 def calibration(pack: str) -> Calibration:
@@ -43,19 +50,44 @@ def calibration(pack: str) -> Calibration:
     return CALIBRATIONS.get(pack, CALIBRATIONS["open"])
 
 
+class Strength(NamedTuple):
+    """What is behind a mean face, or several: as how many pictures it counts, and how sure the embedder was."""
+
+    views: float | Numbers
+    sureness: float | Numbers
+
+
+def views(detections: int, spread: float, calibrated: Calibration) -> float:
+    """Returns as how many independent pictures the mean of some detections counts.
+
+    Detections of one scene have much in common that does not average out: only the part of the variation between
+    pictures of a person that is seen among them does.
+
+    Args:
+        spread: 1 minus the mean cosine of the detections to their mean.
+    """
+    if detections < 2:
+        return 1.0
+    among = (1 - (1 - spread) ** 2) * detections / (detections - 1)
+    whole = 1 - calibrated.similarity
+    left = max(whole - among * (1 - 1 / detections), whole / detections)
+    return whole / left
+
+
 def log_odds(
-    similarity: Numbers, faces: int, other_faces: Numbers, people: int, calibrated: Calibration
+    similarity: Numbers, mine: Strength, others: Strength, people: int, calibrated: Calibration
 ) -> Numbers:
     """Returns the logarithm of the odds that two people are one, for arrays that broadcast.
 
     Args:
         similarity: cosine of their mean faces.
-        faces, other_faces: number of faces, of different films, behind each mean.
+        mine, others: what is behind the means.
         people: in the library: the one is as probably new as it is one of them.
     """
     r = calibrated.similarity
-    expected = r / np.sqrt((r + (1 - r) / faces) * (r + (1 - r) / other_faces))
-    s = np.maximum(similarity, LEAST_SIMILARITY)
+    expected = r / np.sqrt((r + (1 - r) / mine.views) * (r + (1 - r) / others.views))
+    weak = [np.clip(1 - np.asarray(one.sureness) / calibrated.certain, 0, 1) for one in (mine, others)]
+    s = np.maximum(similarity - WEAK_DISCOUNT * weak[0] * weak[1], LEAST_SIMILARITY)
     one, linear, square, expectation, product = calibrated.weights
     ratio = one + linear * s + square * s * s + expectation * expected + product * s * expected
     return np.asarray(ratio - np.log(max(people, 1)), np.float64)

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from facecore.library.evidence import calibration, log_odds, probability
+from facecore.library.evidence import Strength, calibration, log_odds, probability, views
 from facecore.library.state import State
-from facecore.library.vectors import Vectors
+from facecore.library.vectors import Mean, Vectors
 from facecore.vectors import from_bytes
 from schemas.library import Doubt, FilmEntry, Joined, LibraryFace, Placement
+from schemas.vectors import DIMENSIONS
 
 CANDIDATES = 8
 """People whom a face is compared with in detail."""
@@ -63,7 +64,7 @@ def place(view: State, film: FilmEntry, thresholds: Thresholds = DEFAULTS) -> Fi
     taken = {view.partition.person(view.numbers[name]) for name in again.values()}
     new = [i for i in range(len(film.faces)) if i not in again]
     vectors = _vectors(film.faces)
-    candidates = near_means(view.vectors, vectors[new], film.pack, CANDIDATES)
+    candidates = near_means(view.vectors, [_mean(film, i) for i in new], film.pack, CANDIDATES)
     assigned = iter(zip(candidates, _assigned(candidates, taken), strict=True))
     placements, doubts = [], list[Doubt]()
     for i, face in enumerate(film.faces):
@@ -113,7 +114,8 @@ def joins(view: State, film_id: str, thresholds: Thresholds = DEFAULTS, *, at: f
 def nearest(view: State, vectors: NDArray[np.float32], pack: str, limit: int) -> list[list[Candidate]]:
     """Returns for each face, a row of length 1, the most similar people of the library, the most probable first."""
     view.refresh()
-    found = near_means(view.vectors, vectors, pack, limit)
+    certain = [Mean(vector, 1.0, calibration(pack).certain) for vector in vectors]
+    found = near_means(view.vectors, certain, pack, limit)
     return [
         [one._replace(face_id=_most_similar(view, one.person_id, query, pack)) for one in near]
         for query, near in zip(vectors, found, strict=True)
@@ -147,23 +149,24 @@ def _again(view: State, film: FilmEntry) -> dict[int, str]:
     return {int(i): view.nodes[old[j]].face_id for i, j in pairs if similar[i, j] >= SAME_FACE_AGAIN}
 
 
-def near_means(
-    vectors: Vectors, queries: NDArray[np.float32], pack: str, limit: int, faces: Sequence[int] | None = None
-) -> list[list[Candidate]]:
-    """Returns for each mean face the most similar people, the most probable first.
-
-    Args:
-        faces: number of faces behind each mean; None: one.
-    """
+def near_means(vectors: Vectors, means: Sequence[Mean], pack: str, limit: int) -> list[list[Candidate]]:
+    """Returns for each mean face the most similar people, the most probable first."""
     people, calibrated = vectors.people(pack), calibration(pack)
+    queries = np.array([mean.vector for mean in means], np.float32).reshape(len(means), DIMENSIONS)
     found = []
-    for near, behind in zip(vectors.nearest(pack, queries, limit), faces or [1] * len(queries), strict=True):
-        similar = np.array([one.similarity for one in near], np.float64)
-        counts = np.array([one.faces for one in near], np.float64)
-        sure = probability(log_odds(similar, behind, counts, people, calibrated)).tolist()
+    for mean, near in zip(means, vectors.nearest(pack, queries, limit), strict=True):
+        similar, counts, sureness = np.array([one[1:] for one in near], np.float64).reshape(len(near), 3).T
+        mine, others = Strength(mean.views, mean.sureness), Strength(counts, sureness)
+        sure = probability(log_odds(similar, mine, others, people, calibrated)).tolist()
         row = [Candidate(one.person, "", one.similarity, p) for one, p in zip(near, sure, strict=True)]
         found.append(sorted(row, key=lambda one: (-one.probability, one.person_id)))
     return found
+
+
+def _mean(film: FilmEntry, position: int) -> Mean:
+    face = film.faces[position]
+    worth = views(face.detections, face.spread, calibration(film.pack))
+    return Mean(_vectors([face])[0], worth, face.sureness)
 
 
 def _assigned(candidates: list[list[Candidate]], taken: set[str]) -> list[Candidate | None]:
@@ -186,14 +189,13 @@ def _assigned(candidates: list[list[Candidate]], taken: set[str]) -> list[Candid
 
 def _near_people(view: State, people: Sequence[str]) -> Iterator[tuple[str, Candidate]]:
     """Yields pairs of a person and another who is among the most similar ones, by model pack."""
-    means: dict[str, list[tuple[str, NDArray[np.float32], int]]] = {}
+    means: dict[str, list[tuple[str, Mean]]] = {}
     for person in people:
-        for pack, (mean, faces) in view.vectors.means(view.current(person)).items():
-            means.setdefault(pack, []).append((person, mean, faces))
+        for pack, mean in view.vectors.means(view.current(person)).items():
+            means.setdefault(pack, []).append((person, mean))
     for pack, rows in sorted(means.items()):
-        queries, counts = np.array([mean for _, mean, _ in rows]), [faces for _, _, faces in rows]
-        found = near_means(view.vectors, queries, pack, CANDIDATES + 1, counts)
-        for (person, _, _), near in zip(rows, found, strict=True):
+        found = near_means(view.vectors, [mean for _, mean in rows], pack, CANDIDATES + 1)
+        for (person, _), near in zip(rows, found, strict=True):
             yield from ((person, other) for other in near if other.person_id != person)
 
 

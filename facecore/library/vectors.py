@@ -20,12 +20,21 @@ BLOCK_PEOPLE = 1 << 15
 _GROWTH = 1.5
 
 
+class Mean(NamedTuple):
+    """A mean face of length 1, and what is behind it (`facecore.library.evidence.Strength`)."""
+
+    vector: Vectors32
+    views: float
+    sureness: float
+
+
 class Neighbour(NamedTuple):
-    """A person who is similar to a query: cosine to the mean face, and how many faces are behind it."""
+    """A person who is similar to a query: cosine to the mean face, and what is behind that."""
 
     person: str
     similarity: float
-    faces: int
+    views: float
+    sureness: float
 
 
 class _People:
@@ -33,23 +42,23 @@ class _People:
 
     def __init__(self) -> None:
         self.means = np.zeros((0, DIMENSIONS), np.float32)
-        self.counts = np.zeros(0, np.int64)
+        self.strength = np.zeros((0, 2), np.float64)
         self.rows: dict[str, int] = {}
         self.names: list[str] = []
         self._free: list[int] = []
 
-    def put(self, person: str, mean: Vectors32, faces: int) -> None:
+    def put(self, person: str, mean: Mean) -> None:
         if (row := self.rows.get(person)) is None:
             row = self.rows[person] = self._free.pop() if self._free else len(self.names)
             if row == len(self.names):
                 self.names.append(person)
-                self.means, self.counts = _grown(self.means, row), _grown(self.counts, row)
+                self.means, self.strength = _grown(self.means, row), _grown(self.strength, row)
             self.names[row] = person
-        self.means[row], self.counts[row] = mean, faces
+        self.means[row], self.strength[row] = mean.vector, (mean.views, mean.sureness)
 
     def drop(self, person: str) -> None:
         if (row := self.rows.pop(person, None)) is not None:
-            self.means[row], self.counts[row], self.names[row] = 0, 0, ""
+            self.means[row], self.strength[row], self.names[row] = 0, 0, ""
             self._free.append(row)
 
 
@@ -58,33 +67,28 @@ class Vectors:
 
     def __init__(self) -> None:
         self._faces = np.zeros((0, DIMENSIONS), np.float16)
-        self._weights = np.zeros(0, np.float32)
+        self._strength = np.zeros((0, 2), np.float32)  # views, sureness
         self._packs: list[str | None] = []
         self._people: dict[str, _People] = {}
         self._changed: dict[str, None] = {}
 
-    def put(self, face: int, pack: str, prototype: bytes, weight: float) -> None:
-        """Keeps the vector of a face, in place of an earlier one; without a vector, the face has none.
-
-        Args:
-            weight: how much it counts in the mean of its person.
-        """
-        self._faces, self._weights = _grown(self._faces, face), _grown(self._weights, face)
+    def put(self, face: int, pack: str, prototype: bytes, views: float, sureness: float) -> None:
+        """Keeps the vector of a face, in place of an earlier one; without a vector, the face has none."""
+        self._faces, self._strength = _grown(self._faces, face), _grown(self._strength, face)
         self._packs.extend([None] * (face + 1 - len(self._packs)))
-        if not prototype:
-            return self.drop(face)
-        self._faces[face], self._weights[face] = from_bytes([prototype])[0], weight
-        self._packs[face] = pack
-        return None
+        self.drop(face)
+        if prototype:
+            self._faces[face], self._strength[face] = from_bytes([prototype])[0], (views, sureness)
+            self._packs[face] = pack
 
     def drop(self, face: int) -> None:
         """Forgets the vector of a face."""
-        self._faces[face], self._weights[face], self._packs[face] = 0, 0, None
+        self._faces[face], self._strength[face], self._packs[face] = 0, 0, None
 
     def regrouped(self) -> "Vectors":
         """Returns the same faces without people, to group them anew."""
         other = Vectors()
-        other._faces, other._weights, other._packs = self._faces, self._weights, self._packs
+        other._faces, other._strength, other._packs = self._faces, self._strength, self._packs
         return other
 
     def touch(self, person: str) -> None:
@@ -102,21 +106,23 @@ class Vectors:
             for pack in {*self._people, *means}:
                 people = self._people.setdefault(pack, _People())
                 if pack in means:
-                    people.put(person, *means[pack])
+                    people.put(person, means[pack])
                 else:
                     people.drop(person)
         self._changed = {}
 
-    def means(self, faces: list[int]) -> dict[str, tuple[Vectors32, int]]:
-        """Returns by pack the mean of some faces, of length 1, and how many of them are behind it."""
+    def means(self, faces: list[int]) -> dict[str, Mean]:
+        """Returns by pack the mean of some faces, those counting more of which the embedder was surer."""
         by_pack: dict[str, list[int]] = {}
         for face in faces:
             if (pack := self._packs[face]) is not None:
                 by_pack.setdefault(pack, []).append(face)
-        return {
-            pack: (unit(self._weights[rows] @ self._faces[rows].astype(np.float32)), len(rows))
-            for pack, rows in by_pack.items()
-        }
+        return {pack: self._mean(rows) for pack, rows in by_pack.items()}
+
+    def _mean(self, faces: list[int]) -> Mean:
+        views, sureness = self._strength[faces].T
+        mean = sureness @ self._faces[faces].astype(np.float32)
+        return Mean(unit(mean), float(views.sum()), float(sureness.mean()))
 
     def of(self, faces: list[int]) -> Vectors32:
         """Returns the vectors of faces, (n, 512); zeros for those without one."""
@@ -149,7 +155,7 @@ class Vectors:
                 found += [(-float(values[i]), start + int(i)) for i in row if people.names[start + i]]
         return [
             [
-                Neighbour(people.names[row], -negative, int(people.counts[row]))
+                Neighbour(people.names[row], -negative, *map(float, people.strength[row]))
                 for negative, row in sorted(found)[:limit]
             ]
             for found in best

@@ -10,6 +10,7 @@ import msgspec
 
 from facecore.library.corrections import Refused, contradiction, deed
 from facecore.library.erasure import rewritten
+from facecore.library.evidence import calibration, views
 from facecore.library.partition import Effect
 from facecore.library.state import Changes, Film, Node, State
 from facecore.library.statements import Deed, Statement
@@ -129,7 +130,8 @@ class View(State):
             node.current, node.probability, node.similarity = True, placed.probability, placed.similarity
             node.sureness, node.detections = seen.sureness, seen.detections
             self.numbers[seen.face_id] = face
-            self.vectors.put(face, entry.pack, seen.prototype, seen.sureness)
+            worth = views(seen.detections, seen.spread, calibration(entry.pack))
+            self.vectors.put(face, entry.pack, seen.prototype, worth, seen.sureness)
             faces.append(face)
             self._touch([face], changed)
         self._films[entry.film_id] = Film(entry.job_id, faces)
@@ -189,7 +191,7 @@ class View(State):
         for seen in entry.faces:
             face = self.numbers[seen.face_id]
             if self.nodes[face].current:
-                self.vectors.put(face, entry.pack, seen.prototype, seen.sureness)
+                self.vectors.put(face, entry.pack, seen.prototype, 1.0, seen.sureness)
                 self._touch([face], changed)
         return changed
 

@@ -1,6 +1,7 @@
 """Films and photographs for a growing library: the people that the analysis finds in them, and who they are."""
 
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def photographs(some: Photographs) -> list[Shot]:
     """Returns each photograph of a file of features as a film of one face."""
     lengths = np.linalg.norm(some.embeddings, axis=1)
     return [
-        Shot(film(f"photo{i}", [(vector, float(length), 1)]), [str(person)])
+        Shot(film(f"photo{i}", [(vector, float(length), 1, 0.0)]), [str(person)])
         for i, (vector, length, person) in enumerate(zip(some.embeddings, lengths, some.people, strict=True))
     ]
 
@@ -81,13 +82,14 @@ def composed(some: Photographs, films: int, seed: int, most: int = 12) -> list[S
         for name in cast:
             rows = [left[name].pop() for _ in range(min(int(rng.integers(1, 4)), len(left[name])))]
             mean = some.embeddings[rows].mean(axis=0)
-            faces.append((mean, float(np.linalg.norm(mean)), len(rows)))
+            spread = 1 - float((unit(some.embeddings[rows]) @ unit(mean)).mean())
+            faces.append((mean, float(np.linalg.norm(mean)), len(rows), spread))
         found.append(Shot(film(f"composed{number}", faces), [str(name) for name in cast]))
     return found
 
 
-def film(name: str, faces: list[tuple[Any, float, int]]) -> FilmEntry:
-    """Returns a film of faces given as vector, length and number of detections."""
+def film(name: str, faces: list[tuple[Any, float, int, float]]) -> FilmEntry:
+    """Returns a film of faces given as vector, length, number of detections and spread."""
     return FilmEntry(
         film_id=name,
         job_id=name,
@@ -98,8 +100,9 @@ def film(name: str, faces: list[tuple[Any, float, int]]) -> FilmEntry:
                 prototype=to_bytes(unit(vector)),
                 sureness=length,
                 detections=count,
+                spread=spread,
             )
-            for i, (vector, length, count) in enumerate(faces)
+            for i, (vector, length, count, spread) in enumerate(faces)
         ),
     )
 
@@ -117,7 +120,9 @@ def _video(path: Path, marks: dict[str, Any], analyzer: Analyzer) -> Shot:
     if labelled != path.name:  # of another size
         scale = max(f.width for f in frames) / max(m["width"] for m in _streams(path.parent.parent, labelled))
         marked = [{**m, "box": [x * scale for x in m["box"]]} for m in marked]
-    labels = match(columns(frames), marked, INTERVAL)
+    found = columns(frames)
+    found = replace(found, timestamps=found.timestamps - frames[0].timestamp)  # the labels begin with 0
+    labels = match(found, marked, INTERVAL)
     places = [(frame.index, i) for frame in frames for i in range(len(frame.faces))]
     of = dict(zip(places, labels, strict=True))
     people = _gather(frames)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from facecore.library.evidence import CALIBRATIONS, log_odds, probability
+from facecore.library.evidence import CALIBRATIONS, Strength, log_odds, probability, views
 from facecore.library.prototypes import library_faces
 from facecore.library.resolve import DEFAULTS
 from facecore.people import gather
@@ -14,8 +14,8 @@ from tests.facecore.faces import face, frame, person
 OPEN = CALIBRATIONS["open"]
 
 
-def sure(similarity: float, faces: int, other: int, people: int) -> float:
-    odds = log_odds(np.array([similarity]), faces, np.array([float(other)]), people, OPEN)
+def sure(similarity: float, one: float, other: float, people: int, sureness: float = 3.5) -> float:
+    odds = log_odds(np.array([similarity]), Strength(one, sureness), Strength(other, sureness), people, OPEN)
     return float(probability(odds)[0])
 
 
@@ -24,6 +24,15 @@ def test_evidence_grows_with_similarity_and_a_crowd_raises_the_bar() -> None:
     assert by_similarity == sorted(by_similarity)
     assert sure(0.45, 1, 1, 1) > DEFAULTS.join > sure(0.45, 1, 1, 10_000)
     assert sure(0.5, 4, 4, 100) < sure(0.5, 1, 1, 100)  # means of several faces of a person are more alike
+    assert sure(0.7, 1, 1, 10, sureness=1.3) < 0.96 < sure(0.7, 1, 1, 10, sureness=2.5)  # the dark look alike
+
+
+def test_detections_of_one_scene_count_as_little_more_than_one_picture() -> None:
+    independent = 1 - np.sqrt(OPEN.similarity + (1 - OPEN.similarity) / 3)
+    assert abs(views(3, float(independent), OPEN) - 3) < 1e-6
+    assert views(1, 0.0, OPEN) == 1
+    assert 1 < views(20, 0.03, OPEN) < 1.3
+    assert views(20, 0.9, OPEN) == 20
 
 
 def test_joining_takes_the_similarity_that_few_strangers_reach_by_chance_among_so_many_people() -> None:
