@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,13 @@ def _look(analyzer: Analyzer, video: Path, interval: float) -> Detections:
             frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None, False) for s in some])
     finally:
         samples.close()
-    return columns(frames)
+    return since_first_frame(frames)
+
+
+def since_first_frame(frames: list[FrameFaces]) -> Detections:
+    """All faces of a video, with seconds from its first frame, as the labels count them."""
+    found = columns(frames)
+    return replace(found, timestamps=found.timestamps - (frames[0].timestamp if frames else 0.0))
 
 
 def columns(frames: list[FrameFaces]) -> Detections:

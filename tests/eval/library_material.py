@@ -1,7 +1,6 @@
 """Films and photographs for a growing library: the people that the analysis finds in them, and who they are."""
 
 import json
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from facecore.video import Interval, open_source
 from schemas.library import FilmEntry, LibraryFace
 from schemas.observations import FrameFaces
 from tests.eval.crowd import Photographs
-from tests.eval.footage import columns, match
+from tests.eval.footage import match, since_first_frame
 
 INTERVAL = 0.5
 SAME_FOOTAGE = {"derived_hamilton_vp9.webm": "hamilton_9s.mp4"}
@@ -120,9 +119,7 @@ def _video(path: Path, marks: dict[str, Any], analyzer: Analyzer) -> Shot:
     if labelled != path.name:  # of another size
         scale = max(f.width for f in frames) / max(m["width"] for m in _streams(path.parent.parent, labelled))
         marked = [{**m, "box": [x * scale for x in m["box"]]} for m in marked]
-    found = columns(frames)
-    found = replace(found, timestamps=found.timestamps - frames[0].timestamp)  # the labels begin with 0
-    labels = match(found, marked, INTERVAL)
+    labels = match(since_first_frame(frames), marked, INTERVAL)
     places = [(frame.index, i) for frame in frames for i in range(len(frame.faces))]
     of = dict(zip(places, labels, strict=True))
     people = _gather(frames)
