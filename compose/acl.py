@@ -98,10 +98,9 @@ DEAD = Grant("%W~", _kept("dead"), ("xadd", "xlen"))
 """Giving up a message. No worker reads the dead letters, which hold requests with their callbacks."""
 JOB = _kept("job:*:metadata", "job:*:outcomes")
 """State of a running job, and the outcomes of its frames."""
-STATE = Grant("%W~", _shared("job:*:metadata"), ("set", "unlink"))
-"""Copying the state of a running job for other programs, in the script that changes it."""
 COPIES = _shared("job:*:metadata", "job:*:result", "job:*:results", "cache:*", "events")
-"""What other programs read of jobs, and the cache."""
+"""What other programs read of jobs, and the cache. Workers that open sources write none of it: vision-api runs a
+state that is not JSON as Python."""
 MOVING = ("scan", "type", "rename")
 """Commands that find and move the data of an earlier version (schemas.store.migration)."""
 EARLIER = Grant("%R~", _shared("*"), ("exists",))
@@ -139,7 +138,7 @@ ROLES: dict[str, Role] = {
             *_streams("frames"), *FRAMES, *JOB,
             *_kept("joins", "finalize", "active", "workers", "job:*:frames"),
         ),
-        (DEAD, STATE),
+        (DEAD,),
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink"),
@@ -150,7 +149,7 @@ ROLES: dict[str, Role] = {
                 "job:*:portraits", "job:*:frames",
             ),
         ),
-        (DEAD, STATE, Grant("%W~", _kept("answer:*"), ("rpush", "expire"))),
+        (DEAD, Grant("%W~", _kept("answer:*"), ("rpush", "expire"))),
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
@@ -158,7 +157,7 @@ ROLES: dict[str, Role] = {
             *_streams("enhance"), *JOB,
             *_kept("frames:express", "finalize", "enhanced:*", "workers", "job:*:frames"),
         ),
-        (DEAD, STATE),
+        (DEAD,),
     ),
     "finalize": Role(
         (*STAGE, *LOADING, *RECORD, *COLLECTION, "hstrlen", "rpush"),

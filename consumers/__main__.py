@@ -96,13 +96,13 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
     redis = connect(settings.redis_url)
     await check_server(redis)
     partitions = Partitions(settings.prefix, settings.partitions)
-    if "finalize" in worker_types:
-        await retry_until_available("move data of an earlier version", migrate, redis, partitions)
     metrics, tracing = Metrics(), Tracing.from_env()
     jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
     if settings.metrics_port:
         metrics.serve(settings.metrics_port)
+    if "finalize" in worker_types:
+        await retry_until_available("move data of an earlier version", migrate, redis, partitions)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

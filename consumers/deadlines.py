@@ -46,7 +46,7 @@ async def _run(service: Service, job_id: str) -> str:
 
 
 async def _finalize_complete(service: Service) -> None:
-    """Runs the fan-in check again for every active job.
+    """Runs the fan-in check again for every active job, which also renews the copy of its state for other programs.
 
     Every completion runs this check, but a server restored from a backup may contain complete jobs without a finalize
     message, and no completion of theirs is left to come.

@@ -30,7 +30,7 @@ The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
     summary          encoded ResultSummary
 
 The script that changes the state of a job copies it, as JSON, to ``faces:job:{job_id}:metadata``, for programs that
-share the server (`schemas.names.JobCopies`); while frames are analysed, after every eighth one.
+share the server (`schemas.names.JobCopies`); the sweep of the deadlines (consumers.deadlines) renews the progress.
 
 A job that failed or was cancelled runs again when the same request comes under its id. All messages of a run carry
 its name, and a script changes the job for them only while the record has that run and no `ended` (``goes_on`` in

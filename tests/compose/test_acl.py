@@ -13,6 +13,9 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from compose.acl import ROLES
+from consumers.runtime.scripts import CHECK_FAN_IN
+from schemas.names import Names
+from schemas.store.jobs import BEGIN
 from tests.acl_server import as_user, server_with_users
 from tests.consumers.runtime.servers import NotInstalled, binary
 
@@ -86,7 +89,7 @@ TABLE = {
     "faces-service:job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:job:a:frames": (ALL, ALL),
     "faces-service:ready": ("api operator", "api operator"),
-    "faces:job:a:metadata": ("api finalize operator", ALL),
+    "faces:job:a:metadata": ("api finalize operator", "api finalize operator"),
     "faces:job:a:result": ("api finalize operator", "api finalize operator"),
     "faces:job:a:results": ("api finalize operator", "api finalize operator"),
     "faces:events": ("api finalize operator publisher", "api finalize operator"),
@@ -292,3 +295,24 @@ def test_nobody_lists_or_flushes_what_others_have(port: int, victim: "redis.Redi
                         ("SHUTDOWN", "NOSAVE"), ("REPLICAOF", "evil.test", "6379")):  # fmt: skip
             refused(user, *command)
     assert victim.exists("faces-service:keys")
+
+
+def test_a_worker_changes_a_job_and_leaves_what_other_programs_read_to_finalize(
+    port: int, victim: "redis.Redis"
+) -> None:
+    names, copy = Names(), Names().copies("a").metadata
+    record = names.job("a").metadata
+    victim.hset(record, mapping={"request": "r", "run": "1-1", "status": "queued"})
+    victim.expire(record, 60)
+    victim.script_load(BEGIN.text)
+    with as_user(port, "frames") as worker:
+        assert (
+            worker.evalsha(BEGIN.sha, 2, record, names.active, 60000, 60000, "a", "r", "", "1-1") == b"begun"
+        )
+        refused(worker, "SET", copy, "__import__('os')")
+    assert victim.hget(record, "status") == b"processing" and not victim.exists(copy)
+    victim.script_load(CHECK_FAN_IN.text)
+    with as_user(port, "finalize") as finalize:
+        keys = (record, names.job("a").outcomes, names.finalize)
+        assert finalize.evalsha(CHECK_FAN_IN.sha, 3, *keys, "1-1", "2", "f", "v") == 0
+    assert b'"status":"processing"' in (victim.get(copy) or b"")

@@ -11,9 +11,6 @@
 -- Returns 0 lost (another consumer owns the entry), 1 done, 2 the unit had an outcome, or the part its number of
 -- units, 3 the run is over.
 
--- Outcomes after which the copy of the state is renewed.
-local SHARED_EVERY = 8
-
 -- The units of all parts together; '' while the number of a part is missing.
 local function total(record, parts)
   local sum = 0
@@ -75,10 +72,7 @@ if fan_in and result ~= 3 then
   if units ~= '' then
     redis.call('HSETNX', record, 'units', units)
   end
-  local finalized = check_fan_in(record, outcomes, final_stream, at) == 1
-  if finalized or (unit ~= '' and redis.call('HLEN', outcomes) % SHARED_EVERY == 0) then
-    share(record)
-  end
+  check_fan_in(record, outcomes, final_stream, at)
 end
 acknowledge(stream, group, id)
 return result

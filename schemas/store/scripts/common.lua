@@ -59,7 +59,8 @@ local function progress_of(state)
   return not state.units and 'frames' or state.done < expected and 'analyze' or 'finalize', progress
 end
 
--- Copies the state of a job to the key that other programs read, as JSON, for as long as its record lives.
+-- Copies the state of a job to the key that other programs read, as JSON, for as long as its record lives. A user of the
+-- server that may not write there does without: the sweep of the deadlines copies the state within seconds.
 local function share(record)
   local base, job_id = string.match(record, '^(.-:job:)(.*):metadata$')
   local copy, ttl = shared(record), redis.call('PTTL', record)
@@ -70,7 +71,7 @@ local function share(record)
   local state = own.alias and read_state(base, own.alias) or own
   local other_run = own.alias and own.alias_run and own.alias_run ~= (state.run or '')
   if own.deleted or not own.created or not state.created or other_run then
-    redis.call('UNLINK', copy)
+    redis.pcall('UNLINK', copy)
     return
   end
   if own.alias then
@@ -95,5 +96,5 @@ local function share(record)
   if state.summary then -- JSON already
     text = string.sub(text, 1, -2) .. ',"result_summary":' .. state.summary .. '}'
   end
-  redis.call('SET', copy, text, 'PX', ttl)
+  redis.pcall('SET', copy, text, 'PX', ttl)
 end

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from consumers.runtime.scripts import Owner, complete
+from consumers.runtime.scripts import Owner, check_fan_in, complete
 from consumers.runtime.stage import Completion, FanIn, Outgoing
 from schemas.store import lua
 from schemas.store.job_reader import result_json
@@ -118,10 +118,11 @@ async def _work(redis: Redis, records: Records, job: str, *, done: int, units: i
     keys, run = names.job(job), await records.run_of(job)
     owner = Owner(names.frames, "analyze", "worker")
     await redis.xgroup_create(names.frames, "analyze", "0", mkstream=True)
+    fan_in = FanIn(keys.metadata, keys.outcomes, Outgoing(names.finalize, {b"f": b"v"}), run)
     for unit in range(done):
         await redis.xadd(names.frames, {"f": "v"})
         ((_, ((entry, _),)),) = await redis.xreadgroup("analyze", "worker", {names.frames: ">"})
-        fan_in = FanIn(keys.metadata, keys.outcomes, Outgoing(names.finalize, {b"f": b"v"}), run)
         completion = Completion(fan_in=fan_in, unit=str(unit), units=units)
         await lua.run(redis, complete(owner, entry.decode(), completion))
+    await lua.run(redis, check_fan_in(fan_in))  # the sweep
     await redis.delete(names.frames)
