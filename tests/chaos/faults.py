@@ -17,13 +17,21 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from schemas.names import Names
-from schemas.topology import PROCESSES, groups
+from schemas.topology import PROCESSES, groups, stage
 from tests.integration.client import Service, pids_of
 
 LEASE_SECONDS = 2.0
 STARTED_AFTER_SECONDS = 6.0
 """Seconds after its start at which a process works, and its death is not one of a row (compose.supervisor)."""
 GROUPS = groups(Names())
+REQUESTS = stage(Names(), "admission").streams
+CLEAR_CACHE = """
+for _, stream in ipairs(ARGV) do
+  if redis.call('XLEN', stream) > 0 then return 0 end
+end
+for _, key in ipairs(redis.call('KEYS', KEYS[1])) do redis.call('UNLINK', key) end
+return 1
+"""
 DISK_MEBIBYTES = 1024
 """Size of the disk of the server: its append-only file, and a new one while the old one is rewritten."""
 BETWEEN_FULL_DISKS_SECONDS = 10.0
@@ -74,6 +82,7 @@ class Disturber:
         workers = [*[self._kill] * 14, *[self._pause] * 3, *[self._duplicate] * 3]
         server = [
             self._restart_server, self._pause_server, self._cut_connections, self._destroy_group, self._flush_scripts,
+            self._clear_cache,
             self._fill_memory, self._keep_busy, self._rewrite_file, *([self._fill_disk] if self._disk else []),
         ]  # fmt: skip
         first = [*server]  # each once, also in a short run
@@ -164,6 +173,11 @@ class Disturber:
 
     def _flush_scripts(self) -> bool:
         return bool(self._redis.script_flush())
+
+    def _clear_cache(self) -> bool:
+        """Deletes all keys that other programs know, at a moment at which no request waits to be accepted."""
+        names = Names()
+        return bool(self._redis.eval(CLEAR_CACHE, 1, f"{names.shared}:*", *REQUESTS))
 
     def _fill_memory(self) -> bool:
         if self._trouble is not None:

@@ -65,7 +65,7 @@ def _no_entry_is_left(redis: Redis) -> None:
     """No entry is queued, pending or delayed, no consumer outlives its worker, no job is active."""
     for stream, group in GROUPS.items():
         eventually(lambda: redis.xlen(stream) == 0)  # noqa: B023
-        eventually(lambda: redis.exists(f"{stream}:delayed") == 0)  # noqa: B023
+        eventually(lambda: redis.exists(Names().delayed(stream)) == 0)  # noqa: B023
         eventually(lambda: _gone(redis, stream, group) == [])  # noqa: B023
         pending: Any = redis.xpending(stream, group)
         assert pending["pending"] == 0, (stream, pending)
@@ -112,14 +112,18 @@ def _no_key_is_left(redis: Redis, jobs: Sequence[Job]) -> None:
     keys = {key.decode() for key in redis.scan_iter()}
     lasting = {key for key in keys if redis.ttl(key) == -1}
     names = Names()
-    assert lasting <= {*GROUPS, names.events, names.jobs, names.dead}, lasting
-    of_jobs = {key for key in keys if key.startswith(names.stream("job:"))} - {
+    assert lasting <= {*GROUPS, names.events, names.shared_events, names.jobs, names.dead}, lasting
+    of_jobs = {key for key in keys if key.startswith((names.stream("job:"), f"{names.shared}:job:"))} - {
         names.tombstone(job.job_id) for job in jobs
     }
-    deleted = {names.job(job.job_id).metadata.removesuffix("metadata") for job in jobs if job.deleted}
+    deleted = {
+        keys_of(job.job_id).metadata.removesuffix("metadata")
+        for job in jobs if job.deleted
+        for keys_of in (names.job, names.copies)
+    }  # fmt: skip
     back = [key for key in of_jobs if any(key.startswith(start) for start in deleted)]
     assert not back, f"keys of deleted jobs: {back}"
     frames = [key for key in of_jobs if ":frame:" in key or key.endswith(":frames")]
     assert not frames, f"frames: {frames}"
-    orphans = [key for key in of_jobs if f"{key.rpartition(':')[0]}:metadata" not in keys]
+    orphans = [key for key in of_jobs if names.kept(f"{key.rpartition(':')[0]}:metadata") not in keys]
     assert not orphans, f"keys without a job: {orphans}"
