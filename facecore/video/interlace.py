@@ -7,16 +7,18 @@ and every frame without combing, stays as it is, whatever the file says about it
 
 from fractions import Fraction
 from itertools import pairwise
-from typing import cast
+from typing import TypeVar, cast
 
 import av
 import cv2
 import numpy as np
 from av.filter import Graph
+from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from facecore.video.dynamic_range import to_bgr
 
+P = TypeVar("P", np.uint8, np.uint16)
 COLUMNS = 160
 """Columns of a frame that are looked at, evenly spread: a face is a 40th of the picture or larger."""
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 4
@@ -63,14 +65,23 @@ def _combed_blocks(frame: av.VideoFrame) -> NDArray[np.bool_] | None:
         return None
     lines = luma[: rows * BLOCK_ROWS + 4, : columns * BLOCK_COLUMNS]
     middle = 2 * lines[2:-2]
-    neighbouring = _block_means(np.abs(middle - lines[1:-3] - lines[3:-1]), rows, columns)
-    of_field = _block_means(np.abs(middle - lines[:-4] - lines[4:]), rows, columns)
-    return neighbouring > MIN_RATIO * of_field + MIN_COMBING
+    work = np.empty_like(middle)  # one for both: new memory costs as much as the sums
+    neighbouring = _block_sums(middle, lines[1:-3], lines[3:-1], work)
+    of_field = _block_sums(middle, lines[:-4], lines[4:], work)
+    return neighbouring > MIN_RATIO * of_field + MIN_COMBING * BLOCK_ROWS * BLOCK_COLUMNS
 
 
-def _block_means(differences: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.float32]:
-    blocks = differences.reshape(rows, BLOCK_ROWS, columns, BLOCK_COLUMNS)
-    return cast("NDArray[np.float32]", blocks.mean(axis=(1, 3), dtype=np.float32))
+def _block_sums(
+    middle: NDArray[np.int16], above: NDArray[np.int16], below: NDArray[np.int16], work: NDArray[np.int16]
+) -> NDArray[np.int16]:
+    """Returns the sums of the second differences of each block, at most 64 times 510. Lines are added first: that is
+    five times as fast."""
+    np.add(above, below, out=work)
+    np.subtract(middle, work, out=work)
+    np.abs(work, out=work)
+    of_lines = np.add.reduce(work.reshape(-1, BLOCK_ROWS, work.shape[1]), axis=1, dtype=np.int16)
+    of_blocks = of_lines.reshape(len(of_lines), -1, BLOCK_COLUMNS)
+    return cast("NDArray[np.int16]", np.add.reduce(of_blocks, axis=2, dtype=np.int16))
 
 
 def _luma(frame: av.VideoFrame, step: int) -> NDArray[np.int16] | None:
@@ -78,10 +89,14 @@ def _luma(frame: av.VideoFrame, step: int) -> NDArray[np.int16] | None:
     if not frame.format.name.startswith(("yuv", "nv", "p01", "gray")) or frame.format.name.startswith("yuyv"):
         return None
     depth, plane = frame.format.components[0].bits, frame.planes[0]
-    pixels = np.frombuffer(memoryview(plane), np.uint8 if depth == 8 else np.uint16)
-    lines = pixels.reshape(plane.height, -1)[:, : frame.width : step].astype(np.int32)
-    unused = 0 if depth == 8 else 8 if frame.format.name.startswith("p01") else depth - 8
-    return (lines >> unused).astype(np.int16)
+    if depth == 8:
+        return _lines(np.frombuffer(memoryview(plane), np.uint8), plane, step).astype(np.int16)
+    unused = 8 if frame.format.name.startswith("p01") else depth - 8
+    return (_lines(np.frombuffer(memoryview(plane), np.uint16), plane, step) >> unused).astype(np.int16)
+
+
+def _lines(pixels: NDArray[P], plane: VideoPlane, step: int) -> NDArray[P]:
+    return pixels.reshape(plane.height, -1)[:, : plane.width : step]
 
 
 def _of_top_field(frame: av.VideoFrame) -> NDArray[np.uint8]:

@@ -1,7 +1,7 @@
 """Stereoscopic films: two views of the same scene in each frame, of which one is analysed."""
 
 import struct
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import av
 import cv2
@@ -13,6 +13,7 @@ from facecore.video.picture import Image
 from facecore.video.side_data import side_data
 
 Layout = Literal["side by side", "top and bottom"]
+P = TypeVar("P", np.uint8, np.float32)
 LAYOUTS: dict[int, Layout] = {1: "side by side", 2: "top and bottom"}
 """Layouts by FFmpeg's numbers of them (libavutil/stereo3d.h)."""
 WIDTH, HEIGHT, BLOCK = 160, 96, 8
@@ -29,7 +30,7 @@ MIN_FOUND = 0.88
 """Share of blocks that are found from which two halves are views of one scene: 0.92 and more where they are, 0.8 for
 the same person filmed twice."""
 MIN_ALIKE, COARSE = 0.8, (40, 24)
-"""Correlation of halves at a coarse size below which blocks are not compared: it costs less."""
+"""Correlation of the halves of a coarse picture, and its size, below which blocks are not compared: it costs less."""
 TELEVISION = 16 / 9
 """Shape of a frame in which two views are packed that are then stretched to it."""
 SHAPE_TOLERANCE = 0.03
@@ -64,19 +65,35 @@ def _seen(image: Image) -> Layout | None:
         return None
     step = max(1, min(height, width) // LINES)
     image = image[::step, ::step]
-    height, width = image.shape[:2]
-    halves: dict[Layout, tuple[Image, Image]] = {
-        "side by side": (image[:, : width // 2], image[:, width // 2 :]),
-        "top and bottom": (image[: height // 2], image[height // 2 :]),
-    }
-    return next((layout for layout, (one, other) in halves.items() if _are_views(one, other)), None)
+    coarse = _coarse(image)
+    return next(
+        (
+            layout
+            for layout in LAYOUTS.values()
+            if _correlation(*_halves(coarse, layout)) >= MIN_ALIKE and _are_views(*_halves(image, layout))
+        ),
+        None,
+    )
+
+
+def _coarse(image: Image) -> NDArray[np.float32]:
+    """Returns a small picture of the green component, which is close to the luminance."""
+    green = np.ascontiguousarray(image[::2, ::2, 1])
+    return cast(
+        "NDArray[np.float32]", cv2.resize(green, COARSE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    )
+
+
+def _halves(picture: NDArray[P], layout: Layout) -> tuple[NDArray[P], NDArray[P]]:
+    height, width = picture.shape[:2]
+    if layout == "side by side":
+        return picture[:, : width // 2], picture[:, width // 2 :]
+    return picture[: height // 2], picture[height // 2 :]
 
 
 def _are_views(one: Image, other: Image) -> bool:
     """Returns whether nearly every block of a half is found in the other one, a little further left or right."""
-    if _correlation(_gray(one, COARSE), _gray(other, COARSE)) < MIN_ALIKE:
-        return False
-    first, second = _gray(one, (WIDTH, HEIGHT)), _gray(other, (WIDTH, HEIGHT))
+    first, second = _gray(one), _gray(other)
     margin = BLOCK  # at least MAX_SHIFT, and whole blocks remain
     inner = first[:, margin:-margin]
     differences = np.minimum.reduce(
@@ -91,15 +108,15 @@ def _are_views(one: Image, other: Image) -> bool:
     return bool(shows.sum() >= MIN_BLOCKS and found[shows].mean() >= MIN_FOUND)
 
 
-def _gray(image: Image, size: tuple[int, int]) -> NDArray[np.float32]:
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def _gray(image: Image) -> NDArray[np.float32]:
+    small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return cast("NDArray[np.float32]", cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32))
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    norm = float(np.sqrt((one * one).sum() * (other * other).sum()))
-    return float((one * other).sum()) / norm if norm else 0.0
+    one, other = (one - one.mean()).ravel(), (other - other.mean()).ravel()
+    norm = float(np.sqrt(one.dot(one) * other.dot(other)))
+    return float(one.dot(other)) / norm if norm else 0.0
 
 
 def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
