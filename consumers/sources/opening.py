@@ -34,8 +34,8 @@ from consumers.threads import in_thread
 from facecore.stopping import stoppable
 from facecore.video import Interval, Plan, Samples, SourceError, open_source, probe
 from facecore.video.byte_range import ByteRange
-from facecore.video.decoder import picture_bytes
 from facecore.video.keyframes import nearest_keyframes
+from facecore.video.properties import picture_bytes
 from facecore.video.sampling import VideoInfo, adapted
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, SamplingMode
@@ -213,9 +213,13 @@ class SourceOpener:
 
     def _opened(self, path: PathLike[str], plan: Plan, sampling: SamplingMode, first: int) -> Samples:
         pixels = self._settings.max_pixels
+        info = None
         if sampling == "keyframes":
-            plan = nearest_keyframes(path, plan, max_pixels=pixels, max_samples=self._settings.max_frames)
-        return open_source(path, plan, start_index=first, max_pixels=pixels)
+            info = probe(path, max_pixels=pixels)
+            plan = nearest_keyframes(
+                path, plan, info, max_pixels=pixels, max_samples=self._settings.max_frames
+            )
+        return open_source(path, plan, start_index=first, info=info, max_pixels=pixels)
 
     async def _probe(self, path: ByteRange | Path) -> VideoInfo:
         return await self._run(lambda: probe(path, max_pixels=self._settings.max_pixels))

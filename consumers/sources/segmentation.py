@@ -7,7 +7,7 @@ import msgspec
 
 from consumers.sources.content import GREW, Version, begins_with
 from consumers.sources.opened_file import OpenedFile
-from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, open_source
+from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, VideoInfo, open_source
 from facecore.video.byte_range import ByteRange
 from facecore.video.container import picture_kind
 from facecore.video.keyframes import keyframe_times, segments
@@ -26,11 +26,13 @@ class Segmentation(msgspec.Struct, frozen=True):
         starts: index of the first sample of each part; a part ends where the next one starts.
         window: frames of the job that may be in flight.
         moments: seconds of every sample, where they do not follow from the request's parameters.
+        info: properties of the film, so that they are not read again for each part; None: by an earlier program.
     """
 
     starts: tuple[int, ...]
     window: int
     moments: tuple[float, ...] | None = None
+    info: VideoInfo | None = None
 
 
 def plan_of(parameters: Parameters) -> Plan:
@@ -58,12 +60,13 @@ def divide(
         or picture_kind(path) is not None
     ):
         return None
-    keyframes = keyframe_times(path, max_pixels=max_pixels)
+    keyframes = keyframe_times(path, max_pixels=max_pixels, info=whole.info)
     parts = segments(whole.plan, whole.info, keyframes, length=max(length, duration / MAX_PARTS))
     if len(parts) == 1:
         return None
     moments = whole.plan.seconds if isinstance(whole.plan, Timestamps) else None
-    return Segmentation(tuple(part.first for part in parts), window, moments)
+    info = msgspec.structs.replace(whole.info, keyframes=None)  # many, and not needed any more
+    return Segmentation(tuple(part.first for part in parts), window, moments, info)
 
 
 def open_part(
@@ -88,7 +91,9 @@ def open_part(
     path = opened if version.content is None else ByteRange(opened, 0, version.content.size)
     plan = plan_of(request.parameters) if segmentation.moments is None else Timestamps(segmentation.moments)
     end = segmentation.starts[part + 1] if part + 1 < len(segmentation.starts) else None
-    return open_source(path, plan, start_index=first, end_index=end, max_pixels=max_pixels)
+    return open_source(
+        path, plan, start_index=first, end_index=end, info=segmentation.info, max_pixels=max_pixels
+    )
 
 
 def check_unchanged(opened: OpenedFile, name: str, version: Version) -> list[str]:

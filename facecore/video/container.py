@@ -1,11 +1,10 @@
 """Opens untrusted video files and reads their properties."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from fractions import Fraction
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, cast
 
 import av
 from av.container import InputContainer
@@ -17,16 +16,17 @@ from facecore.video.animation import is_animation
 from facecore.video.audio import audio_kind
 from facecore.video.byte_range import location
 from facecore.video.demuxing import packets_of
-from facecore.video.errors import SourceError
+from facecore.video.errors import NoPicture, SourceError
 from facecore.video.images import HEAD_BYTES, image_kind
 from facecore.video.joined import top_boxes
 from facecore.video.memory import raise_if_short
 from facecore.video.motion_jpeg import is_motion_jpeg
+from facecore.video.packets import Packet
 from facecore.video.picture import orientation, shown_width
 from facecore.video.sampling import VideoInfo
 from facecore.video.scans import check_packet
-from facecore.video.sequential import frame_ticks, stream_duration
-from facecore.video.timeline import INDEXED_FORMATS, WRAPPING_FORMATS, Limits, continuous, limits_of
+from facecore.video.survey import survey_of_headers, survey_of_packets
+from facecore.video.timeline import WRAPPING_FORMATS, limits_of
 from facecore.video.upright import Turning
 
 # Demuxers for self-contained files. Left out: playlists and other formats that name further files (hls, concat, dash,
@@ -35,6 +35,8 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,apng,ivf,obu,nut,mxf,"
     "mjpeg,mpjpeg,m4v,h261,h263,h264,hevc,vvc,vc1,av1,yuv4mpegpipe,dv,rm,wtv,gxf,nsv,swf"
 )
+SEQUENCE_BRANDS = frozenset({b"avis", b"hevc", b"hevx", b"msf1"})
+"""Major brands of AVIF and HEIF files whose pictures are a film (ISO/IEC 23008-12, 10.3; AVIF 1.1, 6.2)."""
 MAX_BOXES = 1000
 """Boxes of an MP4 file among which its index is looked for."""
 MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.5, 3600.0
@@ -44,8 +46,8 @@ OPEN_TIMEOUT_SECONDS = 60.0
 
 
 def picture_kind(path: PathLike[str]) -> str | None:
-    """Returns the kind of a picture file, "animation" for an animated WebP, None for a video. Animated GIF and PNG
-    files are videos.
+    """Returns the kind of a picture file, "animation" for an animated WebP, None for a video. Animated AVIF, GIF and
+    PNG files are videos.
 
     Raises:
         SourceError: the file cannot be read or is empty.
@@ -65,6 +67,7 @@ def picture_kind(path: PathLike[str]) -> str | None:
         return "animation"
     kind = image_kind(head)
     is_animated = kind == "PNG" and b"acTL" in head.partition(b"IDAT")[0]
+    is_animated = is_animated or (kind in ("AVIF", "HEIC") and head[8:12] in SEQUENCE_BRANDS)
     is_film = kind == "GIF" or is_animated or (kind == "JPEG" and is_motion_jpeg(path))
     return None if is_film else kind
 
@@ -115,11 +118,14 @@ def video_stream(container: InputContainer, path: PathLike[str], max_pixels: int
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         found = ", only audio" if container.streams.audio else ""
-        raise SourceError(f"{path} has no video stream{found}.")
+        raise NoPicture(f"{path} has no video stream{found}.")
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
         raise SourceError(f"{path} uses a codec that this build of FFmpeg cannot decode.")
-    stream = max(decodable, key=lambda s: (s.disposition & Disposition.default, s.width * s.height))
+    # Beside an animation, AVIF has a still of it.
+    stream = max(
+        decodable, key=lambda s: (s.frames != 1, s.disposition & Disposition.default, s.width * s.height)
+    )
     width = max(stream.width, shown_width(stream.width, stream.sample_aspect_ratio))
     if width * stream.height > max_pixels:
         raise SourceError(
@@ -131,20 +137,27 @@ def video_stream(container: InputContainer, path: PathLike[str], max_pixels: int
 
 
 def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> VideoInfo:
-    """Returns the properties of the video from its headers and its first frame; moves the read position.
+    """Returns the properties of the video from its headers and its first frame, and from all packets where headers do
+    not suffice; moves the read position.
 
     Raises:
         SourceError: no frame can be decoded.
     """
     codec, rate = stream.codec_context.name, float(stream.average_rate or stream.guessed_rate or 0)
-    turning = _first_orientation(container, stream, path)
-    survey = _survey(container, stream, path)
-    duration = _duration(container, stream, survey)
-    width = shown_width(stream.width, stream.sample_aspect_ratio)
-    shown = turning.size(width, stream.height)
+    claimed, start = _claimed_duration(container, stream), stream.start_time or 0
+    time_base = stream.time_base or Fraction(1, 1000)
+    limits = limits_of(container.format.name, stream.time_base)
+    first = _FirstFrame(container, stream, path)
+    survey = survey_of_headers(container, stream, limits)
+    if survey is None:
+        survey = survey_of_packets(iter(first), container, stream, limits)
+    start = start if survey.start is None else survey.start
+    turning = first.turning
+    shown = turning.size(shown_width(stream.width, stream.sample_aspect_ratio), stream.height)
+    end = claimed if survey.end is None else float((survey.end - start) * time_base)
     return VideoInfo(
-        duration=duration,
-        claimed=_claimed_duration(container, stream) if survey.is_continuous else None,
+        duration=_positive(end),
+        claimed=claimed if survey.is_continuous else None,
         width=shown[0],
         height=shown[1],
         fps=rate,
@@ -152,66 +165,21 @@ def describe(container: InputContainer, stream: VideoStream, path: PathLike[str]
         stored=(stream.width, stream.height),
         turning=turning,
         frames=survey.frames,
-        lead=_lead(container, stream),
+        lead=_lead(container, start, stream),
         is_continuous=survey.is_continuous,
+        keyframes=None
+        if survey.keyframes is None
+        else tuple(float((tick - start) * time_base) for tick in sorted(survey.keyframes)),
+        held=survey.held,
+        start=survey.start,
     )
 
 
-class _Survey(NamedTuple):
-    """What the packets of a stream show.
-
-    Attributes:
-        end: tick at which the last frame ends; None: unknown.
-        frames: number of frames; None: unknown.
-        is_continuous: the timestamps have neither resets nor jumps.
-    """
-
-    end: int | None
-    frames: int | None
-    is_continuous: bool
-
-
-def _survey(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> _Survey:
-    """Reads as many packets as are necessary to find the end and the discontinuities, without decoding."""
-    name, limits = container.format.name, limits_of(container.format.name, stream.time_base)
-    if (ticks := stream_duration(stream)) is not None:
-        is_fragmented = name in INDEXED_FORMATS and not stream.frames
-        if not is_fragmented and not (name in INDEXED_FORMATS and _has_gap(stream, limits)):
-            return _Survey((stream.start_time or 0) + ticks, stream.frames or None, True)
-    with open_video(path) as other:
-        whole = _read_packets(other, cast("VideoStream", other.streams[stream.index]), limits)
-    if whole.is_continuous and ticks is not None:
-        return whole._replace(end=(stream.start_time or 0) + ticks)
-    return whole
-
-
-def _has_gap(stream: VideoStream, limits: Limits) -> bool:
-    """Returns whether consecutive entries of the index are further apart than frames usually are."""
-    index, number = stream.index_entries, 0
-    while number < len(index) - 1:
-        following = index.search_timestamp(
-            index[number].timestamp + limits.ahead, backward=True, any_frame=True
-        )
-        if following <= number:
-            return True
-        number = following
-    return False
-
-
-def _duration(container: InputContainer, stream: VideoStream, survey: _Survey) -> float | None:
-    """Returns the seconds from the start of the stream to the end of its last frame; None: unknown."""
-    if stream.time_base is None:
-        return None
-    if survey.end is not None:
-        return _positive(float((survey.end - (stream.start_time or 0)) * stream.time_base))
-    return _claimed_duration(container, stream)
-
-
-def _lead(container: InputContainer, stream: VideoStream) -> float:
+def _lead(container: InputContainer, start: int, stream: VideoStream) -> float:
     """Returns the seconds by which the sound begins before the picture; 0: by less than is noticed."""
     if container.start_time is None or stream.start_time is None or stream.time_base is None:
         return 0.0
-    lead = float(stream.start_time * stream.time_base) - container.start_time / av.time_base
+    lead = float(start * stream.time_base) - container.start_time / av.time_base
     return round(lead, 6) if MIN_LEAD_SECONDS <= lead <= MAX_LEAD_SECONDS else 0.0
 
 
@@ -222,56 +190,52 @@ def _claimed_duration(container: InputContainer, stream: VideoStream) -> float |
     return _positive(container.duration / av.time_base - float((stream.start_time or 0) * stream.time_base))
 
 
-def _positive(seconds: float) -> float | None:
-    return seconds if seconds > 0 else None  # damaged timestamps give others
+def _positive(seconds: float | None) -> float | None:
+    return seconds if seconds and seconds > 0 else None  # damaged timestamps give others
 
 
-def _read_packets(container: InputContainer, stream: VideoStream, limits: Limits) -> _Survey:
-    """Reads all packets, without decoding."""
-    end: int | None = None
-    count = untimed = 0
-    faults: list[str] = []
+class _FirstFrame:
+    """The packets of a stream, which are decoded up to the first frame."""
 
-    def timed() -> Iterator[tuple[int, int, int]]:
-        nonlocal count, untimed
-        length = 1
-        with suppress(FFmpegError):  # the file is truncated; decoding it reports that
-            for packet in packets_of(container, stream):
-                if not packet.size or packet.is_discard:
-                    continue
-                count += 1
-                if packet.pts is None:
-                    untimed += 1
-                    continue
-                decoded_at = packet.pts if packet.dts is None else packet.dts
-                if (stated := frame_ticks(packet.duration, stream)) <= limits.longest:
-                    length = stated
-                delay = packet.pts - decoded_at
-                yield decoded_at, length, delay if delay <= limits.ahead else 0
+    def __init__(self, container: InputContainer, stream: VideoStream, path: PathLike[str]) -> None:
+        self._packets = packets_of(container, stream)
+        self._codec = stream.codec_context.name
+        self._path = path
+        self._turning: Turning | None = None
 
-    for tick, (delay, length) in continuous(
-        ((at, length, (delay, length)) for at, length, delay in timed()),
-        limits,
-        lambda fault, _: faults.append(fault),
-    ):
-        end = max(end or 0, tick + delay + length)
-    if untimed and not container.duration:  # an elementary stream has no timestamps
-        end = (stream.start_time or 0) + count * frame_ticks(None, stream)
-    return _Survey(end, count, not faults)
+    def __iter__(self) -> Iterator[Packet]:
+        try:
+            for packet in self._packets:
+                if self._turning is None:
+                    self._decode(packet)
+                yield packet
+        except FFmpegError as error:
+            raise_if_short(error)
+            if self._turning is not None:
+                raise
+            raise SourceError(f"{self._path} has no frame that can be decoded ({error.strerror}).") from error
 
+    @property
+    def turning(self) -> Turning:
+        """Returns what makes the first frame upright; reads on if it is not known yet.
 
-def _first_orientation(container: InputContainer, stream: VideoStream, path: PathLike[str]) -> Turning:
-    try:
-        for packet in packets_of(container, stream):
-            check_packet(packet)
-            try:
-                frames = packet.decode()
-            except FFmpegError as error:
-                raise_if_short(error)
-                continue  # the first packets may be damaged; decoding reports it
-            for frame in frames:
-                return orientation(frame, stream.codec_context.name)
-    except FFmpegError as error:
-        raise_if_short(error)
-        raise SourceError(f"{path} has no frame that can be decoded ({error.strerror}).") from error
-    raise SourceError(f"{path} has no frame that can be decoded: the file is damaged or incomplete.")
+        Raises:
+            SourceError: no frame can be decoded.
+        """
+        packets = iter(self)
+        while self._turning is None:
+            if next(packets, None) is None:
+                raise SourceError(
+                    f"{self._path} has no frame that can be decoded: the file is damaged or incomplete."
+                )
+        return self._turning
+
+    def _decode(self, packet: Packet) -> None:
+        check_packet(packet)
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            raise_if_short(error)
+            return  # the first packets may be damaged; decoding reports it
+        if frames:
+            self._turning = orientation(frames[0], self._codec)

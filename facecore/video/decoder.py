@@ -19,22 +19,24 @@ import structlog
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from facecore.video.animation import Animation, frame_count
+from facecore.video.animation import Animation
 from facecore.video.container import describe, open_video, picture_kind, video_stream
 from facecore.video.damage import Damage
 from facecore.video.errors import SourceError
-from facecore.video.images import decoding_bytes, read_file, read_image
-from facecore.video.joined import parts_of
+from facecore.video.images import read_image
+from facecore.video.joined import parts_of, transport_parts_of
 from facecore.video.packets import CannotSelect
 from facecore.video.picture import Image, shown_width, to_image
-from facecore.video.pillow_decoder import picture_turning
+from facecore.video.properties import described, probe
 from facecore.video.sampling import Plan, Timestamps, VideoInfo, expected_samples, sample_times
-from facecore.video.selective import can_select, shown_selectively
+from facecore.video.selective import can_rewind, can_select, shown_selectively
 from facecore.video.sequential import Tally, shown_sequentially
 from facecore.video.stereo import one_view
 from facecore.video.timeline import RESET
 
 log = structlog.get_logger(__name__)
+
+_Reader = tuple[InputContainer, VideoStream]
 
 NANOSECOND = Fraction(1, 10**9)
 """Added to sample times: the float of a frame's own time may be slightly too small."""
@@ -60,69 +62,13 @@ class SampledFrame(msgspec.Struct, frozen=True):
     image: Image
 
 
-def probe(path: PathLike[str], *, max_pixels: int) -> VideoInfo:
-    """Reads the properties of a file; a picture file counts as a video of one frame.
-
-    Raises:
-        SourceError: the file is missing, a directory, empty, not a video, has no video stream (audio only), or has
-        more
-            than ``max_pixels`` pixels a frame.
-    """
-    kind = picture_kind(path)
-    if kind == "animation":
-        frames = Animation(path, max_pixels)
-        return VideoInfo(
-            duration=frames.duration, width=frames.width, height=frames.height, fps=len(frames) / frames.duration,
-            codec="webp", frames=len(frames), stored=(frames.width, frames.height),
-        )  # fmt: skip
-    if kind is not None:
-        height, width = read_image(path, max_pixels).shape[:2]
-        turning = picture_turning(kind, read_file(path))
-        return VideoInfo(
-            width=width, height=height, codec=kind.lower(), frames=1, turning=turning,
-            stored=turning.size(width, height),
-        )  # fmt: skip
-    if parts := parts_of(path):
-        return _joined([probe(part, max_pixels=max_pixels) for part in parts])
-    with open_video(path) as container:
-        return describe(container, video_stream(container, path, max_pixels), path)
-
-
-def _joined(parts: list[VideoInfo]) -> VideoInfo:
-    """Returns the properties of a film that is joined of several: those of the first one, and the sums."""
-    durations, frames = ([getattr(part, name) for part in parts] for name in ("duration", "frames"))
-    return msgspec.structs.replace(
-        parts[0],
-        duration=None if None in durations else sum(durations),
-        frames=None if None in frames else sum(frames),
-        claimed=None,
-        is_continuous=False,
-    )
-
-
-def picture_bytes(path: PathLike[str], max_pixels: int) -> int:
-    """Estimates the memory that a picture or an animation takes while it is open; 0 for a video.
-
-    Raises:
-        SourceError: as `probe`, for a picture.
-    """
-    kind = picture_kind(path)
-    if kind is None:
-        return 0
-    encoded = read_file(path)
-    try:
-        size = decoding_bytes(encoded, max_pixels)
-    except SourceError as error:
-        raise SourceError(f"{path}: {error}") from error
-    return size * frame_count(encoded) if kind == "animation" else size
-
-
 def open_source(
     path: PathLike[str],
     plan: Plan,
     *,
     start_index: int = 0,
     end_index: int | None = None,
+    info: VideoInfo | None = None,
     max_pixels: int,
     threads: int = 1,
 ) -> "Samples":
@@ -133,13 +79,14 @@ def open_source(
         it,
             so that interrupted work can be resumed.
         end_index: number of the sample to stop before; None: no limit.
+        info: properties of the file, from `probe`; None: they are read.
         max_pixels: limit of the pixels of a frame.
         threads: threads for the decoder.
 
     Raises:
         SourceError: as `probe`; also while iterating, if no frame can be decoded.
     """
-    return Samples(path, plan, start_index, end_index, max_pixels, threads)
+    return Samples(path, plan, start_index, end_index, info, max_pixels, threads)
 
 
 class Samples(Iterator[SampledFrame]):
@@ -160,19 +107,27 @@ class Samples(Iterator[SampledFrame]):
         plan: Plan,
         start_index: int,
         end_index: int | None,
+        info: VideoInfo | None,
         max_pixels: int,
         threads: int,
     ) -> None:
-        self.info = probe(path, max_pixels=max_pixels)
+        self._reader: _Reader | None = None  # that read the properties, and can be used for the samples
+        self._path = path
+        self._max_pixels = max_pixels
+        self._threads = threads
         kind = picture_kind(path)
+        self._parts = parts_of(path) if kind is None else []
+        if info is not None or kind is not None or self._parts:
+            self.info = info or probe(path, max_pixels=max_pixels)
+            if not self._parts and not self.info.is_continuous:
+                self._parts = transport_parts_of(path)
+        else:
+            self.info, self._parts = described(path, self._describe, max_pixels)
         self.method: Literal["image", "decoder"] = "decoder" if kind in (None, "animation") else "image"
         self.expected = 1 if self.method == "image" else expected_samples(plan, self.info) or 0
-        self._path = path
         self.plan = plan
         self._first = start_index
         self._end = end_index
-        self._max_pixels = max_pixels
-        self._threads = threads
         self.strategy: Literal["selective", "sequential"] = "selective"
         self.tally = Tally()
         self._damage = Damage()
@@ -186,7 +141,6 @@ class Samples(Iterator[SampledFrame]):
                 f"the video stream ends before the {self.info.claimed:.1f} s that the file states",
                 self.info.duration,
             )
-        self._parts = parts_of(path) if kind is None else []
         readers = {None: self._of_parts if self._parts else self._frames, "animation": self._animation}
         self._samples = readers.get(kind, self._picture)()
 
@@ -201,6 +155,20 @@ class Samples(Iterator[SampledFrame]):
     def close(self) -> None:
         """Closes the file and ends the iteration."""
         self._samples.close()
+        if self._reader is not None:
+            self._reader[0].close()
+
+    def _describe(self) -> VideoInfo:
+        """Returns the properties of the file; keeps it open where it can be read from the start again exactly."""
+        container, stream = self._open()
+        try:
+            info = describe(container, stream, self._path)
+            if info.is_continuous and can_select(container, stream) and can_rewind(container):
+                self._reader = container, stream
+            return info
+        finally:
+            if self._reader is None:
+                container.close()
 
     def _picture(self) -> Generator[SampledFrame]:
         if self._first == 0:
@@ -219,14 +187,19 @@ class Samples(Iterator[SampledFrame]):
         t, image = next(times, None), None
         for part in self._parts:
             start, mine = end, list[float]()
-            end += probe(part, max_pixels=self._max_pixels).duration or 0.0
+            try:
+                info = probe(part, max_pixels=self._max_pixels)
+            except SourceError as error:
+                self._damage.report(f"a part of the joined file is left out: {error}", start)
+                continue
+            end += info.duration or 0.0
             while t is not None and t < end:
                 mine.append(t)
                 t = next(times, None)
             if start:
                 self._damage.report(RESET, start)
             plan = Timestamps(tuple(max(0.0, at - start) for at in mine))
-            with closing(Samples(part, plan, 0, None, self._max_pixels, self._threads)) as samples:
+            with closing(Samples(part, plan, 0, None, info, self._max_pixels, self._threads)) as samples:
                 for at in mine:
                     sample = next(samples, None)
                     image = image if sample is None else sample.image
@@ -258,7 +231,8 @@ class Samples(Iterator[SampledFrame]):
     def _decoded(self) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
         """Yields the frame of each sample and its pixel aspect ratio."""
         number = self._first
-        with self._opened() as (container, stream):
+        with self._opened(self._reader) as (container, stream):
+            self._reader = None
             if not self.info.is_continuous or not can_select(container, stream):
                 yield from self._sequential(container, stream, number)
                 return
@@ -279,16 +253,25 @@ class Samples(Iterator[SampledFrame]):
     ) -> Generator[tuple[av.VideoFrame, Fraction | None]]:
         self.strategy = "sequential"
         ticks = self._ticks(stream, number)
-        for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally):
+        for frame in shown_sequentially(container, stream, ticks, self._damage, self.tally, self.info.held):
             yield frame, stream.sample_aspect_ratio
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        with open_video(self._path) as container:
-            stream = video_stream(container, self._path, self._max_pixels)
-            stream.codec_context.thread_count = self._threads
-            stream.codec_context.thread_type = "AUTO" if self._threads > 1 else "SLICE"
+    def _opened(self, reader: _Reader | None = None) -> Iterator[_Reader]:
+        container, stream = reader or self._open()
+        with container:
             yield container, stream
+
+    def _open(self) -> _Reader:
+        container = open_video(self._path)
+        try:
+            stream = video_stream(container, self._path, self._max_pixels)
+        except SourceError:
+            container.close()
+            raise
+        stream.codec_context.thread_count = self._threads
+        stream.codec_context.thread_type = "AUTO" if self._threads > 1 else "SLICE"
+        return container, stream
 
     def _times(self, first: int) -> Iterator[float]:
         """Yields the times of the plan from number ``first`` up to the end index."""
@@ -297,7 +280,8 @@ class Samples(Iterator[SampledFrame]):
 
     def _ticks(self, stream: VideoStream, first: int) -> Iterator[int]:
         """Yields these times in ticks of the stream."""
-        start, time_base = stream.start_time or 0, stream.time_base or Fraction(1, 1000)
+        start = (stream.start_time or 0) if self.info.start is None else self.info.start
+        time_base = stream.time_base or Fraction(1, 1000)
         for t in self._times(first):
             yield start + math.floor((Fraction(t) + NANOSECOND) / time_base)
 

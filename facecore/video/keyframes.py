@@ -9,7 +9,6 @@ import msgspec
 from av.error import FFmpegError
 
 from facecore.video.container import open_video, picture_kind, video_stream
-from facecore.video.decoder import probe
 from facecore.video.demuxing import packets_of
 from facecore.video.sampling import Interval, Plan, Timestamps, VideoInfo, expected_samples, sample_times
 from facecore.video.selective import can_select
@@ -28,10 +27,13 @@ class Segment(msgspec.Struct, frozen=True):
     end: int | None
 
 
-def keyframe_times(path: PathLike[str], *, max_pixels: int) -> list[float]:
+def keyframe_times(path: PathLike[str], *, max_pixels: int, info: VideoInfo | None = None) -> list[float]:
     """Returns the presentation times of the keyframes in seconds, in order; empty if the format does not state them.
 
-    Reads the whole file once, without decoding.
+    Reads the whole file once, without decoding, unless that was done before.
+
+    Args:
+        info: properties of the file, from `probe`.
 
     Raises:
         SourceError: as `probe`.
@@ -40,6 +42,8 @@ def keyframe_times(path: PathLike[str], *, max_pixels: int) -> list[float]:
         stream = video_stream(container, path, max_pixels)
         if not can_select(container, stream):
             return []
+        if info is not None and info.keyframes is not None:
+            return list(info.keyframes)
         times: list[float] = []
         with suppress(FFmpegError):  # the file is truncated; decoding it reports that
             times.extend(
@@ -69,21 +73,25 @@ def at_keyframes(plan: Interval, info: VideoInfo, keyframes: list[float]) -> Tim
     return Timestamps(tuple(times))
 
 
-def nearest_keyframes(path: PathLike[str], plan: Plan, *, max_pixels: int, max_samples: int) -> Plan:
+def nearest_keyframes(
+    path: PathLike[str], plan: Plan, info: VideoInfo, *, max_pixels: int, max_samples: int
+) -> Plan:
     """Applies `at_keyframes` to an interval plan.
 
     Returns the plan unchanged for a picture, a video of unknown duration or with resets of its timestamps, or more
     than ``max_samples`` samples.
+
+    Args:
+        info: properties of the file.
 
     Raises:
         SourceError: as `probe`.
     """
     if not isinstance(plan, Interval) or picture_kind(path) is not None:
         return plan
-    info = probe(path, max_pixels=max_pixels)
     if info.duration is None or not info.is_continuous or (expected_samples(plan, info) or 0) > max_samples:
         return plan
-    return at_keyframes(plan, info, keyframe_times(path, max_pixels=max_pixels))
+    return at_keyframes(plan, info, keyframe_times(path, max_pixels=max_pixels, info=info))
 
 
 def segments(plan: Plan, info: VideoInfo, keyframes: list[float], *, length: float) -> list[Segment]:

@@ -60,8 +60,8 @@ class PacketPlanner:
         self._container = container
         self._stream = stream
         self._indexed = container.format.name in INDEXED_FORMATS
-        if container.format.name == "matroska,webm":
-            self._seek_to(stream.start_time or 0)  # loads the index (cues)
+        if self._indexed:
+            self._seek_to(stream.start_time or 0)  # to the start; loads the index of Matroska (cues)
         self._packets = packets_of(container, stream)
         self._queue: deque[Packet] = deque()  # read but not handed out
         self._queued = 0  # bytes

@@ -32,6 +32,10 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
         frames: number of frames as the file states it or counted; None: unknown.
         lead: seconds by which other streams (the sound) begin before the picture; players count from there.
         is_continuous: whether the timestamps have no resets and no jumps.
+        keyframes: presentation times of the keyframes in seconds, in order, where all packets were read; None: they
+            were not.
+        start: tick of the first frame, where FFmpeg states a later one; None: as it states.
+        held: most ticks of the stream between two frames that are no jump; None: as usual for the container.
     """
 
     duration: float | None = None
@@ -45,6 +49,9 @@ class VideoInfo(msgspec.Struct, frozen=True, kw_only=True):
     frames: int | None = None
     lead: float = 0.0
     is_continuous: bool = True
+    keyframes: tuple[float, ...] | None = None
+    start: int | None = None
+    held: int | None = None
 
     @property
     def is_picture(self) -> bool:

@@ -19,6 +19,7 @@ from facecore.video.memory import raise_if_short
 from facecore.video.packets import CannotSelect, Packet, PacketPlanner, Step, pts_of
 from facecore.video.scans import check_packet
 from facecore.video.sequential import Tally
+from facecore.video.timeline import INDEXED_FORMATS
 
 SUPPORTED_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv"})
 """Containers that state presentation times; for others FFmpeg guesses them while decoding."""
@@ -39,6 +40,11 @@ MAX_PENDING_SAMPLES = 10_000
 def can_select(container: InputContainer, stream: VideoStream) -> bool:
     """Returns whether container and codec allow selective decoding."""
     return container.format.name in SUPPORTED_FORMATS and stream.codec_context.name in SUPPORTED_CODECS
+
+
+def can_rewind(container: InputContainer) -> bool:
+    """Returns whether a file of which packets were read can be sampled from its start."""
+    return container.format.name in INDEXED_FORMATS
 
 
 def shown_selectively(

@@ -35,13 +35,22 @@ class Tally:
 
 
 def shown_sequentially(
-    container: InputContainer, stream: VideoStream, ticks: Iterator[int], damage: Damage, tally: Tally
+    container: InputContainer,
+    stream: VideoStream,
+    ticks: Iterator[int],
+    damage: Damage,
+    tally: Tally,
+    held: int | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Yields the frame shown at each tick, up to the end of the video."""
+    """Yields the frame shown at each tick, up to the end of the video.
+
+    Args:
+        held: most ticks between two frames that are no jump; None: as usual for the container.
+    """
     shown: av.VideoFrame | None = None
     shown_pts = 0
     tick = next(ticks, None)
-    for pts, frame in _timed(container, stream, damage, tally):
+    for pts, frame in _timed(container, stream, damage, tally, held):
         if shown is not None and pts < shown_pts:
             damage.report("a frame has an earlier time than the frame before it", seconds(shown_pts, stream))
             continue
@@ -60,7 +69,7 @@ def shown_sequentially(
 
 
 def _timed(
-    container: InputContainer, stream: VideoStream, damage: Damage, tally: Tally
+    container: InputContainer, stream: VideoStream, damage: Damage, tally: Tally, held: int | None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yields every frame that can be decoded with its time on the film's clock; reports discontinuities."""
     clock = Clock(container, stream)
@@ -72,7 +81,7 @@ def _timed(
 
     if container.format.name == "avi":  # it has no timestamps, only a number for each frame
         return ((pts, frame) for pts, _, frame in frames())
-    limits = limits_of(container.format.name, stream.time_base)
+    limits = limits_of(container.format.name, stream.time_base, held)
     return continuous(frames(), limits, lambda fault, at: damage.report(fault, seconds(at, stream)))
 
 

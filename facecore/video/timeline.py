@@ -50,14 +50,17 @@ class Limits(NamedTuple):
         return -self.back <= step <= max(self.ahead, MAX_GAP_FRAMES * duration)
 
 
-def limits_of(format_name: str, time_base: Fraction | None) -> Limits:
-    """Returns the limits for a container format, by FFmpeg's name of it."""
+def limits_of(format_name: str, time_base: Fraction | None, held: int | None = None) -> Limits:
+    """Returns the limits for a container format, by FFmpeg's name of it.
+
+    Args:
+        held: most ticks ahead; None: as usual for the container.
+    """
     ticks = 1 / (time_base or Fraction(1, 1000))
     gap = MAX_INDEXED_GAP_SECONDS if format_name in INDEXED_FORMATS else MAX_GAP_SECONDS
     wrap = WRAP_TICKS if format_name in WRAPPING_FORMATS else 0
-    return Limits(
-        round(MAX_BACKWARD_SECONDS * ticks), round(gap * ticks), round(MAX_FRAME_SECONDS * ticks), wrap
-    )
+    ahead = round(gap * ticks) if held is None else held
+    return Limits(round(MAX_BACKWARD_SECONDS * ticks), ahead, round(MAX_FRAME_SECONDS * ticks), wrap)
 
 
 def continuous(

@@ -39,7 +39,12 @@ def every_frame(path: Path) -> tuple[list[tuple[Fraction, av.VideoFrame]], Fract
     timed = [
         (frame.pts * frame.time_base, frame) for frame in frames if frame.pts is not None and frame.time_base
     ]
-    return sorted(timed, key=lambda entry: entry[0]), start, aspect
+    timed.sort(key=lambda entry: entry[0])
+    if (
+        path.suffix in (".mkv", ".webm") and timed
+    ):  # FFmpeg states when the first frame begins that has a decoding time
+        start = min(start, timed[0][0])
+    return timed, start, aspect
 
 
 def row(path: Path, interval: Fraction) -> tuple[str, bool]:
@@ -54,8 +59,9 @@ def row(path: Path, interval: Fraction) -> tuple[str, bool]:
             count += 1
             exact += np.array_equal(sample.image, to_image(frames[number][1], aspect, source.info.codec))
         decoded, warnings = source.tally.decoded, source.warnings
+    keys = len(keyframe_times(path, max_pixels=PIXELS, info=source.info))
     line = COLUMNS.format(
-        path.name, source.info.codec, source.strategy, len(frames), len(keyframe_times(path, max_pixels=PIXELS)),
+        path.name, source.info.codec, source.strategy, len(frames), keys,
         decoded, f"{decoded / max(1, len(used)):.1f}", f"{exact}/{count}", "; ".join(warnings),
     )  # fmt: skip
     return line, exact == count

@@ -87,7 +87,9 @@ def test_a_jump_of_the_timestamps_to_a_very_large_value_does_not_stretch_the_fil
     assert source.expected == 1
     assert [number_in(frame.image) for frame in source] == [0]
     assert "jump ahead" in source.warnings[0]
-    plan = nearest_keyframes(path, Interval(0.5), max_pixels=10**8, max_samples=10**5)
+    plan = nearest_keyframes(
+        path, Interval(0.5), probe(path, max_pixels=10**8), max_pixels=10**8, max_samples=10**5
+    )
     assert plan == Interval(0.5)
 
 

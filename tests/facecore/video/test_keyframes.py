@@ -83,6 +83,18 @@ def test_keyframes_are_found_without_decoding(film: Path) -> None:
     assert [number for _, _, number in exact] == [round(t * 25) for t in keyframes]
 
 
+@pytest.mark.parametrize("name", ["film.ts", "film.mkv", "fragmented.mp4"])
+def test_packets_that_were_read_are_not_read_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    flags = {"movflags": "frag_keyframe+empty_moov"} if name == "fragmented.mp4" else None
+    make_clip(path, range(100), b_frames=2, container_options=flags)
+    info = probe(path, max_pixels=10**8)
+    assert list(info.keyframes or ()) == keyframe_times(path, max_pixels=10**8) != []
+    plan = Interval(0.5)
+    known = open_source(path, plan, start_index=3, info=info, max_pixels=10**8)
+    assert [(s.index, s.timestamp, number_in(s.image)) for s in known] == samples(path, plan, 3)
+
+
 def test_samples_move_to_keyframes_that_are_near(film: Path) -> None:
     info, keyframes = probe(film, max_pixels=10**8), keyframe_times(film, max_pixels=10**8)
     plan = at_keyframes(Interval(1.7), info, keyframes)

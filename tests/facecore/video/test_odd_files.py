@@ -12,12 +12,15 @@ from PIL import ImageCms
 from facecore.video import Interval, SourceError, open_source
 
 
-def test_an_animated_png_is_a_film(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["png", "gif", "webp", "avif"])
+def test_an_animation_is_a_film(tmp_path: Path, suffix: str) -> None:
     pictures = [Pillow.fromarray(np.full((32, 48, 3), 60 * n, np.uint8)) for n in range(4)]
-    pictures[0].save(tmp_path / "film.png", save_all=True, append_images=pictures[1:], duration=1000)
-    source = open_source(tmp_path / "film.png", Interval(1.0), max_pixels=10**6)
-    shown = [(round(sample.timestamp, 3), int(sample.image.mean().round())) for sample in source]
-    assert shown == [(0.0, 0), (1.0, 60), (2.0, 120), (3.0, 180)]
+    film = tmp_path / f"film.{suffix}"
+    pictures[0].save(film, save_all=True, append_images=pictures[1:], duration=1000)
+    source = open_source(film, Interval(1.0), max_pixels=10**6)
+    shown = [(round(sample.timestamp, 3), float(sample.image.mean())) for sample in source]
+    assert [t for t, _ in shown] == [0.0, 1.0, 2.0, 3.0]
+    assert [value for _, value in shown] == pytest.approx([0, 60, 120, 180], abs=3)
     source.close()
 
 
