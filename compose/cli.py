@@ -60,6 +60,14 @@ def main() -> int:
         argcomplete.autocomplete(parser)
     arguments = parser.parse_args()
     sys.excepthook = Failures(arguments.command, arguments.verbose)
+    if arguments.command in (
+        "people",
+        "library",
+    ):  # they work as a stage does; standard output is for answers
+        from schemas.logs import configure_logs
+        from schemas.settings import Settings
+
+        configure_logs(Settings(log_level="WARNING", log_format="console"))
     parameters = inspect.signature(arguments.run).parameters
     status: int = arguments.run(**{name: getattr(arguments, name) for name in parameters})
     return status

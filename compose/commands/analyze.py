@@ -131,6 +131,10 @@ def run(
     from compose.local_jobs import LocalJob, analyze
     from compose.supervisor import ProcessFailed
     from models.fetch import ModelsUnavailable, ensure, is_installed
+    from schemas.logs import configure_logs
+
+    # This process adds to the library as a stage does; standard output is for results.
+    configure_logs(msgspec.structs.replace(settings, log_level="WARNING", log_format="console"))
 
     run_id = secrets.token_hex(6)  # a library keeps the ids of jobs
     jobs = [

@@ -66,6 +66,7 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     )
     assert done.returncode == 1
     assert "broken.mp4" in done.stderr and "6 people" in done.stdout
+    assert "film added" not in done.stdout + done.stderr, "the log of the stages is for --verbose"
     assert "loading models" in done.stderr and "no face will be enhanced" in done.stderr
     assert "not enhanced: No Frame Server is configured" in done.stderr
     assert "1 of 2 films" in done.stderr or "2 of 2 films" in done.stderr, "how far it is, without a terminal"
