@@ -38,6 +38,8 @@ def run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
 
     try:
         return asyncio.run(_run(action, names, data, as_json))
+    except BrokenPipeError:  # `… | head`
+        raise
     except (SettingsError, ProcessFailed, RedisError, OSError) as error:
         sys.stderr.write(f"faces library {action}: {error}\n")
         return 1

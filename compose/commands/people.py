@@ -190,6 +190,8 @@ def _run(library: str | None, data: Path | None, work: "Callable[[LocalLibrary],
 
     try:
         return asyncio.run(running())
+    except BrokenPipeError:  # `… | head`
+        raise
     except (NoPerson, NoService, SettingsError, ProcessFailed, RedisError, OSError) as error:
         sys.stderr.write(f"faces people: {error}\n")
         return 1
