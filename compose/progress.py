@@ -73,7 +73,10 @@ class Bars:
             _Elapsed(table_column=Column(no_wrap=True, justify="right")),
         )
         live = console.is_terminal and not console.is_dumb_terminal
-        self._progress = Progress(*columns, console=console, expand=True, disable=not live, get_time=clock)
+        # Without a thread that refreshes: it takes the lines of others for its own, and one of them vanished.
+        self._progress = Progress(
+            *columns, console=console, expand=True, disable=not live, get_time=clock, auto_refresh=False
+        )
         many = len(sources) > 1
         self._all = (
             self._progress.add_task(self._ended_of_all(), total=len(sources), details="") if many else None
@@ -140,7 +143,7 @@ class Bars:
         return outcome + (f" after waiting {duration(waited)}" if waited >= 1 else "")
 
     def tick(self) -> None:
-        """Updates what is said about all sources."""
+        """Shows the bars as they are now, and what is said about all sources."""
         if self._all is not None:
             ended = sum(work.ended for work in self._work)
             self._progress.update(
@@ -149,6 +152,7 @@ class Bars:
         if self._progress.disable and self._clock() - self._said > SECONDS_PER_LINE:
             self._said = self._clock()
             self._console.print(Text(self.overall()))
+        self._progress.refresh()
 
     def overall(self) -> str:
         """How far all sources are: "3 of 20 films, about 40 s left"; for one source its frames."""
