@@ -41,7 +41,7 @@ RECORD = ("hgetall", "hkeys", "get", "set", "del", "unlink", "multi", "exec", "z
 """Commands that end a job."""
 COLLECTION = (
     "sismember", "smembers", "sadd", "srem", "hincrby", "zscore", "zscan", "zlexcount", "zrangebylex",
-    "zremrangebyscore", "zrevrangebylex",
+    "zremrangebyscore", "zrevrange", "zrevrangebylex",
 )  # fmt: skip
 """Commands on collections of known people and on libraries."""
 
