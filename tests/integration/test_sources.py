@@ -158,7 +158,11 @@ def test_a_film_that_only_the_frame_server_sees(
     double.faults(film=str(six_people))
     request = {"video_path": str(tmp_path / "on another mount.mp4")}
     result = with_server.analyze(request)
-    assert (result["metadata"]["frame_source"], len(result["faces"])) == ("frame-server", 6)
+    metadata = result["metadata"]
+    assert (metadata["frame_source"], len(result["faces"])) == ("frame-server", 6)
+    assert (metadata["frame_width"], metadata["frame_height"]) == (1280, 720)
+    assert metadata["rotation_applied"] is metadata["pixel_aspect_applied"] is None, "nobody knows"
+    assert metadata["source_picture"] is metadata["frame_server_picture"] is None
     double.faults()
     status = with_server.wait_for_end(with_server.submit(request))
     assert status["status"] == "failed" and "cached" not in status
@@ -386,6 +390,7 @@ def test_sprites_are_cut_and_show_the_people(service: Service, six_people: Path,
     metadata = result["metadata"]
     assert (metadata["frame_source"], metadata["sampled_frames"], len(result["faces"])) == ("sprites", 6, 6)
     assert metadata["detector_sizes"] == [320]
+    assert (metadata["frame_width"], metadata["frame_height"]) == (640, 360), "pixels of a tile"
     assert {d["timestamp"] for d in detections(result)} <= {1.0, 3.0, 5.0, 7.0, 9.0, 11.0}
     assert any("not enhanced" in warning for warning in metadata["warnings"])
 
