@@ -156,6 +156,22 @@ def enhancement(talk: Talk) -> None:
         talk.row(
             f"enhancement {asked}", f"{counted} of {len(result['faces'])} faces. {reasons}"[:110], promised
         )
+    quarter_turn, wide = Turning(True, True, False), Fraction(16, 11)
+    stored = {
+        "a picture with EXIF 6": [
+            lying_photograph(talk.folder / f"{name}.jpg", picture, 6)
+            for name, picture in (("poor", blurred), ("sharp", talk.picture))
+        ],
+        "a film turned by 90°, pixels 16:11": [
+            lying_film(talk.folder / f"{name} turned.mp4", [picture] * 30, quarter_turn, wide)
+            for name, picture in (("poor", blurred), ("sharp", talk.picture))
+        ],
+    }
+    for asked, (poor, sharp_file) in stored.items():
+        talk.double.faults(restored=str(sharp_file))
+        result = talk.analyze(poor, enhancement={"enabled": True, "quality_trigger": 1.0})
+        counted = result["metadata"]["enhancement"]["enhanced_faces"]
+        talk.row(f"enhancement of {asked}", f"{counted} of {len(result['faces'])} faces", counted >= 3)
     form = result["metadata"]["frame_enhancement"]
     talk.row("metadata.frame_enhancement", form, form["model"] == "codeformer" and form["enabled"] is False)
 
