@@ -76,6 +76,7 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
             embedded, url = await stack.enter_async_context(
                 embedded_server(options.data, options.server_port)
             )
+            check_free("127.0.0.1", options.server_port, "--server-port")
             supervisor.start(embedded)
         common = environment(options, url)
         settings, page = Settings.from_env(common), page_address(options)
@@ -106,8 +107,12 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
             await supervisor.stop()
 
 
-def check_free(host: str, port: int) -> None:
-    """Raises ProcessFailed when the API could not listen on an address, before anything is started."""
+def check_free(host: str, port: int, option: str = "--host or --port") -> None:
+    """Raises ProcessFailed when nothing can listen on an address, before anything is started.
+
+    Args:
+        option: with which another one can be given.
+    """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in addresses:
@@ -119,7 +124,7 @@ def check_free(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise ProcessFailed(
-            f"cannot listen on {host}, port {port}: {reason}; give another --host or --port"
+            f"cannot listen on {host}, port {port}: {reason}; give another {option}"
         ) from error
 
 

@@ -210,6 +210,7 @@ def to_request(data: Any) -> AnalyzeRequest:
         fields["parameters"] = parameters
     if "video_path" not in fields:
         if not (isinstance(fields.get("images"), list) and fields["images"]):
+            _refuse_unknown(fields)
             raise RequestError(
                 "video_path", "The request must name a video (video_path, or source) or images."
             )
@@ -217,15 +218,17 @@ def to_request(data: Any) -> AnalyzeRequest:
     try:
         request = msgspec.convert(fields, AnalyzeRequest, strict=False)
     except msgspec.ValidationError as error:
+        _refuse_unknown(fields)  # a required field that is missing may be misspelt
         name, problem = locate(error)
         raise RequestError(spoken.get(name, name), problem, allowed(AnalyzeRequest, name)) from error
-    if not request.lenient:
-        _refuse_unknown(fields)
+    _refuse_unknown(fields)
     return request
 
 
 def _refuse_unknown(fields: dict[str, Any]) -> None:
-    """Raises RequestError for the first field that a request does not have."""
+    """Raises RequestError for the first field that a request does not have, unless it is `lenient`."""
+    if str(fields.get("lenient", False)).lower() in ("true", "1"):
+        return
     for path, name in unknown_fields(fields, AnalyzeRequest):
         if path not in FIELDS or (not path and name in IGNORED_FIELDS):
             continue  # scenes come with all fields of the service that detects them
@@ -257,8 +260,15 @@ def _one_spelling(
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; in Python 0 is False."""
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    """Whether two values are equal, one of them perhaps a number as text; in Python 0 is False."""
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    if isinstance(one, str) != isinstance(other, str):
+        try:
+            return float(one) == float(other)
+        except (TypeError, ValueError, OverflowError):
+            return False
+    return bool(one == other)
 
 
 def _given(fields: dict[Any, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ Seconds = Annotated[float, Meta(gt=0.0)]
 
 ENVIRONMENT = "environment"
 """Origin of a value that an environment variable holds."""
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@]+|null|\*")
+"""Origins as browsers send them; extensions have schemes of their own."""
 DEFAULT_MEMORY_BYTES, MEMORY_SHARE = 8 << 30, 0.875
 """Default of FACES_MAX_MEMORY, and the share of a smaller limit of the container: the rest is for memory that
 RLIMIT_DATA does not count, such as libraries and the page cache."""
@@ -140,6 +142,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             place = "" if origin == ENVIRONMENT else f" ({origin})"
             raise SettingsError(f"{name or 'settings'}{place}: {problem}") from error
         _check_redis_url(settings.redis_url)
+        if settings.frame_server_url and not _is_web_address(settings.frame_server_url):
+            raise SettingsError("FRAME_SERVER_URL: expected http://HOST:PORT, or https://…")
+        for page in settings.origins:
+            if not ORIGIN.fullmatch(page):
+                raise SettingsError(
+                    f"FACES_CORS_ORIGINS: {page!r} is not an origin; expected http://HOST:PORT, https://HOST or *"
+                )
         if settings.partitions > 1 and set("{}") & set(settings.prefix):
             raise SettingsError(
                 "FACES_PREFIX: remove the braces; with several FACES_PARTITIONS they are added"
@@ -179,7 +188,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def origins(self) -> tuple[str, ...]:
         """Origins whose pages may use the API (CORS); ``*``: all."""
-        return _listed(self.cors_origins)
+        return tuple(origin.rstrip("/").lower() for origin in _listed(self.cors_origins))
 
     @property
     def callback_to(self) -> tuple[str, ...]:
@@ -242,6 +251,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _check_redis_url(url: str) -> None:

@@ -18,13 +18,19 @@ def faces_up(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_a_port_in_use_ends_faces_up_at_once(models_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("option", "another"), [("--port", "--host or --port"), ("--server-port", "--server-port")]
+)
+def test_a_port_in_use_ends_faces_up_at_once(
+    option: str, another: str, models_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACES_MODELS", str(models_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = faces_up("--port", str(port), "--data", "/nonexistent/never/created")
+        ended = faces_up("--port", "0", option, str(port), "--data", str(tmp_path / "data"))
     assert (ended.returncode, ended.stdout) == (1, ""), "no process was started"
-    assert f"cannot listen on 127.0.0.1, port {port}: address already in use" in ended.stderr
+    sentence = f"cannot listen on 127.0.0.1, port {port}: address already in use; give another {another}"
+    assert sentence in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 

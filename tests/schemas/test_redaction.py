@@ -106,6 +106,25 @@ def test_an_address_without_scheme_host_or_database_is_refused(url: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FRAME_SERVER_URL", "frame-server:5001"), ("FRAME_SERVER_URL", "ftp://frame-server"),
+        ("FRAME_SERVER_URL", "http://:5001"), ("FRAME_SERVER_URL", "http://h:70000"),
+        ("FACES_CORS_ORIGINS", "localhost:5020"), ("FACES_CORS_ORIGINS", "http://a, http://b/page"),
+    ],
+)  # fmt: skip
+def test_an_address_that_can_never_match_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: "):
+        Settings.from_env({name: value})
+
+
+def test_origins_are_compared_as_browsers_send_them() -> None:
+    listed = "HTTP://LocalHost:5020/,chrome-extension://abc,null,*"
+    origins = Settings.from_env({"FACES_CORS_ORIGINS": listed}).origins
+    assert origins == ("http://localhost:5020", "chrome-extension://abc", "null", "*")
+
+
+@pytest.mark.parametrize(
     "url",
     ["redis://h", "redis://h/", "rediss://u:p@h:6380/3", "redis://[::1]:6379/0", "unix:///run/redis.sock"],
 )

@@ -41,6 +41,8 @@ def test_two_values_for_one_parameter_are_refused(one: float, other: float) -> N
     request = {"source": "/v.mp4", "parameters": {"min_quality": one, "face_min_quality": other}}
     if one == other:
         assert to_request(request).parameters.min_quality == one
+        request["parameters"] = {"min_quality": one, "face_min_quality": str(other)}
+        assert to_request(request).parameters.min_quality == one
     else:
         with pytest.raises(RequestError, match="different values") as refused:
             to_request(request)
@@ -96,6 +98,22 @@ def test_an_unknown_field_is_refused_with_the_nearest_name(
         to_request({"source": "/v.mp4", **request_})
     assert refused.value.field == field
     assert to_request({"source": "/v.mp4", "lenient": True, **request_}).video_path == "/v.mp4"
+
+
+@pytest.mark.parametrize(
+    ("request_", "nearest"),
+    [
+        ({"Source": "/v.mp4"}, "source"),
+        ({"videoPath": "/v.mp4", "lenient": False}, "video_path"),
+        ({"parameters": {"video_path": "/v.mp4"}}, "video_path, outside of parameters"),
+        ({"source": "/v", "parameters": {"use_sprites": True, "sprite_vtt_ur": "/v.vtt"}}, "sprite_vtt_url"),
+    ],
+)
+def test_a_misspelt_field_that_is_required_is_named(request_: dict[str, Any], nearest: str) -> None:
+    with pytest.raises(RequestError, match=rf"did you mean {nearest}\?"):
+        to_request(request_)
+    with pytest.raises(RequestError, match=r"must name a video|needs sprite_vtt_url"):
+        to_request({**request_, "lenient": "true"})
 
 
 @given(interval=st.floats(0.1, 1000), faces=st.integers(1, 1000), demographics=st.booleans())
