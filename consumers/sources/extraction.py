@@ -3,7 +3,7 @@
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,7 @@ def _matched(extraction: Extraction, plan: Plan) -> list[ServedFrame]:
     if isinstance(plan, Scenes):
         return [ServedFrame(index, frame.timestamp, frame) for index, frame in enumerate(frames)]
     moments = _moments(plan, extraction, frames[-1].timestamp)
-    tolerance = min([TIMESTAMP_TOLERANCE_SECONDS, *(0.45 * (b - a) for a, b in pairwise(moments))])
+    tolerance = _tolerance(b - a for a, b in pairwise(moments))
     matched = []
     for index, moment in enumerate(moments):
         place = bisect_left(frames, moment, key=lambda frame: frame.timestamp)
@@ -190,7 +190,13 @@ def _moments(plan: Plan, extraction: Extraction, last: float) -> list[float]:
     if not isinstance(plan, Interval):
         return [t for t in times if info.duration is None or t < info.duration]
     check_end(plan, info.duration, last)
-    return list(takewhile(lambda t: t <= last + TIMESTAMP_TOLERANCE_SECONDS, times)) or [0.0]
+    end = last + _tolerance([plan.seconds])
+    return list(takewhile(lambda t: t <= end, times)) or [0.0]
+
+
+def _tolerance(gaps: Iterable[float]) -> float:
+    """Returns the most that a frame may be off its moment, so that no two moments have the same frame."""
+    return min([TIMESTAMP_TOLERANCE_SECONDS, *(0.45 * gap for gap in gaps)])
 
 
 def check_end(plan: Plan, duration: float | None, last: float) -> None:

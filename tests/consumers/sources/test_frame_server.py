@@ -142,6 +142,13 @@ async def test_another_spacing_is_noticed(
         await extracted(server, film, Interval(2.0))
 
 
+async def test_short_intervals_end_with_the_film(server: FrameServer, film: Path) -> None:
+    """The moment after the last frame is nearer than `TIMESTAMP_TOLERANCE_SECONDS`."""
+    served = await extracted(server, film, Interval(0.12))
+    assert (len(served.frames), served.last) == (84, 9.96)
+    assert all(abs(s.timestamp - s.frame.timestamp) < 0.01 for s in served.frames)
+
+
 async def test_an_interval_that_it_does_not_take(server: FrameServer, film: Path) -> None:
     with pytest.raises(SamplingMismatch, match=r"does not support a sampling interval of 12\.0 s"):
         await extracted(server, film, Interval(12.0))
