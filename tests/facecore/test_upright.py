@@ -32,7 +32,7 @@ def test_a_tilted_head_is_turned_upright(degrees: int) -> None:
 
 
 def test_an_upright_head_is_left_as_it_is() -> None:
-    face = turned(20)
+    face = turned(15)
     assert upright(face).face is face
 
 
@@ -56,6 +56,19 @@ def test_a_picture_on_its_side_or_upside_down_gives_the_same_people(
     assert np.median([max(cosine(face.embedding, one.embedding) for one in standing) for face in found]) > 0.8
     emotions = analyzer.emotions([analyzer.portrait(lying, face) for face in found])
     assert emotions.count("happy") >= len(found) - 2  # all laugh or smile
+
+
+def test_a_head_whose_landmarks_say_too_little_tilt_is_looked_at_again(look: Look, group: Image) -> None:
+    """Turned by 60 degrees, the detector's first landmarks of one of the six say 28."""
+    standing = look(group).faces
+    height, width = group.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -60, 1.0)
+    side = width + height
+    matrix[:, 2] += (side - width) / 2, (side - height) / 2
+    found = look(np.asarray(cv2.warpAffine(group, matrix, (side, side)), np.uint8)).faces
+    alike = [max(cosine(face.embedding, one.embedding) for one in standing) for face in found]
+    assert len(found) >= 5
+    assert min(alike) > 0.6
 
 
 def test_a_result_does_not_depend_on_the_other_heads_of_the_batch(analyzer: Analyzer, group: Image) -> None:
