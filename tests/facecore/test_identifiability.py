@@ -52,6 +52,14 @@ def test_dim_faces_are_people(look: Look, group: Image, factor: int) -> None:
     assert (len(people.persons), people.unidentifiable) == (6, 0)
 
 
+@pytest.mark.parametrize("factor", [10, 12, 14])
+def test_two_dark_people_of_a_frame_are_never_one_person(look: Look, group: Image, factor: int) -> None:
+    seen = look(darkened(group, factor))
+    people = people_in([seen, msgspec.structs.replace(seen, index=1, timestamp=1.0)])
+    assert [len(one.sightings) for one in people.persons] == [2] * len(people.persons)
+    assert 2 * len(people.persons) + people.unidentifiable == 2 * len(seen.faces) == 12
+
+
 def test_portraits_of_dark_faces_are_brightened_and_others_are_as_they_were(
     analyzer: Analyzer, look: Look, group: Image
 ) -> None:
