@@ -19,13 +19,24 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 """With that variable, pip would find the checkout and not install the wheel."""
 
-CLIENT = """
+CLIENT = r"""
 import sys
-from schemas.client import AnalyzeRequest, Client
+from schemas.client import AnalyzeRequest, Client, SearchRequest
 with Client(sys.argv[1]) as client:
     job = client.submit(AnalyzeRequest(video_path=sys.argv[2]))
     client.ended(job.job_id)
     print(len(client.result(job.job_id).faces))
+    friends = client.collection("friends")
+    enrolled = [friends.enrol(job.job_id, f"face_{n}", f"person {n}") for n in range(2)]
+    found = friends.search(SearchRequest(job_id=job.job_id, face_id="face_1", limit=1)).matches
+    assert [one.label for one in found] == ["person 1"], found
+    assert [one.label for one in friends.people()] == ["person 0", "person 1"]
+    assert friends.thumbnail(enrolled[0].face_id).startswith(b"\xff\xd8")
+    assert friends.search_photograph(client.thumbnail(job.job_id, "face_0")).searched == 2
+    assert friends.rename(enrolled[0].person_id, "Ada").label == "Ada"
+    friends.erase(enrolled[0].person_id)
+    friends.delete()
+    assert client.collections() == []
 """
 
 
