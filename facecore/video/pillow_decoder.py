@@ -62,12 +62,12 @@ def decode_with_pillow(kind: str, encoded: bytes, max_pixels: int) -> Image:
 
 
 def picture_turning(kind: str, encoded: bytes) -> Turning:
-    """Returns the turning that EXIF asks for; that of TIFF and HEIC is part of their decoding.
+    """Returns the turning that EXIF asks for; that of HEIC is part of its decoding.
 
     Raises:
         SourceError: the header is damaged.
     """
-    if kind in ("BMP", "TIFF", "HEIC"):
+    if kind in ("BMP", "HEIC"):
         return UPRIGHT
     try:
         return EXIF_TURNINGS.get(_opened(kind, encoded).getexif().get(0x0112, 1), UPRIGHT)
@@ -82,7 +82,9 @@ def shown_size(kind: str, encoded: bytes, size: tuple[int, int]) -> tuple[int, i
         SourceError: the header is damaged.
     """
     try:
-        return _opened(kind, encoded).size if kind == "HEIC" else picture_turning(kind, encoded).size(*size)
+        if kind in ("TIFF", "HEIC"):  # the decoder states the size of the upright picture
+            return _opened(kind, encoded).size
+        return picture_turning(kind, encoded).size(*size)
     except ERRORS as error:
         raise _refusal(kind, error) from error
 

@@ -89,8 +89,9 @@ def test_pictures_of_the_frame_server_become_those_of_a_player(
 
 
 def test_pictures_with_exif_are_described(picture: Image, tmp_path: Path) -> None:
-    for orientation in range(1, 9):
-        path = lying_photograph(tmp_path / "photograph.jpg", picture, orientation)
+    for orientation, form in product(range(1, 9), ("JPEG", "TIFF", "PNG")):
+        name = tmp_path / f"{orientation}.{form.lower()}"
+        path = lying_photograph(name, picture, orientation, form)
         info = probe(path, max_pixels=10**6)
         assert info.turning == EXIF_TURNINGS.get(orientation, UPRIGHT)
         _, served = cv2.VideoCapture(str(path)).read()  # as it is stored

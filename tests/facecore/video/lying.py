@@ -47,13 +47,13 @@ def lying_film(
     return path
 
 
-def lying_photograph(path: Path, picture: Image, orientation: int) -> Path:
-    """Writes a JPEG picture that EXIF shows as this one."""
+def lying_photograph(path: Path, picture: Image, orientation: int, form: str = "JPEG") -> Path:
+    """Writes a picture that EXIF shows as this one."""
     stored = lying(picture, EXIF_TURNINGS.get(orientation, UPRIGHT))
     photograph, out = Pillow.fromarray(np.ascontiguousarray(stored[:, :, ::-1])), BytesIO()
     exif = photograph.getexif()
     exif[0x0112] = orientation
-    photograph.save(out, "JPEG", quality=96, subsampling=0, exif=exif)
+    photograph.save(out, form, quality=96, subsampling=0, exif=exif)
     path.write_bytes(out.getvalue())
     return path
 
