@@ -12,7 +12,8 @@ from redis import Redis
 
 from schemas.names import EXPRESS_FRAMES
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service
+from tests.integration.client import Service, without_times
+from tests.vision_api import VisionApi
 from tests.waiting import eventually
 
 FRAMES = 280
@@ -112,3 +113,37 @@ def test_an_urgent_clip_does_not_wait_for_films(service: Service, six_people: Pa
         service.post("/faces/analyze", {"video_path": "/a.mp4", "priority": "urgent"}).json["field"]
         == "priority"
     )
+
+
+def test_a_program_that_clears_its_cache_meanwhile_costs_no_job(service: Service, six_people: Path) -> None:
+    """vision-api lists the jobs, and deletes all keys that it knows, again and again."""
+    vision_api = VisionApi(service.redis_url)
+    body = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0, "cache_duration": 0}}
+    jobs = [service.submit(body), "published-meanwhile"]
+    with Redis.from_url(service.redis_url) as redis:
+        redis.xadd("faces:requests", {"json": msgspec.json.encode({**body, "job_id": jobs[1]})})
+        appears(service, jobs[1])
+
+        def cleared_until_the_end() -> bool:
+            listed = {job["job_id"]: job for job in vision_api.jobs()}
+            states = [service.get(f"/faces/jobs/{job_id}/status").json for job_id in jobs]
+            seen.update(
+                listed[job]["status"] for job in jobs if job in listed and listed[job]["progress"] < 1
+            )
+            ended = all(state["status"] == "completed" for state in states)
+            if not ended:
+                vision_api.clear_cache()
+            return ended
+
+        seen = set[str]()
+        eventually(cleared_until_the_end, 240)
+        assert seen and seen <= {"queued", "processing"}, "while they ran"
+        first, second = (without_times(service.result(job)) for job in jobs)
+        assert first == second and len(first["faces"]) == 6
+        ends = [fields[b"job_id"].decode() for _, fields in redis.xrevrange("faces-service:events", count=9)]
+        assert [ends.count(job) for job in jobs] == [1, 1]
+    after = service.submit({"video_path": str(six_people), "parameters": {"sampling_interval": 1.9}})
+    assert service.wait_for_end(after)["status"] == "completed"
+    assert vision_api.status(after)["status"] == "completed"  # type: ignore[index]
+    assert vision_api.results(after) == service.result(after)
+    vision_api.close()
