@@ -76,7 +76,7 @@ def guarded(port: int, models_path: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: Path) -> None:
     wanted: dict[str, Any] = {"video_path": str(six_people), "callback_url": "http://127.0.0.1:9/"}
-    poor = {"enhancement": {"enabled": True, "quality_trigger": 1.0}, "sampling_interval": 0.5}
+    poor = {"enhancement": {"enabled": True, "quality_trigger": 1.0}}
     with_library = {**wanted, "parameters": {"library": "home"}}
     assert len(guarded.analyze(with_library)["faces"]) == 6
     assert len(guarded.analyze(with_library)["faces"]) == 6, "from the cache"
@@ -89,7 +89,7 @@ def test_every_process_can_do_its_work(guarded: Service, port: int, six_people: 
     assert guarded.delete(f"/faces/jobs/{failed}").status == 204
     for path in ("/metrics", "/faces/jobs?status=completed", f"/faces/jobs/{cancelled}/events"):
         assert guarded.get(path).status == 200, path
-    shown = guarded.submit({**wanted, "parameters": {"sampling_interval": 0.5, "min_confidence": 0.61}})
+    shown = guarded.submit({**wanted, "parameters": {"min_confidence": 0.61}})
     eventually(lambda: guarded.get(f"/faces/jobs/{shown}/people").json[0]["complete"])
     known_people(guarded, shown, six_people)
     with as_user(port, "root") as server:

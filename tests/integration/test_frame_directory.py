@@ -23,7 +23,7 @@ def sharing(models_path: Path, tmp_path_factory: pytest.TempPathFactory, frames:
 def test_the_result_is_the_same_and_nothing_is_left(
     service: Service, sharing: Service, frames: Path, six_people: Path
 ) -> None:
-    request = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.5}}
+    request = {"video_path": str(six_people)}
     untouched = frames.stat().st_mtime_ns
     result = sharing.analyze(request)
     assert frames.stat().st_mtime_ns > untouched, "frames have lain there"

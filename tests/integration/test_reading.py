@@ -105,7 +105,7 @@ def test_every_representation_has_its_own_etag(service: Service, job: str) -> No
 
 
 async def test_events_lead_to_the_end_and_can_be_resumed(service: Service, six_people: Path) -> None:
-    wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.58, "sampling_interval": 0.5}}
+    wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.58, "sampling_interval": 1.0}}
     job_id = service.submit(wanted)
     place = f"{service.url}/faces/jobs/{job_id}/events"
     async with aiohttp.ClientSession() as session:

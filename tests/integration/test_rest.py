@@ -93,7 +93,7 @@ def test_a_touched_file_is_analysed_again(service: Service, six_people: Path) ->
 
 
 def test_equal_jobs_in_flight_are_analysed_once(service: Service, six_people: Path) -> None:
-    wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.53, "sampling_interval": 0.5}}
+    wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.53, "sampling_interval": 1.0}}
     jobs = [service.submit(wanted) for _ in range(3)]
     ends = [service.wait_for_end(job) for job in jobs]
     assert [end["status"] for end in ends] == ["completed"] * 3

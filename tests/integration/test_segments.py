@@ -41,7 +41,8 @@ def film(shared_data: Path) -> Path:
 
 
 def wanted(film: Path, **parameters: Any) -> dict[str, Any]:
-    return {"video_path": str(film), "parameters": {"sampling_interval": 0.5, **parameters}}
+    parameters = {"sampling_interval": 0.5, "detect_demographics": False, **parameters}
+    return {"video_path": str(film), "parameters": parameters}
 
 
 def parts_of(service: Service, job_id: str) -> list[int]:
