@@ -66,14 +66,7 @@ async def list_jobs(request: web.Request) -> web.Response:
         since=query.created_after.timestamp() if query.created_after else None,
         until=query.created_before.timestamp() if query.created_before else None,
     )
-    listed = [
-        ListedJob(
-            **msgspec.structs.asdict(job_status(state)),
-            video_path=state.video_path,
-            source_id=state.source_id,
-        )
-        for state in page.states
-    ]
+    listed = [_listed(state) for state in page.states]
     return json_response(JobList(jobs=listed, next=page.next))
 
 
@@ -96,6 +89,20 @@ async def cancel(request: web.Request) -> web.Response:
     if not await request.app[JOBS].cancel(state.job_id):
         return problem(409, f"Job {state.job_id} is already {state.status}.")
     return json_response(job_status(await find_job(request)))
+
+
+@endpoints.add(Endpoint(
+    "POST", "/faces/jobs/{job_id}/keep", "admin", "Keep a completed job and its result until it is deleted",
+    responses={200: ListedJob}, problems=(404, 409),
+))  # fmt: skip
+async def keep(request: web.Request) -> web.Response:
+    """Keeps a completed job until it is deleted; 409 when it has no result."""
+    state = await find_job(request)
+    if not await request.app[JOBS].keep(state.job_id):
+        return problem(
+            409, f"Job {state.job_id} is {state.status}; only the result of a completed job can be kept."
+        )
+    return json_response(_listed(await find_job(request)))
 
 
 @endpoints.add(Endpoint(
@@ -153,6 +160,18 @@ def job_status(state: JobState) -> JobStatus:
         started_at=_moment(state, state.started),
         completed_at=_moment(state, state.ended_at),
         cached=state.alias is not None,
+    )
+
+
+def _listed(state: JobState) -> ListedJob:
+    """Converts a job record into what lists say of it."""
+    return ListedJob(
+        **msgspec.structs.asdict(job_status(state)),
+        video_path=state.video_path,
+        source_id=state.source_id,
+        library=state.library,
+        kept=state.kept,
+        expires_in=None if state.expires_in is None else round(state.expires_in, 1),
     )
 
 

@@ -217,10 +217,19 @@ class JobEvent(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ListedJob(JobStatus, frozen=True, kw_only=True, omit_defaults=True):
-    """A job in a list: its status, and what it was asked."""
+    """A job in a list: its status, what it was asked, and how long it exists.
+
+    Attributes:
+        library: the library that keeps its people until they are deleted, whatever becomes of the job.
+        kept: whether the job and its result exist until they are deleted.
+        expires_in: seconds until they are gone; None while the job runs, and when it is kept.
+    """
 
     video_path: str
     source_id: str | None = None
+    library: str | None = None
+    kept: bool = False
+    expires_in: float | None = None
 
 
 class JobList(msgspec.Struct, frozen=True, kw_only=True):

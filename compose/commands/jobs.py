@@ -1,4 +1,4 @@
-"""``faces jobs list | show | again | cancel | delete``: the jobs of a service."""
+"""``faces jobs list | show | again | cancel | keep | delete``: the jobs of a service."""
 
 import asyncio
 import sys
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # redis takes long to import
 
 def register(commands: Commands) -> None:
     """Adds ``faces jobs`` and its actions."""
-    jobs = commands.add_parser("jobs", help="list, show, repeat, cancel or delete jobs")
+    jobs = commands.add_parser("jobs", help="list, show, repeat, cancel, keep or delete jobs")
     actions = jobs.add_subparsers(required=True, metavar="ACTION")
     newest = actions.add_parser("list", help="list jobs, newest first", parents=[service_options()])
     newest.add_argument(
@@ -32,6 +32,7 @@ def register(commands: Commands) -> None:
         ("show", "print the state and the people; all of the result with --json"),
         ("again", "submit the same request as a new job, print its id"),
         ("cancel", "cancel jobs that wait or run"),
+        ("keep", "keep completed jobs and their results until they are deleted"),
         ("delete", "delete jobs that have ended, with their results"),
     ):
         parser = actions.add_parser(action, help=text, parents=[service_options()])
@@ -98,6 +99,8 @@ async def _run(settings: Settings, action: str, job_ids: Sequence[str]) -> list[
                     outcomes.append(await _resubmit(reader, jobs, partitions, job_id))
                 case "cancel":
                     outcomes.append({"job_id": job_id, "done": await jobs.cancel(job_id)})
+                case "keep":
+                    outcomes.append({"job_id": job_id, "done": await jobs.keep(job_id)})
                 case _:
                     outcomes.append({"job_id": job_id, "done": await jobs.delete(job_id)})
         return outcomes
@@ -150,6 +153,11 @@ def _print(action: str, outcome: dict[str, Any]) -> None:
             ),
             ("ended", local_time(state.ended_at) if state.ended_at else None),
             ("answered by", state.alias),
+            ("kept", "until it is deleted" if state.kept else None),
+            (
+                "gone in",
+                f"{state.expires_in / 60:.0f} min" if state.expires_in is not None else None,
+            ),
             ("error", state.error),
         ):
             if value:
@@ -168,5 +176,6 @@ REFUSALS = {
     "show": "no such job",
     "again": "no such job",
     "cancel": "no such job, or it has ended",
+    "keep": "no such job, or it has no result",
     "delete": "no such job, or it has not ended",
 }

@@ -11,7 +11,7 @@ from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
 from schemas.collections import CollectionInfo
 from schemas.requests import AnalyzeRequest
-from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, Submitted
+from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, ListedJob, Submitted
 
 
 class Client:
@@ -86,6 +86,10 @@ class Client:
     def cancel(self, job_id: str) -> JobStatus:
         """Cancels a job."""
         return self._loop.run(self._client.cancel(job_id))
+
+    def keep(self, job_id: str) -> ListedJob:
+        """Keeps a completed job and its result until it is deleted."""
+        return self._loop.run(self._client.keep(job_id))
 
     def delete(self, job_id: str) -> None:
         """Deletes an ended job and its result."""

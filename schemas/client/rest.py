@@ -22,6 +22,7 @@ from schemas.results import (
     JobResult,
     JobState,
     JobStatus,
+    ListedJob,
     Problem,
     Submitted,
 )
@@ -182,6 +183,10 @@ class AsyncClient:
     async def cancel(self, job_id: str) -> JobStatus:
         """Cancels a job."""
         return await self._request("POST", _job(job_id, "cancel"), JobStatus, retry=False)
+
+    async def keep(self, job_id: str) -> ListedJob:
+        """Keeps a completed job and its result until it is deleted."""
+        return await self._request("POST", _job(job_id, "keep"), ListedJob)
 
     async def delete(self, job_id: str) -> None:
         """Deletes an ended job and its result."""

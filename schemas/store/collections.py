@@ -260,6 +260,13 @@ class Collections:
         return [label.decode() if label else None for label in cast("list[bytes | None]", answer)]
 
 
+async def remember(redis: Redis, home: Names, name: str, job_id: str, until: float) -> None:
+    """Sets the time (s) until which erasing a person finds a job that matched it."""
+    key = home.collection(name).matched
+    async for member, _ in redis.zscan_iter(key, match=f"* {job_id}", count=1000):
+        await redis.zadd(key, {member: until}, xx=True)
+
+
 def face_id(embedding: bytes) -> str:
     """Returns the id of a face, a hash of its embedding: enrolled twice from two jobs, it is one face."""
     return f"face-{hashlib.sha256(embedding).hexdigest()[:24]}"

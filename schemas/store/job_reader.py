@@ -26,7 +26,12 @@ MAX_JOBS_SEARCHED = 5000
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """State of a job; where another job answers for it (`alias`), that job's state under this job's id."""
+    """State of a job; where another job answers for it (`alias`), that job's state under this job's id.
+
+    Attributes:
+        kept: whether the job and its result are kept until they are deleted.
+        expires_in: seconds until they are gone; None while the job runs, and when it is kept.
+    """
 
     job_id: str
     video_path: str
@@ -45,6 +50,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     expected: int
     error: str | None
     summary: results.ResultSummary | None
+    kept: bool
+    expires_in: float | None
 
     @property
     def ended(self) -> bool:
@@ -73,11 +80,12 @@ class StoredResult(msgspec.Struct, frozen=True):
 
 _FIELDS = (
     "video_path", "source_id", "library", "status", "created", "started", "ended", "alias", "alias_run", "run",
-    "withdrawn", "expected", "sampled", "units", "parts", "error", "summary", "deleted",
+    "withdrawn", "expected", "sampled", "units", "parts", "error", "summary", "deleted", "kept",
 )  # fmt: skip
 
 
-_Record = tuple[dict[str, bytes | None], int]
+_Record = tuple[dict[str, bytes | None], int, int]
+"""Fields of a record, number of outcomes, time to live (ms)."""
 _Place = tuple[int, str]
 """Position in the index of jobs: submission time (ms) and job id."""
 
@@ -103,9 +111,9 @@ class JobReader:
         """The state of each job, None for one that does not exist or has expired."""
         valid = sorted({job_id for job_id in job_ids if JOB_ID.fullmatch(job_id)})
         records = await self._records(valid)
-        aliases = {record["alias"].decode() for record, _ in records.values() if record["alias"]}
+        aliases = {record["alias"].decode() for record, *_ in records.values() if record["alias"]}
         records |= await self._records(sorted(aliases - records.keys()))
-        parts = {job: int(r["parts"]) for job, (r, _) in records.items() if r["parts"] and not r["units"]}
+        parts = {job: int(r["parts"]) for job, (r, *_) in records.items() if r["parts"] and not r["units"]}
         counts = await self._counts(parts)
         states = {job_id: _state(job_id, records, counts) for job_id in valid if job_id in records}
         return [states.get(job_id) for job_id in job_ids]
@@ -167,7 +175,7 @@ class JobReader:
         return await read_pictures(self._redis, self._keys(state.alias or state.job_id).result, face_ids)
 
     async def _records(self, job_ids: Sequence[str]) -> dict[str, _Record]:
-        """Fields of the record and number of outcomes of each job that exists."""
+        """The record of each job that exists."""
         found: dict[str, _Record] = {}
         for start in range(0, len(job_ids), JOBS_PER_READ):
             some = job_ids[start : start + JOBS_PER_READ]
@@ -176,11 +184,14 @@ class JobReader:
                     keys = self._keys(job_id)
                     pipe.hmget(keys.metadata, _FIELDS)
                     pipe.hlen(keys.outcomes)
+                    pipe.pttl(keys.metadata)
                 answers = await pipe.execute()
-            for job_id, values, done in zip(some, answers[::2], answers[1::2], strict=True):
+            for job_id, values, done, ttl in zip(
+                some, answers[::3], answers[1::3], answers[2::3], strict=True
+            ):
                 record = dict(zip(_FIELDS, cast("list[bytes | None]", values), strict=True))
                 if record["created"] is not None:
-                    found[job_id] = record, done
+                    found[job_id] = record, done, ttl
             for job_id in some:  # a record of an earlier version: its request has the names
                 if job_id in found and found[job_id][0]["video_path"] is None:
                     await self._add_names(job_id, found[job_id][0])
@@ -281,15 +292,16 @@ def result_json(state: JobState, body: bytes) -> bytes:
 
 
 def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> JobState | None:
-    mine, _ = records[job_id]
+    mine, _, ttl = records[job_id]
     alias = mine["alias"].decode() if mine["alias"] else None
     if mine["deleted"] or (alias or job_id) not in records:
         return None
     if alias and mine["alias_run"] and mine["alias_run"] != records[alias][0]["run"]:
         return None  # the run that answered has expired, and that job runs again
-    fields, done = records[alias or job_id]
+    fields, done, leader_ttl = records[alias or job_id]
     if mine["withdrawn"]:
         fields = {**mine, "status": b"cancelled", "error": b"The job was cancelled."}
+    kept, running = mine["kept"] is not None, fields["ended"] is None and not mine["withdrawn"]
     sampled = counts.get(alias or job_id) or int(fields["units"] or fields["sampled"] or 0)
     stage, progress, expected = _progress(fields, done, sampled)
     summary, created = fields["summary"], float(mine["created"] or 0)
@@ -311,6 +323,8 @@ def _state(job_id: str, records: dict[str, _Record], counts: dict[str, int]) -> 
         expected=expected,
         error=fields["error"].decode() if fields["error"] else None,
         summary=msgspec.json.decode(summary, type=results.ResultSummary) if summary else None,
+        kept=kept,
+        expires_in=None if kept or running else max(0, min(ttl, leader_ttl)) / 1000,
     )
 
 

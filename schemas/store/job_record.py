@@ -15,6 +15,7 @@ The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
     alias, alias_run    the job that answers for this one (same content, same parameters), and its run
     follower:<id>    a job that this one answers for
     answered:<id>    a job whose end was the end of this one, or that was answered with its result at once
+    kept             when the job was kept until it is deleted, Unix seconds
     deleted          when the job was deleted while it answers for others, Unix seconds; readers do not see it
     withdrawn        when the job was cancelled while its work goes on for its followers, Unix seconds
     cache_key        key under which other jobs find this one

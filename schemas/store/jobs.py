@@ -1,6 +1,7 @@
 """Begins, coalesces and ends jobs. schemas.store.job_record documents the fields of a record."""
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -13,8 +14,9 @@ from schemas.redaction import redact
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.additions import Addition
+from schemas.store.collections import remember
 from schemas.store.job_index import trim
-from schemas.store.job_reader import JobReader
+from schemas.store.job_reader import JobReader, JobState
 from schemas.store.job_record import without_callback
 from schemas.store.lua import Call, Value, flat, load, milliseconds, run
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
@@ -31,8 +33,9 @@ from schemas.store.submissions import (
 if TYPE_CHECKING:
     from schemas.store.job_metrics import JobMetrics  # the client does without
 
-BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE, DELETE = (
-    load(__package__, name) for name in ("begin", "note", "join", "finish", "reopen", "rewrite", "delete")
+BEGIN, NOTE, JOIN, FINISH, REOPEN, REWRITE, RETAIN, DELETE = (
+    load(__package__, name)
+    for name in ("begin", "note", "join", "finish", "reopen", "rewrite", "retain", "delete")
 )
 RESULT_MIN_TTL_SECONDS = 300.0
 """A finished job can be read for at least this time, even when its result is not cached."""
@@ -225,6 +228,23 @@ class Jobs(Submissions):
         """
         return await self._end(job_id, "cancelled", 0, {"error": "The job was cancelled."})
 
+    async def keep(self, job_id: str) -> bool:
+        """Keeps a completed job and its result until it is deleted; a job that answers for it is kept too.
+
+        Returns:
+            False when there is no such job, or it has no result.
+        """
+        state = await self._reader.read(job_id)
+        if state is None or state.status != "completed":
+            return False
+        leader = state.alias or job_id
+        for name in await self._matched(state):
+            await remember(self._redis, self._partitions.home, name, leader, math.inf)
+        mine, theirs = self._partitions.of(job_id).job(job_id), self._partitions.of(leader).job(leader)
+        keys = [mine.metadata, mine.callbacks, theirs.metadata, theirs.result]
+        answer = await run(self._redis, Call(RETAIN, keys, [job_id, leader]))
+        return await self.keep(job_id) if answer == CHANGED else bool(answer)
+
     async def delete(self, job_id: str) -> bool:
         """Deletes a job that has ended, with all that is stored of it.
 
@@ -243,9 +263,20 @@ class Jobs(Submissions):
             names.job(job_id).metadata, names.active, names.jobs, names.tombstone(job_id),
             names.job(leader).metadata, *names.job(job_id)[1:], *names.job(leader)[1:],
         ]  # fmt: skip
+        matched = await self._matched(state) if state.kept else []
         call = Call(DELETE, keys, [job_id, leader, milliseconds(MAX_QUEUED_SECONDS)])
         answer = await run(self._redis, call)
-        return await self.delete(job_id) if answer == CHANGED else bool(answer)
+        if answer == CHANGED:
+            return await self.delete(job_id)
+        for name in matched:
+            if not await self._redis.exists(names.job(leader).metadata):
+                await remember(self._redis, self._partitions.home, name, leader, 0)
+        return bool(answer)
+
+    async def _matched(self, state: JobState) -> list[str]:
+        """The collections that a job looked for its people in."""
+        request = await self._reader.request(state)
+        return request.parameters.match_collections if request else []
 
     async def _end(
         self,

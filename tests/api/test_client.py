@@ -33,6 +33,8 @@ async def test_jobs_are_submitted_followed_listed_and_ended(start: Start, jobs: 
         following = asyncio.create_task(client.ended("job-0"))
         assert (await client.cancel("job-0")).status == "cancelled"
         assert (await following).status == "cancelled"
+        with pytest.raises(FacesError, match="409 Conflict: Job job-0 is cancelled; only the result"):
+            await client.keep("job-0")
         await client.delete("job-0")
         with pytest.raises(FacesError, match="404 Not Found: There is no job 'job-0'"):
             await client.status("job-0")

@@ -15,7 +15,7 @@ from schemas.store.job_reader import JobState
 QUEUED = JobState(
     job_id="j", video_path="/v", source_id=None, status="queued", created=0.0, created_at="", started=None,
     ended_at=None, alias=None, stage="queued", library=None, progress=0.0, done=0, sampled=0, expected=0,
-    error=None, summary=None,
+    error=None, summary=None, kept=False, expires_in=None,
 )  # fmt: skip
 
 

@@ -49,11 +49,19 @@ function jobRow(one) {
     one.status === "processing" ? make("progress", {max: 1, value: one.progress, "aria-label": one.message}) : null);
   const summary = one.result_summary;
   const detail = one.error || (one.status === "processing" || one.status === "queued" ? one.message : summary ? `${count(summary.frames_processed, "frame", "frames")} in ${summary.processing_time_seconds.toFixed(1)} s` : "");
-  const cancel = ENDED.includes(one.status) ? null : named(make("button", {className: "tool", type: "button", "aria-label": `cancel ${one.job_id}`, onclick: () => cancelJob(one.job_id)}, "Cancel"), "cancel " + one.job_id);
+  const cancel = ENDED.includes(one.status) ? null : named(make("button", {className: "tool", type: "button", "aria-label": `cancel ${one.job_id}`, onclick: () => change(one.job_id, "cancel")}, "Cancel"), "cancel " + one.job_id);
+  const keep = one.status === "completed" && !one.kept ? named(make("button", {className: "tool", type: "button", "aria-label": `keep ${one.job_id}`, onclick: () => change(one.job_id, "keep")}, "Keep"), "keep " + one.job_id) : null;
   return make("tr", {}, cell("", {}, one.status === "completed" || one.status === "processing" ? box : null),
     cell("", {className: "film"}, link, make("span", {className: "soft"}, [one.source_id, one.job_id].filter(Boolean).join(" · "))),
     cell("status", {}, state), cell("people", {className: "number"}, summary ? String(summary.unique_faces) : null),
-    cell("", {className: "why"}, detail || null), cell("submitted", {className: "nowrap"}, when(one.created_at)), cell("", {}, cancel));
+    cell("", {className: "why"}, detail || null), cell("submitted", {className: "nowrap"}, when(one.created_at)),
+    cell("kept", {}, lifetime(one)), cell("", {}, cancel || keep));
+}
+
+// How long a job's result exists, and where its people stay.
+function lifetime(one) {
+  const result = one.kept ? "until deleted" : typeof one.expires_in === "number" ? `gone in ${ago(one.expires_in)}` : null;
+  return result && make("span", {}, result, one.library && one.status === "completed" ? make("span", {className: "soft"}, ` · people in ${one.library} until deleted`) : null);
 }
 
 function showSelection() {
@@ -79,8 +87,8 @@ async function replayLetter(one, button) {
   catch (error) { $("replay-status").textContent = `${one.letter_id}: ${error.message}`; }
   await refresh();
 }
-async function cancelJob(id) {
-  try { await post(`jobs/${encodeURIComponent(id)}/cancel`); } catch (error) { showProblem(error); }
+async function change(id, action) {
+  try { await post(`jobs/${encodeURIComponent(id)}/${action}`); } catch (error) { showProblem(error); }
   await refresh();
 }
 
@@ -106,7 +114,7 @@ async function loadJobs() {
 function draw() {
   const text = $("source").value.toLowerCase();
   const rows = loadedJobs.filter(one => [one.video_path, one.source_id, one.job_id].some(part => part && part.toLowerCase().includes(text)));
-  table("jobs", [["show"], ["source"], ["status"], ["people", "number"], ["detail"], ["submitted"], ["action"]], rows.map(jobRow), text || statusFilter ? "No matching jobs." : "No jobs yet.");
+  table("jobs", [["show"], ["source"], ["status"], ["people", "number"], ["detail"], ["submitted"], ["kept"], ["action"]], rows.map(jobRow), text || statusFilter ? "No matching jobs." : "No jobs yet.");
 }
 
 async function refresh() {

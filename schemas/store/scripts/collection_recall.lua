@@ -10,7 +10,7 @@ local labels = {}
 for i = 3, #ARGV do
   labels[i - 2] = redis.call('HGET', people, ARGV[i])
   if labels[i - 2] then
-    redis.call('ZADD', matched, now + kept, ARGV[i] .. ' ' .. job_id)
+    redis.call('ZADD', matched, 'GT', now + kept, ARGV[i] .. ' ' .. job_id)
   end
 end
 return labels

@@ -54,9 +54,10 @@ if alias then
   abandon(leader, active, leader_id, now, 8 + own, #KEYS)
 end
 redis.call('HSET', record, 'status', status, 'ended', now, unpack(ARGV, first))
-redis.call('PEXPIRE', record, ttl)
+local kept = status == 'completed' and redis.call('HEXISTS', record, 'kept') == 1
+redis.call('PEXPIRE', record, kept and KEPT_TTL or ttl)
 if status == 'completed' then
-  redis.call('PEXPIRE', result, ttl)
+  redis.call('PEXPIRE', result, kept and KEPT_TTL or ttl)
   if not withdrawn then
     share_result(record, result)
   end
@@ -65,7 +66,7 @@ else
   unshare(record)
 end
 share(record)
-redis.call('PEXPIRE', callbacks, ttl)
+redis.call('PEXPIRE', callbacks, kept and KEPT_TTL or ttl)
 redis.call('ZREM', active, job_id)
 if cache_key ~= record and redis.call('GET', cache_key) == job_id then
   if cache_ttl == '0' then

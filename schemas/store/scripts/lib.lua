@@ -9,6 +9,9 @@ local function milliseconds(seconds)
   return math.floor(tonumber(seconds) * 1000)
 end
 
+-- Time to live (ms) of a job that is kept until it is deleted: a hundred years. A time, since scripts compare times to live.
+local KEPT_TTL = '3153600000000'
+
 -- Copies the result of a job to the keys that other programs read, as the JSON that the API answers with, unless it is
 -- larger than they can be expected to read at once.
 local MAX_SHARED_BYTES = 8388608
@@ -84,6 +87,27 @@ local function answers(record)
     end
   end
   return false
+end
+
+-- Lets a job that was kept, and then cancelled or deleted, live only as long as the jobs that it answers for.
+local function shorten(record, result, callbacks)
+  local kept, deleted, withdrawn = unpack(redis.call('HMGET', record, 'kept', 'deleted', 'withdrawn'))
+  if not kept or not (deleted or withdrawn) then
+    return
+  end
+  local base, longest = string.match(record, '^.-:job:'), 0
+  for _, field in ipairs(redis.call('HKEYS', record)) do
+    local other = string.match(field, '^follower:(.*)') or string.match(field, '^answered:(.*)')
+    if other then
+      longest = math.max(longest, redis.call('PTTL', base .. other .. ':metadata'))
+    end
+  end
+  for _, key in ipairs({record, result, callbacks}) do
+    redis.call('PEXPIRE', key, longest)
+  end
+  if longest == 0 then
+    unshare(record)
+  end
 end
 
 -- Stops a job that was cancelled or deleted and went on for others, once none of them is left, and deletes what is stored

@@ -1,11 +1,12 @@
 """The job record on a real server: submitting, sharing results, ending once, expiry."""
 
+import math
 import time
 
 import msgspec
 import pytest
 
-from schemas.requests import AnalyzeRequest
+from schemas.requests import AnalyzeRequest, Parameters
 from schemas.store.job_reader import result_json
 from schemas.store.submissions import JobExists, QueueFull
 from tests.schemas.store.records import BODY, REQUEST, SUMMARY, Records
@@ -244,6 +245,55 @@ async def test_a_deleted_result_stays_for_those_that_it_answers_for_and_no_longe
     assert await records.jobs.delete("b") and await records.jobs.delete("c")
     left = [key.decode() for job in "abc" for key in await records.redis.keys(f"faces-service:job:{job}:*")]
     assert sorted(left) == [f"faces-service:job:{job}:deleted" for job in "abc"]
+
+
+async def test_a_job_that_is_kept_exists_until_it_is_deleted(records: Records) -> None:
+    await records.running("a", "b")
+    await records.running("c", "d")
+    assert not await records.jobs.keep("a"), "it runs"
+    for job in "ab":
+        await records.jobs.join(job, "key", 60)
+    await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    state = await records.reader.read("a")
+    assert state and not state.kept and state.expires_in and 0 < state.expires_in <= 300
+    assert await records.jobs.keep("b") and await records.jobs.keep("b")
+    for job in "cd":
+        assert await records.jobs.join(job, "key", 60), "which shortens nothing"
+    for job, kept in {"a": True, "b": True, "c": False}.items():  # a holds the result of b
+        state = await records.reader.read(job)
+        assert state and state.kept == kept and (state.expires_in is None) == kept
+    century = 99 * 365 * 86400
+    a, b = records.names.job("a"), records.names.job("b")
+    for key in (a.metadata, a.result, b.metadata, "faces:job:a:metadata", "faces:job:a:result"):
+        assert await records.redis.ttl(key) > century, key
+
+    assert await records.jobs.delete("a") and await records.reader.read("a") is None
+    assert await records.redis.ttl(a.result) > century, "b holds it"
+    c = records.names.job("c")
+    await records.redis.delete(c.metadata, c.callbacks, "faces:job:c:metadata")  # expires
+    assert await records.jobs.delete("b")
+    assert 0 < await records.redis.ttl(a.result) <= 300, "only d holds it, which is not kept"
+    assert await records.jobs.delete("d")
+    assert [key for key in await records.redis.keys("faces*:job:*") if b"deleted" not in key] == []
+
+
+async def test_people_who_are_erased_leave_the_results_of_kept_jobs_too(records: Records) -> None:
+    request = AnalyzeRequest(video_path="/v", parameters=Parameters(match_collections=["c"]))
+    matched = records.names.collection("c").matched
+    await records.jobs.submit(request, "a")
+    assert await records.jobs.begin("a", request) and await records.jobs.complete("a", BODY, SUMMARY, keep=60)
+    await records.redis.zadd(matched, {"person-1 a": 5.0, "person-1 b": 6.0})
+    assert await records.jobs.keep("a")
+    assert await records.redis.zrange(matched, 0, -1, withscores=True) == [
+        (b"person-1 b", 6),
+        (b"person-1 a", math.inf),
+    ]
+    assert await records.jobs.delete("a")
+    assert await records.redis.zrange(matched, 0, -1, withscores=True) == [
+        (b"person-1 a", 0),
+        (b"person-1 b", 6),
+    ]
+    await records.redis.delete(matched)
 
 
 async def test_nothing_is_stored_of_a_job_that_was_deleted(records: Records) -> None:
