@@ -24,6 +24,7 @@ from compose.server import embedded_server, wait_for_server
 from compose.service import Running
 from compose.supervisor import OURSELVES, Child, ProcessFailed, Supervisor, clean_environment
 from schemas.cgroups import usable_cores
+from schemas.redaction import redact
 from schemas.settings import Settings, given, is_loopback
 from schemas.store.connection import connect
 from schemas.topology import PROCESSES
@@ -84,6 +85,8 @@ async def launch(options: UpOptions, ready_seconds: float) -> None:
         service.write(options.data, running)
         stack.callback((options.data / service.RECORD).unlink, missing_ok=True)
         supervisor.say(OURSELVES, f"starting; the log is in {log.path}")
+        if embedded is None:
+            supervisor.say(OURSELVES, f"the server is {redact(url)} (REDIS_URL)")
         try:
             await _or_stopped(supervisor, stop, wait_for_server(url))
             if stop.is_set():

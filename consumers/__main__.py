@@ -100,7 +100,7 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
     jobs = Jobs(redis, partitions, settings, JobMetrics(metrics.registry))
     services = [Service(redis, names, settings, jobs, partitions) for names in partitions.all]
     if settings.metrics_port:
-        metrics.serve(settings.metrics_port)
+        _serve(metrics, settings.metrics_port)
     if "finalize" in worker_types:
         await retry_until_available("move data of an earlier version", migrate, redis, partitions)
     stop = asyncio.Event()
@@ -121,6 +121,17 @@ async def _run(settings: Settings, worker_types: Sequence[str]) -> None:
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await redis.aclose()
+
+
+def _serve(metrics: Metrics, port: int) -> None:
+    try:
+        metrics.serve(port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(
+            f"FACES_METRICS_PORT: cannot listen on port {port}: {reason}; "
+            "each worker process of a machine needs one of its own"
+        ) from error
 
 
 async def _keep_scripts_loaded(redis: Redis, stop: asyncio.Event) -> None:

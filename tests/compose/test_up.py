@@ -49,3 +49,15 @@ def test_loopback_of_both_families_is_free() -> None:
 def test_a_port_that_cannot_be_is_refused(port: str) -> None:
     with pytest.raises(ArgumentTypeError, match="is not a port from 0 to 65535"):
         _port(port)
+
+
+def test_a_metrics_port_in_use_ends_a_worker_at_once(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("FACES_METRICS_PORT", str(port))
+        monkeypatch.setenv("REDIS_URL", valkey)
+        command = [sys.executable, "-m", "consumers", "webhooks"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2, "a restart does not help"
+    assert f"FACES_METRICS_PORT: cannot listen on port {port}: address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
