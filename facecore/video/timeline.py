@@ -49,6 +49,10 @@ class Limits(NamedTuple):
         """Returns whether a step after a frame of this duration is no discontinuity."""
         return -self.back <= step <= max(self.ahead, MAX_GAP_FRAMES * duration)
 
+    def is_usual(self, step: int, duration: int) -> bool:
+        """Returns whether a step after a frame of this duration is no gap either."""
+        return -self.back <= step <= max(self.back, duration)
+
 
 def limits_of(format_name: str, time_base: Fraction | None, held: int | None = None) -> Limits:
     """Returns the limits for a container format, by FFmpeg's name of it.
@@ -69,7 +73,8 @@ def continuous(
     """Yields the frames with the time of the film's clock.
 
     After a discontinuity the next frame follows the end of the frame before. A single outlier gets that time too,
-    without moving the clock. Small steps, also backwards, stay as they are.
+    without moving the clock, also one that could be a gap if the frame after it were not earlier. Small steps, also
+    backwards, stay as they are.
 
     Args:
         frames: timestamp, duration (at least 1) and frame, in the order of the file.
@@ -78,26 +83,31 @@ def continuous(
     last: int | None = None  # unwrapped timestamp of the last frame that was no outlier
     length = 1  # its duration
     offset = end = 0  # clock minus timestamp; end of the last frame on the clock
-    held: tuple[int, int, T] | None = None  # a frame after a large step, until the next one shows its kind
+    held: tuple[int, int, T] | None = None  # a frame after an unusual step, until the next one shows its kind
     for raw, duration, frame in frames:
         duration = duration if duration <= limits.longest else length
         timestamp = raw if last is None else _unwrapped(raw, last, limits.wrap)
         if held is not None and last is not None:
-            step = timestamp - last
+            step, gap = timestamp - last, limits.allow(held[0] - last, length)
             if limits.allow(step, length) and abs(step) < abs(timestamp - held[0]):
                 report(OUTLIER, end)
+            elif gap:
+                last, length, end = held[0], held[1], held[0] + offset
             else:
                 report(RESET if held[0] < last else JUMP, end)
                 last, length, offset = held[0], held[1], end - held[0]
             yield end, held[2]
             end, held = end + held[1], None
-        if last is not None and not limits.allow(timestamp - last, length):
+        if last is not None and not limits.is_usual(timestamp - last, length):
             held = timestamp, duration, frame
             continue
         yield timestamp + offset, frame
         last, length, end = timestamp, duration, timestamp + offset + duration
-    if held is not None:
-        report(OUTLIER, end)
+    if held is not None and last is not None:
+        if limits.allow(held[0] - last, length):
+            end = held[0] + offset
+        else:
+            report(OUTLIER, end)
         yield end, held[2]
 
 
