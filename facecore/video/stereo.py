@@ -66,14 +66,12 @@ def _seen(image: Image) -> Layout | None:
     step = max(1, min(height, width) // LINES)
     image = image[::step, ::step]
     coarse = _coarse(image)
-    return next(
-        (
-            layout
-            for layout in LAYOUTS.values()
-            if _correlation(*_halves(coarse, layout)) >= MIN_ALIKE and _are_views(*_halves(image, layout))
-        ),
-        None,
-    )
+    seen = [
+        layout
+        for layout in LAYOUTS.values()
+        if _correlation(*_halves(coarse, layout)) >= MIN_ALIKE and _are_views(*_halves(image, layout))
+    ]
+    return seen[0] if len(seen) == 1 else None  # both: a wall of the same picture
 
 
 def _coarse(image: Image) -> NDArray[np.float32]:

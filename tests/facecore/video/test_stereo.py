@@ -71,7 +71,8 @@ def test_squeezed_views_are_stretched_to_the_frame(tmp_path: Path) -> None:
 
 def test_other_pictures_are_analysed_whole(tmp_path: Path, shared_data: Path) -> None:
     blank = np.full((512, 1024, 3), 90, np.uint8)
-    for picture in (view(0, 1024), blank, np.hstack([view(0), view(0)[:, ::-1]])):
+    wall = np.tile(view(0, 512, 256), (2, 2, 1))
+    for picture in (view(0, 1024), blank, np.hstack([view(0), view(0)[:, ::-1]]), wall):
         make_film(tmp_path / "film.mp4", picture)
         image, warnings = sampled(tmp_path / "film.mp4")
         assert (image.shape, warnings) == (picture.shape, [])
