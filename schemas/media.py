@@ -5,29 +5,33 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 VIDEO_SUFFIXES = frozenset((
-    ".264", ".265", ".360", ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".dv", ".evo", ".f4v", ".flv", ".gif",
-    ".gxf", ".h264", ".h265", ".hevc", ".insv", ".ivf", ".lrv", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
-    ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf",
-    ".nsv", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".ts", ".vob", ".webm",
-    ".wmv", ".wtv", ".xvid", ".y4m",
+    ".264", ".265", ".360", ".3g2", ".3gp", ".3gp2", ".3gpp", ".amv", ".apng", ".asf", ".avi", ".avifs", ".divx",
+    ".dv", ".evo", ".f4v", ".flv", ".gif", ".gxf", ".h264", ".h265", ".heics", ".heifs", ".hevc", ".insv", ".ismv",
+    ".ivf", ".lrv", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod",
+    ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpeg4", ".mpg", ".mpv", ".mpv2", ".mts", ".mxf", ".nsv",
+    ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".ssif", ".swf", ".tod", ".tp", ".trp", ".ts",
+    ".vob", ".vro", ".webm", ".wmv", ".wtv", ".xvid", ".y4m",
 ))  # fmt: skip
 """Endings of videos and animations."""
 PICTURE_SUFFIXES = frozenset((
-    ".avif", ".bmp", ".dib", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".tif",
-    ".tiff", ".webp",
+    ".avif", ".bmp", ".dib", ".heic", ".heif", ".hif", ".jfi", ".jfif", ".jif", ".jpe", ".jpeg", ".jpg", ".jps",
+    ".mpo", ".pjp", ".pjpeg", ".png", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
 """Endings of pictures; whether one can be read is known when it is opened."""
 UNSUPPORTED_SUFFIXES = frozenset((
-    ".3fr", ".arw", ".braw", ".cr2", ".cr3", ".crw", ".dng", ".dvr-ms", ".eps", ".exr", ".hdr", ".ifo", ".iso",
-    ".j2k", ".jp2", ".jpx", ".jxl", ".m3u8", ".mpd", ".nef", ".nrw", ".orf", ".pdf", ".pef", ".psd", ".r3d",
-    ".raf", ".raw", ".rw2", ".srw", ".svg", ".tga", ".xcf",
+    ".3fr", ".ai", ".arw", ".bay", ".bdmv", ".bik", ".braw", ".cap", ".cr2", ".cr3", ".crw", ".dcm", ".dcr", ".dng",
+    ".dvr-ms", ".emf", ".eps", ".erf", ".exr", ".fff", ".flc", ".fli", ".gpr", ".hdp", ".hdr", ".ico", ".ifo",
+    ".iiq", ".iso", ".j2k", ".jls", ".jp2", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".kdc", ".m3u", ".m3u8", ".m4p",
+    ".mef", ".mos", ".mpd", ".mpls", ".mrw", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pdf", ".pef", ".pgm", ".pnm",
+    ".ppm", ".psd", ".r3d", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".svg", ".tga", ".wdp", ".wmf",
+    ".x3f", ".xcf",
 ))  # fmt: skip
 """Endings of films and pictures that cannot be read: raw photographs, drawings, playlists, images of discs."""
 SYSTEM_NAMES = frozenset((
-    "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle", "@sharebin", "@tmp",
-    "__macosx", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "icon\r", "lost+found",
-    "network trash folder", "recycle.bin", "recycled", "recycler", "system volume information",
-    "temporary items", "thumbs.db",
+    "#recycle", "#snapshot", "#snapshots", "$recycle.bin", "@__thumb", "@eadir", "@recently-snapshot", "@recycle",
+    "@sharebin", "@tmp", "@transcode", "__macosx", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "icon\r",
+    "lost+found", "network trash folder", "recycle.bin", "recycled", "recycler", "system volume information",
+    "temporary items", "thevolumesettingsfolder", "thumbs.db", "~snapshot",
 ))  # fmt: skip
 """Names of files and folders that operating systems and network storage keep beside the owner's, in lower case:
 thumbnails, deleted files, snapshots."""
