@@ -1,4 +1,4 @@
-"""Converts decoded frames to BGR pictures of standard dynamic range; maps the tones of PQ and HLG.
+"""Converts decoded frames and pictures to BGR of standard dynamic range; maps the tones of PQ and HLG.
 
 Transfer functions: PQ (SMPTE ST 2084), HLG (ARIB STD-B67), as in ITU-R BT.2100. Their code numbers, taken for those
 of a standard film, give a flat, grey picture.
@@ -44,8 +44,13 @@ def to_bgr(frame: av.VideoFrame) -> NDArray[np.uint8]:
     if frame.color_trc not in (PQ, HLG):
         return cast("NDArray[np.uint8]", frame.to_ndarray(format="bgr24", threads=1))
     codes = cast("NDArray[np.uint16]", frame.to_ndarray(format="rgb48le", threads=1))
-    light = _light(codes, frame.color_trc)
-    if frame.color_primaries == BT2020:
+    return in_standard_range(codes, frame.color_primaries, frame.color_trc)
+
+
+def in_standard_range(codes: NDArray[np.uint16], primaries: int, transfer: int) -> NDArray[np.uint8]:
+    """Converts a picture in RGB, 16 bit, of PQ or HLG to BGR, 8 bit."""
+    light = _light(codes, transfer)
+    if primaries == BT2020:
         light = cast("NDArray[np.float32]", cv2.transform(light, BT2020_TO_BT709))
     light = _compressed(np.maximum(light, 0))
     shown = np.power(np.clip(light, 0, 1), 1 / DISPLAY_GAMMA, dtype=np.float32)

@@ -46,6 +46,12 @@ def av1_size(data: bytes) -> tuple[int, int] | None:
         return None
 
 
+def stated_colours(data: bytes) -> tuple[int, int] | None:
+    """Returns the primaries and the transfer function that the file states by their numbers (ITU-T H.273)."""
+    position = data.find(b"colrnclx")
+    return None if position < 0 else cast("tuple[int, int]", struct.unpack_from(">HH", data, position + 8))
+
+
 def be32(data: bytes, offset: int) -> int:
     """Returns the number of 32 bits at an offset; raises struct.error beyond the end."""
     return cast("int", struct.unpack_from(">I", data, offset)[0])

@@ -15,7 +15,13 @@ from facecore.video.errors import SourceError
 from facecore.video.heif import av1_size, be32, heif_size, still_avif
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
-from facecore.video.pillow_decoder import decode_with_pillow, in_srgb, opened_size, shown_size
+from facecore.video.pillow_decoder import (
+    decode_with_pillow,
+    high_dynamic_range,
+    in_srgb,
+    opened_size,
+    shown_size,
+)
 from facecore.video.scans import check_markers, check_scans, jpeg_scans
 
 PictureFormat = Literal["jpeg", "webp", "png"]
@@ -28,6 +34,8 @@ PROGRESSIVE_JPEG_BYTES = 9
 """The same for a JPEG of several scans: its coefficients are held until the last one."""
 PILLOW_BYTES, PILLOW_BYTES_OF = 18, {"WebP": 28, "AVIF": 24}
 """The same for pictures that Pillow decodes, and for formats that take more there."""
+HIGH_DYNAMIC_RANGE_BYTES = 80
+"""The same for pictures of PQ and HLG, whose light is computed."""
 UNSUPPORTED = {
     b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL", b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
@@ -80,6 +88,8 @@ def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
     """Estimates the memory that `decode` takes, from the header; raises SourceError as `decode` does."""
     kind, (width, height) = _checked(encoded, max_pixels)
     if _needs_pillow(kind, encoded):
+        if high_dynamic_range(kind, encoded):
+            return width * height * HIGH_DYNAMIC_RANGE_BYTES
         return width * height * PILLOW_BYTES_OF.get(kind, PILLOW_BYTES)
     progressive = kind == "JPEG" and jpeg_scans(encoded) > 1
     return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
@@ -126,7 +136,8 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
 
 
 def _needs_pillow(kind: str, encoded: bytes) -> bool:
-    """Returns whether OpenCV would not show the picture as people see it: transparent, with a profile, in CMYK."""
+    """Returns whether OpenCV would not show the picture as people see it: transparent, with a profile, in CMYK, of
+    high dynamic range."""
     match kind:
         case "JPEG":
             return any(
@@ -135,7 +146,9 @@ def _needs_pillow(kind: str, encoded: bytes) -> bool:
             )
         case "PNG":
             head = encoded[: max(0, encoded.find(b"IDAT"))]
-            return encoded[25:26] in (b"\4", b"\6") or b"tRNS" in head or b"iCCP" in head
+            return encoded[25:26] in (b"\4", b"\6") or any(
+                chunk in head for chunk in (b"tRNS", b"iCCP", b"cICP")
+            )
         case "WebP" if encoded[12:16] == b"VP8X":
             return bool(int.from_bytes(encoded[20:21]) & 0x30)
         case "WebP":
@@ -230,14 +243,17 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yields marker and offset of the segments before the first scan, up to one that is damaged."""
+    """Yields marker and offset of the segments before the first scan; bytes between them are left out, as by
+    decoders."""
     position, found = 2, 0
-    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+    while (position := data.find(b"\xff", position)) >= 0 and position + 4 <= len(data):
         marker = data[position + 1]
         check_markers(found := found + 1)
+        if marker == 0xDA:
+            return
         if marker == 0xFF:  # fill byte
             position += 1
-        elif marker in _ONE_BYTE_MARKERS:
+        elif marker == 0 or marker in _ONE_BYTE_MARKERS:
             position += 2
         else:
             yield marker, position + 2

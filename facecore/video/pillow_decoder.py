@@ -1,6 +1,7 @@
 """Decodes through Pillow the pictures that OpenCV does not show as people see them.
 
-These are AVIF, HEIC, TIFF and GIF, CMYK pictures, transparent pictures, and those with a colour profile.
+These are AVIF, HEIC, TIFF and GIF, CMYK pictures, transparent pictures, those with a colour profile, and those of
+high dynamic range.
 """
 
 import struct
@@ -12,7 +13,9 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
+from facecore.video.dynamic_range import HLG, PQ, in_standard_range
 from facecore.video.errors import SourceError
+from facecore.video.heif import stated_colours
 from facecore.video.memory import raise_if_short
 from facecore.video.picture import Image
 from facecore.video.upright import EXIF_TURNINGS, UPRIGHT, Turning
@@ -55,10 +58,22 @@ def decode_with_pillow(kind: str, encoded: bytes, max_pixels: int) -> Image:
         if kind != "HEIC":  # its properties are applied; EXIF only repeats these (ISO/IEC 23008-12, 6.5.10)
             ImageOps.exif_transpose(picture, in_place=True)
         profile = picture.info.get("icc_profile") or b""
-        shown = _in_rgb(_eight_bits(kind, picture), profile)
-        return in_srgb(np.ascontiguousarray(np.asarray(shown, np.uint8)[:, :, ::-1]), profile)
+        shown = np.asarray(_in_rgb(_eight_bits(kind, picture), profile), np.uint8)
+        if (colours := high_dynamic_range(kind, encoded)) is not None:
+            return in_standard_range(shown.astype(np.uint16) * 257, *colours)
+        return in_srgb(np.ascontiguousarray(shown[:, :, ::-1]), profile)
     except ERRORS as error:
         raise _refusal(kind, error) from error
+
+
+def high_dynamic_range(kind: str, encoded: bytes) -> tuple[int, int] | None:
+    """Returns the primaries and the transfer function of a picture of PQ or HLG; None: it is of another kind."""
+    colours = None
+    if kind in ("AVIF", "HEIC"):
+        colours = stated_colours(encoded)
+    elif kind == "PNG" and (chunk := encoded.find(b"\0\0\0\x04cICP", 0, max(0, encoded.find(b"IDAT")))) > 0:
+        colours = encoded[chunk + 8], encoded[chunk + 9]
+    return colours if colours is not None and colours[1] in (PQ, HLG) else None
 
 
 def picture_turning(kind: str, encoded: bytes) -> Turning:
@@ -123,6 +138,11 @@ def _opened(kind: str, encoded: bytes) -> Pillow.Image:
             raise SourceError("HEIC pictures need the extra heic: run pip install 'faces[heic]'.") from error
         return cast("Pillow.Image", open_heif(encoded, convert_hdr_to_8bit=True).to_pillow())
     picture = Pillow.open(BytesIO(encoded), formats=[PILLOW_NAMES[kind]])
+    for packet in (
+        "xmp",
+        "XML:com.adobe.xmp",
+    ):  # Pillow would take an orientation from it; browsers and OpenCV do not
+        picture.info.pop(packet, None)
     if kind == "TIFF":
         tags = picture.getexif()
         if any(tag in tags for tag in _RAW_TAGS) or int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1:

@@ -1,5 +1,7 @@
 """A film in PQ or HLG gives the pictures of its standard version; other films are converted as before."""
 
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from facecore.video import Interval, open_source
+from facecore.video.images import decode, decoding_bytes
 from facecore.video.picture import Image
 
 BT709_TO_BT2020 = np.array(
@@ -70,6 +73,23 @@ def test_the_picture_is_that_of_the_standard_version(
     shown, expected = (i[:, : 256 - 32].astype(int) for i in (sample.image, standard()))
     assert np.abs(shown - expected).mean() < most
     assert np.corrcoef(shown.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("kind", [".png", ".avif"])
+@pytest.mark.parametrize("transfer", [16, 18], ids=["pq", "hlg"])
+def test_a_still_is_that_of_the_standard_version_too(transfer: int, kind: str) -> None:
+    light = (standard()[:, :, ::-1] / 255) ** 2.4 @ BT709_TO_BT2020.T * 203
+    light[:24, -24:] = 203
+    code = ((pq if transfer == 16 else hlg)(light)[:, :, ::-1] * 255).round().astype(np.uint8)
+    data = bytearray(cv2.imencode(kind, code)[1])
+    if kind == ".png":
+        chunk = b"cICP" + bytes([9, transfer, 0, 1])
+        data[33:33] = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    else:
+        struct.pack_into(">HH", data, data.index(b"colrnclx") + 8, 9, transfer)
+    shown = decode(bytes(data))
+    assert np.abs(shown.astype(int) - standard())[:, : 256 - 32].mean() < 8
+    assert shown.nbytes < decoding_bytes(bytes(data))
 
 
 @pytest.mark.parametrize(("colorspace", "height"), [(1, 720), (5, 480), (9, 1080)])

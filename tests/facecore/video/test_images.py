@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
 
 from facecore.video import Interval, SourceError, Timestamps, open_source, probe
-from facecore.video.images import decode, decoding_bytes, encode, image_kind
+from facecore.video.images import decode, decoding_bytes, encode, image_kind, picture_size
 from facecore.video.picture import Image
 from tests.facecore.video import bombs
 from tests.facecore.video.clips import number_in, numbered
@@ -59,6 +60,22 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     image = decode(tagged)
     assert image.shape == (128, 192, 3)
     assert number_in(image) == 4321
+
+
+def test_an_orientation_in_xmp_changes_neither_picture_nor_size(tmp_path: Path) -> None:
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    for name, mode in (("a.jpg", "RGB"), ("a.png", "RGBA"), ("a.webp", "RGB")):
+        picture, text = Pillow.fromarray(numbered(5)[:, :, ::-1]).convert(mode), PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+        picture.save(tmp_path / name, **({"pnginfo": text} if name == "a.png" else {"xmp": xmp.encode()}))
+        data = (tmp_path / name).read_bytes()
+        assert decode(data).shape[1::-1] == picture_size(data, 10**6) == (192, 128)
+
+
+def test_bytes_between_the_segments_of_a_jpeg_are_left_out() -> None:
+    picture = encode(numbered(321), 95)
+    end = 4 + int.from_bytes(picture[4:6])
+    assert number_in(decode(picture[:end] + bytes(104) + b"\xff\0" + picture[end:])) == 321
 
 
 def test_encoding_keeps_the_picture() -> None:
