@@ -16,7 +16,7 @@ from compose.data_directory import URL, InUse
 from compose.server import embedded_server, wait_for_server
 from compose.service import NoService, find
 from compose.supervisor import Supervisor
-from consumers.libraries.writer import LibraryWriter
+from consumers.libraries.writer import Embed, LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.collections import MATCH_THRESHOLD
@@ -84,6 +84,16 @@ class LocalLibrary:
 
         await _patiently(work)
         return wrong[0]
+
+    async def reembed(self, embed: Embed, pack: str) -> tuple[int, int]:
+        """Embeds the faces of other model packs anew; see `LibraryWriter.reembed`."""
+        counts = list[tuple[int, int]]()
+
+        async def work() -> None:
+            counts.append(await self.writer.reembed(self.name, pack, embed))
+
+        await _patiently(work)
+        return counts[-1]
 
     async def search(self, photograph: bytes) -> LibrarySearchResult:
         """Finds the person whose face is the largest one in a picture.

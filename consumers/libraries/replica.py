@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from facecore.library.view import View
-from schemas.library import Correction, Entry, FilmEntry, LibraryFace
+from schemas.library import Correction, Entry, FilmEntry, LibraryFace, Reembedded
 from schemas.library_view import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
 from schemas.results import Evidence
 from schemas.store.libraries import Change, NewEntry, Position
@@ -32,6 +32,7 @@ class Replica:
         view: the persons.
         position: the last entry that is applied.
         pack: model pack of the latest film.
+        reembedded: ids of the entries that hold vectors of another pack.
     """
 
     def __init__(self, created: str = "") -> None:
@@ -42,6 +43,7 @@ class Replica:
         self._placed: dict[str, str] = {}
         self._films: dict[str, FilmRecord] = {}
         self._analyses: dict[str, list[str]] = {}
+        self.reembedded: list[str] = []
         self._owners: dict[str, str] = {}  # name of a job in the ids of faces -> its film
         self._latest: dict[str, str] = {}  # job -> its name there, of the latest film with a job of that id
         self._suggestions: dict[bytes, float] = {}
@@ -70,6 +72,11 @@ class Replica:
     def analyses(self, film_id: str) -> list[str]:
         """Ids of the entries of a film."""
         return self._analyses.get(film_id, [])
+
+    def of_other_packs(self, pack: str) -> list[str]:
+        """Ids of the faces in the latest analyses whose vectors are of other model packs."""
+        packs = ((node, self.view.vectors.pack(number)) for number, node in enumerate(self.view.nodes))
+        return [node.face_id for node, of in packs if node.current and of not in (None, pack)]
 
     def follow(self, entries: Sequence[NewEntry]) -> None:
         """Applies entries that are stored already."""
@@ -110,6 +117,8 @@ class Replica:
         if isinstance(entry, FilmEntry) and (before := self._films.get(entry.film_id)) is not None:
             changed.faces.update(f"{before.job_id}/{face}" for face in before.faces)
         self.position = self.position._replace(last=entry_id)
+        if isinstance(entry, Reembedded):
+            self.reembedded.append(entry_id)
         if isinstance(entry, Correction):
             yield Change("corrections", "ZADD", 0, entry_id)
         if isinstance(entry, FilmEntry):

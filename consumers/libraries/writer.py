@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -13,24 +13,29 @@ from redis.exceptions import RedisError
 from consumers.libraries.erasure import forget_faces, forget_job
 from consumers.libraries.rebuild import differences, folded, stored
 from consumers.libraries.replica import Replica
+from consumers.libraries.steps import added, applied, reembedded
 from consumers.runtime import scripts
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from facecore.library.anew import resolve_anew
 from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
-from facecore.library.resolve import DEFAULTS, Thresholds, joins, place
-from schemas.library import Correction, Erased, FilmEntry, Resolved
+from facecore.library.resolve import DEFAULTS, Thresholds
+from schemas.library import Correction, Erased, FilmEntry, NewVector, Reembedded, Resolved
 from schemas.library_view import Applied, Erasure, Regrouping, job_of
 from schemas.questions import Answer
 from schemas.store import lua
 from schemas.store.additions import Addition
+from schemas.store.clock import server_time
 from schemas.store.libraries import Change, Libraries, NewEntry, Order
 from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
+Embed = Callable[[Sequence[bytes]], Sequence[tuple[bytes, float] | None]]
+FACES_PER_ENTRY = 64
+"""Faces that are embedded anew between two looks at what was erased meanwhile."""
 LOCK_SECONDS = 30.0
 """Time after which others may write a library whose writer was killed; renewed three times in it."""
 WAIT_SECONDS = 0.5
@@ -81,7 +86,7 @@ class LibraryWriter:
             if shelf.replica.has(addition.film):
                 return False
             known, number = shelf.replica.position.last, await self._next_number(shelf)
-            entries, changes = await asyncio.to_thread(_add, shelf.replica, addition, number)
+            entries, changes = await asyncio.to_thread(added, shelf.replica, addition, number)
             await self._append(shelf, known, entries, changes)
             return True
 
@@ -97,6 +102,43 @@ class LibraryWriter:
             await self._append(shelf, fresh.position.last, [], wrong)
             shelf.replica = fresh
             return len(wrong)
+
+    async def reembed(self, name: str, pack: str, embed: Embed) -> tuple[int, int]:
+        """Embeds the faces of other model packs anew, from their kept pictures, and makes the merges that follow.
+
+        Args:
+            embed: returns the vector of the face in each picture (JPEG), of length 1, with the length of its
+                embedding; None where there is none.
+
+        Returns:
+            The faces that have vectors of the pack now, and those whose films must be analysed again.
+        """
+        async with self.reading(name) as replica:
+            faces = replica.of_other_packs(pack)
+        count = 0
+        for start in range(0, len(faces), FACES_PER_ENTRY):
+            some = faces[start : start + FACES_PER_ENTRY]
+            pictures = await self._reader.thumbnails(name, some)
+            seen = await asyncio.to_thread(embed, list(pictures.values()))
+            vectors = {
+                face: NewVector(face_id=face, prototype=found[0], sureness=round(found[1], 4))
+                for face, found in zip(pictures, seen, strict=True)
+                if found is not None
+            }
+            async with self._writing(name) as shelf:
+                wanted = set(shelf.replica.of_other_packs(pack))  # some may have been erased meanwhile
+                entry = Reembedded(
+                    pack=pack,
+                    faces=tuple(vectors[face] for face in some if face in vectors and face in wanted),
+                    at=round(await server_time(self._redis, self._names.library_names), 3),
+                )
+                if entry.faces:
+                    known, number = shelf.replica.position.last, await self._next_number(shelf)
+                    entries, changes = await asyncio.to_thread(reembedded, shelf.replica, entry, number)
+                    await self._append(shelf, known, entries, changes)
+                    count += len(entry.faces)
+        async with self.reading(name) as replica:
+            return count, len(replica.of_other_packs(pack))
 
     async def drain(self, name: str, *, last_attempt: bool) -> None:
         """Carries out the corrections and erasures that wait, in order, and replies to their callers.
@@ -142,7 +184,7 @@ class LibraryWriter:
         """Appends an entry, and returns the people that it changed."""
         known, number = shelf.replica.position.last, await self._next_number(shelf)
         entry = NewEntry(f"{number}-0", said)
-        changes = await asyncio.to_thread(_apply, shelf.replica, entry)
+        changes = await asyncio.to_thread(applied, shelf.replica, entry)
         await self._append(shelf, known, [entry], changes, waiting)
         people = {str(one.argument) for one in changes if (one.key, one.command) == ("people", "HSET")}
         return await self._applied(shelf.name, entry.entry_id, people)
@@ -176,7 +218,7 @@ class LibraryWriter:
             await forget_faces(self._service, job_id, faces[job_id])
         known, number = shelf.replica.position.last, await self._next_number(shelf)
         entry = NewEntry(f"{number}-0", erased)
-        changes = await asyncio.to_thread(_apply, shelf.replica, entry)
+        changes = await asyncio.to_thread(applied, shelf.replica, entry)
         await self._append(shelf, known, [entry], changes, waiting, changed)
         return Answer(status=204)
 
@@ -184,6 +226,7 @@ class LibraryWriter:
         """Returns the entries that lose content, and the jobs of the erased films."""
         films = {one for film in erased.films for one in shelf.replica.analyses(film)}
         ids = films | {at for at, _ in erased.faces} | set(await self._libraries.corrections(shelf.name))
+        ids |= set(shelf.replica.reembedded)
         changed, jobs = list[NewEntry](), set[str]()
         for entry_id, entry in await self._libraries.read(shelf.name, sorted(ids)):
             if isinstance(entry, FilmEntry) and entry_id in films and shelf.replica.is_latest(entry.job_id):
@@ -270,20 +313,3 @@ def thresholds(join: float | None) -> Thresholds:
     if join is None:
         return DEFAULTS
     return DEFAULTS._replace(join=join, merge=max(join, DEFAULTS.merge), doubt=min(join, DEFAULTS.doubt))
-
-
-def _add(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:
-    """Applies a film, and the merges that follow from it."""
-    film = place(replica.view, replica.named(addition.film))
-    entries = [NewEntry(f"{number}-0", film)]
-    changes = replica.apply(entries[0], addition.thumbnails)
-    while found := joins(replica.view, film.film_id, at=film.at):
-        for joined in found:
-            number += 1
-            entries.append(NewEntry(f"{number}-0", joined))
-            changes += replica.apply(entries[-1])
-    return entries, [*changes, *replica.suggest()]
-
-
-def _apply(replica: Replica, entry: NewEntry) -> list[Change]:
-    return [*replica.apply(entry), *replica.suggest()]

@@ -189,6 +189,14 @@ class LibraryReader(FilmReader):
         known = await self.who(name, [f"{job}/{face}" for face in faces])
         return {face.partition("/")[2]: found for face, found in known.items()}
 
+    async def thumbnails(self, name: str, faces: Sequence[str]) -> dict[str, bytes]:
+        """The pictures (JPEG) of these faces, of those that have one."""
+        found = (
+            await self._redis.hmget(self._names.library_keys(name).thumbnails, list(faces)) if faces else []
+        )
+        pictures = zip(faces, cast("list[bytes | None]", found), strict=True)
+        return {face: picture for face, picture in pictures if picture is not None}
+
     async def thumbnail(self, name: str, face: str) -> bytes | None:
         """The picture of a face (JPEG); None when there is none."""
         return cast("bytes | None", await self._redis.hget(self._names.library_keys(name).thumbnails, face))

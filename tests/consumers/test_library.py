@@ -1,6 +1,7 @@
 """A library follows its films and corrections, whoever is killed, and nothing of what was erased is left."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -175,6 +176,27 @@ async def test_faces_are_grouped_anew_and_what_was_said_holds(library: Library) 
     assert len(await library.persons()) == 3, "they stay apart"
     (ann,) = (await library.reader.people(NAME, 10, named=True)).people
     assert (ann.label, ann.faces) == ("Ann", 1) and two in await library.persons()
+    assert await library.writer.rebuild(NAME) == 0
+
+
+async def test_faces_of_another_model_pack_are_embedded_anew_from_their_pictures(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2, 3]))
+    later = film(2, [11])  # how the other pack sees the first person
+    await library.writer.add(later._replace(film=msgspec.structs.replace(later.film, pack="another")))
+    assert len(await library.persons()) == 4
+
+    def embed(pictures: Sequence[bytes]) -> list[tuple[bytes, float] | None]:
+        seen = {b"JPEG of 1 in 1": (vector(11, 1), 20.0), b"JPEG of 2 in 1": (vector(12, 1), 20.0)}
+        return [seen.get(picture) for picture in pictures]
+
+    assert await library.writer.reembed(NAME, "another", embed) == (2, 1), "no face in the third picture"
+    people = (await library.reader.people(NAME, 1000)).people
+    assert [one.films for one in people] == [2, 1, 1]
+    assert await library.writer.reembed(NAME, "another", embed) == (0, 1)
+    assert await library.writer.rebuild(NAME) == 0
+    assert (await library.say(Erasure(correction_id="", person_id=people[0].person_id))).status == 204
+    everything = b"".join((await contents(library.service)).values())
+    assert vector(11, 1) not in everything and vector(12, 1) in everything
     assert await library.writer.rebuild(NAME) == 0
 
 

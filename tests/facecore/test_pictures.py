@@ -11,8 +11,12 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
+from consumers.additions import THUMBNAIL_PIXELS
 from facecore.align import Image
-from facecore.vectors import from_bytes, unit
+from facecore.analyzer import Analyzer, FrameInput
+from facecore.contact_sheet import thumbnail
+from facecore.library.pictures import embed
+from facecore.vectors import cosine, from_bytes, unit
 from facecore.video import SourceError
 from facecore.video.images import decode, decoding_bytes, encode, picture_size
 from tests.facecore.conftest import Look
@@ -28,6 +32,15 @@ def astronaut() -> Image:
 
 COLLINS = Pillow.fromarray(astronaut()).resize((512, 512), box=(97, 0, 353, 256))
 GREY = np.asarray(COLLINS.convert("L"))
+
+
+def test_a_picture_in_a_library_gives_nearly_the_embedding_of_the_photograph(analyzer: Analyzer) -> None:
+    (frame,) = analyzer.analyze([FrameInput(0, 0.0, decode(saved("PNG")), None, False)])
+    (face,) = frame.faces
+    kept = thumbnail(encode(analyzer.portrait(decode(saved("PNG")), face), 90), THUMBNAIL_PIXELS)
+    seen, none, broken = embed(analyzer, [kept, encode(np.zeros((128, 128, 3), np.uint8), 90), b"no picture"])
+    assert seen is not None and cosine(seen[0], face.embedding) > 0.85
+    assert none is None and broken is None
 
 
 def saved(form: str, picture: Pillow.Image = COLLINS, **options: Any) -> bytes:

@@ -1,0 +1,45 @@
+"""Steps of a library's writer on its replica: what each appends to the log, and how it changes the stored view."""
+
+from collections.abc import Iterable
+
+from consumers.libraries.replica import Replica
+from facecore.library.resolve import joins, place
+from schemas.library import Reembedded
+from schemas.store.additions import Addition
+from schemas.store.libraries import Change, NewEntry
+
+
+def added(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:
+    """Applies a film, and the merges that follow from it."""
+    film = place(replica.view, replica.named(addition.film))
+    entries = [NewEntry(f"{number}-0", film)]
+    changes = replica.apply(entries[0], addition.thumbnails)
+    return _join(replica, entries, changes, [film.film_id], film.at)
+
+
+def reembedded(replica: Replica, entry: Reembedded, number: int) -> tuple[list[NewEntry], list[Change]]:
+    """Applies vectors of another pack, and the merges that follow from them."""
+    entries = [NewEntry(f"{number}-0", entry)]
+    changes = replica.apply(entries[0])
+    seen = [replica.view.face(face.face_id) for face in entry.faces]
+    films = dict.fromkeys(face.film_id for face in seen if face is not None)
+    return _join(replica, entries, changes, films, entry.at)
+
+
+def _join(
+    replica: Replica, entries: list[NewEntry], changes: list[Change], films: Iterable[str], at: float
+) -> tuple[list[NewEntry], list[Change]]:
+    """Applies the merges of people in these films that are due; returns all entries and changes."""
+    number = int(entries[-1].entry_id.partition("-")[0])
+    for film_id in films:
+        while found := joins(replica.view, film_id, at=at):
+            for joined in found:
+                number += 1
+                entries.append(NewEntry(f"{number}-0", joined))
+                changes += replica.apply(entries[-1])
+    return entries, [*changes, *replica.suggest()]
+
+
+def applied(replica: Replica, entry: NewEntry) -> list[Change]:
+    """Applies an entry."""
+    return [*replica.apply(entry), *replica.suggest()]
