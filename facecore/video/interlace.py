@@ -7,18 +7,18 @@ and every frame without combing, stays as it is, whatever the file says about it
 
 from fractions import Fraction
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.filter import Graph
-from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from facecore.video.dynamic_range import to_bgr
 
-P = TypeVar("P", np.uint8, np.uint16)
+PACKED = {"yuyv422": (0, 2), "yvyu422": (0, 2), "uyvy422": (1, 2)}
+"""Formats of capture cards that have luma and chroma in one plane: first byte of luma, and distance of the next."""
 COLUMNS = 160
 """Columns of a frame that are looked at, evenly spread: a face is a 40th of the picture or larger."""
 BLOCK_ROWS, BLOCK_COLUMNS = 16, 4
@@ -86,17 +86,16 @@ def _block_sums(
 
 def _luma(frame: av.VideoFrame, step: int) -> NDArray[np.int16] | None:
     """Returns every ``step``-th column of the luma in levels of 8 bits."""
-    if not frame.format.name.startswith(("yuv", "nv", "p01", "gray")) or frame.format.name.startswith("yuyv"):
+    first, every = PACKED.get(frame.format.name, (0, 1))
+    if every == 1 and not frame.format.name.startswith(("yuv", "nv", "p01", "gray")):
         return None
     depth, plane = frame.format.components[0].bits, frame.planes[0]
     if depth == 8:
-        return _lines(np.frombuffer(memoryview(plane), np.uint8), plane, step).astype(np.int16)
+        pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)
+        return pixels[:, first : every * plane.width : every * step].astype(np.int16)
     unused = 8 if frame.format.name.startswith("p01") else depth - 8
-    return (_lines(np.frombuffer(memoryview(plane), np.uint16), plane, step) >> unused).astype(np.int16)
-
-
-def _lines(pixels: NDArray[P], plane: VideoPlane, step: int) -> NDArray[P]:
-    return pixels.reshape(plane.height, -1)[:, : plane.width : step]
+    deep = np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, -1)
+    return (deep[:, : plane.width : step] >> unused).astype(np.int16)
 
 
 def _of_top_field(frame: av.VideoFrame) -> NDArray[np.uint8]:

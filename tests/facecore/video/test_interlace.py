@@ -61,6 +61,7 @@ def luma(picture: Image) -> np.ndarray:
         ("flagged.ts", "mpeg2video", {"flags": "+ildct+ilme"}, "yuv420p"),
         ("the_flag_lies.mp4", "libx264", {}, "yuv420p"),
         ("the_flag_lies_ten_bits.mkv", "libx264", {}, "yuv422p10le"),
+        ("captured.mov", "rawvideo", {}, "uyvy422"),
     ],
 )
 def test_a_moving_picture_is_that_of_one_field(
