@@ -21,9 +21,20 @@ WRONG_MERGES = 0.04
 """Share of the merges of a job that may be expected to join strangers. Wrong merges are of small clusters mostly: of
 the pairs of faces that end up together, fewer than one in 100 is wrong (tests.eval.crowd)."""
 
-MIN_BUDGET = 0.5
-"""Wrong merges that may be expected in any job, so that a film with few people is judged by the caller's threshold
-alone."""
+CROWD_BUDGET = 0.5
+"""Wrong merges that may be expected in any crowd, so that its first merges are not held up."""
+
+CROWD_CLUSTERS = 400
+"""With fewer clusters left, `WRONG_MERGES` and `CROWD_BUDGET` are smaller in proportion: among few people one wrong
+merge joins a larger share of the faces, and many photographs of few people make many merges, but no strangers less
+alike."""
+
+MIN_BUDGET = 0.07
+"""Wrong merges that may be expected in any job. With less, a film with a dozen people, sampled every 2 s, has one too
+many; with more, there are wrong merges among ten people."""
+
+FEW_CLUSTERS = 6
+"""So few clusters are judged by the caller's threshold alone."""
 
 
 def crowd_threshold(tail: Sequence[float], clusters: int, merges: int) -> float:
@@ -33,8 +44,9 @@ def crowd_threshold(tail: Sequence[float], clusters: int, merges: int) -> float:
         tail: the cosine that one pair of strangers in 10, 100, … exceeds.
     """
     pairs = clusters * (clusters - 1) / 2
-    budget = max(MIN_BUDGET, WRONG_MERGES * merges)
-    if pairs <= 10 * budget:
+    crowd = min(1, clusters / CROWD_CLUSTERS)
+    budget = max(MIN_BUDGET, crowd * max(CROWD_BUDGET, WRONG_MERGES * merges))
+    if clusters <= FEW_CLUSTERS or pairs <= 10 * budget:
         return -1.0  # more than one pair in ten may be wrong: the tail does not reach that far
     decades = math.log10(pairs / budget)
     step = min(int(decades), len(tail) - 1)  # linear between two entries, and beyond the last one

@@ -23,7 +23,7 @@ from tests.eval.methods import METHODS, Method
 
 THRESHOLD = 0.6
 SAMPLING_INTERVAL = 2.0
-SIZES = (30, 100, 300, 826, 1000, 2848)
+SIZES = (10, 30, 50, 100, 300, 826, 1000, 2848)
 DRAWS = 5
 """Random draws of people of each size; the figures are their means."""
 REACH = {"precision": 0.99, "b3_f1": 0.97, "people": 0.03}
@@ -112,6 +112,12 @@ def finch(people: int) -> Method:
     return run
 
 
+def half(photographs: Photographs, which: str) -> Photographs:
+    """Returns the photographs of the people of one of `HALVES`."""
+    halves = np.array([zlib.crc32(str(name).encode()) >> 7 & 1 for name in photographs.people])
+    return photographs.take(np.isin(halves, HALVES[which]))
+
+
 def draw(photographs: Photographs, size: int, seed: int) -> Photographs:
     """Returns the photographs of this many people, in a random order; 826 stands for people with several."""
     rng = np.random.default_rng(seed)
@@ -153,9 +159,7 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[], dest="methods", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print JSON, not a table")
     options = parser.parse_args()
-    every = load(options.features)
-    half = np.array([zlib.crc32(str(name).encode()) >> 7 & 1 for name in every.people])
-    photographs = every.take(np.isin(half, HALVES[options.half]))
+    photographs = half(load(options.features), options.half)
     most = len(np.unique(photographs.people))
     report = {}
     for size in sorted({min(size, most) for size in SIZES}):

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import sys
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ from facecore.library.view import View
 from facecore.vectors import from_bytes, unit
 from schemas.collections import MATCH_THRESHOLD
 from schemas.library import Correction, Differ, Entry, Merge
-from tests.eval.crowd import HALVES, IMMICH_FACES, IMMICH_SIMILARITY, Photographs, load
+from tests.eval.crowd import HALVES, IMMICH_FACES, IMMICH_SIMILARITY, Photographs, half, load
 from tests.eval.library_material import Shot, composed, footage, photographs
 
 ORDERS = 3
@@ -315,9 +314,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each part")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    every = load(options.data / "lfw" / "features.npz")
-    half = np.array([zlib.crc32(str(name).encode()) >> 7 & 1 for name in every.people])
-    some = every.take(np.isin(half, HALVES[options.half]))
+    some = half(load(options.data / "lfw" / "features.npz"), options.half)
     if options.fit:
         print(json.dumps(fit(some), indent=1))
         return
