@@ -19,5 +19,5 @@ def is_motion_jpeg(path: PathLike[str]) -> bool:
     end = jpeg_end(data)
     if end is None or MULTI_PICTURE in data[:end]:
         return False
-    following = data[end:].lstrip(b"\0\r\n")
+    following = b"\xff" + data[end:].lstrip(b"\0\r\n\xff")  # cameras pad pictures, also with fill bytes
     return following.startswith(b"\xff\xd8\xff") and image_size("JPEG", following) == image_size("JPEG", data)

@@ -19,7 +19,7 @@ def sampled(path: Path) -> list[tuple[float, int]]:
     return [(s.timestamp, number_in(s.image)) for s in open_source(nameless, Interval(1.0), max_pixels=10**8)]
 
 
-@pytest.mark.parametrize("padding", [b"", b"\0"])
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\xff\xff"])
 def test_raw_motion_jpeg_is_a_film(tmp_path: Path, padding: bytes) -> None:
     film = tmp_path / "film.mjpeg"
     film.write_bytes(b"".join(encode(numbered(n), 90) + padding for n in range(FRAMES)))
