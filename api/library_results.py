@@ -1,18 +1,16 @@
 """Adds to a job's result who its faces are in the library now: names and corrections show in older results too."""
 
 import asyncio
-from typing import Any
 
 from aiohttp import web
 
 from api.app_keys import LIBRARY_READER, PARTITIONS, REDIS
 from schemas.store.job_reader import JobState
+from schemas.store.library_reader import NOBODY
 from schemas.store.results import face_ids, with_fields
 
 ADDED_POLLS, ADDED_POLL_SECONDS = 20, 0.1
 """How often, and at what intervals, it is checked whether the library has the people of a job that has just ended."""
-_NOBODY: dict[str, Any] = {"person_id": None, "label": None, "hidden": False, "evidence": None}
-"""Fields of a face that the library does not have."""
 
 
 async def tag_with_people(request: web.Request, state: JobState, tag: str) -> str:
@@ -29,16 +27,10 @@ async def with_people(request: web.Request, state: JobState, part: bytes, number
         return part
     job_id = state.alias or state.job_id
     ids = await asyncio.to_thread(face_ids, part, number, parts)
-    fields = {face_id: dict(_NOBODY) for face_id in ids}
-    if not await _waits(request, job_id):  # else the library may have another film whose job had this id
-        known = await request.app[LIBRARY_READER].who_of(state.library, job_id, ids)
-        for face_id, (person, placed) in known.items():
-            fields[face_id] = {
-                "person_id": person.person_id,
-                "label": person.label,
-                "hidden": person.hidden,
-                "evidence": placed.evidence,
-            }
+    if await _waits(request, job_id):  # the library may have another film whose job had this id
+        fields = dict.fromkeys(ids, NOBODY)
+    else:
+        fields = await request.app[LIBRARY_READER].fields_of(state.library, job_id, ids)
     return await asyncio.to_thread(with_fields, part, number, parts, fields)
 
 

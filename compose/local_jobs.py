@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -27,7 +28,7 @@ from compose.sources import HOST, Source
 from compose.supervisor import Child, ProcessFailed, Supervisor, clean_environment
 from schemas.names import Names, Partitions
 from schemas.requests import AnalyzeRequest
-from schemas.results import JobResult
+from schemas.results import JobResult, ResultBody
 from schemas.settings import Settings
 from schemas.store import workers
 from schemas.store.additions import Addition
@@ -58,6 +59,7 @@ class LocalJob:
         result: JSON, once the job is completed.
         fault: why its result could not be written.
         people: how many were found so far.
+        is_identified: whether the result says who its people are in the library.
     """
 
     source: Source
@@ -68,6 +70,27 @@ class LocalJob:
     state: JobState | None = None
     people: int = 0
     fault: str = ""
+    is_identified: bool = False
+
+    @property
+    def analysis(self) -> str:
+        """The job that has analysed the source in this run; empty: none."""
+        return self.state.alias or self.job_id if self.state else ""
+
+    def face_ids(self) -> list[str]:
+        """The people of the result."""
+        return [face.face_id for face in self._body().faces]
+
+    def identify(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
+        """Adds to the result who its faces are, by face id."""
+        body = self._body()
+        faces = [msgspec.structs.replace(face, **fields[face.face_id]) for face in body.faces]
+        assert self.state is not None
+        named = msgspec.structs.replace(body, faces=faces)
+        self.result, self.is_identified = result_json(self.state, msgspec.json.encode(named)), True
+
+    def _body(self) -> ResultBody:
+        return msgspec.json.decode(self.result or b"", type=ResultBody)
 
     @property
     def is_done(self) -> bool:

@@ -5,9 +5,9 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -43,6 +43,18 @@ class Recurring(NamedTuple):
 
     person: LibraryPerson
     files: int
+
+
+class KeptPeople(NamedTuple):
+    """The people of some films in a library.
+
+    Attributes:
+        people: those in most of the films first.
+        fields: what a result says of each of its faces, by job and face.
+    """
+
+    people: list[Recurring]
+    fields: dict[str, dict[str, dict[str, Any]]]
 
 
 class LocalLibrary:
@@ -190,16 +202,27 @@ async def _running(data: Path) -> str:
     return ""
 
 
-async def keep(settings: Settings, films: Sequence[Addition], data: Path | None) -> list[Recurring]:
-    """Adds films to the library of a data directory; returns the people in them, those in most of them first."""
+async def keep(
+    settings: Settings,
+    films: Sequence[Addition],
+    data: Path | None,
+    faces: Mapping[str, Sequence[str]] = {},
+) -> KeptPeople:
+    """Adds films to the library of a data directory; returns who is in them.
+
+    Args:
+        faces: ids of the faces in the results of jobs, by job.
+    """
     async with local_library(settings, films[0].library, data, remote=False) as local:
         for film in films:
             await local.add(film)
         seen = [await local.reader.film(local.name, film.film.film_id, 0.0, 1e9) for film in films]
         counts = Counter(one.person.person_id for film in seen if film for one in film.people)
         persons = await local.reader.persons(local.name, sorted(counts))
+        fields = {job: await local.reader.fields_of(local.name, job, ids) for job, ids in faces.items()}
     people = [Recurring(person, counts[person_id]) for person_id, person in persons.items()]
-    return sorted(people, key=lambda one: (-one.files, -one.person.seconds, one.person.person_id))
+    people.sort(key=lambda one: (-one.files, -one.person.seconds, one.person.person_id))
+    return KeptPeople(people, fields)
 
 
 @contextlib.asynccontextmanager

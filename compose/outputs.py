@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -48,6 +48,21 @@ class OutputOptions:
     resume: bool = False
 
 
+class Shown(NamedTuple):
+    """What a page shows of a source."""
+
+    result: bytes
+    pictures: "Pictures"
+    parameters: Parameters
+
+    def reported(self) -> "Reported":
+        """Decodes it."""
+        from api.pages.report import Reported
+
+        result = msgspec.json.decode(self.result, type=JobResult)
+        return Reported(result.job_id, result.source_id, result, self.pictures, self.parameters)
+
+
 class Outputs:
     """The output files of a set of sources.
 
@@ -58,7 +73,7 @@ class Outputs:
     def __init__(self, options: OutputOptions, sources: Sequence[Source]) -> None:
         self._options = options
         self._many = len(sources) > 1
-        self._reported: dict[str, Reported] = {}
+        self._shown: dict[str, Shown] = {}
         self._order = [source.path for source in sources]
         if mistakes := list(self._mistakes(sources)):
             raise OutputError("\n".join(mistakes))
@@ -121,16 +136,19 @@ class Outputs:
         """Writes the files of one source."""
         if self.wants_report:
             from api.pages import report
-            from api.pages.report import Reported
 
-            decoded = msgspec.json.decode(result, type=JobResult)
-            reported = Reported(decoded.job_id, decoded.source_id, decoded, pictures, parameters)
+            shown = self._shown[source.path] = Shown(result, pictures, parameters)
             if (page := self._page(source)) is not None:
-                _write(page, report.render([reported]))
-            else:
-                self._reported[source.path] = reported
+                _write(page, report.render([shown.reported()]))
         if (out := self._file(self._options.out, source, ".json")) is not None:
             _write(out, result)  # last: `finished` takes this file as the sign that all are written
+
+    def write_again(self, source: Source, result: bytes) -> None:
+        """Writes the files of a source with another result of the same job, which says who its people are."""
+        from schemas.store.pictures import NO_PICTURES
+
+        _, pictures, parameters = self._shown.get(source.path, (b"", NO_PICTURES, Parameters()))
+        self.write(source, result, pictures, parameters)
 
     def write_together(self, results: Sequence[bytes]) -> None:
         """Writes the files that hold all sources."""
@@ -140,9 +158,9 @@ class Outputs:
         out = self._options.out
         if out and self._many and not _is_directory(out) and results:
             _write(Path(out), b"[" + b",\n".join(results) + b"]")
-        if self._options.report and self._reported:
-            pages = [self._reported[path] for path in self._order if path in self._reported]
-            _write(Path(self._options.report), report.render(pages))
+        shown = [self._shown[path] for path in self._order if path in self._shown]
+        if shown and self._many and self._options.report and not _is_directory(self._options.report):
+            _write(Path(self._options.report), report.render([one.reported() for one in shown]))
         for place, write in ((self._options.csv, write_csv), (self._options.parquet, write_parquet)):
             if place is not None:
                 table = io.BytesIO()

@@ -70,6 +70,7 @@ def _job(job: Reported) -> dict[str, Any]:
 def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
     return {
         "id": face.face_id,
+        "person_id": face.person_id or None,
         "label": face.label or None,
         "picture": _data_url(pictures.best.get(face.face_id)),
         "strip": _data_url(pictures.strips.get(face.face_id)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # slow to import
     from rich.console import Console
 
     from compose.local_jobs import LocalJob
+    from compose.local_library import Recurring
     from compose.sources import Source
     from schemas.requests import AnalyzeRequest
     from schemas.store.additions import Addition
@@ -130,6 +131,7 @@ def run(
 
     from compose.local_jobs import LocalJob, analyze
     from compose.supervisor import ProcessFailed
+    from compose.tables import library_table
     from models.fetch import ModelsUnavailable, ensure, is_installed
     from schemas.logs import configure_logs
 
@@ -154,6 +156,10 @@ def run(
             ensure(settings.pack, settings.models_path)
             unfinished = [job for job in jobs if job.result is None and not job.source.fault]
             films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
+        people = _keep(settings, films, data, jobs, console) if films else []
+        for job in jobs:
+            if job.result and job.is_identified:
+                outputs.write_again(job.source, job.result)
         outputs.write_together([job.result for job in jobs if job.result])
     except (OutputError, ModelsUnavailable, ProcessFailed, RedisError, OSError) as error:
         text = str(error).removeprefix("faces analyze: ")  # as the process of that name reports it
@@ -164,8 +170,8 @@ def run(
     for job in jobs:
         if job.is_done or not interrupted:
             _print(job, as_json, console)
-    if films:
-        _keep(settings, films, data, as_json, console)
+    if people and not as_json:
+        Console().print(library_table(films[0].library, people, len(films)))
     if any(job.result for job in jobs) and outputs.places:
         console.print(Text(printable(f"written to {', '.join(outputs.places)}")), soft_wrap=True)
     if interrupted:
@@ -185,26 +191,31 @@ def _doubts(settings: Settings, request: "AnalyzeRequest") -> Iterator[str]:
 
 
 def _keep(
-    settings: Settings, films: "Sequence[Addition]", data: Path | None, as_json: bool, console: "Console"
-) -> None:
-    """Adds the films to the library of the data directory, and prints who is in them, whichever file it is."""
+    settings: Settings,
+    films: "Sequence[Addition]",
+    data: Path | None,
+    jobs: "Sequence[LocalJob]",
+    console: "Console",
+) -> "list[Recurring]":
+    """Adds the films to the library of the data directory, and to the results who their people are there; returns
+    these people."""
     from redis.exceptions import RedisError
-    from rich.console import Console
     from rich.text import Text
 
     from compose.local_library import keep
     from compose.supervisor import ProcessFailed
-    from compose.tables import library_table
     from schemas.file_names import printable
 
+    analysed = [job for job in jobs if job.is_done and job.analysis]
     try:
-        people = asyncio.run(keep(settings, films, data))
+        kept = asyncio.run(keep(settings, films, data, {job.analysis: job.face_ids() for job in analysed}))
     except (ProcessFailed, RedisError, OSError) as error:
         note = f"The people were not added to the library {films[0].library}: {error}"
         console.print(Text(printable(note), "yellow"))
-        return
-    if not as_json:
-        Console().print(library_table(films[0].library, people, len(films)))
+        return []
+    for job in analysed:
+        job.identify(kept.fields[job.analysis])
+    return kept.people
 
 
 def _print(job: "LocalJob", as_json: bool, console: "Console") -> None:

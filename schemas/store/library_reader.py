@@ -1,7 +1,7 @@
 """Answers questions about libraries from their stored views; pages are read in bounded steps."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -22,6 +22,8 @@ from schemas.store.library_films import PER_READ, FilmReader, thumbnail
 
 MAX_SEARCHED = 20_000
 """Most people that are looked at for one page of a filtered list."""
+NOBODY: dict[str, Any] = {"person_id": None, "label": None, "hidden": False, "evidence": None}
+"""Fields of a face in a result that the library does not have."""
 
 
 class LibraryReader(FilmReader):
@@ -196,6 +198,18 @@ class LibraryReader(FilmReader):
         )
         pictures = zip(faces, cast("list[bytes | None]", found), strict=True)
         return {face: picture for face, picture in pictures if picture is not None}
+
+    async def fields_of(self, name: str, job_id: str, faces: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What a result says of each of its faces: who it is in the library now."""
+        fields = {face: dict(NOBODY) for face in faces}
+        for face, (person, placed) in (await self.who_of(name, job_id, faces)).items():
+            fields[face] = {
+                "person_id": person.person_id,
+                "label": person.label,
+                "hidden": person.hidden,
+                "evidence": placed.evidence,
+            }
+        return fields
 
     async def thumbnail(self, name: str, face: str) -> bytes | None:
         """The picture of a face (JPEG); None when there is none."""

@@ -20,15 +20,18 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from api.pages.report import Reported, render
 from compose.server import free_port
 from schemas.names import Partitions
-from schemas.requests import AnalyzeRequest
-from schemas.results import ResultBody, ResultSummary
+from schemas.requests import AnalyzeRequest, Parameters
+from schemas.results import Appearance, ResultBody, ResultSummary
 from schemas.settings import Settings
 from schemas.store.connection import connect
 from schemas.store.job_reader import JobReader
 from schemas.store.job_record import new_record
 from schemas.store.jobs import Jobs
+from schemas.store.pictures import NO_PICTURES
+from tests.api.test_report import result
 from tests.browser.conftest import Tab, violations
 from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
@@ -163,6 +166,43 @@ def test_several_jobs_are_one_page(service: Service, hostile: str, nobody: str, 
     tab.check(service.url)
     assert service.get(f"/faces/report?jobs={hostile},unknown").status == 404
     assert service.get("/faces/report").status == 400
+
+
+def test_a_person_of_a_library_stands_once_with_all_videos(tab: Tab, tmp_path: Path) -> None:
+    jobs = []
+    for name, people in (("a.mp4", ("Ann", None)), ("b.mp4", (None, "Ann")), ("c.mp4", ("Ann",))):
+        faces = [
+            msgspec.structs.replace(
+                result(name).faces[0],
+                face_id=f"face_{number}",
+                person_id="person-1-0-0" if label else None,
+                label=label,
+                appearances=[Appearance(10.0 * number, 10.0 * number + 2)],
+            )
+            for number, label in enumerate(people)
+        ]
+        metadata = msgspec.structs.replace(result(name).metadata, unique_faces=len(faces))
+        body = msgspec.structs.replace(result(name), faces=faces, metadata=metadata)
+        jobs.append(Reported(name, None, body, NO_PICTURES, Parameters()))
+    (tmp_path / "people.html").write_bytes(render(jobs))
+    page = tab.open((tmp_path / "people.html").as_uri())
+    assert page.title() == "3 people in 3 videos"
+    assert page.locator(".card b").all_inner_texts() == ["Ann", "face_1", "face_0"]
+    assert "3 times in 3 videos" in page.locator(".card").first.inner_text()
+    assert page.locator("button.row").count() == 5, "in the timeline of every video"
+    page.locator(".card").first.click()
+    videos = page.locator("dialog .part")
+    assert videos.all_inner_texts() == ["a.mp4\n0:00 to 0:02", "b.mp4\n0:10 to 0:12", "c.mp4\n0:00 to 0:02"]
+    assert "person-1-0-0" in page.locator("dialog dl").inner_text()
+    videos.nth(1).click()
+    assert "0:10 to 0:12" in page.locator("dialog dl").inner_text()
+    assert page.locator("dialog .part[aria-pressed=true]").inner_text().startswith("b.mp4")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("dialog h2").inner_text() == "face_1"
+    page.keyboard.press("Escape")
+    page.locator("#video").select_option("b.mp4")
+    assert page.locator(".card").count() == page.locator("#timeline button.row").count() == 2
+    tab.check((tmp_path / "people.html").as_uri())
 
 
 def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path, wide_tab: Tab) -> None:

@@ -21,8 +21,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory with two films, in which one of the three people is in both."""
     monkeypatch.delenv("REDIS_URL", raising=False)
     films = [film(1, [1, 2]), film(2, [2, 3])]
-    people = asyncio.run(keep(Settings.from_env({}), films, tmp_path))
-    assert [(one.files, one.person.films) for one in people] == [(2, 2), (1, 1), (1, 1)]
+    ids = ["face_0", "face_1", "face_2"]
+    kept = asyncio.run(keep(Settings.from_env({}), films, tmp_path, {"job-1": ids, "job-2": ids}))
+    assert [(one.files, one.person.films) for one in kept.people] == [(2, 2), (1, 1), (1, 1)]
+    first, second = ([kept.fields[job][face]["person_id"] for face in ids] for job in ("job-1", "job-2"))
+    assert len({*first, *second}) == 4 and first[1] == second[0] == kept.people[0].person.person_id
+    assert first[2] is second[2] is None, "no such face"
     return tmp_path
 
 

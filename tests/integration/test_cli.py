@@ -56,23 +56,29 @@ def test_analyze_says_that_a_threshold_rejected_everyone(faces, six_people: Path
 
 
 def test_analyze_takes_several_sources_and_names_the_one_that_failed(
-    faces, six_people: Path, tmp_path: Path
+    faces, six_people: Path, group_photograph: Path, tmp_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
-    out = tmp_path / "results.json"
+    out, report = tmp_path / "results.json", tmp_path / "people.html"
     done = faces(
-        "analyze", str(six_people), str(broken), "--set", "enhancement.enabled=true", "--out", str(out)
-    )
+        "analyze", str(six_people), str(broken), str(group_photograph), "--set", "enhancement.enabled=true",
+        "--out", str(out), "--report", str(report), FACES_LIBRARY="home",
+    )  # fmt: skip
     assert done.returncode == 1
     assert "broken.mp4" in done.stderr and "6 people" in done.stdout
     assert "film added" not in done.stdout + done.stderr, "the log of the stages is for --verbose"
     assert "loading models" in done.stderr and "no face will be enhanced" in done.stderr
     assert "not enhanced: No Frame Server is configured" in done.stderr
-    assert "1 of 2 films" in done.stderr or "2 of 2 films" in done.stderr, "how far it is, without a terminal"
+    assert " of 3 sources" in done.stderr, "how far it is, without a terminal"
     results = msgspec.json.decode(out.read_bytes())
-    assert [len(result["faces"]) for result in results] == [6]
+    assert [len(result["faces"]) for result in results] == [6, 6]
     assert results[0]["metadata"]["enhancement"] is not None
+    film, photograph = ({face["person_id"] for face in result["faces"]} for result in results)
+    assert film == photograph and len(film) == 6, "the same people in both files"
+    assert "6 people in 2 files; library home" in done.stdout and all(one in done.stdout for one in film)
+    shown = Page(report.read_bytes()).data
+    assert [{person["person_id"] for person in job["people"]} for job in shown] == [film, film]
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA is there")

@@ -9,6 +9,23 @@ const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
 const videoName = person => fileName(person.job.metadata.video_path);
 const nameOf = person => person.label || person.id;  // a name that the library of the job has
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
+const times = person => person.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
+const videos = person => [...new Set(person.parts.map(part => part.job))].map(job => fileName(job.metadata.video_path));
+
+// Joins what the jobs show of the same person of a library: the part with the best shot, with all `parts`.
+function together(parts) {
+  const found = new Map();
+  for (const part of parts) {
+    const key = part.person_id || `${part.job.job_id}/${part.id}`;
+    found.set(key, found.get(key) || []);
+    found.get(key).push(part);
+  }
+  return [...found.values()].map(some => {
+    const person = {...some.reduce((a, b) => b.best[1] > a.best[1] ? b : a), parts: some, seen: some.reduce((sum, part) => sum + part.detections.length, 0)};
+    for (const part of some) part.person = person;
+    return person;
+  });
+}
 
 function picture(person) {
   return person.picture ? make("img", {className: "picture", src: person.picture, alt: "", loading: "lazy", decoding: "async"})
@@ -66,9 +83,10 @@ const card = cached(person => {
     make("span", {className: "shot"}, picture(person), score(best), headIcon(best)),
     make("span", {className: "text"},
       make("b", {title: nameOf(person)}, nameOf(person)),
-      make("span", {className: "soft"}, `${count(person.appearances.length, "time", "times")}, from ${formatTime(person.detections[0][0])}`),
+      make("span", {className: "soft"}, count(person.parts.reduce((sum, part) => sum + part.appearances.length, 0), "time", "times") +
+        (videos(person).length > 1 ? ` in ${videos(person).length} videos` : `, from ${formatTime(person.detections[0][0])}`)),
       make("span", {className: "soft", title: describe(person)}, briefText(person) || best[6]),
-      jobs.length > 1 ? make("span", {className: "soft", title: videoName(person)}, videoName(person)) : null,
+      jobs.length > 1 ? make("span", {className: "soft", title: videos(person).join(", ")}, videos(person).join(", ")) : null,
       make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
 });
 
@@ -85,10 +103,9 @@ function track(person) {
   return box;
 }
 
-const row = cached(person => {
-  return make("button", {className: "row", type: "button", onclick: () => show(person), "aria-label":
-    `${nameOf(person)}: ${person.appearances.map(([s, e]) => formatTime(s) + " to " + formatTime(e)).join(", ")}`},
-    make("span", {className: "name"}, picture(person), make("span", {}, nameOf(person))), track(person));
+const row = cached(part => {
+  return make("button", {className: "row", type: "button", onclick: () => show(part.person, part), "aria-label": `${nameOf(part)}: ${times(part)}`},
+    make("span", {className: "name"}, picture(part), make("span", {}, nameOf(part))), track(part));
 });
 
 // A few round times, and the end.
@@ -120,16 +137,17 @@ function draw() {
   const least = Number($("quality").value), leastDetections = Number($("often").value) || 1, order = $("order").value;
   const video = $("video").value, pose = $("pose").value, who = $("attribute").value;
   $("least").textContent = least.toFixed(2);
-  shown = people.filter(p => p.best[1] >= least && p.detections.length >= leastDetections && (!pose || p.best[6] === pose) &&
-    (!video || p.job.job_id === video) && (!who || attributes(p).includes(who)));
+  shown = people.filter(p => p.best[1] >= least && p.seen >= leastDetections && (!pose || p.best[6] === pose) &&
+    (!video || p.parts.some(part => part.job.job_id === video)) && (!who || attributes(p).includes(who)));
   if (order === "quality") shown.sort((a, b) => b.best[1] - a.best[1]);
   else if (order === "first") shown.sort((a, b) => a.detections[0][0] - b.detections[0][0]);
-  else if (jobs.length > 1) shown.sort((a, b) => b.detections.length - a.detections.length);
+  else if (jobs.length > 1) shown.sort((a, b) => b.seen - a.seen);
   $("shown").textContent = shown.length === people.length ? count(people.length, "person", "people") : `${shown.length} of ${people.length} people`;
   const focused = document.activeElement, place = focused && focused.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(focused) : -1;
   $("gallery").replaceChildren(...shown.map(person => card(person)));
-  const parts = jobs.map(job => [job, shown.filter(p => p.job === job)]).filter(([, visible]) => visible.length);
-  $("timeline").replaceChildren(...parts.flatMap(([job, visible]) => timeline(job, visible)), legend());
+  const visible = shown.flatMap(p => p.parts).filter(part => !video || part.job.job_id === video);
+  const parts = jobs.map(job => [job, visible.filter(part => part.job === job)]).filter(([, some]) => some.length);
+  $("timeline").replaceChildren(...parts.flatMap(([job, some]) => timeline(job, some)), legend());
   if (number >= 0) { const redrawn = place.querySelectorAll("button")[number]; if (redrawn) redrawn.focus(); }
   $("nobody").hidden = shown.length > 0;
   $("nobody").textContent = people.length ? "No person matches these filters." : emptyText();
@@ -175,11 +193,15 @@ function list(person, all) {
   return box;
 }
 
-function show(person) {
+// The videos of a person who is in several; a click shows what is known from one.
+const parted = (person, shown) => person.parts.length < 2 ? [] : [make("h3", {}, count(videos(person).length, "video", "videos")), ...person.parts.map(part =>
+  make("button", {className: "row part", type: "button", "aria-pressed": String(same(part, shown)), onclick: () => show(person, part)},
+    make("span", {className: "name"}, picture(part), make("span", {}, videoName(part))), make("span", {}, track(part), make("span", {className: "soft"}, times(part)))))];
+
+function show(person, part = person) {
   open = person;
-  const p = person, tool = (text, label, act) => make("button", {className: "tool", type: "button", "aria-label": label, onclick: act}, text);
+  const p = part, tool = (text, label, act) => make("button", {className: "tool", type: "button", "aria-label": label, onclick: act}, text);
   const fact = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
-  const appearances = p.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
   $("dialog").replaceChildren(
     make("div", {className: "line"}, make("h2", {}, nameOf(p)), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
       tool("→", "next", () => step(1)), tool("✕", "close", () => $("dialog").close()))),
@@ -188,9 +210,9 @@ function show(person) {
       make("dl", {}, ...fact("looks like", describe(p)), ...fact("best shot", `at ${formatTime(p.best[0])}, ${p.best[6]}`),
         ...fact("video", jobs.length > 1 ? videoName(p) : ""),
         ...fact("seen", `in ${(100 * p.share).toFixed(0)} % of the frames, ${count(p.detections.length, "detection", "detections")}`),
-        ...fact("appears", appearances), ...fact("cohesion", p.cohesion.toFixed(2)),
+        ...fact("appears", times(p)), ...fact("in the library", p.person_id), ...fact("cohesion", p.cohesion.toFixed(2)),
         ...fact("most alike", p.nearest ? `${p.nearest.face_id} (${p.nearest.similarity.toFixed(2)})` : "")))),
-    make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
+    ...parted(person, p), make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
     strip(p), make("h3", {}, "All detections"), list(p, false));
   $("dialog").setAttribute("aria-label", nameOf(p));
   if (!$("dialog").open) $("dialog").showModal();
@@ -238,8 +260,9 @@ function about(job) {
 // Shows these jobs instead of the current ones.
 function update(data) {
   jobs = data;
-  people = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new objects, so that the cache builds them again
-  const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0);
+  const parts = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new objects, so that the cache builds them again
+  people = together(parts);
+  const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0) - parts.length + people.length;
   const where = jobs.length === 1 ? fileName(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
   const title = `${count(number, "person", "people")}${jobs.every(job => job.complete) ? "" : " so far"} in ${where}`;
   $("title").textContent = title;
@@ -251,7 +274,7 @@ function update(data) {
   options("attribute", unique(people.flatMap(attributes)), "any");
   $("videos").hidden = jobs.length < 2;
   $("who").hidden = !people.some(p => attributes(p).length);
-  $("often").max = Math.max(1, ...people.map(p => p.detections.length));
+  $("often").max = Math.max(1, ...people.map(p => p.seen));
   draw();
 }
 
