@@ -11,9 +11,7 @@ from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, MAX_STREAM_SECONDS, stream_events
 from api.libraries import NAME
 from api.library_lookup import find_library
-from schemas.library import ENTRY_ID, Correction, Erased, FilmEntry, Joined
-from schemas.library_view import LibraryEvent, job_of
-from schemas.store.libraries import NewEntry
+from schemas.library import ENTRY_ID
 
 endpoints = Endpoints()
 POLL_SECONDS = 1.0
@@ -41,7 +39,7 @@ async def _write(request: web.Request, stream: web.StreamResponse, name: str, la
     started = last_write = clock()
     while not stopping.is_set() and clock() - started < MAX_STREAM_SECONDS:
         async for entry in request.app[LIBRARIES].entries(name, last):
-            event = await _event(request, name, entry)
+            event = await request.app[LIBRARY_READER].event(name, entry)
             data = msgspec.json.encode(event).decode()
             await stream.write(f"id: {entry.entry_id}\nevent: {event.kind}\ndata: {data}\n\n".encode())
             last, last_write = entry.entry_id, clock()
@@ -50,26 +48,3 @@ async def _write(request: web.Request, stream: web.StreamResponse, name: str, la
             last_write = clock()
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
-
-
-async def _event(request: web.Request, name: str, new: NewEntry) -> LibraryEvent:
-    entry_id, entry = new
-    match entry:
-        case FilmEntry():
-            who = await request.app[LIBRARY_READER].who(name, [face.face_id for face in entry.faces])
-            people = sorted({person.person_id for person, _ in who.values()})
-            return LibraryEvent(
-                kind="film",
-                entry_id=entry_id,
-                film_id=entry.film_id,
-                job_id=job_of(entry.job_id),
-                people=people,
-            )
-        case Correction(change=change):
-            return LibraryEvent(kind="correction", entry_id=entry_id, change=change)
-        case Joined():
-            return LibraryEvent(kind="joined", entry_id=entry_id, people=[entry.person_id, entry.other_id])
-        case Erased():
-            return LibraryEvent(kind="erased", entry_id=entry_id, people=list(entry.people))
-        case _:
-            return LibraryEvent(kind="resolved", entry_id=entry_id)

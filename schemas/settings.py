@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: str = field(default="", name="FACES_CORS_ORIGINS")
     callback_hosts: str = field(default="", name="FACES_CALLBACK_HOSTS")
     webhook_secret: str = field(default="", name="FACES_WEBHOOK_SECRET")
+    library_callback: str = field(default="", name="FACES_LIBRARY_CALLBACK")
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
 
     # Models

@@ -25,7 +25,7 @@ from schemas.messages import (
 )
 from schemas.names import Names, Priority
 from schemas.requests import AnalyzeRequest
-from schemas.webhooks import WebhookTask
+from schemas.webhooks import LibraryWebhookTask, WebhookTask
 
 
 class WorkerType(NamedTuple):
@@ -155,8 +155,8 @@ def stages(names: Names) -> tuple[Stage, ...]:
             name="webhooks",
             group="webhooks",
             worker_type="webhooks",
-            streams={names.webhooks: "Ends of jobs to tell to their callback_url"},
-            messages={"webhook": WebhookTask},
+            streams={names.webhooks: "Ends of jobs to tell to their callback_url, and events of libraries"},
+            messages={"webhook": WebhookTask, "library_webhook": LibraryWebhookTask},
             backlog=64,
         ),
         Stage(

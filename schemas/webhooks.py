@@ -1,4 +1,4 @@
-"""Webhooks: signed notifications of the end of a job (Standard Webhooks 1.0, https://www.standardwebhooks.com).
+"""Webhooks: signed notifications of the end of a job, and of what happens in libraries (Standard Webhooks 1.0, https://www.standardwebhooks.com).
 
 A delivery is a POST of `JobEnded` as JSON with the headers ``webhook-id`` (the same in every attempt, so that a
 receiver recognises a repetition), ``webhook-timestamp`` (Unix seconds of the attempt) and ``webhook-signature``: for
@@ -12,12 +12,15 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+from schemas.envelope import entry_time
+from schemas.library_view import LibraryEvent
 from schemas.results import ResultSummary
 
+Body = TypeVar("Body")
 EndState = Literal["completed", "failed", "cancelled"]
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 MAX_AGE_SECONDS = 300.0
@@ -76,6 +79,34 @@ class JobEnded(msgspec.Struct, frozen=True, kw_only=True):
     data: EndedJob
 
 
+class LibraryWebhookTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Send an entry of a library's log to the receiver of library events. Type ``library_webhook``, stream
+    ``webhooks``; written by the script that appends the entry."""
+
+    library: str
+    entry_id: str
+
+
+class LibraryNotice(LibraryEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened in a library, as a webhook reports it."""
+
+    library: str
+
+
+class LibraryChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of a delivery about a library.
+
+    Attributes:
+        timestamp: when it was entered into the library's log, RFC 3339.
+    """
+
+    type: Literal[
+        "library.film", "library.correction", "library.joined", "library.resolved", "library.erased"
+    ]
+    timestamp: str
+    data: LibraryNotice
+
+
 class NotGenuine(ValueError):
     """A delivery without a valid signature, or too old."""
 
@@ -86,8 +117,14 @@ def delivery_body(job_id: str, task: WebhookTask, source_id: str | None) -> byte
     ended = EndedJob(
         job_id=job_id, status=task.status, source_id=source_id, error=task.error, result_summary=summary
     )
-    when = datetime.fromtimestamp(task.ended, UTC).isoformat(timespec="milliseconds")
-    return msgspec.json.encode({"type": f"job.{task.status}", "timestamp": when, "data": ended})
+    return msgspec.json.encode({"type": f"job.{task.status}", "timestamp": _time(task.ended), "data": ended})
+
+
+def library_body(library: str, event: LibraryEvent) -> bytes:
+    """Encodes the body of a delivery about a library."""
+    notice = LibraryNotice(library=library, **msgspec.structs.asdict(event))
+    when = _time(entry_time(event.entry_id))
+    return msgspec.json.encode({"type": f"library.{event.kind}", "timestamp": when, "data": notice})
 
 
 def parse_secrets(text: str) -> tuple[bytes, ...]:
@@ -128,6 +165,15 @@ def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:
     Raises:
         NotGenuine: the signature is wrong, the timestamp too far off, or the body not a `JobEnded`.
     """
+    return _received(body, headers, secret, JobEnded)
+
+
+def received_change(body: bytes, headers: Mapping[str, str], secret: str) -> LibraryChanged:
+    """Verifies and decodes a delivery about a library, as `received` does."""
+    return _received(body, headers, secret, LibraryChanged)
+
+
+def _received(body: bytes, headers: Mapping[str, str], secret: str, type_: type[Body]) -> Body:
     try:
         delivery_id, timestamp, given = headers[ID], headers[TIMESTAMP], headers[SIGNATURE]
         age = abs(time.time() - int(timestamp))
@@ -141,9 +187,13 @@ def received(body: bytes, headers: Mapping[str, str], secret: str) -> JobEnded:
     if not any(hmac.compare_digest(w.encode(), g.encode()) for w in expected for g in given.split(" ")):
         raise NotGenuine("the signature does not match")
     try:
-        return msgspec.json.decode(body, type=JobEnded)
+        return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotGenuine(str(error)) from error
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _signature(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:

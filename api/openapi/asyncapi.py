@@ -8,7 +8,7 @@ from api.openapi.components import HEADERS, VERSION, add_spellings, components_o
 from schemas import topology
 from schemas.envelope import Envelope
 from schemas.names import Names
-from schemas.webhooks import JobEnded
+from schemas.webhooks import JobEnded, LibraryChanged
 
 
 def asyncapi(prefix: str = "faces") -> dict[str, Any]:
@@ -20,7 +20,7 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
     names = Names(prefix)
     stages = topology.stages(names)
     bodies = [body for stage in stages for body in stage.messages.values()]
-    components = components_of([Envelope[msgspec.Raw], JobEnded, *bodies])
+    components = components_of([Envelope[msgspec.Raw], JobEnded, LibraryChanged, *bodies])
     add_spellings(components)
     channels, operations, messages = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     for stage in stages:
@@ -64,11 +64,22 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
         "channel": {"$ref": "#/channels/callback"},
         "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
     }
-    messages["job-ended"] = {
-        "contentType": "application/json",
-        "headers": {"type": "object", "properties": HEADERS, "required": list(HEADERS)},
-        "payload": {"$ref": "#/components/schemas/JobEnded"},
+    channels["library-callback"] = {
+        "address": None,
+        "description": "FACES_LIBRARY_CALLBACK: each entry of the log of a library, sent as the ends of jobs are.",
+        "messages": {"library-changed": {"$ref": "#/components/messages/library-changed"}},
     }
+    operations["changes-are-told"] = {
+        "action": "send",
+        "channel": {"$ref": "#/channels/library-callback"},
+        "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
+    }
+    for name, payload in (("job-ended", JobEnded), ("library-changed", LibraryChanged)):
+        messages[name] = {
+            "contentType": "application/json",
+            "headers": {"type": "object", "properties": HEADERS, "required": list(HEADERS)},
+            "payload": {"$ref": f"#/components/schemas/{payload.__name__}"},
+        }
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Faces", "version": VERSION, "description": "The streams between the stages."},

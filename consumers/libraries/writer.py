@@ -60,7 +60,7 @@ class LibraryWriter:
         self._service = service
         redis, home = service.redis, service.partitions.home
         self._redis, self._names = redis, home
-        self._libraries = Libraries(redis, home)
+        self._libraries = Libraries(redis, home, webhooks=bool(service.settings.library_callback))
         self._reader = LibraryReader(redis, home)
         self._replies = Replies(redis, home)
         self._candidate = secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""Webhooks stage: sends the end of a job to the callback address of its request."""
+"""Webhooks stage: sends the end of a job to the callback address of its request, and library events to theirs."""
 
 import hashlib
 import random
@@ -20,9 +20,20 @@ from schemas.addresses import AllowList, NotAllowed
 from schemas.envelope import Envelope
 from schemas.settings import SettingsError
 from schemas.store.clock import server_time
-from schemas.webhooks import Callback, WebhookTask, delivery_body, parse_secrets, signed_headers
+from schemas.store.libraries import Libraries
+from schemas.store.library_reader import LibraryReader
+from schemas.webhooks import (
+    Callback,
+    LibraryWebhookTask,
+    WebhookTask,
+    delivery_body,
+    library_body,
+    parse_secrets,
+    signed_headers,
+)
 
 log = structlog.get_logger(__name__)
+Task = WebhookTask | LibraryWebhookTask
 
 MAX_ATTEMPTS = 9
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 5.0, 3600.0
@@ -33,7 +44,7 @@ QUICK_FACTOR = 0.1
 """A receiver that responds within this part of the timeout may have several requests in flight."""
 
 
-class WebhooksStage(OneByOneStage[WebhookTask]):
+class WebhooksStage(OneByOneStage[Task]):
     """Consumer group ``webhooks`` on ``webhooks``: delivers webhooks at least once.
 
     A worker that dies between the response and the acknowledgement causes a second delivery with the same id. A
@@ -61,6 +72,8 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         super().__init__(service, "webhooks")
         self.max_attempts = MAX_ATTEMPTS
         settings = service.settings
+        self._libraries = Libraries(service.redis, service.partitions.home)
+        self._reader = LibraryReader(service.redis, service.partitions.home)
         self._lookup = lookup
         self._limits = HostLimits(self.concurrency, response_timeout * QUICK_FACTOR)
         self._first_retry = first_retry
@@ -79,6 +92,12 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
                 "FACES_WEBHOOK_SECRET: required by FACES_CALLBACK_HOSTS, since receivers verify webhooks by it"
             )
 
+        try:
+            if settings.library_callback:
+                self._allowed.check(URL(settings.library_callback))
+        except ValueError as error:
+            raise SettingsError(f"FACES_LIBRARY_CALLBACK: {error}") from error
+
     async def start(self) -> None:
         """Opens the HTTP session."""
         self._session = checked_session(self._allowed, self._lookup)
@@ -87,14 +106,21 @@ class WebhooksStage(OneByOneStage[WebhookTask]):
         """Closes the HTTP session."""
         await self._session.close()
 
-    def on_dead_letter(self, envelope: Envelope[WebhookTask], reason: str) -> Completion:
+    def on_dead_letter(self, envelope: Envelope[Task], reason: str) -> Completion:
         """Has no effects: the dead letter can be replayed."""
         return Completion()
 
-    async def _handle_one(self, delivery: Delivery[WebhookTask]) -> Completion:
+    async def _handle_one(self, delivery: Delivery[Task]) -> Completion:
         envelope = delivery.envelope
-        callback = msgspec.json.decode(envelope.body.to, type=Callback)
-        url, body = callback.url, delivery_body(envelope.job, envelope.body, callback.source_id)
+        if isinstance(task := envelope.body, LibraryWebhookTask):
+            entries = await self._libraries.read(task.library, [task.entry_id])
+            if not entries:
+                return Completion()  # the library was deleted
+            url = self._service.settings.library_callback
+            body = library_body(task.library, await self._reader.event(task.library, entries[0]))
+        else:
+            callback = msgspec.json.decode(task.to, type=Callback)
+            url, body = callback.url, delivery_body(envelope.job, task, callback.source_id)
         delivery_id = f"msg_{hashlib.sha256(envelope.id.encode()).hexdigest()[:32]}"
         now = await server_time(self._service.redis, self.stream)
         headers = signed_headers(body, delivery_id, now, self._keys)

@@ -11,7 +11,7 @@ from schemas.questions import SearchRequest, SearchResult
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.results import Health, JobEvent, JobResult, JobStatus, Problem, Submitted
 from schemas.store.submissions import QueueFull
-from schemas.webhooks import JobEnded, NotGenuine, received
+from schemas.webhooks import JobEnded, LibraryChanged, NotGenuine, received, received_change
 
 __all__ = (
     "AnalyzeRequest",
@@ -27,6 +27,7 @@ __all__ = (
     "JobResult",
     "JobStatus",
     "KnownPerson",
+    "LibraryChanged",
     "NotGenuine",
     "Parameters",
     "Problem",
@@ -37,4 +38,5 @@ __all__ = (
     "SearchResult",
     "Submitted",
     "received",
+    "received_change",
 )

@@ -23,6 +23,7 @@ from schemas.names import LibraryKeys, Names
 from schemas.store.clock import server_time
 from schemas.store.collections import Busy
 from schemas.store.lua import Call, Value, load, run
+from schemas.webhooks import LibraryWebhookTask
 
 CORRECT, APPEND, DROP = (load(__package__, f"library_{name}") for name in ("correct", "append", "drop"))
 MAX_WAITING_CORRECTIONS = 10_000
@@ -64,9 +65,11 @@ class Libraries:
     Args:
         redis: client with ``decode_responses=False``.
         names: of the home partition.
+        webhooks: whether each new entry is sent to the receiver of library events.
     """
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, names: Names, *, webhooks: bool = False) -> None:
+        self._webhooks = webhooks
         self._redis = redis
         self._names = names
 
@@ -160,14 +163,15 @@ class Libraries:
         Returns:
             False when another worker has appended; nothing is changed then.
         """
-        args: list[Value] = [name, known, waiting, len(entries)]
+        args: list[Value] = [name, known, waiting, len(entries), MSGPACK]
         for entry_id, entry in entries:
             args += (entry_id, type(entry).__struct_config__.tag, encode_entry(entry))  # type: ignore[arg-type]
+            args.append(_message(name, entry_id) if self._webhooks else b"")
         numbers = {key: number for number, key in enumerate(LibraryKeys._fields, start=1)}
         replaced = [Change("entries", "HSET", one.entry_id, encode_entry(one.entry)) for one in rewritten]
         for change in (*replaced, *changes):
             args += (numbers[change.key], *change[1:])
-        return bool(await run(self._redis, Call(APPEND, self._keys(name), args)))
+        return bool(await run(self._redis, Call(APPEND, [*self._keys(name), self._names.webhooks], args)))
 
     async def drop(self, name: str, known: str) -> bool:
         """Deletes a library; False when another worker has appended."""
@@ -175,3 +179,10 @@ class Libraries:
 
     def _keys(self, name: str) -> list[str]:
         return [self._names.library_names, *self._names.library_keys(name)]
+
+
+def _message(name: str, entry_id: str) -> bytes:
+    """The message to the webhooks stage about an entry; what is in the entry stays in the log, where it can be
+    erased."""
+    task = LibraryWebhookTask(library=name, entry_id=entry_id)
+    return seal("library_webhook", "", f"{name}/{entry_id}", task)[MSGPACK]

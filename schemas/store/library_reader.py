@@ -5,10 +5,11 @@ from typing import Any, cast
 
 import msgspec
 
-from schemas.library import Correction, decode_entry
+from schemas.library import Correction, Erased, FilmEntry, Joined, decode_entry
 from schemas.library_view import (
     AskedSuggestion,
     Corrections,
+    LibraryEvent,
     LibraryInfo,
     LibraryPeople,
     LibraryPerson,
@@ -16,8 +17,10 @@ from schemas.library_view import (
     Placed,
     Suggestion,
     Suggestions,
+    job_of,
 )
 from schemas.store.job_record import rfc3339
+from schemas.store.libraries import NewEntry
 from schemas.store.library_films import PER_READ, FilmReader, thumbnail
 
 MAX_SEARCHED = 20_000
@@ -210,6 +213,30 @@ class LibraryReader(FilmReader):
                 "evidence": placed.evidence,
             }
         return fields
+
+    async def event(self, name: str, new: NewEntry) -> LibraryEvent:
+        """What those who follow a library are sent of an entry."""
+        entry_id, entry = new
+        match entry:
+            case FilmEntry():
+                who = await self.who(name, [face.face_id for face in entry.faces])
+                return LibraryEvent(
+                    kind="film",
+                    entry_id=entry_id,
+                    film_id=entry.film_id,
+                    job_id=job_of(entry.job_id),
+                    people=sorted({person.person_id for person, _ in who.values()}),
+                )
+            case Correction(change=change):
+                return LibraryEvent(kind="correction", entry_id=entry_id, change=change)
+            case Joined():
+                return LibraryEvent(
+                    kind="joined", entry_id=entry_id, people=[entry.person_id, entry.other_id]
+                )
+            case Erased():
+                return LibraryEvent(kind="erased", entry_id=entry_id, people=list(entry.people))
+            case _:
+                return LibraryEvent(kind="resolved", entry_id=entry_id)
 
     async def thumbnail(self, name: str, face: str) -> bytes | None:
         """The picture of a face (JPEG); None when there is none."""

@@ -12,16 +12,22 @@ from aiohttp.abc import ResolveResult
 from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 
+from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.worker import Worker
 from consumers.service import Service
 from consumers.stages.webhooks import MAX_ATTEMPTS, WebhooksStage
+from schemas.library import Correction, Merge, Name
+from schemas.library_view import Erasure
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
 from schemas.settings import Settings, SettingsError
 from schemas.store import dead_letters
 from schemas.store.jobs import Jobs
-from schemas.webhooks import NotGenuine, received
+from schemas.store.libraries import Libraries
+from schemas.store.library_reader import LibraryReader
+from schemas.webhooks import NotGenuine, received, received_change
+from tests.chaos.libraries import film
 from tests.schemas.store.records import BODY, SUMMARY
 from tests.waiting import eventually_async
 
@@ -79,6 +85,7 @@ async def service(valkey: str, at: str, receiver: Receiver) -> AsyncIterator[Ser
             "REDIS_URL": valkey,
             "FACES_CALLBACK_HOSTS": f"hooks.test:{port},slow.test:{port},{HOME}/32",
             "FACES_WEBHOOK_SECRET": f"{SECRET} {OLD}",
+            "FACES_LIBRARY_CALLBACK": f"{at}/library",
         }
     )
     async with Redis.from_url(valkey) as redis:
@@ -130,6 +137,46 @@ async def test_a_delivery_is_signed_and_complete(service: Service, at: str, rece
     assert good.type == "job.completed" and good.data.result_summary == SUMMARY
     assert good.timestamp.endswith("+00:00") and good.data.source_id is None
     assert received(*ends["job"], OLD) == bad, "while the secret changes, both are good"
+
+
+async def test_every_entry_of_a_library_is_delivered_once(service: Service, receiver: Receiver) -> None:
+    writer, libraries = LibraryWriter(service), Libraries(service.redis, service.names)
+    reader = LibraryReader(service.redis, service.names)
+    for addition in (film(1, [1, 2]), film(2, [2, 3]), film(2, [2, 3])):  # the last one is a repetition
+        await writer.add(addition)
+    one, two, three = (person.person_id for person in (await reader.people("home", 10)).people)
+    naming = Correction(correction_id="a", change=Name(person_id=two, label="Ann"), at=1.0)
+    for order in (
+        naming,
+        naming,
+        Correction(correction_id="b", change=Merge(person_id=one, other_id=three), at=2.0),
+    ):
+        assert await libraries.order("home", order)
+    await writer.drain("home", last_attempt=False)
+    assert await settled(service) == []
+    got = [received_change(body, headers, SECRET) for body, headers in receiver.deliveries]
+    log = [entry_id async for entry_id, _ in libraries.entries("home")]
+    assert sorted(one.data.entry_id for one in got) == log and {one.data.library for one in got} == {"home"}
+    assert len({headers["webhook-id"] for _, headers in receiver.deliveries}) == len(log) == 4
+    first, second, named, merged = sorted(got, key=lambda one: one.data.entry_id)
+    assert (first.type, first.data.job_id, first.data.people) == ("library.film", "job-1", sorted([one, two]))
+    assert two in second.data.people and set(receiver.asked) == {"/library"}
+    assert named.data.change == naming.change and merged.type == "library.correction"
+    assert isinstance(merged.data.change, Merge)
+
+
+async def test_what_is_erased_is_not_delivered_any_more(
+    service: Service, at: str, receiver: Receiver
+) -> None:
+    receiver.fails = 1_000_000
+    writer, libraries = LibraryWriter(service), Libraries(service.redis, service.names)
+    await writer.add(film(1, [1, 2]))
+    await eventually_async(lambda: _is_in("/library", receiver))
+    assert await libraries.order("home", Erasure(correction_id="c"))
+    await writer.drain("home", last_attempt=False)
+    receiver.fails = 0
+    assert await settled(service) == []
+    assert await service.redis.xlen(service.names.webhooks) == 0
 
 
 @pytest.mark.parametrize(
