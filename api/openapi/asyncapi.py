@@ -69,7 +69,7 @@ def asyncapi(prefix: str = "faces") -> dict[str, Any]:
         "description": "FACES_LIBRARY_CALLBACK: each entry of the log of a library, sent as the ends of jobs are.",
         "messages": {"library-changed": {"$ref": "#/components/messages/library-changed"}},
     }
-    operations["changes-are-told"] = {
+    operations["changes-are-sent"] = {
         "action": "send",
         "channel": {"$ref": "#/channels/library-callback"},
         "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
