@@ -38,7 +38,7 @@ def still_avif(data: bytes) -> bytes:
 def av1_size(data: bytes) -> tuple[int, int] | None:
     """Returns the largest size that the AV1 data itself state: they are decoded in it, whatever `ispe` says."""
     try:
-        with av.open(BytesIO(still_avif(data)), format="mov") as container:
+        with av.open(BytesIO(still_avif(data)), format="mov", metadata_errors="replace") as container:
             return max(
                 ((stream.width, stream.height) for stream in container.streams.video), key=prod, default=None
             )
@@ -49,7 +49,9 @@ def av1_size(data: bytes) -> tuple[int, int] | None:
 def stated_colours(data: bytes) -> tuple[int, int] | None:
     """Returns the primaries and the transfer function that the file states by their numbers (ITU-T H.273)."""
     position = data.find(b"colrnclx")
-    return None if position < 0 else cast("tuple[int, int]", struct.unpack_from(">HH", data, position + 8))
+    if not 0 <= position <= len(data) - 12:
+        return None
+    return cast("tuple[int, int]", struct.unpack_from(">HH", data, position + 8))
 
 
 def be32(data: bytes, offset: int) -> int:

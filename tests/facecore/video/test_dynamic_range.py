@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facecore.video import Interval, open_source
+from facecore.video.heif import stated_colours
 from facecore.video.images import decode, decoding_bytes
 from facecore.video.picture import Image
 
@@ -90,6 +91,11 @@ def test_a_still_is_that_of_the_standard_version_too(transfer: int, kind: str) -
     shown = decode(bytes(data))
     assert np.abs(shown.astype(int) - standard())[:, : 256 - 32].mean() < 8
     assert shown.nbytes < decoding_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("length", range(8, 13))
+def test_colours_that_are_cut_off_are_not_stated(length: int) -> None:
+    assert stated_colours(b"colrnclx\0\x09\0\x10"[:length]) == ((9, 16) if length == 12 else None)
 
 
 @pytest.mark.parametrize(("colorspace", "height"), [(1, 720), (5, 480), (9, 1080)])

@@ -256,6 +256,11 @@ def test_the_size_of_an_avif_is_that_of_its_data_not_what_its_header_states() ->
         decode(bytes(picture), max_pixels=10**6)
 
 
+def test_an_avif_whose_metadata_are_not_utf_8_is_read() -> None:
+    picture = encoded(".avif", 9).replace(b"MA1B", b"M\xe91B")  # a brand that no player knows
+    assert number_in(decode(picture)) == 9
+
+
 def test_of_an_animated_avif_the_still_picture_is_decoded() -> None:
     animation = cv2.Animation()
     animation.frames, animation.durations = [numbered(7), numbered(8)], [100, 100]
