@@ -86,7 +86,7 @@ async def _run(action: str, names: list[str], data: Path | None, as_json: bool) 
                 )
             elif action == "reembed":
                 done, left = await _reembed(local)
-                sys.stdout.write(f"{name}: {done} faces were embedded anew\n")
+                sys.stdout.write(f"{name}: {done} of its faces embedded anew\n")
                 if left:
                     sys.stdout.write(f"{name}: {left} have no fit picture; analyse their films again\n")
             else:

@@ -57,7 +57,7 @@ def test_what_is_said_about_people_is_kept(data: Path, capsys: pytest.CaptureFix
     assert len(rows) == 5 and rows[0].startswith("person_id,label,hidden,film_id,source,")
     assert rows[3].startswith(f"{two},Ann,0,film-") and "/films/1.mp4,,job-1/face_1,10.0,25.0,3," in rows[3]
     assert "home: as it was" in faces("library", "rebuild", "home").out
-    assert faces("library", "reembed", "home").out == "home: 0 faces were embedded anew\n"
+    assert faces("library", "reembed", "home").out == "home: 0 of its faces embedded anew\n"
     (library,) = json.loads(faces("library", "list", "--json").out)
     assert (library["people"], library["named"], library["films"], library["corrections"]) == (2, 1, 2, 3)
     faces("library", "delete", "home")

@@ -135,6 +135,8 @@ def known_people(service: Service, job_id: str, video: Path) -> None:
     assert service.post("/faces/collections/cast/search", picture, jpeg).status in (200, 422)
     matched = service.analyze({"video_path": str(video), "parameters": {"match_collections": ["cast"]}})
     assert any(person.get("matches") for person in matched["faces"])
+    kept = service.post(f"/faces/jobs/{matched['job_id']}/keep", {})
+    assert kept.status == 200 and kept.json["kept"], kept
     assert service.get("/faces/collections/cast/people").json["people"][0]["label"] == "Ann"
     assert service.delete("/faces/collections/cast").status in (202, 204)
 
@@ -171,6 +173,7 @@ def library_of_people(service: Service) -> None:
                 "collection_erase",
                 "collection_drop",
                 "library_correct",
+                "retain",
             ),
         ),
         ("finalize", ("collection_enrol", "collection_recall", "library_append", "library_drop")),
