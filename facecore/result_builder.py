@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from facecore.doubts import mean_face, one_person, same_person
 from facecore.people import People, Person, Sighting
 from facecore.quality import composite, pose_class
 from facecore.vectors import from_bytes, unit
@@ -64,6 +65,7 @@ def describe(
             appearances=_appearances(person),
             share=round(len({s.frame.index for s in person.sightings}) / frames, 4),
             cohesion=_cohesion(person),
+            one_person=round(one_person(person, len(people.persons)), 4),
             nearest=nearest[number],
             weak_detections=sum(sighting.weak for sighting in person.sightings),
             thumbnail=f"faces/face_{number}/thumbnail",
@@ -108,12 +110,17 @@ def _nearest(people: People) -> list[Nearest | None]:
     if len(known) < 2:
         return found
     faces = _unit([people.persons[number].best for number in known])
+    means = [mean_face(people.persons[number].sightings) for number in known]
     for start in range(0, len(known), BLOCK_PEOPLE):
         similar = faces[start : start + BLOCK_PEOPLE] @ faces.T
         rows = np.arange(len(similar))
         similar[rows, start + rows] = -1.0  # not the same person
         for row, other in enumerate(similar.argmax(axis=1)):
-            found[known[start + row]] = Nearest(f"face_{known[other]}", round(float(similar[row, other]), 4))
+            found[known[start + row]] = Nearest(
+                f"face_{known[other]}",
+                round(float(similar[row, other]), 4),
+                round(same_person(means[start + row], means[other], len(known)), 4),
+            )
     return found
 
 

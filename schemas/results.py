@@ -96,10 +96,16 @@ class Appearance(msgspec.Struct, frozen=True):
 
 
 class Nearest(msgspec.Struct, frozen=True):
-    """The most similar other face and its cosine similarity (an addition)."""
+    """The most similar other face (an addition).
+
+    Attributes:
+        similarity: cosine of the best shots, -1 to 1.
+        probability: that both faces are one person, from all detections.
+    """
 
     face_id: str
     similarity: float
+    probability: float | None = None
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +156,7 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     identifiable: bool = (
         True  # false only with include_unidentifiable: one detection, and nobody knows of whom
     )
+    one_person: float | None = None  # probability that all detections are of one person
     # With match_collections: known people, most similar first
     matches: list[Match] | msgspec.UnsetType = msgspec.UNSET
     # With a library, as it is now: the person there; null until the library has the film, and for faces that nobody

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facecore.people import People, Person
+from facecore.people import People, Sighting
 from facecore.quality import composite
 from facecore.vectors import from_bytes, lengths, to_bytes, unit
 from schemas.library import LibraryFace
@@ -20,12 +20,10 @@ class Prototype(NamedTuple):
     spread: float
 
 
-def prototype(person: Person) -> Prototype:
+def prototype(sightings: Sequence[Sighting]) -> Prototype:
     """Returns the mean face of a person, detections weighted by their quality and the length of their embedding."""
-    embeddings = from_bytes([sighting.face.embedding for sighting in person.sightings]).astype(np.float64)
-    quality = (
-        np.array([composite(sighting.face.quality) for sighting in person.sightings]) + np.finfo(float).tiny
-    )
+    embeddings = from_bytes([sighting.face.embedding for sighting in sightings]).astype(np.float64)
+    quality = np.array([composite(sighting.face.quality) for sighting in sightings]) + np.finfo(float).tiny
     mean = quality @ embeddings / quality.sum()
     cosines = unit(embeddings) @ unit(mean)
     return Prototype(to_bytes(unit(mean)), float(lengths(mean[None])[0]), float(1 - cosines.mean()))
@@ -41,7 +39,7 @@ def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[L
     for person, face in zip(people.persons, faces, strict=True):
         if not face.identifiable:
             continue
-        mean, best = prototype(person), face.representative_detection
+        mean, best = prototype(person.sightings), face.representative_detection
         found.append(
             LibraryFace(
                 face_id=f"{job_id}/{face.face_id}",
