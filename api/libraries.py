@@ -9,8 +9,8 @@ from api.library_lookup import find_library, find_person, tagged, unchanged
 from api.queries import LibraryPageQuery, LibraryPeopleQuery, LimitQuery, parse_query
 from api.responses import json_response, problem
 from schemas.library import PERSON_ID
+from schemas.library_records import JOB_NAME
 from schemas.library_view import (
-    JOB_NAME,
     Companions,
     LibraryInfo,
     LibraryList,

@@ -13,15 +13,8 @@ from api.queries import LibraryPageQuery, LimitQuery, parse_query
 from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
 from api.responses import problem
 from schemas.library import Correction
-from schemas.library_view import (
-    Applied,
-    CorrectionRequest,
-    Corrections,
-    Erasure,
-    Regrouping,
-    RegroupRequest,
-    Suggestions,
-)
+from schemas.library_records import Erasure, Regrouping
+from schemas.library_view import Applied, CorrectionRequest, Corrections, RegroupRequest, Suggestions
 from schemas.store.clock import server_time
 from schemas.store.libraries import Order
 from schemas.store.replies import new_question

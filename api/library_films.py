@@ -10,7 +10,8 @@ from api.libraries import IF_NONE_MATCH, NAME
 from api.library_lookup import find_library, tagged, unchanged
 from api.queries import LibraryFilmsQuery, QueryError, TimeRangeQuery, parse_query
 from schemas.library import PERSON_ID
-from schemas.library_view import FILM_ID, FilmPeople, LibraryFilms
+from schemas.library_records import FILM_ID
+from schemas.library_view import FilmPeople, LibraryFilms
 from schemas.store.library_export import csv_lines
 from schemas.store.server_errors import error_text
 from schemas.subtitles import subtitles

@@ -87,18 +87,18 @@ class LibraryKeys(NamedTuple):
     entries: str  # hash: id in the log -> encoded schemas.library.Entry
     inbox: str  # stream: corrections in order of acceptance, not applied yet
     writer: str  # name of the worker that appends at present
-    people: str  # hash: person -> encoded schemas.library_view.PersonRecord
+    people: str  # hash: person -> encoded schemas.library_records.PersonRecord
     merged: str  # hash: person who was merged into another -> that one
     roll: str  # sorted set, all scores 0: people
     named: str  # sorted set, all scores 0: people with a label
     members: str  # sorted set, all scores 0: "person face"
-    faces: str  # hash: face -> encoded schemas.library_view.FaceRecord
-    placed: str  # hash: face -> encoded schemas.library_view.Placed
-    films: str  # hash: film -> encoded schemas.library_view.FilmRecord
+    faces: str  # hash: face -> encoded schemas.library_records.FaceRecord
+    placed: str  # hash: face -> encoded schemas.library_records.Placed
+    films: str  # hash: film -> encoded schemas.library_records.FilmRecord
     shelf: str  # sorted set, all scores 0: films
     jobs: str  # hash: job -> its name in the ids of faces, where another film had a job of that id before
     corrections: str  # sorted set, all scores 0: ids in the log of the corrections
-    suggestions: str  # sorted set: encoded schemas.library_view.Suggestion by what an answer settles
+    suggestions: str  # sorted set: encoded schemas.library_records.Suggestion by what an answer settles
     thumbnails: str  # hash: face -> JPEG
 
 
@@ -233,7 +233,7 @@ class Names:
         return LibraryKeys(*(f"{base}:{part}" for part in LibraryKeys._fields))
 
     def film(self, job_id: str) -> str:
-        """Returns the key of what a completed job adds to a library (schemas.library_view.Addition), until it has
+        """Returns the key of what a completed job adds to a library (schemas.store.additions.Addition), until it has
         been added."""
         return f"{self.prefix}:job:{job_id}:film"
 

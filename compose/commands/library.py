@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
 from compose.terminal import print_json, print_table
-from schemas.library_view import Erasure
+from schemas.library_records import Erasure
 from schemas.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import msgspec
 
 from facecore.library.view import View
 from schemas.library import Correction, Entry, FilmEntry, LibraryFace, Reembedded
-from schemas.library_view import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
+from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
 from schemas.results import Evidence
 from schemas.store.libraries import Change, NewEntry, Position
 

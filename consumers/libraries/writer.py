@@ -22,7 +22,8 @@ from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
 from facecore.library.resolve import DEFAULTS, Thresholds
 from schemas.library import Correction, Erased, FilmEntry, NewVector, Reembedded, Resolved
-from schemas.library_view import Applied, Erasure, Regrouping, job_of
+from schemas.library_records import Erasure, Regrouping, job_of
+from schemas.library_view import Applied
 from schemas.questions import Answer
 from schemas.store import lua
 from schemas.store.additions import Addition

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from schemas.envelope import MSGPACK, seal
 from schemas.library import Correction, Entry, decode_entry, encode_entry
-from schemas.library_view import Erasure, Regrouping
+from schemas.library_records import Erasure, Regrouping
 from schemas.messages import CorrectTask
 from schemas.names import LibraryKeys, Names
 from schemas.store.clock import server_time

@@ -7,21 +7,17 @@ from typing import TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
+from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, job_of
 from schemas.library_view import (
     Companion,
     Companions,
-    FaceRecord,
     FilmAppearance,
     FilmPeople,
     FilmPerson,
-    FilmRecord,
     LibraryFilm,
     LibraryFilms,
     LibraryPerson,
     PersonAppearances,
-    PersonRecord,
-    Placed,
-    job_of,
 )
 from schemas.names import LibraryKeys, Names
 from schemas.results import Appearance

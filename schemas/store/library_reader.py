@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from schemas.library import Correction, Erased, FilmEntry, Joined, decode_entry
+from schemas.library_records import Placed, Suggestion, job_of
 from schemas.library_view import (
     AskedSuggestion,
     Corrections,
@@ -14,10 +15,7 @@ from schemas.library_view import (
     LibraryPeople,
     LibraryPerson,
     LoggedCorrection,
-    Placed,
-    Suggestion,
     Suggestions,
-    job_of,
 )
 from schemas.store.job_record import rfc3339
 from schemas.store.libraries import NewEntry

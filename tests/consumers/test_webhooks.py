@@ -17,7 +17,7 @@ from consumers.runtime.worker import Worker
 from consumers.service import Service
 from consumers.stages.webhooks import MAX_ATTEMPTS, WebhooksStage
 from schemas.library import Correction, Merge, Name
-from schemas.library_view import Erasure
+from schemas.library_records import Erasure
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultSummary
