@@ -37,6 +37,9 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def _write(request: web.Request, stream: web.StreamResponse, name: str, last: str) -> None:
     clock, stopping = asyncio.get_running_loop().time, request.app[STOPPING]
     started = last_write = clock()
+    await stream.write(
+        f"id: {last}\n\n".encode()
+    )  # a client that breaks off before the first event resumes here
     while not stopping.is_set() and clock() - started < MAX_STREAM_SECONDS:
         async for entry in request.app[LIBRARIES].entries(name, last):
             event = await request.app[LIBRARY_READER].event(name, entry)

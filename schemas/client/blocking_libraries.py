@@ -10,6 +10,7 @@ from schemas.library_view import (
     Companions,
     FilmAppearance,
     FilmPeople,
+    LibraryEvent,
     LibraryFilm,
     LibraryInfo,
     LibraryPerson,
@@ -72,6 +73,10 @@ class Library:
     def corrections(self) -> Iterator[LoggedCorrection]:
         """Yields the corrections, the latest first."""
         return self._loop.iterate(self._library.corrections())
+
+    def events(self, after: str = "") -> Iterator[LibraryEvent]:
+        """Yields what happens in the library, without end; see `AsyncLibrary.events`."""
+        return self._loop.iterate(self._library.events(after))
 
     def search(self, whom: SearchRequest | bytes) -> LibrarySearchResult:
         """Searches for a person; see `AsyncLibrary.search`."""

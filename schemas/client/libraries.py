@@ -14,6 +14,7 @@ from schemas.library_view import (
     Corrections,
     FilmAppearance,
     FilmPeople,
+    LibraryEvent,
     LibraryFilm,
     LibraryFilms,
     LibraryInfo,
@@ -35,11 +36,18 @@ class AsyncLibrary:
 
     Args:
         fetch: sends a request and returns the body of the response.
+        follow: yields name and data of the server-sent events at a path, after an id.
     """
 
-    def __init__(self, name: str, fetch: Callable[..., Awaitable[bytes]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        fetch: Callable[..., Awaitable[bytes]],
+        follow: Callable[[str, str], AsyncIterator[tuple[str, str]]],
+    ) -> None:
         self._base = f"/faces/libraries/{quote(name, safe='')}"
         self._fetch = fetch
+        self._follow = follow
 
     async def info(self) -> LibraryInfo:
         """Reads how much is in the library."""
@@ -130,6 +138,15 @@ class AsyncLibrary:
         async for page in self._pages("/corrections", Corrections, {}):
             for correction in page.corrections:
                 yield correction
+
+    async def events(self, after: str = "") -> AsyncIterator[LibraryEvent]:
+        """Yields what happens in the library, without end; reconnects and resumes when the connection breaks.
+
+        Args:
+            after: `entry_id` of the last event that is known; by default, events from now on.
+        """
+        async for _, data in self._follow(f"{self._base}/events", after):
+            yield msgspec.json.decode(data, type=LibraryEvent)
 
     async def search(self, whom: SearchRequest | bytes) -> LibrarySearchResult:
         """Searches for a person.

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -123,28 +124,12 @@ class AsyncClient:
     async def events(self, job_id: str) -> AsyncIterator[JobEvent]:
         """Yields the status of a job whenever it changes, until it has ended; reconnects and resumes when the
         connection breaks."""
-        last, until, loop = "", None, asyncio.get_running_loop()
-        while True:
-            try:
-                headers = {"Last-Event-ID": last} if last else {}
-                async with self._session.get(self._url + _job(job_id, "events"), headers=headers) as response:
-                    if response.status == 204:
-                        return
-                    await _require_success(response)
-                    async for event_id, name, data in _events(response.content):
-                        last, until = event_id or last, None
-                        if name == "gone":
-                            return
-                        if name in ("stage", "progress", "end"):
-                            yield msgspec.json.decode(data, type=JobEvent)
-                        if name == "end":
-                            return
-            except (aiohttp.ClientError, TimeoutError, FacesError) as error:
-                until = until or loop.time() + self._patience
-                refused = isinstance(error, FacesError) and error.problem.status not in BUSY_STATUSES
-                if refused or loop.time() > until:
-                    raise
-                await asyncio.sleep(1.0)
+        async with aclosing(self._follow(_job(job_id, "events"))) as events:
+            async for name, data in events:
+                if name in ("stage", "progress", "end"):
+                    yield msgspec.json.decode(data, type=JobEvent)
+                if name in ("end", "gone"):
+                    return
 
     async def ended(self, job_id: str) -> JobStatus:
         """Waits for the end of a job; returns its final status."""
@@ -202,11 +187,33 @@ class AsyncClient:
 
     def library(self, name: str) -> AsyncLibrary:
         """Returns a library of people across films."""
-        return AsyncLibrary(name, self._fetch)
+        return AsyncLibrary(name, self._fetch, self._follow)
 
     async def health(self) -> Health:
         """Reads the health of the service."""
         return await self._request("GET", "/faces/health", Health)
+
+    async def _follow(self, path: str, last: str = "") -> AsyncGenerator[tuple[str, str], None]:
+        """Yields name and data of the events after an id until there are no more; reconnects and resumes when the
+        connection breaks, and when the service ends it."""
+        until, loop = None, asyncio.get_running_loop()
+        while True:
+            try:
+                headers = {"Last-Event-ID": last} if last else {}
+                async with self._session.get(self._url + path, headers=headers) as response:
+                    if response.status == 204:
+                        return
+                    await _require_success(response)
+                    async for event_id, name, data in _events(response.content):
+                        last, until = event_id or last, None
+                        if data is not None:
+                            yield name, data
+            except (aiohttp.ClientError, TimeoutError, FacesError) as error:
+                until = until or loop.time() + self._patience
+                refused = isinstance(error, FacesError) and error.problem.status not in BUSY_STATUSES
+                if refused or loop.time() > until:
+                    raise
+                await asyncio.sleep(1.0)
 
     async def _request(self, method: str, path: str, kind: type[Body], **more: Any) -> Body:
         return msgspec.json.decode(await self._fetch(method, path, **more), type=kind)
@@ -254,14 +261,16 @@ async def _require_success(response: aiohttp.ClientResponse) -> None:
     raise FacesError(problem)
 
 
-async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[tuple[str, str, str]]:
-    """Id, name and data of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+async def _events(lines: aiohttp.StreamReader) -> AsyncIterator[tuple[str, str, str | None]]:
+    """Id, name and data of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    Without data, an event is an id alone, from which a stream is resumed."""
     fields: dict[str, str] = {}
     while raw := await lines.readline():
         line = raw.decode().rstrip("\r\n")
         if not line:
-            if "data" in fields:
-                yield fields.get("id", ""), fields.get("event", "message"), fields["data"]
+            if fields.keys() & {"id", "data"}:
+                yield fields.get("id", ""), fields.get("event", "message"), fields.get("data")
             fields = {}
         elif not line.startswith(":"):
             name, _, value = line.partition(":")

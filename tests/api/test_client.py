@@ -14,6 +14,7 @@ from consumers.libraries.writer import LibraryWriter
 from consumers.service import Service
 from schemas.client import AnalyzeRequest, AsyncClient, AsyncPublisher, Client, FacesError, QueueFull
 from schemas.library import Merge, Name
+from schemas.library_view import LibraryEvent
 from schemas.names import Partitions
 from schemas.settings import Settings
 from schemas.store.jobs import Jobs
@@ -109,6 +110,11 @@ async def test_publishing_waits_while_the_queue_is_full_and_times_out(valkey: st
         assert (await waiting).status == "queued"
 
 
+def blocking_event(url: str, happened: list[LibraryEvent]) -> None:
+    with Client(url) as client:
+        assert next(client.library(NAME).events(happened[0].entry_id)) == happened[1]
+
+
 async def test_a_library_is_read_and_corrected(start: Start, jobs: Jobs, redis: AsyncRedis) -> None:
     settings, partitions = Settings.from_env({}), Partitions()
     writer = LibraryWriter(Service(redis, partitions.home, settings, jobs, partitions))
@@ -148,6 +154,11 @@ async def test_a_library_is_read_and_corrected(start: Start, jobs: Jobs, redis: 
         kept, other = [one.person_id async for one in library.people()]
         await library.correct(Merge(person_id=kept, other_id=other))
         await writer.drain(NAME, last_attempt=False)
+        events = library.events(said.entry_id)
+        happened = [await anext(events) for _ in range(2)]
+        assert [one.kind for one in happened] == ["erased", "correction"]
+        assert happened[1].change == Merge(person_id=kept, other_id=other)
+        await asyncio.to_thread(blocking_event, str(api.make_url("/")), happened)
         moved = await api.get(f"{place}/{other}/appearances?limit=1", allow_redirects=False)
         assert (moved.status, moved.headers["Location"]) == (307, f"{place}/{kept}/appearances?limit=1")
         with pytest.raises(FacesError, match="has no person"):

@@ -105,6 +105,8 @@ async def test_the_events_of_a_library_are_the_entries_of_its_log(start: Start, 
 
     await say("1-0", "Ann")
     listening = await api.get(place)
+    opened = await listening.content.readuntil(b"\n\n")
+    assert await listening.content.readuntil(b"\n\n") == b"id: 1-0\n\n", f"where to resume, after {opened!r}"
     await say("2-0", "Ben")
     event = await next_event(listening)
     assert (event["id"], event["event"], event["data"]["change"]["label"]) == ("2-0", "correction", "Ben")
