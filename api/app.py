@@ -53,6 +53,7 @@ from api.limits import (
     SharedSlots,
     limit_concurrency,
 )
+from api.pages import home
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
 from schemas.addresses import AllowList
@@ -103,7 +104,7 @@ def create_app(settings: Settings) -> web.Application:
     add_endpoints(
         app,
         [module.endpoints for module in (
-            jobs, results, events, pages, admin, collections, libraries, library_films, library_changes,
+            jobs, results, events, home, pages, admin, collections, libraries, library_films, library_changes,
             library_events, searches,
             health, metrics,
         )],

@@ -13,7 +13,7 @@ from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.library_results import tag_with_people, with_people
 from api.lookup import find_job, require_completed, result_expired
 from api.pages import report
-from api.pages.routes import page_headers, rendered
+from api.pages.routes import rendered
 from api.queries import ResultsQuery, parse_query
 from api.responses import problem
 from api.selection import Selection
@@ -136,7 +136,7 @@ async def report_page(request: web.Request) -> web.Response:
     body = await rendered(request, [state], report.render)
     response = await _response(request, state, tag, body, "text/html")
     response.charset = "utf-8"
-    response.headers.update(page_headers(report.PAGE))
+    response.headers.update(report.PAGE.headers)
     return response
 
 

@@ -2,7 +2,7 @@
 
 The data is untrusted, so it must never become markup: it is JSON that cannot end its element, the scripts create
 text nodes only, and the content security policy allows nothing but the page's own script and style, by their
-hashes, and ``data:`` pictures. The parts in ``assets/`` are joined here; there is no build step.
+hashes, and pictures and films of its own origin. The parts in ``assets/`` are joined here; there is no build step.
 """
 
 import hashlib
@@ -11,6 +11,10 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+
+from aiohttp import hdrs, web
+
+from api.compression import COMPRESSORS, Coding, negotiate
 
 _PARTS = files(__package__) / "assets"
 _FRAME = (_PARTS / "frame.html").read_text(encoding="utf-8")
@@ -23,22 +27,34 @@ class Page:
     Args:
         body: file name of its HTML.
         styles, scripts: file names, joined in this order.
-        requests: whether its script sends requests, to its own origin only.
+        requests: whether its script sends requests, and it shows pictures and films, of its own origin only.
+        root: where ``/faces/`` lies, seen from the page's address: ``./`` or ``../``.
 
     Attributes:
         policy: content security policy; in the page itself, and for servers to send as a header.
         version: hash of everything but the data; part of entity tags.
     """
 
-    def __init__(self, body: str, styles: Sequence[str], scripts: Sequence[str], *, requests: bool) -> None:
+    def __init__(
+        self, body: str, styles: Sequence[str], scripts: Sequence[str], *, requests: bool, root: str = "./"
+    ) -> None:
         style, script = "".join(map(_part, styles)), '"use strict";\n' + "".join(map(_part, scripts))
+        own = ("img-src 'self' data: blob:", "media-src 'self'", "connect-src 'self'")
         directives = (
-            "default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(style)}", "img-src data:",
-            *(("connect-src 'self'",) if requests else ()), "base-uri 'none'", "form-action 'none'",
+            "default-src 'none'", f"script-src {_hash(script)}", f"style-src {_hash(style)}",
+            *(own if requests else ("img-src data:",)), "base-uri 'none'", "form-action 'none'",
         )  # fmt: skip
         self.policy = "; ".join(directives)
-        values = {"style": style, "script": script, "body": _part(body), "policy": escape(self.policy)}
-        self._text = re.sub(r"\{\{(style|script|body|policy)\}\}", lambda match: values[match[1]], _FRAME)
+        values = {
+            "style": style,
+            "script": script,
+            "body": _part(body),
+            "policy": escape(self.policy),
+            "root": root,
+        }
+        self._text = re.sub(
+            r"\{\{(style|script|body|policy|root)\}\}", lambda match: values[match[1]], _FRAME
+        )
         self.version = hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
     def render(self, title: str, data: bytes = b"null") -> bytes:
@@ -50,6 +66,48 @@ class Page:
         values = {"title": escape(title), "data": data.decode().translate(_MARKUP)}
         # In one pass, so that placeholders inside the inserted texts stay as they are.
         return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], self._text).encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Security headers."""
+        return {
+            "Content-Security-Policy": f"{self.policy}; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        }
+
+
+class AppPage:
+    """A page that holds no data: its script loads it from the API. It is compressed once.
+
+    Args:
+        name: of its HTML, style and script; the shell (header, texts, requests) is joined to them.
+        root: see `Page`.
+    """
+
+    def __init__(self, name: str, title: str, *, root: str = "./") -> None:
+        styles = ("base.css", "shell.css", f"{name}.css")
+        scripts = ("dom.js", "texts.js", "access.js", "shell.js", f"{name}.js")
+        self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
+        plain = self._page.render(title)
+        self._bodies: dict[Coding | None, bytes] = {None: plain}
+        for coding, make in COMPRESSORS.items():
+            compressor = make()
+            self._bodies[coding] = compressor.compress(plain) + compressor.flush()
+
+    def response(self, request: web.Request) -> web.Response:
+        """Serves the page, in a coding that the browser accepts; 304 where it has this version."""
+        coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        tag = f"{self._page.version}-{coding or 'plain'}"
+        headers = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"', "Vary": "Accept-Encoding"}
+        headers |= self._page.headers
+        if tag in {etag.value for etag in request.if_none_match or ()}:
+            return web.Response(status=304, headers=headers)
+        if coding is not None:
+            headers[hdrs.CONTENT_ENCODING] = coding
+        return web.Response(
+            body=self._bodies[coding], content_type="text/html", charset="utf-8", headers=headers
+        )
 
 
 def _part(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Serves the pages: the list of jobs, and the people of jobs while they run and afterwards.
+"""Serves the people of jobs, while they run and afterwards, as pages of one or several jobs.
 
 A page holds no data. Its script loads it from the API, with the key that a person enters where keys are required.
 """
@@ -26,7 +26,6 @@ from schemas.store.pictures import NO_PICTURES
 
 endpoints = Endpoints()
 
-JOBS_PAGE = Page("jobs.html", ("base.css", "jobs.css"), ("dom.js", "access.js", "jobs.js"), requests=True)
 MAX_REPORT_JOBS = 50
 """Jobs on one report page."""
 MAX_RESULTS_BYTES = 64 << 20
@@ -35,19 +34,6 @@ RENDERING = web.AppKey("rendering", asyncio.Lock)
 """Held while results are decoded for a page."""
 _PAGE = Content({"text/html": None}, "A page")
 _JOBS = "Job ids with commas between"
-
-
-@endpoints.add(Endpoint("GET", "/faces/", "page", "Jobs, queues and dead letters", responses={200: _PAGE}))
-async def jobs_page(_: web.Request) -> web.Response:
-    """Serves the page of jobs, queues and dead letters."""
-    return _html(JOBS_PAGE, JOBS_PAGE.render("Faces"))
-
-
-@endpoints.add(Endpoint("GET", "/", "page", None))
-@endpoints.add(Endpoint("GET", "/faces", "page", None))
-async def redirect_to_jobs_page(_: web.Request) -> web.Response:
-    """Redirects to the page of jobs."""
-    raise web.HTTPFound("/faces/")
 
 
 @endpoints.add(Endpoint(
@@ -128,17 +114,8 @@ async def _parameters(request: web.Request, state: JobState) -> Parameters:
     return requested.parameters if requested else Parameters()
 
 
-def page_headers(page: Page) -> dict[str, str]:
-    """Security headers of a page."""
-    return {
-        "Content-Security-Policy": f"{page.policy}; frame-ancestors 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
-
-
 def _html(page: Page, body: bytes) -> web.Response:
-    headers = {"Cache-Control": "private, no-cache", **page_headers(page)}
+    headers = {"Cache-Control": "private, no-cache", **page.headers}
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
 
 

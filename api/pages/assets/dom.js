@@ -23,16 +23,18 @@ const formatTime = seconds => {
 const count = (n, one, many) => n + " " + (n === 1 ? one : many);
 const fileName = path => path.split("/").filter(Boolean).pop() || path;
 
-// Switches between the light and the dark theme, until the page is closed; starts with the system's.
-function theme() {
+// Switches between the light and the dark theme; starts with the system's, or the one kept in `storage`.
+function theme(storage) {
   const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement;
-  let chosen = "";
+  let chosen = storage && storage.getItem("faces-theme") || "";
   const showLabel = () => { $("theme").textContent = (chosen || (dark.matches ? "dark" : "light")) === "dark" ? "Light" : "Dark"; };
   $("theme").addEventListener("click", () => {
     chosen = $("theme").textContent.toLowerCase();
     root.style.colorScheme = chosen;
+    if (storage) storage.setItem("faces-theme", chosen);
     showLabel();
   });
   dark.addEventListener("change", showLabel);
+  root.style.colorScheme = chosen;
   showLabel();
 }

@@ -3,11 +3,9 @@ const POLL_SECONDS = 2;
 const STATES = ["queued", "processing", "completed", "failed", "cancelled"];
 const ENDED = ["completed", "failed", "cancelled"];
 const selected = new Set();  // job ids
-let statusFilter = "", pages = 1, loadedJobs = [], busy = false;
+let statusFilter = "", pages = 1, loadedJobs = [];
 
-const ago = seconds => seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, ago(Math.max(0, Date.now() - at) / 1000) + " ago"); };
-const watchUrl = ids => "watch?jobs=" + ids.map(encodeURIComponent).join(",");
+const watchUrl = ids => link("watch?jobs=") + ids.map(encodeURIComponent).join(",");
 
 function cell(label, set, ...children) {
   const td = make("td", set, ...children);
@@ -38,7 +36,7 @@ function showStates() {
   const labels = {"": "all"};
   for (const state of STATES) labels[state] = state;
   $("states").replaceChildren(...Object.entries(labels).map(([value, text]) => make("button", {className: "tool", type: "button", "aria-pressed": String(statusFilter === value),
-    onclick: () => { statusFilter = value; pages = 1; showStates(); refresh(); }}, text)));
+    onclick: () => { statusFilter = value; pages = 1; showStates(); refreshNow(); }}, text)));
 }
 
 function jobRow(one) {
@@ -79,22 +77,16 @@ function letterRow(one) {
     cell("", {className: "why"}, one.reason), cell("", {}, replay));
 }
 
-async function post(path) { return requestJson(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"}); }
 async function replayLetter(one, button) {
   button.disabled = true;
   const outcomes = {sent: "sent again", ended: "not sent: its job has ended and its frames have expired", missing: "already sent again by another caller"};
   try { $("replay-status").textContent = `${one.letter_id}: ${outcomes[(await post(`dead/${encodeURIComponent(one.letter_id)}/replay`)).outcome]}`; }
   catch (error) { $("replay-status").textContent = `${one.letter_id}: ${error.message}`; }
-  await refresh();
+  await refreshNow();
 }
 async function change(id, action) {
-  try { await post(`jobs/${encodeURIComponent(id)}/${action}`); } catch (error) { showProblem(error); }
-  await refresh();
-}
-
-function showProblem(error) {
-  $("problem").hidden = !error || error.status === 401;
-  $("problem").textContent = error ? error instanceof ResponseError ? error.message : "The service does not answer; trying again." : "";
+  try { await post(`jobs/${encodeURIComponent(id)}/${action}`); } catch (error) { showProblem(error); return; }
+  await refreshNow();
 }
 
 async function loadJobs() {
@@ -118,29 +110,18 @@ function draw() {
 }
 
 async function refresh() {
-  if (busy) return;
-  busy = true;
-  try {
-    const [queues, health, letters] = await Promise.all([requestJson("queues"), requestJson("health"), requestJson("dead"), loadJobs()]);
-    showStages(queues);
-    draw();
-    $("health").textContent = health.status === "healthy" ? "healthy" : `no worker for ${health.missing.join(", ")}`;
-    $("health").className = "chip " + (health.status === "healthy" ? "good" : "poor");
-    $("letters").hidden = !letters.letters.length && !$("replay-status").textContent;
-    $("letters-head").textContent = letters.total > letters.letters.length ? `Dead letters (${letters.letters.length} of ${letters.total})` : "Dead letters";
-    table("dead", [["given up"], ["stage"], ["type"], ["job, letter"], ["tries", "number"], ["reason"], ["action"]], letters.letters.map(letterRow), "None.");
-    showProblem(null);
-  } catch (error) { showProblem(error); }
-  $("forget").hidden = !sessionStorage.getItem(KEY);
-  busy = false;
+  const [queues, letters] = await Promise.all([requestJson("queues"), requestJson("dead"), loadJobs()]);
+  showStages(queues);
+  draw();
+  $("letters").hidden = !letters.letters.length && !$("replay-status").textContent;
+  $("letters-head").textContent = letters.total > letters.letters.length ? `Dead letters (${letters.letters.length} of ${letters.total})` : TEXTS.operations.letters;
+  table("dead", [["given up"], ["stage"], ["type"], ["job, letter"], ["tries", "number"], ["reason"], ["action"]], letters.letters.map(letterRow), "None.");
 }
 
 $("source").addEventListener("input", draw);
-$("more").addEventListener("click", () => { pages++; refresh(); });
+$("more").addEventListener("click", () => { pages++; refreshNow(); });
 $("together").addEventListener("click", () => { location.href = watchUrl([...selected]); });
-$("forget").addEventListener("click", () => { sessionStorage.removeItem(KEY); location.reload(); });
-theme();
+const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 showStates();
-onKey = refresh;
-refresh();
-setInterval(() => { if (!document.hidden && !$("key-box")) refresh(); }, 1000 * POLL_SECONDS);
+startPage("operations", refresh);
+repeat(POLL_SECONDS, refresh);

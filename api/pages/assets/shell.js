@@ -1,0 +1,120 @@
+
+// The shell of every page: header with navigation, choice of the library, theme, key, health; what pages share.
+const LIBRARY = "faces-library";
+const HEALTH_SECONDS = 10;
+const PAGES = [["", "films"], ["people", "people"], ["operations", "operations"]];
+const ICON = "M3 9V5a2 2 0 0 1 2-2h4M15 3h4a2 2 0 0 1 2 2v4M21 15v4a2 2 0 0 1-2 2h-4M9 21H5a2 2 0 0 1-2-2v-4M9 9.5v1.2M15 9.5v1.2M8.5 15c1.8 1.7 5.2 1.7 7 0";
+let libraries = [], chosenLibrary = null, whenLibraryChanges = () => {};
+
+const link = path => ROOT + path;  // address of a page
+const ago = seconds => seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
+const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, ago(Math.max(0, Date.now() - at) / 1000) + " ago"); };
+const library = () => chosenLibrary;  // name of the chosen one; null: there is none
+
+// Draws the header and fills the texts in. `current`: name of the page in PAGES; `load`: loads the page's content, called now
+// and again when a key was entered.
+function startPage(current, load) {
+  fillTexts(document);
+  const tab = ([path, name]) => make("a", {href: link(path), ...name === current ? {"aria-current": "page"} : {}}, TEXTS.shell[name]);
+  const icon = makeSvg("svg", {viewBox: "0 0 24 24", "aria-hidden": "true"}, makeSvg("path", {d: ICON}));
+  document.body.prepend(make("a", {className: "skip", href: "#main"}, TEXTS.shell.skip), make("header", {className: "shell"}, make("div", {className: "wide"},
+    make("a", {className: "brand", href: link("")}, icon, TEXTS.shell.name), make("nav", {"aria-label": TEXTS.shell.pages}, ...PAGES.map(tab)),
+    make("span", {className: "tools"},
+      make("label", {id: "library-box", hidden: true}, TEXTS.shell.library, make("select", {id: "library", onchange: () => chooseLibrary($("library").value)})),
+      make("a", {className: "tool quiet", href: link("docs")}, TEXTS.shell.documents),
+      make("button", {id: "forget", className: "tool quiet", type: "button", hidden: true, onclick: () => { sessionStorage.removeItem(KEY); location.reload(); }}, TEXTS.shell.forget),
+      make("button", {id: "theme", className: "tool quiet", type: "button"})))),
+    make("p", {id: "health", className: "banner", role: "status", hidden: true}));
+  document.body.append(make("p", {id: "said", className: "said", role: "status"}));
+  theme(localStorage);
+  const begin = async () => {
+    $("forget").hidden = !sessionStorage.getItem(KEY);
+    try { await loadLibraries(); await load(); showProblem(null); } catch (error) { showProblem(error); }
+  };
+  onKey = begin;
+  repeat(HEALTH_SECONDS, showHealth);
+  showHealth();
+  begin();
+}
+
+// Calls `act` every so many seconds while the page is visible and no key is asked for, never twice at once.
+function repeat(seconds, act) {
+  let busy = false;
+  return setInterval(async () => {
+    if (busy || document.hidden || isLocked()) return;
+    busy = true;
+    try { await act(); showProblem(null); } catch (error) { showProblem(error); } finally { busy = false; }
+  }, 1000 * seconds);
+}
+
+async function showHealth() {
+  let missing = [];
+  try { missing = (await requestJson("health")).missing || []; } catch (error) { if (!(error instanceof ResponseError)) throw error; }
+  const text = missing.length ? fill(TEXTS.shell.noWorker, {stages: missing.join(", ")}) : "";
+  $("health").hidden = !text;
+  if ($("health").textContent !== text) $("health").textContent = text;
+}
+
+// Loads the libraries; the chosen one is that of the address (?library=), else the last chosen, else the first.
+async function loadLibraries() {
+  libraries = (await requestJson("libraries")).libraries;
+  const wanted = [new URLSearchParams(location.search).get("library"), chosenLibrary, localStorage.getItem(LIBRARY)];
+  const names = libraries.map(one => one.name);
+  chosenLibrary = wanted.find(name => names.includes(name)) || names[0] || null;
+  $("library").replaceChildren(...names.map(name => make("option", {value: name}, name)));
+  $("library").value = chosenLibrary || "";
+  $("library-box").hidden = names.length < 2;
+}
+function chooseLibrary(name) {
+  chosenLibrary = name;
+  localStorage.setItem(LIBRARY, name);
+  const address = new URL(location.href);
+  address.searchParams.delete("library");
+  history.replaceState(null, "", address);
+  whenLibraryChanges(name);
+}
+const onLibrary = act => { whenLibraryChanges = act; };
+
+// Shows what went wrong in the page's element #problem; null: nothing. A missing key has a form of its own.
+function showProblem(error) {
+  const box = $("problem");
+  if (!box || isLocked()) return;
+  const text = !error || error.status === 401 ? "" : !(error instanceof ResponseError) ? unexpected(error)
+    : error.status === 403 ? fill(TEXTS.shell.forbidden, {detail: error.message}) : error.message;
+  box.hidden = !text;
+  if (box.textContent !== text) box.textContent = text;
+}
+// fetch throws a TypeError where there is no connection; another error is a fault of the page, and the console shows it.
+function unexpected(error) {
+  if (!(error instanceof TypeError && /fetch|network/i.test(error.message))) console.error(error);
+  return TEXTS.shell.unreachable;
+}
+
+// Runs an action of a button: it cannot be pressed again until that is done; what went wrong is shown.
+async function act(button, action) {
+  button.disabled = true;
+  try { await action(); showProblem(null); } catch (error) { showProblem(error); } finally { button.disabled = false; }
+}
+
+// Says what was done, for eyes and screen readers; `undo`, if any, is offered beside it: [text, action].
+function say(text, undo) {
+  $("said").replaceChildren(text, ...undo ? [make("button", {className: "tool", type: "button", onclick: () => { $("said").replaceChildren(); undo[1](); }}, undo[0])] : []);
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => $("said").replaceChildren(), undo ? 15000 : 6000);
+}
+
+// Asks before something that cannot be undone; resolves to whether it was confirmed.
+function ask(title, text, yes) {
+  return new Promise(done => {
+    const box = make("dialog", {className: "ask", "aria-labelledby": "ask-title"}, make("form", {method: "dialog"}, make("h2", {id: "ask-title"}, title), make("p", {}, text),
+      make("p", {className: "tools"}, make("button", {className: "tool", value: ""}, TEXTS.shell.cancel), make("button", {className: "tool danger", value: "yes"}, yes))));
+    box.addEventListener("close", () => { box.remove(); done(box.returnValue === "yes"); });
+    document.body.append(box);
+    box.showModal();
+  });
+}
+
+// A round or square picture of a face; `name` is what screen readers say, empty where the name stands beside it.
+function facePicture(path, name, className = "face") {
+  return path ? make("img", {className, src: link(path), alt: name, loading: "lazy", decoding: "async"}) : make("span", {className, role: name ? "img" : "presentation", "aria-label": name || ""});
+}
