@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from aiohttp import web
@@ -18,10 +19,13 @@ from api import (
     library_changes,
     library_events,
     library_films,
+    media,
     metrics,
     replies,
     results,
     searches,
+    sessions,
+    uploads,
 )
 from api.app_keys import (
     API_KEYS,
@@ -40,6 +44,7 @@ from api.app_keys import (
     STOPPING,
 )
 from api.auth import check_access, require_keys
+from api.byte_ranges import DISK, DISK_THREADS
 from api.connections import mark_busy, max_connections
 from api.cors import add_cors_headers, answer_preflights, refuse_cross_site
 from api.endpoints import add_endpoints
@@ -56,6 +61,7 @@ from api.limits import (
 from api.pages import home
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
+from api.upload_store import UploadStore
 from schemas.addresses import AllowList
 from schemas.names import Partitions
 from schemas.settings import Settings, SettingsError
@@ -98,6 +104,12 @@ def create_app(settings: Settings) -> web.Application:
         min(event_streams.MAX_STREAMS, connections // 4), "event streams"
     )
     app[pages.RENDERING] = asyncio.Lock()
+    app[media.PLAYERS] = SharedSlots(min(media.MAX_PLAYERS, connections // 4), "films")
+    app[media.BROWSERS] = asyncio.Semaphore(media.MAX_BROWSERS)
+    app[uploads.SENDERS] = SharedSlots(uploads.MAX_SENDERS, "uploads")
+    if (directory := settings.upload_path) is not None:
+        app[uploads.STORE] = UploadStore(directory, settings.max_upload_bytes)
+    app[DISK] = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="media")
     app[CALLBACK_HOSTS] = _callback_hosts(settings)
     app[replies.WAITING] = SharedSlots(replies.MAX_WAITING_CALLERS, "searches")
     app[PARTITIONS] = Partitions(settings.prefix, settings.partitions)
@@ -105,7 +117,7 @@ def create_app(settings: Settings) -> web.Application:
         app,
         [module.endpoints for module in (
             jobs, results, events, home, pages, admin, collections, libraries, library_films, library_changes,
-            library_events, searches,
+            library_events, searches, media, uploads, sessions,
             health, metrics,
         )],
     )  # fmt: skip
@@ -136,7 +148,10 @@ async def _connection(app: web.Application) -> AsyncIterator[None]:
     app[REPLIES] = Replies(redis, app[PARTITIONS].home)
     app[STOPPING] = asyncio.Event()
     await _migrate(app)
+    sweeping = asyncio.create_task(uploads.sweep(app))
     yield
+    sweeping.cancel()
+    app[DISK].shutdown(wait=False, cancel_futures=True)
     await redis.aclose()
 
 

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from api.app_keys import API_KEYS, CALLER, KEYS_REQUIRED, SETTINGS
 from api.endpoints import Access, endpoint_of
 from api.limits import RATE_LIMIT
+from api.sessions import TICKET_COOKIE
 from schemas.store.api_keys import Scope
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,12 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
         request.app[RATE_LIMIT].take(request.remote or "")
         return await handler(request)
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    key = await request.app[API_KEYS].find(token.strip()) if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer":
+        key = await request.app[API_KEYS].find(token.strip())
+    elif endpoint and endpoint.ticket and (ticket := request.cookies.get(TICKET_COOKIE)):
+        key = await request.app[API_KEYS].find_by_ticket(ticket)
+    else:
+        key = None
     request.app[RATE_LIMIT].take(key.name if key else request.remote or "")
     if key is None:
         raise web.HTTPUnauthorized(

@@ -128,7 +128,7 @@ async def erase_person(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/collections/{name}/faces/{face_id}/thumbnail", "read", "An enrolled face, as it was seen",
-    patterns=_NAME | {"face_id": ENROLLED_ID}, responses={200: Content({"image/jpeg": None}, "JPEG")},
+    patterns=_NAME | {"face_id": ENROLLED_ID}, responses={200: Content({"image/jpeg": None}, "JPEG")}, ticket=True,
     problems=(404,),
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:

@@ -51,6 +51,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         responses: documented ones, by status; None: without a body.
         problems: statuses that are answered with problem details, beside those of every endpoint.
         limited: counts against the concurrency limit.
+        ticket: a browser's ticket (api.sessions) opens it as well as a key does: a film or a picture.
         allow_head: of a GET: HEAD is served too.
     """
 
@@ -65,6 +66,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     responses: Mapping[int, Body | None] = {}
     problems: Sequence[int] = ()
     limited: bool = True
+    ticket: bool = False
     allow_head: bool = True
 
 

@@ -13,6 +13,7 @@ from api.lookup import find_job
 from api.queries import JobsQuery, QueryError, parse_query
 from api.responses import json_response, problem
 from api.sources import require_sources
+from api.uploads import job_deleted, note_job
 from schemas.addresses import AllowList
 from schemas.requests import AnalyzeRequest, RequestError, parse_request
 from schemas.results import JobList, JobStatus, ListedJob, Submitted
@@ -44,6 +45,7 @@ async def analyze(request: web.Request) -> web.Response:
         job_id, repeats = await _idempotent_job_id(request, header, body, job_id)
     traceparent = request.headers.get("traceparent", "")
     submitted = await request.app[JOBS].submit(body, job_id, traceparent, repeats)
+    await note_job(request.app, body.video_path, job_id)
     log.info("job submitted", job=job_id, caller=request.get(CALLER, ""))
     return json_response(submitted, status=202)
 
@@ -114,6 +116,7 @@ async def delete(request: web.Request) -> web.Response:
     state = await find_job(request)
     if not await request.app[JOBS].delete(state.job_id):
         return problem(409, f"Job {state.job_id} is {state.status}; cancel it first.")
+    await job_deleted(request.app, state.video_path)
     return web.Response(status=204)
 
 

@@ -116,7 +116,7 @@ async def list_companions(request: web.Request) -> web.Response:
 @endpoints.add(Endpoint(
     "GET", "/faces/libraries/{name}/faces/{job_id}/{face_id}/thumbnail", "read", "A person, as seen in a film",
     patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME},
-    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,),
+    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,), ticket=True,
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     """Serves the picture of a face."""

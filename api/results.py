@@ -142,7 +142,7 @@ async def report_page(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/faces/{face_id}/thumbnail", "read", "The best shot of a person",
-    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,),
+    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,), ticket=True,
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     """Serves the best shot of a person."""

@@ -139,6 +139,10 @@ def environment(options: UpOptions, url: str) -> dict[str, str]:
         changes["FACES_AUTH"] = "off"
     if is_loopback(options.host) and "FACES_MEDIA_ROOTS" not in mine:
         changes["FACES_MEDIA_ROOTS"] = "/"
+    if (
+        "FACES_UPLOAD_DIRECTORY" not in mine and "FACES_UPLOAD_DIRECTORY" not in os.environ
+    ):  # an empty one means none
+        changes["FACES_UPLOAD_DIRECTORY"] = str(options.data / "uploads")
     if "LOG_FORMAT" not in mine:
         changes["LOG_FORMAT"] = "console"
     if "FACES_LIBRARY" not in mine and "FACES_LIBRARY" not in os.environ:  # an empty one means none

@@ -68,6 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     callback_hosts: str = field(default="", name="FACES_CALLBACK_HOSTS")
     webhook_secret: str = field(default="", name="FACES_WEBHOOK_SECRET")
     library_callback: str = field(default="", name="FACES_LIBRARY_CALLBACK")
+    serve_media: bool = field(default=True, name="FACES_SERVE_MEDIA")
+    upload_directory: str = field(default="", name="FACES_UPLOAD_DIRECTORY")
+    max_upload_bytes: Annotated[int, Meta(ge=0)] = field(default=8 << 30, name="FACES_MAX_UPLOAD_BYTES")
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = field(default=0, name="FACES_METRICS_PORT")
 
     # Models
@@ -158,8 +161,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Directories (or single files) that sources may be read from, links resolved."""
-        return _paths(self.media_roots)
+        """Directories (or single files) that sources may be read from, links resolved; uploads lie there too."""
+        return (*_paths(self.media_roots), *([self.upload_path] if self.upload_path else []))
+
+    @property
+    def upload_path(self) -> Path | None:
+        """Directory of uploaded films; None: none are accepted."""
+        return _paths(self.upload_directory)[0] if self.upload_directory and self.max_upload_bytes else None
 
     @property
     def shared_roots(self) -> tuple[Path, ...]:

@@ -201,4 +201,6 @@ def shown(default: Any) -> str:
     """A default as the table writes it."""
     if default in (None, ""):
         return "none"
+    if isinstance(default, bool):
+        return str(int(default))
     return f"`{default}`" if isinstance(default, str) else str(default).removesuffix(".0") if default else "0"

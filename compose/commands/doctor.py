@@ -117,11 +117,12 @@ def _models(settings: Settings) -> Finding:
 
 
 def _roots(settings: Settings) -> Finding:
-    bad = [str(root) for root in settings.roots if not (root.exists() and os.access(root, os.R_OK))]
+    roots = [root for root in settings.roots if root != settings.upload_path]  # made with the first upload
+    bad = [str(root) for root in roots if not (root.exists() and os.access(root, os.R_OK))]
     return Finding(
         about="media roots",
         well=not bad,
-        details=f"missing or not readable: {', '.join(bad)}" if bad else ", ".join(map(str, settings.roots)),
+        details=f"missing or not readable: {', '.join(bad)}" if bad else ", ".join(map(str, roots)),
         advice="set FACES_MEDIA_ROOTS to directories that exist here" if bad else "",
     )
 

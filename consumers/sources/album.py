@@ -13,7 +13,6 @@ from typing import NamedTuple
 from consumers.sources.content import Content, content_of
 from consumers.sources.frame_store import MAX_FRAME_BYTES
 from consumers.sources.frames import FRAMES_PER_CHUNK, Frame
-from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import MediaFileMissing, OutsideRoots, open_source_file
 from consumers.sources.segmentation import changed
 from consumers.threads import in_thread
@@ -22,6 +21,7 @@ from facecore.video import SourceError
 from schemas.file_names import to_text
 from schemas.media import FOLDER, PICTURE_SUFFIXES, Skipped, not_the_owners, why_skipped
 from schemas.metadata import Film
+from schemas.opened_file import OpenedFile
 
 LINK_OUTSIDE = "a link that leads out of the directories that may be read"
 MAX_WARNINGS = 20

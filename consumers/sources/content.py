@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from consumers.sources.opened_file import OpenedFile
+from schemas.opened_file import OpenedFile
 
 BLOCK_BYTES, BLOCKS = 1 << 16, 16
 """Blocks that are hashed, evenly from the head of a file to its tail; a file of at most so many is hashed whole."""

@@ -1,27 +1,11 @@
-"""Limits on sources: which files a request may name."""
+"""Sources of requests that are files: opened if they may be read, with errors that end jobs."""
 
-import errno
-import stat
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 
-from consumers.sources.opened_file import NotRegular, OpenedFile, open_below
 from facecore.video import SourceError
-from schemas.file_names import to_path
-
-KERNEL_FILES = (Path("/proc"), Path("/sys"), Path("/dev"))
-"""Directories without media, unless a root lies there: reading there can block, never end, or expose secrets."""
-KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
-
-MAX_TRIES = 3
-"""Times that a path is resolved and opened: a link may be replaced in between, but not every time."""
+from schemas.opened_file import OpenedFile
+from schemas.source_files import FileMissing, FileOutside, FileRefused, open_allowed
 
 
 class MediaFileMissing(SourceError):
@@ -33,61 +17,18 @@ class OutsideRoots(SourceError):
 
 
 def open_source_file(source: str, roots: Sequence[Path]) -> OpenedFile:
-    """Opens the file or directory that a request names, if it may be read.
-
-    Args:
-        source: absolute path, or ``file:`` URL of one, as the caller gave it.
-        roots: directories or single files that may be read, links resolved (`Settings.roots`).
-
-    Returns:
-        A regular file that is not empty, or a directory: one of the roots or below one of them. Links are followed as
-        long as they lead there.
+    """Opens the file or directory that a request names as `open_allowed` does.
 
     Raises:
         MediaFileMissing: the path is allowed, but does not exist.
         OutsideRoots: the path is not allowed.
-        SourceError: the path cannot be read; the text names it as given, and the reason.
+        SourceError: the path cannot be read.
     """
-    place = to_path(source)
-    if not place.startswith("/") and "://" in place:
-        raise SourceError(f"{source} is a URL, not the absolute path of a file.")
-    if not place.startswith("/") or "\0" in place:
-        raise SourceError(f"{source!r} is not the absolute path of a file.")
-    for tries in count(1):
-        path, root = _resolved(source, place, roots)
-        try:
-            opened = open_below(root, path)
-        except NotRegular as error:
-            kind = KINDS.get(stat.S_IFMT(error.mode), "not a regular file")
-            raise SourceError(f"{source} is {kind}, not a video or picture file.") from error
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENOTDIR) and tries < MAX_TRIES:
-                continue
-            if isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise MediaFileMissing(f"There is no file at {source}.") from error
-            raise SourceError(f"{source} cannot be read: {_reason(error)}.") from error
-        if not opened.is_directory and not opened.status.st_size:
-            raise SourceError(f"{source} is empty.")
-        return opened
-    raise AssertionError("the last try returns or raises")
-
-
-def _resolved(source: str, place: str, roots: Sequence[Path]) -> tuple[Path, Path]:
-    """Returns the path with its links resolved, and the root that it is below. Nothing is opened, so that a request
-    cannot learn what exists outside the roots."""
     try:
-        path = Path(place).resolve(strict=False)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise SourceError(f"{source} cannot be resolved: {_reason(error)}.") from error
-    root = max((r for r in roots if path.is_relative_to(r)), key=lambda r: len(r.parts), default=None)
-    if root is None:
-        raise OutsideRoots(f"{source} is outside the directories that may be read (FACES_MEDIA_ROOTS).")
-    if any(path.is_relative_to(d) and not root.is_relative_to(d) for d in KERNEL_FILES):
-        raise OutsideRoots(f"{source} is not a media file: it belongs to the operating system.")
-    return path, root
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return "too many levels of symbolic links" if isinstance(error, RuntimeError) else str(error)
+        return open_allowed(source, roots)
+    except FileMissing as error:
+        raise MediaFileMissing(str(error)) from error
+    except FileOutside as error:
+        raise OutsideRoots(str(error)) from error
+    except FileRefused as error:
+        raise SourceError(str(error)) from error

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from consumers.sources.content import GREW, Version, begins_with
-from consumers.sources.opened_file import OpenedFile
 from facecore.video import Interval, Plan, Samples, Scenes, SourceError, Timestamps, VideoInfo, open_source
 from facecore.video.byte_range import ByteRange
 from facecore.video.container import picture_kind
 from facecore.video.keyframes import keyframe_times, segments
+from schemas.opened_file import OpenedFile
 from schemas.requests import AnalyzeRequest, Parameters
 
 MAX_PARTS = 1000

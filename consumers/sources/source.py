@@ -5,9 +5,9 @@ from typing import NamedTuple, cast
 
 from consumers.sources.album import Album
 from consumers.sources.content import Content, Version, begins_with
-from consumers.sources.opened_file import OpenedFile
 from consumers.sources.segmentation import MTIME_TOLERANCE_SECONDS, changed, check_unchanged
 from facecore.video.byte_range import ByteRange
+from schemas.opened_file import OpenedFile
 
 
 class Source(NamedTuple):

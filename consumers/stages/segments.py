@@ -21,7 +21,6 @@ from consumers.service import Service, Shared
 from consumers.sources.content import Version
 from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
 from consumers.sources.memory_budget import out_of_memory
-from consumers.sources.opened_file import OpenedFile
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
 from consumers.threads import in_thread
@@ -29,6 +28,7 @@ from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask, SegmentTask
 from schemas.names import Priority
+from schemas.opened_file import OpenedFile
 from schemas.requests import AnalyzeRequest
 
 log = structlog.get_logger(__name__)

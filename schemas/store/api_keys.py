@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -19,6 +20,7 @@ from schemas.names import Names
 Scope = Literal["submit", "read", "admin"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _PREFIX = "faces_"
+_TICKET = re.compile(rf"({NAME.pattern})\.([0-9]{{1,12}})\.([0-9a-f]{{64}})")
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,20 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     def allows(self, scope: Scope) -> bool:
         """Whether the key has the scope, or "admin"."""
         return scope in self.scopes or "admin" in self.scopes
+
+    def ticket(self, seconds: float) -> str:
+        """A text that proves for so many seconds that its bearer had this key; see `ApiKeys.find_by_ticket`."""
+        expires = f"{time.time() + seconds:.0f}"
+        return f"{self.name}.{expires}.{self._signature(expires)}"
+
+    def has_signed(self, expires: str, signature: str) -> bool:
+        """Whether a ticket is this key's, and has not expired."""
+        valid = hmac.compare_digest(signature.encode(), self._signature(expires).encode())
+        return valid and float(expires) > time.time()
+
+    def _signature(self, expires: str) -> str:
+        text = f"ticket {self.name} {expires}"
+        return hmac.new(self.digest.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 _UNKNOWN = msgspec.json.encode(ApiKey(name="", scopes=("read",), created_at="", digest="-" * 64))
@@ -87,6 +103,17 @@ class ApiKeys:
             stored or _UNKNOWN, type=ApiKey
         )  # an unknown name takes as long as a known one
         return key if hmac.compare_digest(key.digest, _digest(secret)) else None
+
+    async def named(self, name: str) -> ApiKey | None:
+        """The key of that name."""
+        stored = await self._redis.hget(self._key, name)
+        return msgspec.json.decode(stored, type=ApiKey) if stored else None
+
+    async def find_by_ticket(self, ticket: str) -> ApiKey | None:
+        """The key that made a ticket; None when the ticket is invalid or expired, or the key was revoked."""
+        match = _TICKET.fullmatch(ticket)
+        key = await self.named(match[1]) if match else None
+        return key if match and key and key.has_signed(match[2], match[3]) else None
 
 
 def _digest(secret: str) -> str:

@@ -4,7 +4,7 @@ const LIBRARY = "faces-library";
 const HEALTH_SECONDS = 10;
 const PAGES = [["", "films"], ["people", "people"], ["operations", "operations"]];
 const ICON = "M3 9V5a2 2 0 0 1 2-2h4M15 3h4a2 2 0 0 1 2 2v4M21 15v4a2 2 0 0 1-2 2h-4M9 21H5a2 2 0 0 1-2-2v-4M9 9.5v1.2M15 9.5v1.2M8.5 15c1.8 1.7 5.2 1.7 7 0";
-let libraries = [], chosenLibrary = null, whenLibraryChanges = () => {};
+let libraries = [], chosenLibrary = null, whenLibraryChanges = () => {}, session = null;
 
 const link = path => ROOT + path;  // address of a page
 const ago = seconds => seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
@@ -22,19 +22,32 @@ function startPage(current, load) {
     make("span", {className: "tools"},
       make("label", {id: "library-box", hidden: true}, TEXTS.shell.library, make("select", {id: "library", onchange: () => chooseLibrary($("library").value)})),
       make("a", {className: "tool quiet", href: link("docs")}, TEXTS.shell.documents),
-      make("button", {id: "forget", className: "tool quiet", type: "button", hidden: true, onclick: () => { sessionStorage.removeItem(KEY); location.reload(); }}, TEXTS.shell.forget),
+      make("button", {id: "forget", className: "tool quiet", type: "button", hidden: true, onclick: forgetKey}, TEXTS.shell.forget),
       make("button", {id: "theme", className: "tool quiet", type: "button"})))),
     make("p", {id: "health", className: "banner", role: "status", hidden: true}));
   document.body.append(make("p", {id: "said", className: "said", role: "status"}));
   theme(localStorage);
   const begin = async () => {
     $("forget").hidden = !sessionStorage.getItem(KEY);
-    try { await loadLibraries(); await load(); showProblem(null); } catch (error) { showProblem(error); }
+    try { await beginSession(); await loadLibraries(); await load(); showProblem(null); } catch (error) { showProblem(error); }
   };
   onKey = begin;
   repeat(HEALTH_SECONDS, showHealth);
   showHealth();
   begin();
+}
+
+// What the key may do, and the cookie that lets <img> and <video> load; it is renewed before it expires.
+async function beginSession() {
+  session = await post("session");
+  $("forget").title = session.name ? fill(TEXTS.shell.key, {name: session.name, scopes: session.scopes.join(", ")}) : "";
+  clearTimeout(beginSession.timer);
+  if (session.ticket_seconds) beginSession.timer = setTimeout(() => beginSession().catch(showProblem), 500 * session.ticket_seconds);
+}
+const may = scope => Boolean(session) && (session.scopes.includes(scope) || session.scopes.includes("admin"));
+async function forgetKey() {
+  sessionStorage.removeItem(KEY);
+  try { await request("session", {method: "DELETE"}); } finally { location.reload(); }
 }
 
 // Calls `act` every so many seconds while the page is visible and no key is asked for, never twice at once.

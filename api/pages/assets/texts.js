@@ -2,7 +2,7 @@
 // All English texts of the pages, by page. In a text, {name} is filled in by `fill`; a pair is singular and plural, for `number`.
 const TEXTS = {
   shell: {skip: "Skip to content", name: "Faces", pages: "Pages", films: "Films", people: "People", operations: "Operations", documents: "Documents",
-    library: "Library", noLibrary: "none yet", forget: "Forget key", unreachable: "The service does not answer; trying again.",
+    library: "Library", noLibrary: "none yet", forget: "Forget key", key: "{name} ({scopes})", unreachable: "The service does not answer; trying again.",
     noWorker: "No worker for {stages}: films wait until one is started (faces up).", dark: "Dark", light: "Light", theme: "Switch to the {name} theme",
     cancel: "Cancel", close: "Close", forbidden: "{detail} Use another key for this."},
   key: {title: "This service needs a key", label: "Key", use: "Use it", wrong: "This key is not known, or was revoked.",

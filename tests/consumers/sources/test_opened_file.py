@@ -9,10 +9,10 @@ import pytest
 
 from consumers.sources.album import AlbumSource, listed_pictures, pictures_in
 from consumers.sources.content import Version
-from consumers.sources.opened_file import open_below
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import check_unchanged
 from facecore.video import Interval, SourceError, open_source
+from schemas.opened_file import open_below
 from tests.consumers.sources.flipping_links import INSIDE, OUTSIDE, flipping_media, outcomes
 
 
