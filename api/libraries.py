@@ -1,11 +1,13 @@
 """Endpoints of libraries: which there are, their people, and when these appear in films."""
 
+import hashlib
+
 from aiohttp import web
 from msgspec import UNSET
 
 from api.app_keys import LIBRARIES, LIBRARY_READER
 from api.endpoints import Content, Endpoint, Endpoints, parameter
-from api.library_lookup import find_library, find_person, tagged, unchanged
+from api.library_lookup import find_library, find_person, tag_headers, tagged, unchanged
 from api.queries import LibraryPageQuery, LibraryPeopleQuery, LimitQuery, parse_query
 from api.responses import json_response, problem
 from schemas.library import PERSON_ID
@@ -115,14 +117,17 @@ async def list_companions(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/libraries/{name}/faces/{job_id}/{face_id}/thumbnail", "read", "A person, as seen in a film",
-    patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME},
-    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,), ticket=True,
+    patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME}, parameters=IF_NONE_MATCH,
+    responses={200: Content({"image/jpeg": None}, "JPEG"), 304: None}, problems=(404,), ticket=True,
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
-    """Serves the picture of a face."""
+    """Serves the picture of a face; a browser asks each time whether it still may show what it has."""
     name, _ = await find_library(request)
     face = f"{request.match_info['job_id']}/{request.match_info['face_id']}"
     jpeg = await request.app[LIBRARY_READER].thumbnail(name, face)
     if jpeg is None:
         return problem(404, f"Library {name!r} has no picture of a face {face!r}.")
-    return web.Response(body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    version = hashlib.sha256(jpeg).hexdigest()
+    return unchanged(request, version) or web.Response(
+        body=jpeg, content_type="image/jpeg", headers=tag_headers(request, version)
+    )

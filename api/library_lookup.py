@@ -37,7 +37,7 @@ async def find_person(request: web.Request, name: str) -> LibraryPerson:
 
 def unchanged(request: web.Request, version: str) -> web.Response | None:
     """304 when the caller has this version of the answer; else None."""
-    headers = _headers(request, version)
+    headers = tag_headers(request, version)
     if {etag.value for etag in request.if_none_match or ()} & {headers["ETag"].strip('"'), "*"}:
         return web.Response(status=304, headers=headers)
     return None
@@ -46,10 +46,11 @@ def unchanged(request: web.Request, version: str) -> web.Response | None:
 def tagged(request: web.Request, version: str, body: msgspec.Struct) -> web.Response:
     """An answer as JSON, which stays the same as long as the version of the library does."""
     response = json_response(body)
-    response.headers.update(_headers(request, version))
+    response.headers.update(tag_headers(request, version))
     return response
 
 
-def _headers(request: web.Request, version: str) -> dict[str, str]:
+def tag_headers(request: web.Request, version: str) -> dict[str, str]:
+    """Headers of an answer that is checked before each use, and stays the same as long as the version does."""
     digest = hashlib.sha256(f"{version} {request.path_qs}".encode()).hexdigest()[:32]
     return {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}

@@ -170,6 +170,7 @@ class AskedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
     """A question to people: whether these two are one person.
 
     Attributes:
+        seen, other_seen: the two faces the question is about, each in its film.
         probability: that they are.
     """
 
@@ -179,6 +180,8 @@ class AskedSuggestion(msgspec.Struct, frozen=True, kw_only=True):
     other: LibraryPerson
     thumbnail: str
     other_thumbnail: str
+    seen: FilmAppearance
+    other_seen: FilmAppearance
     probability: float
 
 

@@ -35,11 +35,13 @@ class SeenFace(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         bbox: x_min, y_min, x_max, y_max in pixels of the photograph.
         faces: how many there are in it.
+        others: boxes of the largest of the other faces.
     """
 
     bbox: tuple[int, int, int, int]
     confidence: float
     faces: int
+    others: tuple[tuple[int, int, int, int], ...] = ()
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ from schemas.store.replies import Replies
 log = structlog.get_logger(__name__)
 
 NO_FACE = "No face was found in the photograph."
+MAX_OTHERS = 100
+"""Most boxes of other faces in an answer."""
 NOT_IDENTIFIABLE = "The face in the photograph is too dark, too flat or too small to tell people apart."
 
 
@@ -90,11 +92,20 @@ def build(service: Service, shared: Shared) -> Iterator[PhotographsStage]:
 
 
 def _probe(frame: FrameFaces, face: ObservedFace) -> Probe:
-    x_min, y_min, x_max, y_max = (round(side) for side in face.box)
+    others = [other for other in frame.faces if other is not face]
+    others.sort(key=lambda other: -float(area(other.box)))
     return Probe(
         embedding=face.embedding,
         model=frame.provenance.pack,
         seen=SeenFace(
-            bbox=(x_min, y_min, x_max, y_max), confidence=round(face.confidence, 4), faces=len(frame.faces)
+            bbox=_bbox(face),
+            confidence=round(face.confidence, 4),
+            faces=len(frame.faces),
+            others=tuple(map(_bbox, others[:MAX_OTHERS])),
         ),
     )
+
+
+def _bbox(face: ObservedFace) -> tuple[int, int, int, int]:
+    x_min, y_min, x_max, y_max = (round(side) for side in face.box)
+    return x_min, y_min, x_max, y_max

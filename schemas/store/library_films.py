@@ -56,27 +56,32 @@ class FilmReader:
             after: the last face of the page before.
         """
         faces = await self._faces_of(name, person.person_id, limit, after)
-        details, placed, films = await self._details(name, faces)
+        seen = await self.seen(name, faces)
         return PersonAppearances(
             person=person,
-            films=[
-                FilmAppearance(
-                    film_id=details[face].film_id,
-                    job_id=job_of(face.partition("/")[0]),
-                    source=film.source,
-                    source_id=film.source_id,
-                    face_id=face,
-                    appearances=details[face].appearances,
-                    detections=details[face].detections,
-                    seconds=details[face].seconds,
-                    thumbnail=thumbnail(face),
-                    evidence=placed[face].evidence,
-                )
-                for face in faces
-                if face in details and face in placed and (film := films.get(details[face].film_id))
-            ],
+            films=[seen[face] for face in faces if face in seen],
             next=faces[-1] if len(faces) == limit else None,
         )
+
+    async def seen(self, name: str, faces: Sequence[str]) -> dict[str, FilmAppearance]:
+        """Where and when each of these faces is in its film; a face that the library does not have is left out."""
+        details, placed, films = await self._details(name, faces)
+        return {
+            face: FilmAppearance(
+                film_id=details[face].film_id,
+                job_id=job_of(face.partition("/")[0]),
+                source=film.source,
+                source_id=film.source_id,
+                face_id=face,
+                appearances=details[face].appearances,
+                detections=details[face].detections,
+                seconds=details[face].seconds,
+                thumbnail=thumbnail(face),
+                evidence=placed[face].evidence,
+            )
+            for face in faces
+            if face in details and face in placed and (film := films.get(details[face].film_id))
+        }
 
     async def films(self, name: str, limit: int, after: str = "", people: Sequence[str] = ()) -> LibraryFilms:
         """A page of the films, by id.

@@ -128,6 +128,7 @@ class LibraryReader(FilmReader):
         faces = sorted({face for one in asked for face in (one.face_id, one.other_face_id)})
         placed = await self._read(keys.placed, faces, Placed)
         persons = await self.persons(name, sorted({place.person_id for place in placed.values()}))
+        seen = await self.seen(name, faces)
 
         def whose(face: str) -> LibraryPerson | None:
             return persons.get(placed[face].person_id) if face in placed else None
@@ -141,10 +142,14 @@ class LibraryReader(FilmReader):
                     other=other,
                     thumbnail=thumbnail(one.face_id),
                     other_thumbnail=thumbnail(one.other_face_id),
+                    seen=seen[one.face_id],
+                    other_seen=seen[one.other_face_id],
                     probability=one.probability,
                 )
                 for one in asked
-                if (person := whose(one.face_id)) and (other := whose(one.other_face_id))
+                if (person := whose(one.face_id))
+                and (other := whose(one.other_face_id))
+                and {one.face_id, one.other_face_id} <= seen.keys()
             ],
             total=await self._redis.zcard(keys.suggestions),
         )
