@@ -59,6 +59,7 @@ from api.limits import (
     limit_concurrency,
 )
 from api.pages import home
+from api.pages import people as people_pages
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
 from api.upload_store import UploadStore
@@ -116,8 +117,8 @@ def create_app(settings: Settings) -> web.Application:
     add_endpoints(
         app,
         [module.endpoints for module in (
-            jobs, results, events, home, pages, admin, collections, libraries, library_films, library_changes,
-            library_events, searches, media, uploads, sessions,
+            jobs, results, events, home, people_pages, pages, admin, collections, libraries, library_films,
+            library_changes, library_events, searches, media, uploads, sessions,
             health, metrics,
         )],
     )  # fmt: skip

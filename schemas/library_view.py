@@ -73,6 +73,7 @@ class FilmAppearance(msgspec.Struct, frozen=True, kw_only=True):
     """Where a person is in one film.
 
     Attributes:
+        duration: seconds of the film; null: unknown.
         seconds: time on screen.
         thumbnail: address of the picture, relative to that of the library.
     """
@@ -81,6 +82,7 @@ class FilmAppearance(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     source: str
     source_id: str | None
+    duration: float | None
     face_id: str
     appearances: tuple[Appearance, ...]
     detections: int

@@ -123,16 +123,22 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     similarity: float
 
 
+PlacedBy = Literal["first", "faces", "later"]
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Why a face is a person of a library, as of when its film was added (an addition).
 
     Attributes:
         probability: that it is this person; of the first face of a person, that it is none of those known before.
         similarity: cosine to the person, or of a first face to the most similar one; null: nobody was known.
+        by: it is the first face of the person; it was recognised by the faces; or it was put here later, by a
+            correction or by grouping anew, which the figures do not show.
     """
 
     probability: float
     similarity: float | None
+    by: PlacedBy = "faces"
 
 
 class Face(msgspec.Struct, frozen=True, kw_only=True):

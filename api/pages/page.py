@@ -82,12 +82,16 @@ class AppPage:
 
     Args:
         name: of its HTML, style and script; the shell (header, texts, requests) is joined to them.
+        parts: names of further styles and scripts, which come before them.
         root: see `Page`.
     """
 
-    def __init__(self, name: str, title: str, *, root: str = "./") -> None:
-        styles = ("base.css", "shell.css", f"{name}.css")
-        scripts = ("dom.js", "texts.js", "access.js", "shell.js", f"{name}.js")
+    def __init__(self, name: str, title: str, *parts: str, root: str = "./") -> None:
+        names = (*parts, f"{name}.css", f"{name}.js")
+        styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
+        scripts = (
+            "dom.js", "texts.js", "access.js", "shell.js", *(part for part in names if part.endswith(".js")),
+        )  # fmt: skip
         self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
         plain = self._page.render(title)
         self._bodies: dict[Coding | None, bytes] = {None: plain}

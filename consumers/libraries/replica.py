@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from facecore.library.view import View
-from schemas.library import Correction, Entry, FilmEntry, LibraryFace, Reembedded
+from schemas.library import Correction, Entry, FilmEntry, LibraryFace, Reembedded, person_id
 from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
-from schemas.results import Evidence
+from schemas.results import Evidence, PlacedBy
 from schemas.store.libraries import Change, NewEntry, Position
 
 MAX_SUGGESTIONS = 1000
@@ -23,6 +23,13 @@ class _Seen(NamedTuple):
     detections: int
     seconds: float
     quality: float
+
+
+class _First(NamedTuple):
+    """Whom a face was placed with when its film was added; `founded`: it is the first face of that person."""
+
+    person_id: str
+    founded: bool
 
 
 class Replica:
@@ -41,6 +48,7 @@ class Replica:
         self.pack = ""
         self._faces: dict[str, _Seen] = {}
         self._placed: dict[str, str] = {}
+        self._first: dict[str, _First] = {}
         self._films: dict[str, FilmRecord] = {}
         self._analyses: dict[str, list[str]] = {}
         self.reembedded: list[str] = []
@@ -122,7 +130,14 @@ class Replica:
         if isinstance(entry, Correction):
             yield Change("corrections", "ZADD", 0, entry_id)
         if isinstance(entry, FilmEntry):
-            for face in entry.faces:
+            earlier = {
+                one.continues: self._first.pop(one.continues, None)
+                for one in entry.placements
+                if one.continues
+            }
+            for position, (face, placed) in enumerate(zip(entry.faces, entry.placements, strict=True)):
+                first = _First(placed.person_id or person_id(entry_id, position), placed.person_id is None)
+                self._first[face.face_id] = earlier.get(placed.continues or "") or first
                 yield from self._add(entry.film_id, face)
             self._analyses.setdefault(entry.film_id, []).append(entry_id)
             yield from self._name(entry)
@@ -169,6 +184,8 @@ class Replica:
             yield Change("members", "ZREM", f"{before} {face_id}")
         if face is None or face.face_id != face_id or face_id not in self._faces:
             self._faces.pop(face_id, None)
+            if face is None or face.face_id != face_id:
+                self._first.pop(face_id, None)
             for key in ("faces", "placed", "thumbnails"):
                 yield Change(key, "HDEL", face_id)
             return
@@ -177,11 +194,20 @@ class Replica:
             evidence=Evidence(
                 probability=round(face.probability, 6),
                 similarity=None if face.similarity is None else round(face.similarity, 4),
+                by=self._by(face_id, face.person_id),
             ),
         )
         self._placed[face_id] = face.person_id
         yield Change("placed", "HSET", face_id, msgspec.msgpack.encode(placed))
         yield Change("members", "ZADD", 0, f"{face.person_id} {face_id}")
+
+    def _by(self, face_id: str, person: str) -> PlacedBy:
+        """How a face came to be this person: as its film was added, or later."""
+        first = self._first[face_id]
+        there = self.view.person(first.person_id)
+        return (
+            "later" if there is None or there.person_id != person else "first" if first.founded else "faces"
+        )
 
     def _shelve(self, film_id: str) -> Iterator[Change]:
         film, record = self.view.film(film_id), self._films.get(film_id)
@@ -195,16 +221,16 @@ class Replica:
         yield Change("films", "HSET", film_id, msgspec.msgpack.encode(record))
         yield Change("shelf", "ZADD", 0, film_id)
 
-    def _describe(self, person_id: str) -> Iterator[Change]:
-        person = self.view.person(person_id)
-        if person is None or person.person_id != person_id:
-            yield Change("people", "HDEL", person_id)
-            yield Change("roll", "ZREM", person_id)
-            yield Change("named", "ZREM", person_id)
+    def _describe(self, name: str) -> Iterator[Change]:
+        person = self.view.person(name)
+        if person is None or person.person_id != name:
+            yield Change("people", "HDEL", name)
+            yield Change("roll", "ZREM", name)
+            yield Change("named", "ZREM", name)
             if person is None:
-                yield Change("merged", "HDEL", person_id)
+                yield Change("merged", "HDEL", name)
             else:
-                yield Change("merged", "HSET", person_id, person.person_id)
+                yield Change("merged", "HSET", name, person.person_id)
             return
         # A face that is erased later in the log has no content any more.
         faces = [face for face in person.faces if face in self._faces]
@@ -219,10 +245,10 @@ class Replica:
             detections=sum(one.detections for one in seen),
             seconds=round(sum(one.seconds for one in seen), 3),
         )
-        yield Change("people", "HSET", person_id, msgspec.msgpack.encode(record))
-        yield Change("roll", "ZADD", 0, person_id)
+        yield Change("people", "HSET", name, msgspec.msgpack.encode(record))
+        yield Change("roll", "ZADD", 0, name)
         if person.label is None:
-            yield Change("named", "ZREM", person_id)
+            yield Change("named", "ZREM", name)
         else:
-            yield Change("named", "ZADD", 0, person_id)
-        yield Change("merged", "HDEL", person_id)
+            yield Change("named", "ZADD", 0, name)
+        yield Change("merged", "HDEL", name)

@@ -72,6 +72,7 @@ class FilmReader:
                 job_id=job_of(face.partition("/")[0]),
                 source=film.source,
                 source_id=film.source_id,
+                duration=film.duration,
                 face_id=face,
                 appearances=details[face].appearances,
                 detections=details[face].detections,

@@ -94,6 +94,7 @@ async def test_every_reference_in_the_documents_resolves(api: Client, name: str)
 OPEN = {
     "/": "page", "/faces": "page", "/faces/": "page", "/faces/watch": "page", "/faces/operations": "page",
     "/faces/session": "public", "/faces/uploads": "public",
+    "/faces/people": "page", "/faces/people/{person_id}": "page",
     "/faces/asyncapi.json": "public", "/faces/docs": "public", "/faces/health": "public",
     "/faces/live": "public", "/openapi.json": "public", "/faces/openapi.json": "public", "/faces/ready": "public",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from consumers.libraries.replica import Replica
 from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
-from schemas.library import Change, Correction, Merge, Name, Split, Undo
+from schemas.library import Change, Correction, Merge, Move, Name, Split, Undo
 from schemas.library_records import Erasure, Regrouping
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
@@ -108,12 +108,16 @@ async def test_a_job_id_that_another_film_had_is_no_mistake(library: Library) ->
         ("mine/face_1", "mine"),
         ("mine~2/face_0", "mine"),
     ]
+    assert [one.evidence.by for one in seen.films] == ["first", "faces"]
     assert await library.writer.rebuild(NAME) == 0
     replayed = film(1, [2, 1, 9], job="mine")
     await library.writer.add(replayed._replace(film=msgspec.structs.replace(replayed.film, at=9.0)))
     assert len(await library.reader.who_of(NAME, "mine", ["face_0", "face_1", "face_2"])) == 3
     people = (await library.reader.people(NAME, 10)).people
     assert [one.films for one in people] == [1, 2, 1, 1] and await library.writer.rebuild(NAME) == 0
+    assert (await library.say(Move(face_id="mine/face_0", person_id=people[2].person_id))).status == 200
+    seen_again = await library.reader.seen(NAME, ["mine/face_0", "mine/face_1", "mine~2/face_0"])
+    assert [one.evidence.by for one in seen_again.values()] == ["later", "first", "faces"]
 
 
 async def test_corrections_are_applied_in_order_and_once_and_answered(library: Library) -> None:
