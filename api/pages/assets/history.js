@@ -39,7 +39,7 @@ async function openHistory() {
   const rows = corrections.filter(({change: {type, entry_id: of}}) => type !== "undo" || !listed.has(of)).map(one => {
     const text = capital(described(one.change)), back = undone.has(one.entry_id);
     const undo = one.change.type === "undo" ? null : back ? make("span", {className: "badge"}, H.undone)
-      : make("button", {className: "tool", type: "button", "aria-label": fill(H.undo, {what: text}), onclick: event => act(event.target, () => takeBack([one.entry_id]))}, T.undo);
+      : make("button", {className: "tool", type: "button", "aria-label": fill(H.undo, {what: text}), onclick: () => guard(takeBack([one.entry_id]))}, T.undo);
     if (undo && !back) undo.dataset.name = one.entry_id;
     return make("li", {className: back ? "card back" : "card"}, make("span", {className: "pictures"}, ...subjects(one.change).slice(0, 2).map(pictureOf)),
       make("span", {className: "what"}, text, make("span", {className: "soft"}, when(one.at), one.by ? " · " + fill(H.by, {key: one.by}) : "")), undo);

@@ -30,6 +30,12 @@ function portrait(one, className = "face", name = one.label ? fill(T.portrait, {
   return facePicture(one.portrait && libraryPath("/" + one.portrait), name, className);
 }
 
+// Shows what the key of the session may do.
+function showRights() {
+  document.body.classList.toggle("reads", !may("submit"));
+  document.body.classList.toggle("keeps", !may("admin"));
+}
+
 // Loads all people when the library has changed; returns whether it has.
 async function loadEveryone() {
   if (!library()) { everyone.clear(); version = ""; return true; }
@@ -60,9 +66,6 @@ async function change(corrections, text) {
       answer = response.status === 202 ? null : await response.json();
       if (answer) entries.push(answer.entry_id);
     }
-  } catch (error) {
-    if (error.status !== 409) throw error;
-    await tell(T.refused, named(error.message));
   } finally {
     if (entries.length) {
       lastEntries = entries;
@@ -80,13 +83,15 @@ async function takeBack(entries) {
       await request(libraryPath("/corrections"), {method: "POST", headers: JSON_TYPE, body: JSON.stringify({change: {type: "undo", entry_id: entry}})});
     }
     say(T.did.undone);
-  } catch (error) {
-    if (error.status !== 409) throw error;
-    await tell(T.refused, named(error.message));
-  }
-  await whenChanged();
+  } finally { await whenChanged(); }
 }
-const guard = async promise => { try { return await promise; } catch (error) { showProblem(error); $("problem").scrollIntoView({block: "nearest"}); return null; } };
+// Waits for an action; a refusal has a dialog, since the page's own line of problems goes with the next poll. null: it failed.
+async function guard(promise) {
+  try { return await promise; } catch (error) {
+    if (error instanceof ResponseError && error.status !== 401) await tell(T.refused, named(error.message)); else showProblem(error);
+    return null;
+  }
+}
 // A message of the service with names for the ids of people.
 const named = text => text.replace(/person-\d+-\d+-\d+/g, id => everyone.has(id) ? called(everyone.get(id)) : T.somebody);
 const typing = node => node && (node.matches("input:not([type=checkbox], [type=radio], [type=file]), textarea, select"));

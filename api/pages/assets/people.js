@@ -34,7 +34,8 @@ function drawCard(card, one) {
   if (before !== one.portrait || !card.shot.firstChild) card.shot.replaceChildren(portrait(one, "shot", ""));
   card.shot.setAttribute("aria-label", fill(T.open, {name: called(one), figures: figures(one)}));
   card.box.setAttribute("aria-label", one.label ? fill(T.choose, {name: one.label}) : fill(T.chooseUnnamed, {figures: figures(one)}));
-  card.name.replaceChildren(make("span", {}, one.label || T.addName), pencil());
+  card.name.replaceChildren(make("span", {}, one.label || (may("submit") ? T.addName : T.unnamed)), pencil());
+  card.name.disabled = !may("submit");
   card.name.classList.toggle("none", !one.label);
   card.name.setAttribute("aria-label", one.label ? fill(T.rename, {name: one.label}) : fill(T.nameFor, {figures: figures(one)}));
   card.about.textContent = `${number(one.films, TEXTS.units.film)} · ${figure(one)}`;
@@ -141,7 +142,7 @@ $("gallery").addEventListener("keydown", event => {
   if (!card || typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
   const columns = Math.max(1, all.findIndex(node => node.offsetTop > all[0].offsetTop)), step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns}[event.key];
   const id = card.dataset.id, keys = {n: () => cards.get(id).name.click(), x: () => choose(id, !chosen.has(id)), m: () => mergeChosen(), h: () => hide(chosen.size ? people(chosen) : people([id]))};
-  const press = keys[event.key.toLowerCase()];
+  const press = may("submit") && keys[event.key.toLowerCase()];
   if (step) {
     const to = all[from + step], same = [".link", "input[type=checkbox]", ".name"].find(kind => event.target.matches(kind)) || ".link";
     if (to) { to.querySelector(same).focus(); to.scrollIntoView({block: "nearest"}); }
@@ -177,5 +178,5 @@ for (const id of ["text", "filter", "sort"]) $(id).addEventListener("input", () 
 addEventListener("hashchange", () => guard(showView()));
 onLibrary(() => guard(refresh(true)));
 whenChanged = refresh;
-startPage("people", async () => { await refresh(true); await showView(true); observeAgain(); });
+startPage("people", async () => { showRights(); await refresh(true); await showView(true); observeAgain(); });
 repeat(POLL_SECONDS, refresh);

@@ -58,10 +58,11 @@ function draw() {
 }
 const start = one => one.appearances.length ? one.appearances[0].start : 0;
 function drawName() {
-  const text = person.label || T.addName, button = $("name").querySelector("button.name");
+  const text = person.label || (may("submit") ? T.addName : T.unnamed), button = $("name").querySelector("button.name");
   if (button && button.dataset.text === text || $("name").querySelector("form")) return;
   const name = make("button", {type: "button", className: person.label ? "name" : "name none", "aria-label": person.label ? fill(T.rename, {name: person.label}) : fill(T.nameFor, {figures: figures(person)}),
     onclick: () => editName(name, person, () => { drawName(); $("name").querySelector("button").focus(); })}, make("span", {}, text), pencil());
+  name.disabled = !may("submit");
   name.dataset.text = text;
   const focused = button && document.activeElement === button;
   $("name").replaceChildren(name);
@@ -212,8 +213,8 @@ let seenVersion = "";
 async function follow() {
   const {version: now} = await requestJson(libraryPath());
   if (now === seenVersion) return;
-  seenVersion = now;
   await Promise.all([loadPerson(), loadEveryone()]);
+  seenVersion = now;
 }
-startPage("people", async () => { $("back").href = link("people"); seenVersion = ""; await follow(); });
+startPage("people", async () => { showRights(); $("back").href = link("people"); seenVersion = ""; await follow(); });
 repeat(POLL_SECONDS, follow);

@@ -64,7 +64,7 @@ async function undoAnswer() {
   openQuestions();
 }
 $("questions").addEventListener("keydown", event => {
-  const press = {y: () => answer(true), n: () => answer(false), s: skip, u: undoAnswer}[event.key.toLowerCase()];
+  const press = may("submit") && {y: () => answer(true), n: () => answer(false), s: skip, u: undoAnswer}[event.key.toLowerCase()];
   if (!press || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   event.preventDefault();
   press();
