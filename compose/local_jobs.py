@@ -59,7 +59,7 @@ class LocalJob:
         result: JSON, once the job is completed.
         fault: why its result could not be written.
         people: how many were found so far.
-        is_identified: whether the result says who its people are in the library.
+        is_identified: whether the result was changed, to say who its people are in the library.
     """
 
     source: Source
@@ -74,23 +74,28 @@ class LocalJob:
 
     @property
     def analysis(self) -> str:
-        """The job that has analysed the source in this run; empty: none."""
-        return self.state.alias or self.job_id if self.state else ""
+        """The job that has analysed the source, in this run or the one that its result is from; empty: none."""
+        if self.state is not None:
+            return self.state.alias or self.job_id
+        return self._result().job_id if self.result else ""
 
-    def face_ids(self) -> list[str]:
-        """The people of the result."""
-        return [face.face_id for face in self._body().faces]
+    def identities(self) -> dict[str, str | None]:
+        """Who the result says that its faces are in the library; empty where an earlier run used no library."""
+        said = {face.face_id: face.person_id for face in self._result().faces}
+        if self.state is None and all(person is msgspec.UNSET for person in said.values()):
+            return {}
+        return {face: person or None for face, person in said.items()}
 
     def identify(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
         """Adds to the result who its faces are, by face id."""
-        body = self._body()
-        faces = [msgspec.structs.replace(face, **fields[face.face_id]) for face in body.faces]
-        assert self.state is not None
-        named = msgspec.structs.replace(body, faces=faces)
-        self.result, self.is_identified = result_json(self.state, msgspec.json.encode(named)), True
+        result = self._result()
+        faces = [msgspec.structs.replace(face, **fields.get(face.face_id, {})) for face in result.faces]
+        if faces != result.faces:
+            body = ResultBody(status=result.status, faces=faces, metadata=result.metadata)
+            self.result, self.is_identified = result_json(result, msgspec.json.encode(body)), True
 
-    def _body(self) -> ResultBody:
-        return msgspec.json.decode(self.result or b"", type=ResultBody)
+    def _result(self) -> JobResult:
+        return msgspec.json.decode(self.result or b"", type=JobResult)
 
     @property
     def is_done(self) -> bool:

@@ -39,22 +39,22 @@ PATIENCE_SECONDS, POLL_SECONDS = 60.0, 0.2
 
 
 class Recurring(NamedTuple):
-    """A person, and in how many of some films."""
+    """A person, and in how many of some results."""
 
     person: LibraryPerson
     files: int
 
 
 class KeptPeople(NamedTuple):
-    """The people of some films in a library.
+    """The people of some results in a library.
 
     Attributes:
-        people: those in most of the films first.
-        fields: what a result says of each of its faces, by job and face.
+        people: those in most of the results first.
+        fields: what each result says of its faces, by face.
     """
 
     people: list[Recurring]
-    fields: dict[str, dict[str, dict[str, Any]]]
+    fields: list[dict[str, dict[str, Any]]]
 
 
 class LocalLibrary:
@@ -204,25 +204,38 @@ async def _running(data: Path) -> str:
 
 async def keep(
     settings: Settings,
+    library: str,
     films: Sequence[Addition],
     data: Path | None,
-    faces: Mapping[str, Sequence[str]] = {},
+    results: Sequence[tuple[str, Mapping[str, str | None]]] = (),
 ) -> KeptPeople:
-    """Adds films to the library of a data directory; returns who is in them.
+    """Adds films to the library of a data directory; returns who is in the results of jobs.
 
     Args:
-        faces: ids of the faces in the results of jobs, by job.
+        results: their jobs, and who each face is, as far as the result says it.
     """
-    async with local_library(settings, films[0].library, data, remote=False) as local:
+    async with local_library(settings, library, data, remote=False) as local:
         for film in films:
             await local.add(film)
-        seen = [await local.reader.film(local.name, film.film.film_id, 0.0, 1e9) for film in films]
-        counts = Counter(one.person.person_id for film in seen if film for one in film.people)
+        fields = [await _who(local, job, known) for job, known in results]
+        counts = Counter(one for faces in fields for one in {face["person_id"] for face in faces.values()})
+        del counts[None]
         persons = await local.reader.persons(local.name, sorted(counts))
-        fields = {job: await local.reader.fields_of(local.name, job, ids) for job, ids in faces.items()}
     people = [Recurring(person, counts[person_id]) for person_id, person in persons.items()]
     people.sort(key=lambda one: (-one.files, -one.person.seconds, one.person.person_id))
     return KeptPeople(people, fields)
+
+
+async def _who(local: LocalLibrary, job: str, known: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """What a result says of its faces. Of a copy of another film, the library knows the people and not the job."""
+    fields = await local.reader.fields_of(local.name, job, list(known))
+    if any(face["person_id"] for face in fields.values()):
+        return fields
+    for face, person_id in known.items():
+        survivor = await local.reader.resolve(local.name, person_id) if person_id else None
+        if survivor and (person := await local.reader.person(local.name, survivor)):
+            fields[face] = {"person_id": survivor, "label": person.label, "hidden": person.hidden}
+    return fields
 
 
 @contextlib.asynccontextmanager

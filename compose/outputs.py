@@ -145,10 +145,15 @@ class Outputs:
 
     def write_again(self, source: Source, result: bytes) -> None:
         """Writes the files of a source with another result of the same job, which says who its people are."""
-        from schemas.store.pictures import NO_PICTURES
+        if (shown := self._shown.get(source.path)) is not None:
+            self.write(source, result, shown.pictures, shown.parameters)
+            return
+        if (page := self._page(source)) is not None:  # of an earlier run: the pictures are in the page alone
+            from api.pages import report
 
-        _, pictures, parameters = self._shown.get(source.path, (b"", NO_PICTURES, Parameters()))
-        self.write(source, result, pictures, parameters)
+            _write(page, report.renamed(page.read_bytes(), msgspec.json.decode(result, type=JobResult).faces))
+        if (out := self._file(self._options.out, source, ".json")) is not None:
+            _write(out, result)
 
     def write_together(self, results: Sequence[bytes]) -> None:
         """Writes the files that hold all sources."""

@@ -12,6 +12,7 @@ from rich.text import Text
 from compose.terminal import counted
 from schemas.file_names import printable
 from schemas.results import Face, JobResult
+from schemas.table_cells import cell
 
 if TYPE_CHECKING:  # loads the stages
     from compose.local_library import Recurring
@@ -20,11 +21,12 @@ COLUMNS = (
     "source", "face_id", "appearance", "timestamp", "frame_index", "x_min", "y_min", "x_max", "y_max",
     "confidence", "quality", "quality_size", "quality_pose", "quality_occlusion", "quality_sharpness",
     "pose", "yaw", "pitch", "roll", "enhanced", "representative", "age", "gender", "emotion",
+    "person_id", "label",
 )  # fmt: skip
 WIDE_COLUMNS = 75
 """Width of a terminal from which the table of people has all columns."""
 PARQUET = {
-    **dict.fromkeys(("source", "face_id", "pose", "gender", "emotion"), "text"),
+    **dict.fromkeys(("source", "face_id", "pose", "gender", "emotion", "person_id", "label"), "text"),
     **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max", "age"), "int"),
     **dict.fromkeys(("enhanced", "representative"), "bool"),
 }
@@ -37,7 +39,7 @@ def write_csv(results: Iterable[JobResult], to: BinaryIO) -> None:
     rows = csv.writer(text)
     rows.writerow(COLUMNS)
     for row in _all(results):
-        rows.writerow([int(value) if isinstance(value, bool) else value for value in row])
+        rows.writerow(map(cell, row))
     text.detach()
 
 
@@ -72,6 +74,7 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
             detection.pose, angles.yaw, angles.pitch, angles.roll,
             detection.enhanced, detection == face.representative_detection,
             *((person.age, person.gender, person.emotion) if person else (None, None, None)),
+            face.person_id or None, face.label or None,
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from api.compression import COMPRESSORS, Coding, negotiate
 
 _PARTS = files(__package__) / "assets"
 _FRAME = (_PARTS / "frame.html").read_text(encoding="utf-8")
+_DATA = re.compile(r'(?<=<script type="application/json" id="data">)[^<]*(?=</script>)')
 _MARKUP = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
@@ -112,6 +113,18 @@ class AppPage:
         return web.Response(
             body=self._bodies[coding], content_type="text/html", charset="utf-8", headers=headers
         )
+
+
+def data_of(html: bytes) -> bytes | None:
+    """Returns the data of a rendered page, JSON in UTF-8; None when this is no such page."""
+    found = _DATA.search(html.decode(errors="replace"))
+    return None if found is None else found[0].encode()
+
+
+def with_data(html: bytes, data: bytes) -> bytes:
+    """Returns a rendered page with other data, JSON in UTF-8."""
+    escaped = data.decode().translate(_MARKUP)
+    return _DATA.sub(lambda _: escaped, html.decode(), count=1).encode()
 
 
 def _part(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.pages.page import Page
+from api.pages.page import Page, data_of, with_data
 from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
 from schemas.store.pictures import Pictures, strip_positions
@@ -52,6 +52,18 @@ def data(jobs: Sequence[Reported]) -> bytes:
     return msgspec.json.encode([_job(job) for job in jobs])
 
 
+def renamed(html: bytes, faces: Sequence[Face]) -> bytes:
+    """Returns the page of one job with the names that its people have now; what is no such page stays as it is."""
+    try:
+        jobs = msgspec.json.decode(data_of(html) or b"[]")
+        names = {face.face_id: _name(face) for face in faces}
+        for person in (person for job in jobs for person in job["people"]):
+            person.update(names[person["id"]])
+    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, msgspec.DecodeError):
+        return html
+    return with_data(html, msgspec.json.encode(jobs)) if jobs else html
+
+
 def _job(job: Reported) -> dict[str, Any]:
     metadata, faces = job.result.metadata, job.result.faces
     scenes = [(scene.start_timestamp, scene.end_timestamp) for scene in job.parameters.scene_boundaries or ()]
@@ -73,8 +85,7 @@ def _job(job: Reported) -> dict[str, Any]:
 def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
     return {
         "id": face.face_id,
-        "person_id": face.person_id or None,
-        "label": face.label or None,
+        **_name(face),
         "picture": _data_url(pictures.best.get(face.face_id)),
         "strip": _data_url(pictures.strips.get(face.face_id)),
         "tiles": strip_positions(len(face.detections)),
@@ -86,6 +97,10 @@ def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
         "best": _row(face.representative_detection),
         "detections": [_row(detection) for detection in face.detections],
     }
+
+
+def _name(face: Face) -> dict[str, str | None]:
+    return {"person_id": face.person_id or None, "label": face.label or None}
 
 
 def _data_url(jpeg: bytes | None) -> str | None:

@@ -156,7 +156,8 @@ def run(
             ensure(settings.pack, settings.models_path)
             unfinished = [job for job in jobs if job.result is None and not job.source.fault]
             films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
-        people = _keep(settings, films, data, jobs, console) if films else []
+        library = request.parameters.library or ""
+        people = _keep(settings, library, films, data, jobs, console) if library else []
         for job in jobs:
             if job.result and job.is_identified:
                 outputs.write_again(job.source, job.result)
@@ -171,7 +172,7 @@ def run(
         if job.is_done or not interrupted:
             _print(job, as_json, console)
     if people and not as_json:
-        Console().print(library_table(films[0].library, people, len(films)))
+        Console().print(library_table(library, people, sum(job.is_done for job in jobs)))
     if any(job.result for job in jobs) and outputs.places:
         console.print(Text(printable(f"written to {', '.join(outputs.places)}")), soft_wrap=True)
     if interrupted:
@@ -192,13 +193,14 @@ def _doubts(settings: Settings, request: "AnalyzeRequest") -> Iterator[str]:
 
 def _keep(
     settings: Settings,
+    library: str,
     films: "Sequence[Addition]",
     data: Path | None,
     jobs: "Sequence[LocalJob]",
     console: "Console",
 ) -> "list[Recurring]":
-    """Adds the films to the library of the data directory, and to the results who their people are there; returns
-    these people."""
+    """Adds the films to the library of the data directory, and to the results who their people are there, those of an
+    earlier run among them; returns these people."""
     from redis.exceptions import RedisError
     from rich.text import Text
 
@@ -206,15 +208,19 @@ def _keep(
     from compose.supervisor import ProcessFailed
     from schemas.file_names import printable
 
-    analysed = [job for job in jobs if job.is_done and job.analysis]
+    known = [(job, faces) for job in jobs if job.is_done and (faces := job.identities())]
+    if not (films or known):
+        return []
     try:
-        kept = asyncio.run(keep(settings, films, data, {job.analysis: job.face_ids() for job in analysed}))
+        kept = asyncio.run(
+            keep(settings, library, films, data, [(job.analysis, faces) for job, faces in known])
+        )
     except (ProcessFailed, RedisError, OSError) as error:
-        note = f"The people were not added to the library {films[0].library}: {error}"
+        note = f"The people were not added to the library {library}: {error}"
         console.print(Text(printable(note), "yellow"))
         return []
-    for job in analysed:
-        job.identify(kept.fields[job.analysis])
+    for (job, _), fields in zip(known, kept.fields, strict=True):
+        job.identify(fields)
     return kept.people
 
 

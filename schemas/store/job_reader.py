@@ -285,7 +285,7 @@ class JobReader:
         return self._partitions.of(job_id).job(job_id)
 
 
-def result_json(state: JobState, body: bytes) -> bytes:
+def result_json(state: JobState | results.JobResult, body: bytes) -> bytes:
     """Returns the response for a result: the stored body, with the ids of the requested job in front."""
     ids = msgspec.json.encode({"job_id": state.job_id, "source_id": state.source_id})
     return ids[:-1] + b"," + body[1:]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from schemas.library_view import LibraryPerson, PersonAppearances
 from schemas.store.library_films import PER_READ
 from schemas.store.library_reader import LibraryReader
+from schemas.table_cells import cell
 
 COLUMNS = (
     "person_id", "label", "hidden", "film_id", "source", "source_id", "face_id", "start", "end", "detections",
@@ -57,11 +58,10 @@ async def csv_lines(reader: LibraryReader, name: str) -> AsyncIterator[str]:
         person = page.person
         for film in page.films:
             for seen in film.appearances:
-                rows.writerow((
-                    person.person_id, person.label or "", int(person.hidden), film.film_id, film.source,
-                    film.source_id or "", film.face_id, seen.start, seen.end, film.detections,
-                    film.evidence.probability,
-                ))  # fmt: skip
+                rows.writerow(map(cell, (
+                    person.person_id, person.label, person.hidden, film.film_id, film.source, film.source_id,
+                    film.face_id, seen.start, seen.end, film.detections, film.evidence.probability,
+                )))  # fmt: skip
         yield text.getvalue()
         text.seek(0)
         text.truncate()

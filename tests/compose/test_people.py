@@ -22,9 +22,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("REDIS_URL", raising=False)
     films = [film(1, [1, 2]), film(2, [2, 3])]
     ids = ["face_0", "face_1", "face_2"]
-    kept = asyncio.run(keep(Settings.from_env({}), films, tmp_path, {"job-1": ids, "job-2": ids}))
+    nobody = dict.fromkeys(ids)
+    kept = asyncio.run(
+        keep(Settings.from_env({}), "home", films, tmp_path, [("job-1", nobody), ("job-2", nobody)])
+    )
     assert [(one.files, one.person.films) for one in kept.people] == [(2, 2), (1, 1), (1, 1)]
-    first, second = ([kept.fields[job][face]["person_id"] for face in ids] for job in ("job-1", "job-2"))
+    first, second = ([faces[face]["person_id"] for face in ids] for faces in kept.fields)
     assert len({*first, *second}) == 4 and first[1] == second[0] == kept.people[0].person.person_id
     assert first[2] is second[2] is None, "no such face"
     return tmp_path
@@ -66,7 +69,7 @@ def test_what_is_said_about_people_is_kept(data: Path, capsys: pytest.CaptureFix
 
 async def test_commands_at_the_same_time_wait_for_each_other(data: Path) -> None:
     films = [[film(10 * command + number, [1, command]) for number in range(3)] for command in range(5, 9)]
-    await asyncio.gather(*(keep(Settings.from_env({}), some, data) for some in films))
+    await asyncio.gather(*(keep(Settings.from_env({}), "home", some, data) for some in films))
     async with local_library(Settings.from_env({}), "home", data) as local:
         info = await local.reader.info("home")
     assert info is not None and (info.films, info.faces, info.people) == (14, 28, 7)

@@ -93,8 +93,9 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
     (footage / "day 2").mkdir(parents=True)
     for name in ("a.mp4", "day 2/a.mp4", "day 2/notes.txt"):
         shutil.copy(six_people, footage / name)
+    library = {"FACES_LIBRARY": "home"}
     options = ("--out", f"{out}/", "--report", f"{pages}/", "--resume", "--json")
-    first = faces("analyze", str(footage), *options)
+    first = faces("analyze", str(footage), *options, **library)
     assert first.returncode == 0, first.stderr
     lines = [msgspec.json.decode(line) for line in first.stdout.splitlines()]
     assert [line["metadata"]["video_path"] for line in lines] == [
@@ -103,13 +104,29 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
     assert len(Page((pages / "day 2" / "a.mp4.html").read_bytes()).data[0]["people"]) == 6
     (out / "a.mp4.json").write_bytes((out / "a.mp4.json").read_bytes()[:1000])  # cut off
     kept = (out / "day 2" / "a.mp4.json").stat().st_mtime_ns
-    second = faces("analyze", str(footage / "*.mp4"), str(footage), *options)
+    second = faces("analyze", str(footage / "*.mp4"), str(footage), *options, **library)
     assert second.returncode == 0, second.stderr
     assert "1 of 2 films were done already" in second.stderr
     assert len(msgspec.json.decode((out / "a.mp4.json").read_bytes())["faces"]) == 6
     assert (out / "day 2" / "a.mp4.json").stat().st_mtime_ns == kept
-    third = faces("analyze", str(footage), *options)
+    third = faces("analyze", str(footage), *options, **library)
     assert third.returncode == 0 and sorted(third.stdout.splitlines()) == sorted(second.stdout.splitlines())
+    results = [msgspec.json.decode(line)["faces"] for line in third.stdout.splitlines()]
+    assert {face["person_id"] for face in results[0]} == {face["person_id"] for face in results[1]}
+    assert faces("people", "name", results[0][0]["person_id"], "=1+1 & </script>").returncode == 0
+    table = tmp_path / "all.csv"
+    fourth = faces("analyze", str(footage), *options[:-1], "--csv", str(table), **library)
+    assert fourth.returncode == 0, fourth.stderr
+    assert "6 people in 2 files; library home" in fourth.stdout and "=1+1 & </script>" in fourth.stdout
+    for name in ("a.mp4", "day 2/a.mp4"):  # results of earlier runs show the names of today
+        (shown,) = Page((pages / f"{name}.html").read_bytes()).data
+        people = msgspec.json.decode((out / f"{name}.json").read_bytes())["faces"]
+        assert "=1+1 & </script>" in {one["label"] for one in people} & {
+            one["label"] for one in shown["people"]
+        }
+        assert all(one["picture"] for one in shown["people"])
+    labels = [row["label"] for row in csv.DictReader(table.read_text().splitlines())]
+    assert "'=1+1 & </script>" in labels, "a spreadsheet does not take the name for a formula"
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
@@ -178,7 +195,7 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
     broken.write_text("no video")
     done = faces(
         "analyze", str(broken), str(six_people), "--csv", str(tmp_path / "d.csv"), "--json",
-        "--parquet", str(tmp_path / "d.parquet"), "--report", str(tmp_path / "page.html"),
+        "--parquet", str(tmp_path / "d.parquet"), "--report", str(tmp_path / "page.html"), FACES_LIBRARY="home",
     )  # fmt: skip
     assert done.returncode == 1 and "broken.mp4" in done.stderr and "analysed" in done.stderr
     failed, result = (msgspec.json.decode(line) for line in done.stdout.splitlines())
@@ -192,9 +209,12 @@ def test_the_table_has_a_row_for_every_detection_and_the_page_needs_no_server(
         assert text == {
             k: "" if v is None else str(int(v) if isinstance(v, bool) else v) for k, v in row.items()
         }
-    listed = [(row["face_id"], float(row["timestamp"]), float(row["quality"])) for row in rows]
+    listed = [
+        (row["face_id"], row["person_id"], float(row["timestamp"]), float(row["quality"])) for row in rows
+    ]
+    assert all(person.startswith("person-") for _, person, _, _ in listed)
     assert listed == [
-        (face["face_id"], detection["timestamp"], detection["quality"]["composite"])
+        (face["face_id"], face["person_id"], detection["timestamp"], detection["quality"]["composite"])
         for face in result["faces"]
         for detection in face["detections"]
     ]
