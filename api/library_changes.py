@@ -13,8 +13,15 @@ from api.queries import LibraryPageQuery, LimitQuery, parse_query
 from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
 from api.responses import problem
 from schemas.library import Correction
-from schemas.library_records import Erasure, Regrouping
-from schemas.library_view import Applied, CorrectionRequest, Corrections, RegroupRequest, Suggestions
+from schemas.library_records import Erasure, Reembedding, Regrouping
+from schemas.library_view import (
+    Applied,
+    CorrectionRequest,
+    Corrections,
+    ReembedProgress,
+    RegroupRequest,
+    Suggestions,
+)
 from schemas.store.clock import server_time
 from schemas.store.libraries import Order
 from schemas.store.replies import new_question
@@ -83,6 +90,17 @@ async def regroup(request: web.Request) -> web.Response:
     body = parse_body(await read_json(request), RegroupRequest)
     order = Regrouping(correction_id=new_question(), threshold=body.threshold, at=await _now(request))
     return await _ordered(request, name, order)
+
+
+@endpoints.add(Endpoint(
+    "POST", "/faces/libraries/{name}/reembed", "submit",
+    "Embed faces of other model packs anew, from their pictures; the library says how far it is",
+    patterns=NAME, responses={200: ReembedProgress, 202: None}, problems=(404,),
+))  # fmt: skip
+async def reembed(request: web.Request) -> web.Response:
+    """Begins to embed faces anew: 200 with how many wait; 202 when it is accepted and waits for a worker."""
+    name, _ = await find_library(request)
+    return await _ordered(request, name, Reembedding(correction_id=new_question()))
 
 
 @endpoints.add(Endpoint(

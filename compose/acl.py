@@ -149,7 +149,11 @@ ROLES: dict[str, Role] = {
                 "job:*:portraits", "job:*:frames",
             ),
         ),
-        (DEAD, Grant("%W~", _kept("answer:*"), ("rpush", "expire"))),
+        (
+            DEAD,
+            Grant("%W~", _kept("answer:*"), ("rpush", "expire")),
+            Grant("%R~", _kept("library:*:thumbnails"), ("hmget",)),
+        ),
     ),
     "enhance": Role(
         (*STAGE, "get", "set"),
@@ -164,7 +168,7 @@ ROLES: dict[str, Role] = {
         (
             *_streams("finalize"), *ACCEPTED, *JOB, *COPIES, *KNOWN,
             *_kept(
-                "frames:urgent", "active", "active:sweeper", "jobs", "job:*:result", "job:*:faces",
+                "frames:urgent", "photographs", "active", "active:sweeper", "jobs", "job:*:result", "job:*:faces",
                 "job:*:portraits", "job:*:preview*", "job:*:frames", "job:*:callbacks", "job:*:deleted", "events",
                 "workers",
             ),

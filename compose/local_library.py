@@ -16,7 +16,8 @@ from compose.data_directory import URL, InUse
 from compose.server import embedded_server, wait_for_server
 from compose.service import NoService, find
 from compose.supervisor import Supervisor
-from consumers.libraries.writer import Embed, LibraryWriter
+from consumers.libraries.reembedding import Embed, Reembedding
+from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from schemas.collections import MATCH_THRESHOLD
@@ -72,6 +73,7 @@ class LocalLibrary:
         self.reader = LibraryReader(service.redis, home)
         self.store = Libraries(service.redis, home)
         self.writer = LibraryWriter(service)
+        self._reembedding = Reembedding(service, self.writer)
         self._replies = Replies(service.redis, home)
 
     async def add(self, addition: Addition) -> None:
@@ -98,11 +100,11 @@ class LocalLibrary:
         return wrong[0]
 
     async def reembed(self, embed: Embed, pack: str) -> tuple[int, int]:
-        """Embeds the faces of other model packs anew; see `LibraryWriter.reembed`."""
+        """Embeds the faces of other model packs anew; see `Reembedding.all`."""
         counts = list[tuple[int, int]]()
 
         async def work() -> None:
-            counts.append(await self.writer.reembed(self.name, pack, embed))
+            counts.append(await self._reembedding.all(self.name, pack, embed))
 
         await _patiently(work)
         return counts[-1]

@@ -104,6 +104,16 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     at: float = 0.0
 
 
+class Reembedding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="reembed"):
+    """An order to embed the faces of other model packs anew, from their pictures.
+
+    Attributes:
+        correction_id: who waits for the answer, and under which name; it names the run too.
+    """
+
+    correction_id: str
+
+
 class Regrouping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="regroup"):
     """An order to decide anew who the faces of a library are; what people said about it holds.
 

@@ -10,12 +10,35 @@ from schemas.questions import SeenFace
 from schemas.results import Appearance, Evidence
 
 
+class ReembedProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the faces of other model packs have been embedded anew, as asked for last.
+
+    Attributes:
+        run: names the request.
+        model: pack that they get vectors of.
+        ended_at: null while it goes on, or waits for a worker.
+        waiting: faces that were not tried yet.
+        unfit: faces that have no picture in which the pack finds a face. They stay as they are, and are compared with
+            faces of their own pack only, until their films are analysed again.
+        films: ids of these films, the first hundred.
+    """
+
+    run: str
+    model: str
+    started_at: str
+    ended_at: str | None
+    waiting: int
+    unfit: int
+    films: list[str]
+
+
 class LibraryInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A library and how much is in it.
 
     Attributes:
         version: changes with every film and correction.
         waiting: corrections that are accepted and not applied yet.
+        reembedding: null: nobody has asked for it.
     """
 
     name: str
@@ -28,6 +51,7 @@ class LibraryInfo(msgspec.Struct, frozen=True, kw_only=True):
     corrections: int
     suggestions: int
     waiting: int
+    reembedding: ReembedProgress | None = None
 
 
 class LibraryList(msgspec.Struct, frozen=True, kw_only=True):

@@ -168,6 +168,32 @@ class CorrectTask(msgspec.Struct, frozen=True, kw_only=True):
     library: str
 
 
+class ReembedTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Go on with embedding the faces of a library anew. Type ``reembed``, stream ``library``.
+
+    Attributes:
+        run: names the request; the vectors of `faces` are in `schemas.names.Names.search` of it. A later request
+            for the same library ends the run.
+        faces: those that were tried last; none at the beginning.
+    """
+
+    library: str
+    run: str
+    faces: tuple[str, ...] = ()
+
+
+class EmbedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Embed faces of a library anew, from their pictures there. Type ``embed``, stream ``photographs``.
+
+    Attributes:
+        run, faces: handed back.
+    """
+
+    library: str
+    run: str
+    faces: tuple[str, ...]
+
+
 class SearchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Look for one face. Type ``search`` on ``collections`` or ``library``; type ``photograph`` on ``photographs``
     while its embedding is not known.

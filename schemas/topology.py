@@ -11,6 +11,7 @@ import msgspec
 from schemas.messages import (
     AddTask,
     CorrectTask,
+    EmbedTask,
     EnhanceTask,
     EnrolTask,
     EraseTask,
@@ -20,6 +21,7 @@ from schemas.messages import (
     MatchTask,
     PortraitsTask,
     PreviewTask,
+    ReembedTask,
     SearchTask,
     SegmentTask,
 )
@@ -172,15 +174,17 @@ def stages(names: Names) -> tuple[Stage, ...]:
             group="library",
             worker_type="finalize",
             streams={names.library: "People of completed jobs to add to libraries, corrections, searches"},
-            messages={"add": AddTask, "correct": CorrectTask, "search": SearchTask},
+            messages={"add": AddTask, "correct": CorrectTask, "search": SearchTask, "reembed": ReembedTask},
             backlog=64,
         ),
         Stage(
             name="photographs",
             group="photographs",
             worker_type="analyze",
-            streams={names.photographs: "Uploaded photographs to look for the face of"},
-            messages={"photograph": SearchTask},
+            streams={
+                names.photographs: "Uploaded photographs to look for the face of, faces of libraries to embed anew"
+            },
+            messages={"photograph": SearchTask, "embed": EmbedTask},
             backlog=16,
             home_only=True,
         ),

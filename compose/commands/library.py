@@ -5,12 +5,13 @@ import getpass
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
 from compose.terminal import print_json, print_table
+from schemas.library import NewVector
 from schemas.library_records import Erasure
 from schemas.settings import Settings
 
@@ -104,7 +105,7 @@ async def _reembed(local: "LocalLibrary") -> tuple[int, int]:
 
     settings, loaded = Settings.from_env(), list[Analyzer]()
 
-    def embed_all(pictures: Sequence[bytes]) -> list[tuple[bytes, float] | None]:
+    def embed_all(pictures: Mapping[str, bytes]) -> tuple[NewVector, ...]:
         if not loaded:
             threads = settings.worker_threads
             loaded.append(

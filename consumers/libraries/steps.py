@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from consumers.libraries.replica import Replica
 from facecore.library.resolve import joins, place
 from schemas.library import Reembedded
+from schemas.library_view import ReembedProgress
 from schemas.store.additions import Addition
+from schemas.store.job_record import rfc3339
 from schemas.store.libraries import Change, NewEntry
+
+MAX_FILMS = 100
+"""Films to analyse again that are listed."""
 
 
 def added(replica: Replica, addition: Addition, number: int) -> tuple[list[NewEntry], list[Change]]:
@@ -43,3 +50,27 @@ def _join(
 def applied(replica: Replica, entry: NewEntry) -> list[Change]:
     """Applies an entry."""
     return [*replica.apply(entry), *replica.suggest()]
+
+
+def begun(replica: Replica, run: str, pack: str, at: float) -> ReembedProgress:
+    """Returns the progress of embedding anew that begins; it has ended where no face is of another pack."""
+    now = rfc3339(at)
+    nothing = ReembedProgress(
+        run=run, model=pack, started_at=now, ended_at=None, waiting=0, unfit=0, films=[]
+    )
+    left, progress = progressed(replica, nothing, -1)
+    return progress if left else msgspec.structs.replace(progress, ended_at=now)
+
+
+def progressed(replica: Replica, noted: ReembedProgress, tried: int) -> tuple[list[str], ReembedProgress]:
+    """Returns the faces that are to be embedded yet, and how far it is.
+
+    Args:
+        tried: number of the last face that was tried; -1: none.
+    """
+    view = replica.view
+    others = replica.of_other_packs(noted.model)
+    left = [face for face in others if view.numbers[face] > tried]
+    unfit = others[: len(others) - len(left)]
+    films = list(dict.fromkeys(view.nodes[view.numbers[face]].film for face in unfit))
+    return left, msgspec.structs.replace(noted, waiting=len(left), unfit=len(unfit), films=films[:MAX_FILMS])

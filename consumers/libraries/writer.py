@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from consumers.libraries.erasure import forget_faces, forget_job
 from consumers.libraries.rebuild import differences, folded, stored
 from consumers.libraries.replica import Replica
-from consumers.libraries.steps import added, applied, reembedded
+from consumers.libraries.steps import added, applied, begun
 from consumers.runtime import scripts
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
@@ -21,8 +21,8 @@ from facecore.library.anew import resolve_anew
 from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
 from facecore.library.resolve import DEFAULTS, Thresholds
-from schemas.library import Correction, Erased, FilmEntry, NewVector, Reembedded, Resolved
-from schemas.library_records import Erasure, Regrouping, job_of
+from schemas.library import Correction, Erased, FilmEntry, Resolved
+from schemas.library_records import Erasure, Reembedding, Regrouping, job_of
 from schemas.library_view import Applied
 from schemas.questions import Answer
 from schemas.store import lua
@@ -34,9 +34,6 @@ from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
-Embed = Callable[[Sequence[bytes]], Sequence[tuple[bytes, float] | None]]
-FACES_PER_ENTRY = 64
-"""Faces that are embedded anew between two looks at what was erased meanwhile."""
 LOCK_SECONDS = 30.0
 """Time after which others may write a library whose writer was killed; renewed three times in it."""
 WAIT_SECONDS = 0.5
@@ -83,63 +80,26 @@ class LibraryWriter:
 
     async def add(self, addition: Addition) -> bool:
         """Adds a film, with its people in their places; False when it has been added before."""
-        async with self._writing(addition.library) as shelf:
+        async with self.writing(addition.library) as shelf:
             if shelf.replica.has(addition.film):
                 return False
-            known, number = shelf.replica.position.last, await self._next_number(shelf)
+            known, number = shelf.replica.position.last, await self.next_number(shelf)
             entries, changes = await asyncio.to_thread(added, shelf.replica, addition, number)
-            await self._append(shelf, known, entries, changes)
+            await self.append(shelf, known, entries, changes)
             return True
 
     async def rebuild(self, name: str) -> int:
         """Replays the log of a library, and corrects the stored view; returns how much of it was wrong."""
-        async with self._writing(name) as shelf:
+        async with self.writing(name) as shelf:
             fresh, changes = Replica(shelf.replica.position.created), list[Change]()
             async for entry in self._libraries.entries(name):
                 changes += await asyncio.to_thread(fresh.apply, entry)
             changes += fresh.suggest()
             found = await stored(self._redis, self._names.library_keys(name))
             wrong = list(await asyncio.to_thread(differences, folded(changes), found))
-            await self._append(shelf, fresh.position.last, [], wrong)
+            await self.append(shelf, fresh.position.last, [], wrong)
             shelf.replica = fresh
             return len(wrong)
-
-    async def reembed(self, name: str, pack: str, embed: Embed) -> tuple[int, int]:
-        """Embeds the faces of other model packs anew, from their kept pictures, and makes the merges that follow.
-
-        Args:
-            embed: returns the vector of the face in each picture (JPEG), of length 1, with the length of its
-                embedding; None where there is none.
-
-        Returns:
-            The faces that have vectors of the pack now, and those whose films must be analysed again.
-        """
-        async with self.reading(name) as replica:
-            faces = replica.of_other_packs(pack)
-        count = 0
-        for start in range(0, len(faces), FACES_PER_ENTRY):
-            some = faces[start : start + FACES_PER_ENTRY]
-            pictures = await self._reader.thumbnails(name, some)
-            seen = await asyncio.to_thread(embed, list(pictures.values()))
-            vectors = {
-                face: NewVector(face_id=face, prototype=found[0], sureness=round(found[1], 4))
-                for face, found in zip(pictures, seen, strict=True)
-                if found is not None
-            }
-            async with self._writing(name) as shelf:
-                wanted = set(shelf.replica.of_other_packs(pack))  # some may have been erased meanwhile
-                entry = Reembedded(
-                    pack=pack,
-                    faces=tuple(vectors[face] for face in some if face in vectors and face in wanted),
-                    at=round(await server_time(self._redis, self._names.library_names), 3),
-                )
-                if entry.faces:
-                    known, number = shelf.replica.position.last, await self._next_number(shelf)
-                    entries, changes = await asyncio.to_thread(reembedded, shelf.replica, entry, number)
-                    await self._append(shelf, known, entries, changes)
-                    count += len(entry.faces)
-        async with self.reading(name) as replica:
-            return count, len(replica.of_other_packs(pack))
 
     async def drain(self, name: str, *, last_attempt: bool) -> None:
         """Carries out the corrections and erasures that wait, in order, and replies to their callers.
@@ -147,7 +107,7 @@ class LibraryWriter:
         Args:
             last_attempt: one that cannot be carried out is refused, so that it does not stop those behind it.
         """
-        async with self._writing(name) as shelf:
+        async with self.writing(name) as shelf:
             while (first := await self._libraries.first_order(name)) is not None:
                 waiting, order = first
                 try:
@@ -167,6 +127,12 @@ class LibraryWriter:
         if isinstance(order, Erasure):
             return await self._erase(shelf, waiting, order)
         replica = shelf.replica
+        if isinstance(order, Reembedding):
+            now = await server_time(self._redis, self._names.library_names)
+            progress = begun(replica, order.correction_id, self._service.settings.pack, now)
+            await self._libraries.begin(shelf.name, progress)
+            await self._libraries.refuse(shelf.name, waiting)
+            return Answer.of(progress)
         if isinstance(order, Regrouping):
             resolved = await asyncio.to_thread(
                 resolve_anew, replica.view, thresholds(order.threshold), at=order.at
@@ -183,10 +149,10 @@ class LibraryWriter:
 
     async def _enter(self, shelf: Shelf, waiting: str, said: Correction | Resolved) -> Answer:
         """Appends an entry, and returns the people that it changed."""
-        known, number = shelf.replica.position.last, await self._next_number(shelf)
+        known, number = shelf.replica.position.last, await self.next_number(shelf)
         entry = NewEntry(f"{number}-0", said)
         changes = await asyncio.to_thread(applied, shelf.replica, entry)
-        await self._append(shelf, known, [entry], changes, waiting)
+        await self.append(shelf, known, [entry], changes, waiting)
         people = {str(one.argument) for one in changes if (one.key, one.command) == ("people", "HSET")}
         return await self._applied(shelf.name, entry.entry_id, people)
 
@@ -217,10 +183,10 @@ class LibraryWriter:
             await forget_job(self._service, job_id)
         for job_id in sorted(faces.keys() - jobs):
             await forget_faces(self._service, job_id, faces[job_id])
-        known, number = shelf.replica.position.last, await self._next_number(shelf)
+        known, number = shelf.replica.position.last, await self.next_number(shelf)
         entry = NewEntry(f"{number}-0", erased)
         changes = await asyncio.to_thread(applied, shelf.replica, entry)
-        await self._append(shelf, known, [entry], changes, waiting, changed)
+        await self.append(shelf, known, [entry], changes, waiting, changed)
         return Answer(status=204)
 
     async def _rewritten(self, shelf: Shelf, erased: Erased) -> tuple[list[NewEntry], set[str]]:
@@ -248,7 +214,7 @@ class LibraryWriter:
         shelf.replica = Replica()
         return Answer(status=204)
 
-    async def _append(
+    async def append(
         self,
         shelf: Shelf,
         known: str,
@@ -257,11 +223,16 @@ class LibraryWriter:
         waiting: str = "",
         changed: list[NewEntry] | None = None,
     ) -> None:
+        """Appends entries that the replica has applied; see `Libraries.append`.
+
+        Raises:
+            NotReady: another worker has written the library.
+        """
         if not await self._libraries.append(shelf.name, known, entries, changes, waiting, changed or ()):
             raise NotReady(WAIT_SECONDS, "another worker has written the library")
 
     @asynccontextmanager
-    async def _writing(self, name: str) -> AsyncIterator[Shelf]:
+    async def writing(self, name: str) -> AsyncIterator[Shelf]:
         """A library that no other worker writes; raises NotReady while one does."""
         async with self.reading(name):
             shelf = self._shelves[name]
@@ -305,7 +276,8 @@ class LibraryWriter:
                 some = []
         await asyncio.to_thread(shelf.replica.follow, some)
 
-    async def _next_number(self, shelf: Shelf) -> int:
+    async def next_number(self, shelf: Shelf) -> int:
+        """The first part of the next entry's id."""
         return await self._libraries.next_id(shelf.name, shelf.replica.position.last)
 
 

@@ -9,14 +9,15 @@ import structlog
 from redis.exceptions import RedisError
 
 from consumers.base_stage import OneByOneStage
+from consumers.libraries.reembedding import Reembedding
 from consumers.libraries.writer import LibraryWriter
-from consumers.runtime.stage import Completion, Delivery
+from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from facecore.library.resolve import nearest
 from facecore.vectors import from_bytes, unit
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, seal
 from schemas.library_view import FoundPerson, LibrarySearchResult
-from schemas.messages import AddTask, CorrectTask, SearchTask
+from schemas.messages import AddTask, CorrectTask, ReembedTask, SearchTask
 from schemas.questions import Answer
 from schemas.store.additions import read_addition
 from schemas.store.library_reader import LibraryReader
@@ -35,6 +36,7 @@ class LibraryStage(OneByOneStage[Any]):
         super().__init__(service, "library")
         home = service.partitions.home
         self._writer = writer
+        self._reembedding = Reembedding(service, writer)
         self._reader = LibraryReader(service.redis, home)
         self._replies = Replies(service.redis, home)
         self._refreshing: asyncio.Task[None] | None = None
@@ -56,6 +58,11 @@ class LibraryStage(OneByOneStage[Any]):
                 await self._writer.drain(library, last_attempt=delivery.attempt >= self.max_attempts)
             case SearchTask() as task:
                 await self._search(task)
+            case ReembedTask() as task:
+                following = await self._reembedding.step(task)
+                if following is not None:
+                    message = seal("embed", "", task.run, following)
+                    return Completion(publish=(Outgoing(self._service.partitions.home.photographs, message),))
         return Completion()
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:

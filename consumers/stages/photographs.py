@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import structlog
 
@@ -11,23 +12,28 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from facecore.analyzer import FrameInput
 from facecore.geometry import area
+from facecore.library.pictures import embed
 from facecore.video import SourceError
 from facecore.video.images import decode, decoding_bytes
 from schemas.envelope import Envelope, seal
-from schemas.messages import SearchTask
+from schemas.library import Reembedded, encode_entry
+from schemas.messages import EmbedTask, ReembedTask, SearchTask
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.questions import Answer, Probe, SeenFace
+from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies
 
 log = structlog.get_logger(__name__)
 
+VECTORS_TTL_SECONDS = 600
+"""Time that the library stage has to take vectors over; what was erased meanwhile is gone after it at the latest."""
 NO_FACE = "No face was found in the photograph."
 MAX_OTHERS = 100
 """Most boxes of other faces in an answer."""
 NOT_IDENTIFIABLE = "The face in the photograph is too dark, too flat or too small to tell people apart."
 
 
-class PhotographsStage(OneByOneStage[SearchTask]):
+class PhotographsStage(OneByOneStage[Any]):
     """Consumer group ``photographs`` on ``photographs``, run by every analyze worker.
 
     A client waits for each photograph: with a stream of its own, it is analysed between two batches of frames.
@@ -45,12 +51,33 @@ class PhotographsStage(OneByOneStage[SearchTask]):
         """Loads the models."""
         await self._inference.load()
 
-    def on_dead_letter(self, envelope: Envelope[SearchTask], reason: str) -> Completion:
-        """Has no effects: the request of the client times out."""
-        return Completion()
+    def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
+        """Goes on with the next faces of a library; the request of a client times out."""
+        return self._embedded(envelope.body) if isinstance(envelope.body, EmbedTask) else Completion()
 
-    async def _handle_one(self, delivery: Delivery[SearchTask]) -> Completion:
-        envelope, task = delivery.envelope, delivery.envelope.body
+    async def _handle_one(self, delivery: Delivery[Any]) -> Completion:
+        match delivery.envelope.body:
+            case EmbedTask() as task:
+                return await self._embed(task)
+            case _:
+                return await self._look(delivery.envelope)
+
+    async def _embed(self, task: EmbedTask) -> Completion:
+        """Embeds faces from their pictures in a library. What was erased meanwhile has none."""
+        redis, home = self._service.redis, self._service.partitions.home
+        pictures = await LibraryReader(redis, home).thumbnails(task.library, task.faces)
+        faces = await self._inference.run(self.name, lambda: embed(self._inference.analyzer, pictures))
+        entry = Reembedded(pack=self._service.settings.pack, faces=faces)
+        await redis.set(home.search(task.run), encode_entry(entry), ex=VECTORS_TTL_SECONDS)
+        return self._embedded(task)
+
+    def _embedded(self, task: EmbedTask) -> Completion:
+        following = ReembedTask(library=task.library, run=task.run, faces=task.faces)
+        message = seal("reembed", "", task.run, following)
+        return Completion(publish=(Outgoing(self._service.partitions.home.library, message),))
+
+    async def _look(self, envelope: Envelope[SearchTask]) -> Completion:
+        task = envelope.body
         probe = await self._replies.probe(task.question)
         if probe is None:
             return Completion()

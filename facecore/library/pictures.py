@@ -4,26 +4,32 @@ With the film's own pack, the embedding of a picture of 128 pixels has a cosine 
 58 photographs, open pack; 5 % are below .86); pictures of 256 pixels would have .945.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.geometry import area
 from facecore.vectors import from_bytes, lengths, to_bytes, unit
 from facecore.video.errors import SourceError
 from facecore.video.images import decode
+from schemas.library import NewVector
 
 
-def embed(analyzer: Analyzer, pictures: Sequence[bytes]) -> list[tuple[bytes, float] | None]:
-    """Returns the vector of the largest face in each picture, of length 1, with the length of its embedding.
+def embed(analyzer: Analyzer, pictures: Mapping[str, bytes]) -> tuple[NewVector, ...]:
+    """Returns the vectors of faces: of the largest face in the picture of each.
 
-    None stands for a picture without a face that tells people apart, or for what is no picture.
+    A picture without a face that tells people apart is left out, and so is what is no picture.
     """
-    return [_embed(analyzer, picture) for picture in pictures]
+    seen = {face: _embed(analyzer, picture) for face, picture in pictures.items()}
+    return tuple(
+        NewVector(face_id=face, prototype=to_bytes(unit(embedding)[0]), sureness=round(length, 4))
+        for face, (embedding, length) in ((face, found) for face, found in seen.items() if found is not None)
+    )
 
 
-def _embed(analyzer: Analyzer, picture: bytes) -> tuple[bytes, float] | None:
+def _embed(analyzer: Analyzer, picture: bytes) -> tuple[NDArray[np.float64], float] | None:
     try:
         image = decode(picture)
     except SourceError:
@@ -33,4 +39,4 @@ def _embed(analyzer: Analyzer, picture: bytes) -> tuple[bytes, float] | None:
     if face is None or not face.identifiable:
         return None
     embedding = from_bytes([face.embedding]).astype(np.float64)
-    return to_bytes(unit(embedding)[0]), float(lengths(embedding)[0])
+    return embedding, float(lengths(embedding)[0])

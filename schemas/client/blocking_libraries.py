@@ -16,6 +16,7 @@ from schemas.library_view import (
     LibraryPerson,
     LibrarySearchResult,
     LoggedCorrection,
+    ReembedProgress,
     Suggestions,
 )
 from schemas.questions import SearchRequest
@@ -69,6 +70,10 @@ class Library:
     def regroup(self, threshold: float | None = None) -> Applied | None:
         """Decides anew who the faces are; see `AsyncLibrary.regroup`."""
         return self._loop.run(self._library.regroup(threshold))
+
+    def reembed(self) -> ReembedProgress | None:
+        """Embeds the faces of other model packs anew; see `AsyncLibrary.reembed`."""
+        return self._loop.run(self._library.reembed())
 
     def corrections(self) -> Iterator[LoggedCorrection]:
         """Yields the corrections, the latest first."""

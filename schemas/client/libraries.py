@@ -23,6 +23,7 @@ from schemas.library_view import (
     LibrarySearchResult,
     LoggedCorrection,
     PersonAppearances,
+    ReembedProgress,
     RegroupRequest,
     Suggestions,
 )
@@ -132,6 +133,14 @@ class AsyncLibrary:
             headers={"Content-Type": "application/json"},
         )
         return msgspec.json.decode(answer, type=Applied) if answer else None
+
+    async def reembed(self) -> ReembedProgress | None:
+        """Embeds the faces of other model packs anew, from their pictures; `info` says how far it is.
+
+        None: it waits for a worker.
+        """
+        answer = await self._fetch("POST", f"{self._base}/reembed", retry=False)
+        return msgspec.json.decode(answer, type=ReembedProgress) if answer else None
 
     async def corrections(self) -> AsyncIterator[LoggedCorrection]:
         """Yields the corrections, the latest first."""

@@ -10,15 +10,16 @@ preparing entries at the same time.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from schemas.envelope import MSGPACK, seal
 from schemas.library import Correction, Entry, decode_entry, encode_entry
-from schemas.library_records import Erasure, Regrouping
-from schemas.messages import CorrectTask
+from schemas.library_records import Erasure, Reembedding, Regrouping
+from schemas.library_view import ReembedProgress
+from schemas.messages import CorrectTask, ReembedTask
 from schemas.names import LibraryKeys, Names
 from schemas.store.clock import server_time
 from schemas.store.collections import Busy
@@ -31,7 +32,7 @@ MAX_WAITING_CORRECTIONS = 10_000
 ENTRIES_PER_READ = 256
 """Entries of a log that are read in one round trip: of films, up to 100 KiB each."""
 
-Order = Correction | Erasure | Regrouping
+Order = Correction | Erasure | Reembedding | Regrouping
 """What the inbox holds."""
 
 
@@ -172,6 +173,24 @@ class Libraries:
         for change in (*replaced, *changes):
             args += (numbers[change.key], *change[1:])
         return bool(await run(self._redis, Call(APPEND, [*self._keys(name), self._names.webhooks], args)))
+
+    async def begin(self, name: str, progress: ReembedProgress) -> None:
+        """Stores that faces are to be embedded anew, and has a worker begin, unless that has ended already."""
+        await self.note(name, progress)
+        if progress.ended_at is None:
+            message = seal("reembed", "", progress.run, ReembedTask(library=name, run=progress.run))
+            await self._redis.xadd(self._names.library, cast("dict[Any, Any]", message))
+
+    async def note(self, name: str, progress: ReembedProgress) -> None:
+        """Stores how far faces have been embedded anew."""
+        key = self._names.library_keys(name).state
+        await cast("Any", self._redis.hset(key, "reembedding", msgspec.json.encode(progress)))
+
+    async def progress(self, name: str) -> ReembedProgress | None:
+        """How far faces have been embedded anew; None when that was not asked for."""
+        key = self._names.library_keys(name).state
+        stored = await cast("Any", self._redis.hget(key, "reembedding"))
+        return msgspec.json.decode(stored, type=ReembedProgress) if stored else None
 
     async def drop(self, name: str, known: str) -> bool:
         """Deletes a library; False when another worker has appended."""

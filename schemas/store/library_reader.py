@@ -15,6 +15,7 @@ from schemas.library_view import (
     LibraryPeople,
     LibraryPerson,
     LoggedCorrection,
+    ReembedProgress,
     Suggestions,
 )
 from schemas.store.job_record import rfc3339
@@ -40,7 +41,7 @@ class LibraryReader(FilmReader):
         """A library's size; None when there is none of that name."""
         keys = self._names.library_keys(name)
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(keys.state, ["created", "last"])
+            pipe.hmget(keys.state, ["created", "last", "reembedding"])
             pipe.hlen(keys.people)
             pipe.zcard(keys.named)
             pipe.hlen(keys.faces)
@@ -49,7 +50,7 @@ class LibraryReader(FilmReader):
             pipe.zcard(keys.suggestions)
             pipe.xlen(keys.inbox)
             (
-                (created, last),
+                (created, last, reembedding),
                 people,
                 named,
                 faces,
@@ -71,6 +72,7 @@ class LibraryReader(FilmReader):
             corrections=corrections,
             suggestions=suggestions,
             waiting=waiting,
+            reembedding=msgspec.json.decode(reembedding, type=ReembedProgress) if reembedding else None,
         )
 
     async def resolve(self, name: str, person_id: str) -> str | None:

@@ -78,7 +78,7 @@ TABLE = {
     "faces-service:finalize": (ALL, ALL),
     "faces-service:collections": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:library": ("api analyze finalize operator", "api analyze finalize operator"),
-    "faces-service:photographs": ("api analyze operator", "api analyze operator"),
+    "faces-service:photographs": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:dead": ("api operator", ALL),
     "faces-service:workers": (ALL, ALL),
     "faces-service:active": ("api frames finalize operator", "api frames finalize operator"),

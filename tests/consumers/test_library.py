@@ -1,18 +1,32 @@
 """A library follows its films and corrections, whoever is killed, and nothing of what was erased is left."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
 import pytest
 
+from consumers.libraries.reembedding import Reembedding as LibraryEmbedding
 from consumers.libraries.replica import Replica
 from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
-from schemas.library import Change, Correction, Merge, Move, Name, Split, Undo
-from schemas.library_records import Erasure, Regrouping
+from schemas.library import (
+    Change,
+    Correction,
+    Merge,
+    Move,
+    Name,
+    NewVector,
+    Reembedded,
+    Split,
+    Undo,
+    encode_entry,
+)
+from schemas.library_records import Erasure, Reembedding, Regrouping
+from schemas.library_view import ReembedProgress
+from schemas.messages import ReembedTask
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
 from schemas.results import Appearance
@@ -32,12 +46,12 @@ class Library:
         self.replies = Replies(service.redis, service.names)
         self.writer = LibraryWriter(service)
 
-    async def say(self, change: Change | Erasure | Regrouping) -> Answer:
+    async def say(self, change: Change | Erasure | Reembedding | Regrouping) -> Answer:
         """Sends a correction and has it applied."""
         question = secrets.token_hex(8)
         order = (
             msgspec.structs.replace(change, correction_id=question)
-            if isinstance(change, Erasure | Regrouping)
+            if isinstance(change, Erasure | Reembedding | Regrouping)
             else Correction(correction_id=question, change=change, by="me", at=1.0)
         )
         assert await self.store.order(NAME, order)
@@ -189,19 +203,56 @@ async def test_faces_of_another_model_pack_are_embedded_anew_from_their_pictures
     await library.writer.add(later._replace(film=msgspec.structs.replace(later.film, pack="another")))
     assert len(await library.persons()) == 4
 
-    def embed(pictures: Sequence[bytes]) -> list[tuple[bytes, float] | None]:
-        seen = {b"JPEG of 1 in 1": (vector(11, 1), 20.0), b"JPEG of 2 in 1": (vector(12, 1), 20.0)}
-        return [seen.get(picture) for picture in pictures]
+    def embed(pictures: Mapping[str, bytes]) -> tuple[NewVector, ...]:
+        seen = {b"JPEG of 1 in 1": vector(11, 1), b"JPEG of 2 in 1": vector(12, 1)}
+        return tuple(
+            NewVector(face_id=face, prototype=seen[picture], sureness=20.0)
+            for face, picture in pictures.items()
+            if picture in seen
+        )
 
-    assert await library.writer.reembed(NAME, "another", embed) == (2, 1), "no face in the third picture"
+    reembedding = LibraryEmbedding(library.service, library.writer)
+    assert await reembedding.all(NAME, "another", embed) == (2, 1), "no face in the third picture"
     people = (await library.reader.people(NAME, 1000)).people
     assert [one.films for one in people] == [2, 1, 1]
-    assert await library.writer.reembed(NAME, "another", embed) == (0, 1)
+    assert await reembedding.all(NAME, "another", embed) == (0, 1)
     assert await library.writer.rebuild(NAME) == 0
     assert (await library.say(Erasure(correction_id="", person_id=people[0].person_id))).status == 204
     everything = b"".join((await contents(library.service)).values())
     assert vector(11, 1) not in everything and vector(12, 1) in everything
     assert await library.writer.rebuild(NAME) == 0
+
+
+async def test_faces_are_embedded_anew_in_messages_and_what_cannot_be_is_asked_for(library: Library) -> None:
+    for number in range(10):
+        some = film(number, [2 * number, 2 * number + 1])
+        await library.writer.add(some._replace(film=msgspec.structs.replace(some.film, pack="another")))
+    run = msgspec.json.decode((await library.say(Reembedding(correction_id=""))).body, type=ReembedProgress)
+    assert (run.model, run.waiting, run.ended_at) == ("open", 20, None)
+    embedding, redis, key = (
+        LibraryEmbedding(library.service, library.writer),
+        library.service.redis,
+        library.service.names.search(run.run),
+    )
+    task = await embedding.step(ReembedTask(library=NAME, run=run.run))
+    assert task is not None and len(task.faces) == 16 and task.faces[0] == "job-0/face_0"
+    (erased, *_) = await library.persons()
+    assert (await library.say(Erasure(correction_id="", person_id=erased))).status == 204
+    seen = [NewVector(face_id=face, prototype=vector(99, 1), sureness=20.0) for face in task.faces[:2]]
+    tried = ReembedTask(library=NAME, run=run.run, faces=task.faces)
+    await redis.set(key, encode_entry(Reembedded(pack="open", faces=tuple(seen))))
+    task = await embedding.step(tried)
+    assert task is not None and len(task.faces) == 4 and not await redis.exists(key)
+    assert await embedding.step(tried) == task, "a message that is delivered twice does no harm"
+    assert await embedding.step(ReembedTask(library=NAME, run=run.run, faces=task.faces)) is None
+    info = await library.reader.info(NAME)
+    assert info is not None and info.reembedding is not None
+    assert (info.reembedding.waiting, info.reembedding.unfit, len(info.reembedding.films)) == (0, 18, 9)
+    assert info.reembedding.ended_at is not None and await library.writer.rebuild(NAME) == 0
+    vectors = (await contents(library.service))[library.service.names.library_keys(NAME).entries.encode()]
+    assert vectors.count(vector(99, 1)) == 1, "the other one was erased meanwhile"
+    assert (await library.say(Reembedding(correction_id=""))).status == 200
+    assert await embedding.step(tried) is None, "a later request ends the earlier one"
 
 
 async def test_two_workers_do_not_overwrite_each_other(library: Library, service: Service) -> None:

@@ -38,9 +38,9 @@ def test_a_picture_in_a_library_gives_nearly_the_embedding_of_the_photograph(ana
     (frame,) = analyzer.analyze([FrameInput(0, 0.0, decode(saved("PNG")), None, False)])
     (face,) = frame.faces
     kept = thumbnail(encode(analyzer.portrait(decode(saved("PNG")), face), 90), THUMBNAIL_PIXELS)
-    seen, none, broken = embed(analyzer, [kept, encode(np.zeros((128, 128, 3), np.uint8), 90), b"no picture"])
-    assert seen is not None and cosine(seen[0], face.embedding) > 0.85
-    assert none is None and broken is None
+    nobody = encode(np.zeros((128, 128, 3), np.uint8), 90)
+    (seen,) = embed(analyzer, {"job/none": nobody, "job/face_0": kept, "job/broken": b"no picture"})
+    assert seen.face_id == "job/face_0" and cosine(seen.prototype, face.embedding) > 0.85
 
 
 def saved(form: str, picture: Pillow.Image = COLLINS, **options: Any) -> bytes:
