@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from api import (
     admin,
     collections,
+    demo,
     event_streams,
     events,
     health,
@@ -58,7 +59,7 @@ from api.limits import (
     SharedSlots,
     limit_concurrency,
 )
-from api.pages import home
+from api.pages import film, home
 from api.pages import people as people_pages
 from api.pages import routes as pages
 from api.request_id import add_request_id, identify_request
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> web.Application:
     )
     app[pages.RENDERING] = asyncio.Lock()
     app[media.PLAYERS] = SharedSlots(min(media.MAX_PLAYERS, connections // 4), "films")
+    app[demo.MAKING] = asyncio.Lock()
     app[media.BROWSERS] = asyncio.Semaphore(media.MAX_BROWSERS)
     app[uploads.SENDERS] = SharedSlots(uploads.MAX_SENDERS, "uploads")
     if (directory := settings.upload_path) is not None:
@@ -117,8 +119,8 @@ def create_app(settings: Settings) -> web.Application:
     add_endpoints(
         app,
         [module.endpoints for module in (
-            jobs, results, events, home, people_pages, pages, admin, collections, libraries, library_films,
-            library_changes, library_events, searches, media, uploads, sessions,
+            jobs, results, events, home, film, people_pages, pages, admin, collections, libraries, library_films,
+            library_changes, library_events, searches, media, uploads, sessions, demo,
             health, metrics,
         )],
     )  # fmt: skip

@@ -68,8 +68,7 @@ async def list_jobs(request: web.Request) -> web.Response:
         since=query.created_after.timestamp() if query.created_after else None,
         until=query.created_before.timestamp() if query.created_before else None,
     )
-    listed = [_listed(state) for state in page.states]
-    return json_response(JobList(jobs=listed, next=page.next))
+    return json_response(JobList(jobs=[listed(state) for state in page.states], next=page.next))
 
 
 @endpoints.add(Endpoint(
@@ -94,6 +93,26 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 @endpoints.add(Endpoint(
+    "POST", "/faces/jobs/{job_id}/retry", "submit", "Run a job that failed or was cancelled again",
+    responses={202: Submitted}, problems=(404, 409),
+))  # fmt: skip
+async def retry(request: web.Request) -> web.Response:
+    """Runs a failed or cancelled job again, with the request that it had; 409 for others."""
+    state = await find_job(request)
+    if state.status not in ("failed", "cancelled"):
+        return problem(
+            409, f"Job {state.job_id} is {state.status}; only a failed or cancelled one can run again."
+        )
+    body = await request.app[READER].request(state)
+    if body is None:
+        raise web.HTTPNotFound(text=f"The request of job {state.job_id} has expired.")
+    submitted = await request.app[JOBS].submit(
+        body, state.job_id, request.headers.get("traceparent", ""), None
+    )
+    return json_response(submitted, status=202)
+
+
+@endpoints.add(Endpoint(
     "POST", "/faces/jobs/{job_id}/keep", "admin", "Keep a completed job and its result until it is deleted",
     responses={200: ListedJob}, problems=(404, 409),
 ))  # fmt: skip
@@ -104,7 +123,7 @@ async def keep(request: web.Request) -> web.Response:
         return problem(
             409, f"Job {state.job_id} is {state.status}; only the result of a completed job can be kept."
         )
-    return json_response(_listed(await find_job(request)))
+    return json_response(listed(await find_job(request)))
 
 
 @endpoints.add(Endpoint(
@@ -166,7 +185,7 @@ def job_status(state: JobState) -> JobStatus:
     )
 
 
-def _listed(state: JobState) -> ListedJob:
+def listed(state: JobState) -> ListedJob:
     """Converts a job record into what lists say of it."""
     return ListedJob(
         **msgspec.structs.asdict(job_status(state)),

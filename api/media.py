@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from msgspec import Meta
 from api.app_keys import SETTINGS
 from api.byte_ranges import on_disk, send_file
 from api.endpoints import Content, Endpoint, Endpoints, parameter
+from api.jobs import listed
 from api.limits import SharedSlots, caller_of
 from api.lookup import find_job
 from api.media_types import SIGNATURE_BYTES, media_type
@@ -26,8 +28,10 @@ from api.responses import json_response
 from schemas.file_names import to_text
 from schemas.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, not_the_owners
 from schemas.opened_file import OpenedFile
+from schemas.results import ListedJob
 from schemas.settings import Settings
 from schemas.source_files import KERNEL_FILES, FileRefused, open_allowed
+from schemas.store.job_reader import JobState
 
 endpoints = Endpoints()
 
@@ -81,6 +85,29 @@ class MediaDirectory(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
+class ShownJob(ListedJob, frozen=True, kw_only=True, omit_defaults=True):
+    """A job, and whether its film can be played.
+
+    Attributes:
+        media_type: of what `/media` sends; null: nothing.
+    """
+
+    media_type: str | None = None
+
+
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}", "read", "A job, and whether its film can be played",
+    responses={200: ShownJob}, problems=(404,),
+))  # fmt: skip
+async def show(request: web.Request) -> web.Response:
+    """Shows a job as the list of jobs does, with the media type of its film."""
+    state, settings, type_ = await find_job(request), request.app[SETTINGS], None
+    if settings.serve_media and _is_read(state):
+        with suppress(web.HTTPNotFound):
+            _, type_ = await on_disk(request.app, _film, state.video_path, settings)
+    return json_response(ShownJob(**msgspec.structs.asdict(listed(state)), media_type=type_))
+
+
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/media", "read", "The film or picture of a job, whole or a range of its bytes",
     parameters=_RANGES,
@@ -96,7 +123,7 @@ async def media(request: web.Request) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     _require_served(settings)
     state = await find_job(request)
-    if state.summary is None and not state.sampled:  # nobody has decoded it: it may be any file
+    if not _is_read(state):
         raise web.HTTPConflict(text=f"Job {state.job_id} is {state.status}: no frame of it has been read.")
     with request.app[PLAYERS].hold(caller_of(request)):
         file, type_ = await on_disk(request.app, _film, state.video_path, settings)
@@ -115,6 +142,11 @@ async def browse(request: web.Request) -> web.Response:
     async with request.app[BROWSERS]:
         listed = await on_disk(request.app, _directory, path, settings)
     return json_response(listed)
+
+
+def _is_read(state: JobState) -> bool:
+    """Whether a worker has decoded the source; before, it may be any file."""
+    return state.summary is not None or state.sampled > 0
 
 
 def _require_served(settings: Settings) -> None:

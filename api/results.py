@@ -28,6 +28,7 @@ _IF_NONE_MATCH = parameter("If-None-Match", "header")
 _RESULT_OR_PART = {
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobResult", "PartOfResult")]
 }
+_PICTURE_HEADERS = {"Cache-Control": "private, max-age=3600"}
 MIN_COMPRESSED_BYTES = 1024
 """Size from which a body is compressed."""
 
@@ -150,7 +151,20 @@ async def thumbnail(request: web.Request) -> web.Response:
     picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])
     if picture is None:
         return problem(404, f"Job {state.job_id} has no face {request.match_info['face_id']!r}.")
-    return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+    return web.Response(body=picture, content_type="image/jpeg", headers=_PICTURE_HEADERS)
+
+
+@endpoints.add(Endpoint(
+    "GET", "/faces/jobs/{job_id}/faces/{face_id}/strip", "read", "Up to 12 detections of a person, side by side",
+    responses={200: Content({"image/jpeg": None}, "JPEG of tiles of 72 x 72 pixels")}, problems=(404,), ticket=True,
+))  # fmt: skip
+async def strip(request: web.Request) -> web.Response:
+    """Serves the contact sheet of a person; 404 for one with a single detection, and beyond the first 100 people."""
+    state, face_id = await find_job(request), request.match_info["face_id"]
+    picture = (await request.app[READER].pictures(state, [face_id])).strips.get(face_id)
+    if picture is None:
+        return problem(404, f"Job {state.job_id} has no contact sheet of a face {face_id!r}.")
+    return web.Response(body=picture, content_type="image/jpeg", headers=_PICTURE_HEADERS)
 
 
 def _not_modified(request: web.Request, state: JobState, tag: str) -> web.Response | None:

@@ -8,7 +8,7 @@ from api.pages.page import AppPage
 endpoints = Endpoints()
 
 HTML = Content({"text/html": None}, "A page")
-_HOME = AppPage("home", "Faces")
+_HOME = AppPage("home", "Faces", "job.js", "upload.js", "picker.js")
 _OPERATIONS = AppPage("operations", "Operations · Faces")
 
 

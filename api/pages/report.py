@@ -86,6 +86,7 @@ def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
     return {
         "id": face.face_id,
         **_name(face),
+        "identifiable": face.identifiable,
         "picture": _data_url(pictures.best.get(face.face_id)),
         "strip": _data_url(pictures.strips.get(face.face_id)),
         "tiles": strip_positions(len(face.detections)),
@@ -100,7 +101,8 @@ def _person(face: Face, pictures: Pictures) -> dict[str, Any]:
 
 
 def _name(face: Face) -> dict[str, str | None]:
-    return {"person_id": face.person_id or None, "label": face.label or None}
+    known = next((match.label for match in face.matches or ()), None)  # in a collection
+    return {"person_id": face.person_id or None, "label": face.label or known}
 
 
 def _data_url(jpeg: bytes | None) -> str | None:
@@ -110,8 +112,9 @@ def _data_url(jpeg: bytes | None) -> str | None:
 def _row(detection: Detection) -> tuple[Any, ...]:
     """A detection as an array, to save the field names of thousands; report.js reads it in this order."""
     quality, angles = detection.quality, detection.pose_angles
-    parts = quality.components
+    parts, box = quality.components, detection.bbox
     return (
         detection.timestamp, quality.composite, parts.size, parts.pose, parts.occlusion, parts.sharpness,
         detection.pose, angles.yaw, angles.pitch, angles.roll, detection.confidence, detection.enhanced,
+        box.x_min, box.y_min, box.x_max, box.y_max,
     )  # fmt: skip

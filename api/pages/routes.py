@@ -47,13 +47,16 @@ async def live_page(_: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/people", "read", "The people of a job, so far while it runs, for pages",
+    parameters=[parameter(
+        "pictures", "query", pattern="^(inline|none)$", description="Whether pictures of completed jobs are in it",
+    )],
     responses={200: Content({"application/json": None}, "What a page shows")}, problems=(404, 409),
 ))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
     """Serves a job's people to the live page; of a running job, those of the latest preview."""
     state = await find_job(request)
     if state.ended:
-        body = await rendered(request, [state], report.data)
+        body = await rendered(request, [state], report.data, request.query.get("pictures") != "none")
     else:
         previews = request.app[PREVIEWS]
         preview = await previews.read(state)
@@ -84,7 +87,10 @@ async def report_of_several(request: web.Request) -> web.Response:
 
 
 async def rendered(
-    request: web.Request, states: Sequence[JobState], render: Callable[[Sequence[Reported]], bytes]
+    request: web.Request,
+    states: Sequence[JobState],
+    render: Callable[[Sequence[Reported]], bytes],
+    with_pictures: bool = True,
 ) -> bytes:
     """Collects and renders what is shown of completed jobs, for one request of this process at a time.
 
@@ -95,16 +101,18 @@ async def rendered(
         for state in states:
             stored = await stored_result(request, state, left)
             left -= len(stored.body)
-            jobs.append(await _reported(request, state, stored))
+            jobs.append(await _reported(request, state, stored, with_pictures))
         return await asyncio.to_thread(render, jobs)
 
 
-async def _reported(request: web.Request, state: JobState, stored: StoredResult) -> Reported:
+async def _reported(
+    request: web.Request, state: JobState, stored: StoredResult, with_pictures: bool
+) -> Reported:
     """Collects what the report shows of a completed job: result, pictures, parameters."""
     body = await with_people(request, state, stored.body, 0, 1)
     result = await asyncio.to_thread(msgspec.json.decode, body, type=ResultBody)
     face_ids = [face.face_id for face in result.faces[: report.MAX_PEOPLE]]
-    pictures = await request.app[READER].pictures(state, face_ids)
+    pictures = await request.app[READER].pictures(state, face_ids if with_pictures else [])
     return Reported(state.job_id, state.source_id, result, pictures, await _parameters(request, state))
 
 

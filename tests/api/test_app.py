@@ -93,6 +93,7 @@ async def test_every_reference_in_the_documents_resolves(api: Client, name: str)
 
 OPEN = {
     "/": "page", "/faces": "page", "/faces/": "page", "/faces/watch": "page", "/faces/operations": "page",
+    "/faces/film/{job_id}": "page",
     "/faces/session": "public", "/faces/uploads": "public",
     "/faces/people": "page", "/faces/people/{person_id}": "page",
     "/faces/asyncapi.json": "public", "/faces/docs": "public", "/faces/health": "public",

@@ -8,6 +8,7 @@ function make(name, set, ...children) {
   node.append(...children.filter(child => child !== null && child !== undefined));
   return node;
 }
+const fillNode = (node, ...children) => node.replaceChildren(...children.filter(child => child !== null && child !== undefined));
 function makeSvg(name, set, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(set)) node.setAttribute(key, value);

@@ -1,6 +1,171 @@
 
-async function refresh() {
-  const {jobs} = await requestJson("jobs");
-  $("films").replaceChildren(...jobs.map(job => make("p", {}, make("a", {href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, fileName(job.video_path)))));
+// Films with their people, live; the bar that adds films.
+const POLL_SECONDS = 2;
+const SHOWN_FACES = 6;
+const LIVE_PREVIEWS = 3;  // running jobs whose people so far are loaded
+const STATUSES = [["", "all"], ["running", "running"], ["completed", "done"], ["failed", "failed"]];
+let films = [], pages = 1, next = null, refreshing = null;
+const faces = new Map();  // job id -> its people, as far as they are known
+const facesAt = new Map();  // job id -> the state that they belong to
+
+// The people of a job: of a running one those so far. Loaded again when the job or its library has changed.
+async function loadFaces(job) {
+  const version = job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${(libraries.find(one => one.name === job.library) || {}).version}`;
+  if (facesAt.get(job.job_id) === version) return;
+  facesAt.set(job.job_id, version);
+  try {
+    if (job.status === "processing") {
+      const [shown] = await requestJson(jobPath(job, "/people"));
+      faces.set(job.job_id, shown.people.map(one => ({label: one.label, identifiable: one.identifiable, picture: one.picture})));
+    } else {
+      const fields = "faces.face_id,faces.label,faces.matches,faces.identifiable,faces.thumbnail";
+      const result = await requestJson(jobPath(job, "/results?fields=" + fields));
+      faces.set(job.job_id, result.faces.map(one => ({label: one.label || ((one.matches || [])[0] || {}).label, identifiable: one.identifiable, picture: link(jobPath(job, "/" + one.thumbnail))})));
+    }
+  } catch (error) {
+    facesAt.delete(job.job_id);
+    if (!(error instanceof ResponseError) || ![404, 409].includes(error.status)) throw error;  // it has just ended, or expired
+  }
 }
+
+function facesOf(job) {
+  const all = faces.get(job.job_id) || [], shown = all.slice(0, SHOWN_FACES);
+  const list = make("ul", {className: "faces", "aria-label": fill(TEXTS.home.faces, {name: filmTitle(job)})}, ...shown.map((one, place) => make("li", {title: personName(one, place)},
+    make("img", {className: "face", src: one.picture || "data:,", alt: personName(one, place), loading: "lazy", decoding: "async"}))));
+  if (all.length > shown.length) list.append(make("li", {className: "soft"}, "+" + (all.length - shown.length), make("span", {className: "unseen"}, fill(TEXTS.home.more, {n: all.length - shown.length}))));
+  return all.length ? list : null;
+}
+
+function filmCard(job) {
+  const name = filmTitle(job), summary = job.result_summary, known = faces.get(job.job_id) || [];
+  const names = known.map(one => one.label).filter(Boolean);
+  const title = make("a", {href: link("film/" + encodeURIComponent(job.job_id)), title: job.video_path}, name);
+  title.dataset.name = "open " + job.job_id;
+  const counted = summary ? summary.unique_faces : known.length;
+  const state = make("span", {className: "state " + job.status}, TEXTS.job[job.status]);
+  const facts = [job.status === "completed" ? counted ? number(counted, TEXTS.units.person) : TEXTS.job.nobody : job.status === "processing" && counted ? fill(TEXTS.home.soFar, {people: number(counted, TEXTS.units.person)}) : "",
+    job.status === "completed" ? lifetime(job) : ""];
+  const card = make("li", {className: "film " + job.status},
+    hasEnded(job) && !known.length && !counted ? null : make("div", {className: "film-top"}, facesOf(job) || make("span", {className: "no-faces", "aria-hidden": "true"})),
+    make("div", {className: "film-text"},
+      make("h3", {}, title),
+      make("p", {className: "soft"}, state, " · ", TEXTS.job.added + " ", when(job.created_at), ...facts.filter(Boolean).flatMap(text => [" · ", text])),
+      names.length ? make("p", {className: "names"}, names.slice(0, 4).join(", ") + (names.length > 4 ? " …" : "")) : null,
+      job.source_id ? make("p", {className: "soft"}, fill(TEXTS.job.sourceId, {id: job.source_id})) : null,
+      job.status === "processing" ? make("div", {}, make("progress", {max: 1, value: job.progress, "aria-label": fill(TEXTS.home.progress, {percent: Math.round(100 * job.progress), message: job.message})}), make("p", {className: "soft"}, job.message)) : null,
+      job.status === "failed" ? make("p", {className: "error"}, job.error) : null,
+      job.status === "failed" ? make("p", {className: "soft"}, hint(job.error)) : null),
+    make("div", {className: "tools film-tools"}, ...jobButtons(job, refreshNow)));
+  return card;
+}
+
+function draw() {
+  const text = $("search").value.trim().toLowerCase(), status = $("status").value;
+  const matches = job => (!status || status === job.status || status === "running" && !hasEnded(job) || status === "failed" && job.status === "cancelled") &&
+    (!text || [job.video_path, job.source_id, job.job_id, ...(faces.get(job.job_id) || []).map(one => one.label)].some(part => part && part.toLowerCase().includes(text)));
+  const shown = films.filter(matches), focused = document.activeElement, name = focused && $("films").contains(focused) ? focused.dataset.name : null;
+  $("films").replaceChildren(...shown.map(filmCard));
+  if (name) { const redrawn = [...$("films").querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
+  $("nothing").hidden = !films.length || shown.length > 0;
+  $("films-part").hidden = !films.length;
+  $("empty").hidden = films.length > 0 || people.length > 0;
+  $("demo").parentElement.hidden = !session.max_upload_bytes || !may("submit");
+  $("more").hidden = !next;
+  $("browse").hidden = !session.serves_media || !may("submit");
+  $("upload").hidden = !session.max_upload_bytes || !may("submit");
+  $("add").classList.toggle("denied", !may("submit"));
+  $("source").disabled = !may("submit");
+  $("joins").textContent = !may("submit") ? TEXTS.home.may : library() ? fill(TEXTS.home.joins, {library: library()}) : "";
+  $("joins").hidden = !$("joins").textContent;
+}
+
+let people = [];
+async function loadPeople() {
+  if (!library()) { people = []; $("people-part").hidden = true; return; }
+  people = (await requestJson(`libraries/${library()}/people?limit=24`)).people;
+  people.sort((a, b) => Boolean(b.label) - Boolean(a.label) || b.films - a.films || b.seconds - a.seconds);
+  $("people-part").hidden = !people.length;
+  $("people").replaceChildren(...people.slice(0, 12).map(one => make("li", {}, make("a", {href: link(`people/${encodeURIComponent(one.person_id)}?library=${encodeURIComponent(library())}`)},
+    facePicture(one.portrait && `libraries/${library()}/${one.portrait}`, ""), make("span", {}, one.label || TEXTS.home.unnamed), make("span", {className: "soft"}, number(one.films, TEXTS.units.film))))));
+  $("everybody").href = link("people?library=" + encodeURIComponent(library()));
+}
+
+async function loadFilms() {
+  let found = [], cursor = null;
+  for (let page = 0; page < pages; page++) {
+    const part = await requestJson("jobs?" + new URLSearchParams({limit: 50, ...cursor ? {cursor} : {}}));
+    found = found.concat(part.jobs);
+    cursor = part.next;
+    if (!cursor) break;
+  }
+  next = cursor;
+  films = found;
+}
+
+let libraryVersion = "";
+async function refresh() {
+  await Promise.all([loadFilms(), loadLibraries()]);
+  const version = library() + " " + (libraries.find(one => one.name === library()) || {}).version;
+  if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
+  const running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
+  draw();
+  const wanted = [...running, ...films.filter(job => job.status === "completed" && !job.missing)];
+  for (let start = 0; start < wanted.length; start += 6) await Promise.all(wanted.slice(start, start + 6).map(loadFaces));
+  draw();
+}
+const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
+
+async function submit(path) {
+  await post("analyze", {video_path: path, ...library() ? {parameters: {library: library()}} : {}});
+  say(fill(TEXTS.home.submitted, {name: fileName(path)}));
+  await refreshNow();
+}
+
+async function send(file) {
+  const bar = make("progress", {max: file.size, value: 0, "aria-label": file.name}), text = make("span", {}, file.name), stop = new AbortController();
+  const stopping = make("button", {className: "tool small", type: "button", "aria-label": `${TEXTS.home.stop}: ${file.name}`, onclick: () => stop.abort()}, TEXTS.home.stop);
+  const row = make("div", {className: "uploading"}, text, bar, stopping);
+  $("uploads").append(row);
+  try {
+    if (file.size > session.max_upload_bytes) throw new ResponseError(session.max_upload_bytes ? fill(TEXTS.home.tooLarge, {name: file.name, limit: bytes(session.max_upload_bytes)}) : TEXTS.home.noUpload);
+    const path = await upload(file, done => { bar.value = done; text.textContent = fill(TEXTS.home.uploading, {name: file.name, done: bytes(done), all: bytes(file.size)}); }, stop.signal);
+    await submit(path);
+    row.remove();
+  } catch (error) {
+    bar.remove();
+    stopping.remove();
+    if (stop.signal.aborted) { await stopUpload(file).catch(showProblem); row.remove(); say(TEXTS.home.stopped); return; }
+    row.className = "error";
+    text.textContent = error instanceof ResponseError ? error.message : fill(TEXTS.home.uploadFailed, {name: file.name, reason: unexpected(error)});
+  }
+}
+async function sendAll(list) { for (const file of list) await send(file); }
+
+$("add").addEventListener("submit", event => {
+  event.preventDefault();
+  const path = $("source").value.trim();
+  if (path) act(event.submitter || $("source"), async () => { await submit(path); $("source").value = ""; });
+});
+$("browse").addEventListener("click", async () => { const path = await pick(); if (path) act($("browse"), () => submit(path)); });
+$("upload").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => { sendAll([...$("file").files]); $("file").value = ""; });
+$("demo").addEventListener("click", () => act($("demo"), async () => {
+  $("demo").textContent = TEXTS.home.making;
+  try { await submit((await post("demo")).path); } finally { $("demo").textContent = TEXTS.home.demo; }
+}));
+const carriesFiles = event => event.dataTransfer && [...event.dataTransfer.types].includes("Files") && may("submit");
+document.addEventListener("dragover", event => { if (carriesFiles(event)) { event.preventDefault(); $("drop").hidden = false; } });
+document.addEventListener("dragleave", event => { if (!event.relatedTarget) $("drop").hidden = true; });
+document.addEventListener("drop", event => {
+  if (!carriesFiles(event)) return;
+  event.preventDefault();
+  $("drop").hidden = true;
+  const folders = [...event.dataTransfer.items].some(item => item.webkitGetAsEntry && (item.webkitGetAsEntry() || {}).isDirectory);
+  if (folders) showProblem(new ResponseError(TEXTS.home.noFolder)); else sendAll([...event.dataTransfer.files]);
+});
+$("status").replaceChildren(...STATUSES.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
+for (const id of ["search", "status"]) $(id).addEventListener("input", draw);
+$("more").addEventListener("click", () => { pages++; refreshNow(); });
+onLibrary(refreshNow);
 startPage("films", refresh);
+repeat(POLL_SECONDS, refresh);

@@ -1,0 +1,222 @@
+
+// The page of a film: its job, player, people and times.
+const POLL_SECONDS = 2, PEOPLE_SECONDS = 3;
+const JOB_ID = decodeURIComponent(location.pathname.split("/").pop());
+const TRACK_WIDTH = 1000;  // units of the SVG
+const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
+let job = null, data = null, people = [], chosen = null, peopleAt = 0, started = false;
+
+const colourOf = place => `hsl(${(place * 137.5 + 205) % 360} 85% 66%)`;  // the golden angle: neighbours differ
+const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from)} – ${formatTime(to)}`;
+const pictureOf = person => person.picture || (job.status === "completed" ? link(jobPath(job, `/faces/${person.id}/thumbnail`)) : "");
+const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? link(jobPath(job, `/faces/${person.id}/strip`)) : "");
+const isThere = (person, time) => person.appearances.some(([from, to]) => time >= from - 0.04 && time <= to + 0.04);
+
+function drawHead() {
+  const meta = data && data.metadata, summary = job.result_summary;
+  $("title").textContent = filmTitle(job);
+  document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
+  const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
+    player.duration ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
+  $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.map(text => " · " + text), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
+  $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
+  $("progress").hidden = hasEnded(job);
+  $("bar").value = job.progress;
+  $("stage-text").textContent = hasEnded(job) ? "" : job.message;
+  $("failure").hidden = !["failed", "cancelled"].includes(job.status);
+  $("failure-text").textContent = job.status === "failed" ? job.error : TEXTS.film.cancelled;
+  $("failure-hint").textContent = job.status === "failed" ? hint(job.error) : "";
+  const warnings = meta ? [...meta.warnings] : [];
+  if (meta && meta.failed_frames_count) warnings.push(fill(TEXTS.film.failedFrames, {frames: number(meta.failed_frames_count, TEXTS.units.frame)}));
+  if (meta && meta.unidentifiable) warnings.push(fill(TEXTS.film.unclear, {detections: number(meta.unidentifiable, TEXTS.units.detection)}));
+  $("warnings").replaceChildren(...warnings.map(text => make("p", {className: "soft warning"}, text)));
+}
+
+function setPeople(found) {
+  data = found;
+  people = found.people.map((person, place) => ({...person, place, name: personName(person, place), colour: colourOf(place)}));
+  chosen = chosen && people.find(person => person.id === chosen.id) || null;
+  const meta = found.metadata;
+  player.moments = [...new Set(people.flatMap(person => person.detections.map(row => row[0])))].sort((a, b) => a - b);
+  player.fps = meta.fps || 25;
+  player.interval = meta.shortest_sure_appearance_seconds || 2;
+  player.duration = Math.max(player.duration, meta.duration || 0, found.length);
+}
+
+function drawPeople() {
+  $("people").replaceChildren(...people.map(person => {
+    const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy", decoding: "async"}), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
+    picture.style.borderColor = person.colour;
+    const facts = person.identifiable === false ? TEXTS.film.once : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
+    const button = make("button", {className: "who-button", type: "button", "aria-pressed": String(person === chosen), onclick: () => choose(person === chosen ? null : person, true)}, picture,
+      make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, facts)));
+    person.button = button;
+    return make("li", {}, button);
+  }));
+  $("nobody").hidden = people.length > 0;
+  $("nobody").textContent = !hasEnded(job) ? TEXTS.film.notYet : Object.values(data.metadata.rejected).some(Boolean) ? TEXTS.film.rejected : TEXTS.job.nobody;
+  if (chosen) drawChosen(); else $("person").hidden = true;
+  drawTimeline();
+}
+
+// Shows a person's detections; `go`: also goes to the first of them.
+function choose(person, go) {
+  chosen = person;
+  for (const one of people) one.button.setAttribute("aria-pressed", String(one === chosen));
+  if (person) drawChosen(); else $("person").hidden = true;
+  if (person && go) player.seek(person.detections[0][0]); else onTime(player.time);
+}
+
+function tile(person, place, index) {
+  const row = person.detections[index], sheet = stripOf(person), picture = make("img", {src: sheet || pictureOf(person) || "data:,", alt: "", className: sheet ? "cut" : ""});
+  if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
+  return make("button", {className: "tile", type: "button", "aria-label": fill(TEXTS.film.goTo, {time: formatTime(row[0])}), onclick: () => player.seek(row[0])}, picture, make("span", {}, formatTime(row[0])));
+}
+
+function drawChosen() {
+  const person = chosen, jump = time => make("button", {className: "tool small", type: "button", onclick: () => player.seek(time[0])}, span(time));
+  const page = person.person_id && job.library ? make("a", {className: "tool small", href: link(`people/${encodeURIComponent(person.person_id)}?library=${encodeURIComponent(job.library)}`)}, TEXTS.film.personPage) : null;
+  const shown = person.tiles.length < person.detections.length ? fill(TEXTS.film.some, {n: person.tiles.length, all: person.detections.length}) : number(person.detections.length, TEXTS.units.detection);
+  fillNode($("person"), make("div", {className: "head"}, make("h2", {id: "person-name"}, person.name), make("span", {className: "tools"}, naming(person), page, make("button", {className: "tool small", type: "button", onclick: () => { const {button} = person; choose(null); button.focus(); }}, TEXTS.shell.close))),
+    person.identifiable === false ? make("p", {className: "soft warning"}, TEXTS.film.unclearPerson) : null,
+    make("h3", {}, TEXTS.film.appearances), make("p", {className: "jumps"}, ...person.appearances.slice(0, 60).map(jump), person.appearances.length > 60 ? make("span", {className: "soft"}, fill(TEXTS.home.more, {n: person.appearances.length - 60})) : null),
+    make("h3", {}, shown), make("div", {className: "tiles"}, ...person.tiles.map((index, place) => tile(person, place, index))));
+  $("person").hidden = false;
+}
+
+// A form that names the person in the library of the job; null where that is not possible.
+function naming(person) {
+  if (!person.person_id || !job.library || !may("submit") || job.status !== "completed") return null;
+  const input = make("input", {type: "text", value: person.label || "", maxLength: 200, required: true, autocomplete: "off", "aria-label": TEXTS.film.nameOf, placeholder: TEXTS.film.nameOf});
+  const button = make("button", {className: "tool small", type: "submit"}, TEXTS.film.name), form = make("form", {className: "tools naming"}, input, button);
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    act(button, async () => {
+      const label = input.value.trim();
+      await post(`libraries/${encodeURIComponent(job.library)}/corrections`, {change: {type: "name", person_id: person.person_id, label}});
+      say(fill(TEXTS.film.named, {name: label}));
+      await loadPeople();
+    });
+  });
+  return form;
+}
+
+function drawTimeline() {
+  const length = player.duration, at = time => length > 0 ? TRACK_WIDTH * time / length : 0;
+  $("times").hidden = !people.length || !length || player.mode === "picture";
+  const rows = people.map(person => {
+    const track = makeSvg("svg", {class: "track", viewBox: `0 0 ${TRACK_WIDTH} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
+    for (const [from, to] of data.scenes) track.append(makeSvg("path", {class: "shot-edge", d: `M${at(from)} 0V1M${at(to)} 0V1`}));
+    track.append(makeSvg("path", {class: "appearance", d: person.appearances.map(([from, to]) => `M${at(from)} .5H${Math.max(at(to), at(from) + 0.01)}`).join("")}));
+    track.append(makeSvg("path", {class: "seen", d: person.detections.map(row => `M${at(row[0])} .28V.72`).join("")}));
+    track.style.color = person.colour;
+    const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy"});
+    return make("div", {className: "line-row"}, make("button", {className: "line-name", type: "button", onclick: () => choose(person, true), "aria-label": fill(TEXTS.film.rowLabel, {name: person.name, times: person.appearances.slice(0, 20).map(span).join(", ")})}, picture, make("span", {}, person.name)), track);
+  });
+  const axis = make("div", {className: "axis", "aria-hidden": "true"}), every = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].find(step => length / step <= (innerWidth < 620 ? 4 : 9)) || length;
+  for (let time = 0; time <= 0.97 * length; time += every) { const mark = make("span", {}, formatTime(time)); mark.style.left = 100 * time / length + "%"; axis.append(mark); }
+  const head = make("div", {id: "playhead", className: "playhead", "aria-hidden": "true"});
+  $("timeline").replaceChildren(make("div", {className: "line-row"}, make("span"), make("div", {className: "playhead-box"}, head)), ...rows, make("div", {className: "line-row"}, make("span"), axis));
+  if (data.scenes.length) $("timeline").append(make("p", {className: "soft"}, fill(TEXTS.film.shots, {n: data.scenes.length})));
+  movePlayhead();
+}
+function movePlayhead() {
+  const head = $("playhead");
+  if (!head) return;
+  head.style.left = (player.duration ? 100 * player.time / player.duration : 0) + "%";
+  head.style.height = 40 * people.length + 4 + "px";
+}
+
+// What belongs to the shown moment: boxes, clock, timeline, who is there.
+onTime = time => {
+  const width = data && data.metadata.frame_width || video.videoWidth || 16, height = data && data.metadata.frame_height || video.videoHeight || 9;
+  drawBoxes(people, time, width, height, chosen);
+  if (document.activeElement !== $("seek") || !seeking) $("seek").value = time;
+  $("seek").setAttribute("aria-valuetext", fill(TEXTS.film.timeOf, {time: formatTime(time), all: formatTime(player.duration)}));
+  $("clock").textContent = `${formatTime(time)} / ${formatTime(player.duration)}`;
+  movePlayhead();
+  const there = people.filter(person => isThere(person, time));
+  for (const person of people) if (person.button) person.button.classList.toggle("there", there.includes(person));
+  const text = there.length ? fill(TEXTS.film.now, {names: there.slice(0, 8).map(person => person.name).join(", ") + (there.length > 8 ? " …" : "")}) : TEXTS.film.nobodyNow;
+  if ($("now").textContent !== text) $("now").textContent = text;
+  if (player.mode === "moments") drawMoment(time);
+};
+
+// Where the browser shows no film: the faces that were seen at this moment.
+function drawMoment(time) {
+  const near = people.map(person => [person, person.detections.findIndex(row => Math.abs(row[0] - time) < 0.02)]).filter(([, index]) => index >= 0).slice(0, 12);
+  $("frames").replaceChildren(...near.map(([person, index]) => {
+    const place = person.tiles.indexOf(index), sheet = place >= 0 && stripOf(person), picture = make("img", {src: sheet || pictureOf(person) || "data:,", alt: person.name, className: sheet ? "cut" : ""});
+    if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
+    return make("figure", {}, picture, make("figcaption", {}, person.name, sheet ? null : make("span", {className: "soft"}, TEXTS.film.bestShot)));
+  }));
+}
+
+async function loadPeople() {
+  peopleAt = Date.now();
+  const [found] = await requestJson(jobPath(job, "/people?pictures=none"));
+  setPeople(found);
+  $("watch").hidden = $("keys").hidden = false;
+  $("stage").style.aspectRatio = `${found.metadata.frame_width || 16} / ${found.metadata.frame_height || 9}`;
+  $("seek").max = player.duration;
+  drawHead();
+  drawPeople();
+  if (!started && (hasEnded(job) || job.media_type)) {
+    started = true;
+    openMedia(job.media_type, link(jobPath(job, "/media")));
+    goToHash();
+  }
+  onTime(player.time);
+}
+async function refresh() {
+  const before = job && job.status;
+  job = await requestJson("jobs/" + encodeURIComponent(JOB_ID));
+  drawHead();
+  if (job.status === "completed" ? before !== "completed" : job.status === "processing" && Date.now() - peopleAt > 1000 * PEOPLE_SECONDS) await loadPeople();
+}
+const refreshNow = () => refresh().then(() => showProblem(null), error => {
+  if (error.status === 404 && job) location.href = link("");  // deleted here
+  else showProblem(error);
+});
+
+// #t=12.5&face=face_0: the moment and the person to begin with.
+function goToHash() {
+  const wanted = new URLSearchParams(location.hash.slice(1)), face = people.find(person => person.id === wanted.get("face")), time = Number(wanted.get("t"));
+  if (face) choose(face, false);
+  player.seek(wanted.has("t") && Number.isFinite(time) ? time : face ? face.detections[0][0] : player.mode === "moments" ? player.moments[0] || 0 : 0);
+}
+
+let seeking = false;
+$("seek").addEventListener("input", () => { seeking = true; player.seek(Number($("seek").value)); });
+$("seek").addEventListener("change", () => { seeking = false; });
+$("timeline").addEventListener("pointerdown", event => {
+  const track = event.target.closest(".track, .axis");
+  if (!track || event.button) return;
+  const go = to => { const box = track.getBoundingClientRect(); player.seek(player.duration * Math.max(0, Math.min(1, (to.clientX - box.left) / box.width))); };
+  const stop = () => { removeEventListener("pointermove", go); removeEventListener("pointerup", stop); };
+  addEventListener("pointermove", go);
+  addEventListener("pointerup", stop);
+  go(event);
+});
+video.addEventListener("durationknown", () => { $("seek").max = player.duration; if (data) { drawHead(); drawTimeline(); } });
+video.addEventListener("volumechange", showMuted);
+video.addEventListener("click", () => player.toggle());
+$("play").addEventListener("click", () => player.toggle());
+$("before").addEventListener("click", () => player.step(-1));
+$("after").addEventListener("click", () => player.step(1));
+$("mute").addEventListener("click", () => { video.muted = !video.muted; });
+$("show-boxes").addEventListener("click", toggleBoxes);
+$("full").addEventListener("click", toggleFull);
+$("speed").replaceChildren(...SPEEDS.map(value => make("option", {value, selected: value === 1}, `${value}×`)));
+$("speed").addEventListener("change", () => { video.playbackRate = Number($("speed").value); if (player.playing && player.mode === "moments") { player.toggle(); player.toggle(); } });
+addEventListener("resize", () => onTime(player.time));
+addEventListener("hashchange", goToHash);
+whenUnplayable = () => {
+  const seen = job.media_type ? fill(TEXTS.film.unplayable, {codec: (data && data.metadata.codec) || job.media_type}) : TEXTS.film.noMedia;
+  $("unplayable").hidden = false;
+  $("unplayable").textContent = `${seen} ${player.moments.length ? TEXTS.film.moments : ""}`;
+};
+for (const [id, name] of [["before", "before"], ["after", "after"], ["show-boxes", "boxes"], ["full", "full"]]) drawIcon(id, name);
+$("key-list").append(...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.map(key => make("kbd", {}, key))), make("dd", {}, TEXTS.film[text])]));
+startPage("films", async () => { showPlaying(); showMuted(); await refresh(); });
+repeat(POLL_SECONDS, async () => { if (!job || !hasEnded(job)) await refresh(); });
