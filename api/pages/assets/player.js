@@ -26,9 +26,11 @@ player.toggle = () => {
   if (player.playing) player.timer = setInterval(() => { if (!player.step(1)) player.toggle(); }, 1000 * MOMENT_SECONDS / Number($("speed").value));
   showPlaying();
 };
+// The moment that was gone to, as long as its frame is shown: that frame begins a little before.
+player.from = () => Math.abs(player.target - player.time) <= 1.5 / player.fps ? player.target : player.time;
 // Goes to the next (1) or previous (-1) moment at which a face was seen; false: there is none.
 player.step = by => {
-  const from = Math.abs(player.target - player.time) <= 1.5 / player.fps ? player.target : player.time, eps = 0.5 / player.fps;  // the frame shown begins before
+  const from = player.from(), eps = 0.5 / player.fps;
   const next = by > 0 ? player.moments.find(t => t > from + eps) : player.moments.findLast(t => t < from - eps);
   if (next === undefined) return false;
   player.seek(next);
@@ -124,12 +126,12 @@ function showMuted() { drawIcon("mute", video.muted ? "mute" : "sound"); $("mute
 
 function toggleBoxes() { const on = $("show-boxes").getAttribute("aria-pressed") !== "true"; $("show-boxes").setAttribute("aria-pressed", String(on)); onTime(player.time); }
 function toggleFull() { if (document.fullscreenElement) document.exitFullscreen(); else document.querySelector(".player").requestFullscreen().catch(() => {}); }
-function oneFrame(by) { player.pause(); if (player.mode === "moments") player.step(by); else player.seek(player.time + by / player.fps); }
+function oneFrame(by) { player.pause(); if (player.mode === "moments") player.step(by); else player.seek(player.from() + by / player.fps); }
 
 // Keys as players have them; a control that is focused keeps its own.
 const KEYS = [[["Space", "k"], "keyPlay"], [["←", "→"], "keyShort"], [["j", "l"], "keyLong"], [[",", "."], "keyFrame"], [["p", "n"], "keyMoment"], [["Home", "End"], "keyEnds"], [["0", "…", "9"], "keyTenths"], [["m"], "keyMute"], [["b"], "keyBoxes"], [["f"], "keyFull"]];
-const actions = {" ": () => player.toggle(), k: () => player.toggle(), ArrowLeft: () => player.seek(player.time - SHORT_SECONDS), ArrowRight: () => player.seek(player.time + SHORT_SECONDS),
-  j: () => player.seek(player.time - LONG_SECONDS), l: () => player.seek(player.time + LONG_SECONDS), ",": () => oneFrame(-1), ".": () => oneFrame(1), p: () => player.step(-1), n: () => player.step(1),
+const actions = {" ": () => player.toggle(), k: () => player.toggle(), ArrowLeft: () => player.seek(player.from() - SHORT_SECONDS), ArrowRight: () => player.seek(player.from() + SHORT_SECONDS),
+  j: () => player.seek(player.from() - LONG_SECONDS), l: () => player.seek(player.from() + LONG_SECONDS), ",": () => oneFrame(-1), ".": () => oneFrame(1), p: () => player.step(-1), n: () => player.step(1),
   Home: () => player.seek(0), End: () => player.seek(player.duration), m: () => { video.muted = !video.muted; }, b: toggleBoxes, f: toggleFull};
 document.addEventListener("keydown", event => {
   if (event.altKey || event.ctrlKey || event.metaKey || $("watch").hidden || document.querySelector("dialog[open]")) return;

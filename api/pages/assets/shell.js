@@ -56,7 +56,7 @@ function repeat(seconds, act) {
   return setInterval(async () => {
     if (busy || document.hidden || isLocked()) return;
     busy = true;
-    try { await act(); showProblem(null); } catch (error) { showProblem(error); } finally { busy = false; }
+    try { if (session) await act(); else await onKey(); showProblem(null); } catch (error) { showProblem(error); } finally { busy = false; }
   }, 1000 * seconds);
 }
 

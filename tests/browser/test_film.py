@@ -1,0 +1,211 @@
+"""Films in a real browser: adding one, watching people appear, playing the moment at which a face was seen."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from tests.browser.conftest import Tab, new_tab, violations
+from tests.browser.test_pages import until
+from tests.integration.client import Service
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HOSTILE = "<img src=x onerror=alert(1)>.mp4"
+FIRST_VIEW_BYTES = 100_000
+BOXES = """[...document.querySelectorAll('#boxes g')].map(g => [g.dataset.face, g.classList.contains('exact'),
+    ...['x', 'y', 'width', 'height'].map(name => Number(g.querySelector('.line').getAttribute(name)))])"""
+
+
+@pytest.fixture(scope="module")
+def six(service: Service, six_people: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job on six people, sampled every second, in a film whose name is markup."""
+    video = tmp_path_factory.mktemp("films") / HOSTILE
+    shutil.copy(six_people, video)
+    request = {"video_path": str(video), "job_id": "film-six", "parameters": {"sampling_interval": 1.0}}
+    assert service.wait_for_end(service.submit(request))["result_summary"]["unique_faces"] == 6
+    return "film-six"
+
+
+@pytest.fixture(params=[(1440, "light"), (360, "dark")], ids=["1440 light", "360 dark"])
+def tab(browser: "Browser", request: pytest.FixtureRequest) -> Iterator[Tab]:
+    yield from new_tab(browser, *request.param)
+
+
+def seen_at(service: Service, job_id: str, time: float) -> list[list[Any]]:
+    """The faces and boxes of the result at a time, in the order of the people."""
+    found = []
+    for face in service.result(job_id)["faces"]:
+        for one in face["detections"]:
+            if one["timestamp"] == time:
+                box = one["bbox"]
+                size = [box["x_max"] - box["x_min"], box["y_max"] - box["y_min"]]
+                found.append([face["face_id"], True, box["x_min"], box["y_min"], *size])
+    return found
+
+
+def test_a_face_is_played_at_the_moment_it_was_seen(service: Service, six: str, tab: Tab, axe: str) -> None:
+    page = tab.open(f"{service.url}/faces/film/{six}#t=7")
+    until(page, "video.readyState >= 2 && document.querySelectorAll('#boxes g').length > 0")
+    assert page.locator("h1").inner_text() == HOSTILE
+    assert "6 people" in page.locator("#about").inner_text() and page.locator("#people li").count() == 6
+    until(page, "!video.seeking && document.querySelectorAll('#boxes .between').length === 0")
+    assert page.evaluate(BOXES) == seen_at(service, six, 7.0) != []
+    assert abs(page.evaluate("video.currentTime") - 7.0) < 0.04
+    assert sorted(page.locator("#boxes text").all_text_contents()) == sorted(
+        page.locator("#people .there b").all_inner_texts()
+    )
+    page.locator(".who-button").nth(2).click()  # a person: the detections, each of which leads there
+    third = service.result(six)["faces"][2]["detections"]
+    until(page, f"Math.abs(video.currentTime - {third[0]['timestamp']}) < 0.04")
+    assert page.locator("#person .tile").count() == min(12, len(third))
+    page.locator("#person .tile").nth(1).click()
+    until(page, f"!video.seeking && Math.abs(video.currentTime - {third[1]['timestamp']}) < 0.04")
+    until(page, "document.querySelector('#boxes .chosen.exact') !== null")
+    track = page.locator("#timeline .track").first
+    box = track.bounding_box()
+    assert box is not None
+    track.click(position={"x": box["width"] / 2, "y": 5})
+    until(page, "Math.abs(video.currentTime - player.duration / 2) < 0.1")
+    assert violations(page, axe) == []
+    tab.check(service.url)
+
+
+def test_a_film_is_played_by_keyboard_alone(service: Service, six: str, browser: "Browser") -> None:
+    for tab in new_tab(browser, 1440, "light"):
+        page = tab.open(f"{service.url}/faces/film/{six}")
+        until(page, "video.readyState >= 2 && !video.seeking")
+        for key, time in (
+            ("ArrowRight", 5.0), ("l", 12.0), ("j", 2.0), (".", 2.04), (",", 2.0), ("n", 3.0), ("n", 4.0),
+            ("p", 3.0), ("Home", 0.0), ("5", 6.0), ("End", 12.0), ("ArrowLeft", 7.0),
+        ):  # fmt: skip
+            page.keyboard.press(key)
+            until(page, f"!video.seeking && Math.abs(video.currentTime - {time}) < 0.03")
+        page.keyboard.press("Space")
+        until(page, "!video.paused && player.time > 7.2")
+        page.keyboard.press("k")
+        until(page, "video.paused")
+        page.keyboard.press("m")
+        assert page.evaluate("video.muted")
+        page.keyboard.press("b")
+        until(page, "document.querySelectorAll('#boxes g').length === 0")
+        page.locator("#before").focus()
+        moment = page.evaluate("player.moments.findLast(t => t < player.time - 0.02)")
+        page.keyboard.press("Space")  # a focused button keeps its own keys
+        until(page, f"video.paused && Math.abs(video.currentTime - {moment}) < 0.03")
+        tab.check(service.url)
+
+
+def test_between_samples_a_box_is_an_estimate_and_far_from_them_there_is_none(
+    service: Service, six: str, browser: "Browser"
+) -> None:
+    for tab in new_tab(browser, 1440, "light"):
+        page = tab.open(f"{service.url}/faces/film/{six}")
+        until(page, "people.length === 6")
+        row = "([t, x]) => [t, ...Array(11).fill(0), x, 0, x + 100, 100]"
+        at = f"([rows, time]) => boxAt({{detections: rows.map({row})}}, time)"
+        for rows, time, expected in (
+            ([(2, 0), (3, 50)], 2.5, {"box": [25, 0, 125, 100], "exact": False}),
+            ([(2, 0), (3, 50)], 3, {"box": [50, 0, 150, 100], "exact": True}),
+            ([(2, 0), (3, 900)], 2.1, {"box": [0, 0, 100, 100], "exact": False}),  # a cut: nothing glides
+            ([(2, 0), (6, 50)], 4, None),
+            ([(2, 0)], 2.3, {"box": [0, 0, 100, 100], "exact": False}),
+            ([(2, 0)], 2.6, None), ([], 1, None),
+        ):  # fmt: skip
+            assert page.evaluate(at, [rows, time]) == expected
+
+
+def test_a_film_that_the_browser_cannot_play_shows_its_moments(
+    service: Service, six_people: Path, browser: "Browser", tmp_path: Path, axe: str
+) -> None:
+    film = tmp_path / "old.avi"
+    with av.open(str(six_people)) as source, av.open(str(film), "w") as made:
+        stream = made.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 1280, 720, "yuv420p", 8_000_000
+        for number, frame in enumerate(source.decode(video=0)):
+            if number % 5 == 0:
+                made.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="bgr24"), "bgr24")))
+        made.mux(stream.encode(None))
+    job_id = service.submit({"video_path": str(film), "job_id": "film-old"})
+    service.wait_for_end(job_id)
+    for tab in new_tab(browser, 360, "light"):
+        page = tab.open(f"{service.url}/faces/film/{job_id}")
+        page.wait_for_selector("#frames figure img")
+        assert "cannot play this film (mpeg4)" in page.locator("#unplayable").inner_text()
+        moments = page.evaluate("player.moments")
+        page.keyboard.press("n")
+        assert page.evaluate("player.time") == moments[1]
+        seen = len(seen_at(service, job_id, moments[1]))
+        assert page.locator("#frames figure").count() == seen > 0
+        assert violations(page, axe) == []
+        tab.check(service.url)
+
+
+def test_a_film_is_added_watched_and_deleted(
+    service: Service, six_people: Path, tab: Tab, axe: str, tmp_path: Path
+) -> None:
+    name = f"party {tab.page.viewport_size['width']}.mp4"  # type: ignore[index]
+    page = tab.open(f"{service.url}/faces/")
+    page.locator("#browse").click()
+    page.wait_for_selector("#picker .entry")
+    assert violations(page, axe) == []
+    page.keyboard.press("Escape")
+    film = tmp_path / name
+    film.write_bytes(six_people.read_bytes() + tab.page.url.encode())
+    page.locator("#file").set_input_files(film)
+    card = page.locator(".film", has_text=name)
+    card.wait_for()
+    card.locator(".state.completed").wait_for()
+    eventually(lambda: card.locator("img").count() == 6)
+    assert "6 people" in card.inner_text() and "Gone in" in card.inner_text()
+    assert violations(page, axe) == []
+    card.get_by_role("button", name="Keep").click()
+    card.get_by_text("Kept until deleted").wait_for()
+    card.locator("a").first.click()
+    until(page, "document.querySelectorAll('#people li').length === 6")
+    path = page.evaluate("job.video_path")
+    assert Path(path).name == name and Path(path).is_file()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.wait_for_url(f"{service.url}/faces/")
+    page.wait_for_selector(".film, #empty:not([hidden])")
+    assert page.locator(".film", has_text=name).count() == 0
+    assert not Path(path).exists(), "an uploaded film is deleted with its job"
+    tab.errors[:] = [
+        error for error in tab.errors if "404" not in error
+    ]  # the deleted job was asked for once more
+    tab.check(service.url)
+
+
+def test_a_failure_says_what_to_do_and_is_retried(
+    service: Service, browser: "Browser", tmp_path: Path
+) -> None:
+    film = tmp_path / "late.png"
+    for tab in new_tab(browser, 1440, "dark"):
+        page = tab.open(f"{service.url}/faces/")
+        page.locator("#source").fill(str(film))
+        page.keyboard.press("Enter")
+        card = page.locator(".film", has_text="late.png")
+        card.locator(".state.failed").wait_for()
+        assert "There is no file at" in card.inner_text() and "Check the path" in card.inner_text()
+        cv2.imwrite(str(film), np.full((90, 160, 3), 128, np.uint8))
+        card.get_by_role("button", name="Try again").click()
+        card.locator(".state.completed").wait_for()
+        assert "No faces were found." in card.inner_text()
+        page.locator("#search").fill("nothing is called so")
+        page.wait_for_selector("#nothing:not([hidden])")
+        tab.check(service.url)
+
+
+def test_the_first_view_is_light(service: Service, six: str, browser: "Browser") -> None:
+    size = "performance.getEntriesByType('navigation')[0].transferSize"
+    for tab in new_tab(browser, 1440, "light"):
+        for path in ("", f"film/{six}", "operations"):
+            assert tab.open(f"{service.url}/faces/{path}").evaluate(size) < FIRST_VIEW_BYTES
