@@ -29,9 +29,10 @@ def six(service: Service, six_people: Path, tmp_path_factory: pytest.TempPathFac
     """A job on six people, sampled every second, in a film whose name is markup."""
     video = tmp_path_factory.mktemp("films") / HOSTILE
     shutil.copy(six_people, video)
-    request = {"video_path": str(video), "job_id": "film-six", "parameters": {"sampling_interval": 1.0}}
-    assert service.wait_for_end(service.submit(request))["result_summary"]["unique_faces"] == 6
-    return "film-six"
+    request = {"video_path": str(video), "parameters": {"sampling_interval": 1.0}}
+    job_id = service.submit(request)
+    assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 6
+    return job_id
 
 
 @pytest.fixture(params=[(1440, "light"), (360, "dark")], ids=["1440 light", "360 dark"])
@@ -133,7 +134,7 @@ def test_a_film_that_the_browser_cannot_play_shows_its_moments(
             if number % 5 == 0:
                 made.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="bgr24"), "bgr24")))
         made.mux(stream.encode(None))
-    job_id = service.submit({"video_path": str(film), "job_id": "film-old"})
+    job_id = service.submit({"video_path": str(film)})
     service.wait_for_end(job_id)
     for tab in new_tab(browser, 360, "light"):
         page = tab.open(f"{service.url}/faces/film/{job_id}")
