@@ -14,7 +14,7 @@ from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from facecore.library.resolve import nearest
-from facecore.vectors import from_bytes, unit
+from facecore.vectors import from_bytes, lengths, unit
 from schemas.envelope import Envelope, seal
 from schemas.library_view import FoundPerson, LibrarySearchResult
 from schemas.messages import AddTask, CorrectTask, ReembedTask, SearchTask
@@ -81,14 +81,16 @@ class LibraryStage(OneByOneStage[Any]):
         probe = await self._replies.probe(task.question)
         if probe is None:
             return
-        query = np.asarray(unit(from_bytes([probe.embedding]).astype(np.float64)), np.float32)
+        embedding = from_bytes([probe.embedding]).astype(np.float64)
+        query = np.asarray(unit(embedding), np.float32)
+        sureness = float(lengths(embedding)[0]) if probe.seen else None  # others were made to have length 1
         async with self._writer.reading(task.collection) as replica:
             if not replica.position.created:
                 answer = Answer(status=404, detail=f"There is no library {task.collection!r}.")
                 await self._replies.reply(task.question, answer)
                 return
             pack = probe.model or replica.pack
-            (found,) = await asyncio.to_thread(nearest, replica.view, query, pack, task.limit)
+            (found,) = await asyncio.to_thread(nearest, replica.view, query, pack, task.limit, [sureness])
         found = [one for one in found if one.similarity >= task.threshold]
         persons = await self._reader.persons(task.collection, sorted({one.person_id for one in found}))
         result = LibrarySearchResult(

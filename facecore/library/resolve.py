@@ -34,13 +34,12 @@ class Thresholds(NamedTuple):
     """Least probabilities of decisions.
 
     Attributes:
-        join: a face of a film joins a person. One join in 1,000 is expected to be wrong then, on the photographs
-            that the evidence was fitted on.
+        join: a face of a film joins a person.
         merge: two people are merged without being asked for.
         doubt: people are asked.
     """
 
-    join: float = 0.96
+    join: float = 0.99
     merge: float = 0.99
     doubt: float = 0.2
 
@@ -111,11 +110,18 @@ def joins(view: State, film_id: str, thresholds: Thresholds = DEFAULTS, *, at: f
     return found
 
 
-def nearest(view: State, vectors: NDArray[np.float32], pack: str, limit: int) -> list[list[Candidate]]:
-    """Returns for each face, a row of length 1, the most similar people of the library, the most probable first."""
+def nearest(
+    view: State, vectors: NDArray[np.float32], pack: str, limit: int, sureness: Sequence[float | None]
+) -> list[list[Candidate]]:
+    """Returns for each face, a row of length 1, the most similar people of the library, the most probable first.
+
+    Args:
+        sureness: length of the embedding of each face; None: not known.
+    """
     view.refresh()
-    certain = [Mean(vector, 1.0, calibration(pack).certain) for vector in vectors]
-    found = near_means(view.vectors, certain, pack, limit)
+    average = calibration(pack).average
+    means = [Mean(vector, 1.0, sure or average) for vector, sure in zip(vectors, sureness, strict=True)]
+    found = near_means(view.vectors, means, pack, limit)
     return [
         [one._replace(face_id=_most_similar(view, one.person_id, query, pack)) for one in near]
         for query, near in zip(vectors, found, strict=True)

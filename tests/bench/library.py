@@ -86,7 +86,7 @@ def measured(faces: int, people: int) -> dict[str, Any]:
         found += sum(p.person_id == person for p, person in zip(entry.placements, founded, strict=False))
         assert not any(p.person_id for p in entry.placements[len(known) :]), "a stranger joined"
     began = time.process_time()
-    nearest(view, seen(vectors[:1], 0), "open", 10)
+    nearest(view, seen(vectors[:1], 0), "open", 10, [None])
     searched = time.process_time() - began
     began = time.process_time()
     state = view.state()

@@ -26,7 +26,7 @@ import structlog
 from numpy.typing import NDArray
 
 from facecore.analyzer import Analyzer
-from facecore.library.evidence import LEAST_SIMILARITY
+from facecore.library.evidence import LEAST_SIMILARITY, Calibration, Strength, expected
 from facecore.library.resolve import DEFAULTS, Thresholds, joins, nearest, place
 from facecore.library.view import View
 from facecore.vectors import from_bytes, unit
@@ -73,7 +73,8 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
 
     for shot in shots:
         film = place(view, shot.film, thresholds)
-        best = nearest(view, from_bytes([face.prototype for face in film.faces]), "open", 1)
+        sure_of = [face.sureness for face in film.faces]
+        best = nearest(view, from_bytes([face.prototype for face in film.faces]), "open", 1, sure_of)
         for placed, face, near in zip(film.placements, film.faces, best, strict=True):
             name = truth[face.face_id]
             if name and near and (other := whose(near[0].person_id)):
@@ -240,31 +241,37 @@ def _order_changes(shots: Sequence[Shot], outcomes: list[dict[str, str]]) -> dic
 
 def fit(some: Photographs, seed: int = 0) -> dict[str, Any]:
     """Fits a calibration (`facecore.library.evidence.Calibration`) on sets of one to eight photographs a person."""
-    units = unit(some.embeddings)
+    lengths = np.linalg.norm(some.embeddings.astype(np.float64), axis=1)
+    units = unit(some.embeddings.astype(np.float64))
     rows = [np.flatnonzero(some.people == name) for name in np.unique(some.people)]
-    several = [units[r] @ units[r].T for r in rows if len(r) > 1]
-    mean = float(np.mean([c[np.triu_indices(len(c), 1)].mean() for c in several]))
+    several = [(units[r] @ units[r].T, lengths[r]) for r in rows if len(r) > 1]
+    mean = float(np.mean([c[np.triu_indices(len(c), 1)].mean() for c, _ in several]))
+    noises = [Calibration(mean, noise, (0.0,) * 5, 0.0) for noise in np.arange(1.0, 8.0, 0.1).round(1)]
+    errors = [np.mean([_noise_error(c, of, calibrated) for c, of in several]) for calibrated in noises]
+    calibrated = noises[int(np.argmin(errors))]
     rng = np.random.default_rng(seed)
     parts = []
     for n, m in [(n, m) for n in (1, 2, 4, 8) for m in (1, 2, 4, 8) if n <= m]:
         able = [r for r in rows if len(r) >= n + m]
         drawn = [rng.permutation(r)[: n + m] for r in able for _ in range(6)]
-        same = [unit(units[r[:n]].mean(0)) @ unit(units[r[n:]].mean(0)) for r in drawn]
+        same = [[_mean(units, lengths, part) for part in (r[:n], r[n:])] for r in drawn]
+        cosines = np.array([one @ other for (one, _), (other, _) in same])
+        sure = [Strength(k, np.array([pair[i][1] for pair in same])) for i, k in ((0, n), (1, m))]
+        pairs = [(cosines, expected(*sure, calibrated), 1.0)]
         one, other = (
-            [(i, unit(units[rng.permutation(r)[:k]].mean(0))) for i, r in enumerate(rows) if len(r) >= k]
+            [(i, *_mean(units, lengths, rng.permutation(r)[:k])) for i, r in enumerate(rows) if len(r) >= k]
             for k in (n, m)
         )
-        cosines = np.array([v for _, v in one]) @ np.array([v for _, v in other]).T
-        strangers = cosines[np.array([i for i, _ in one])[:, None] != np.array([i for i, _ in other])[None]]
-        expected = mean / np.sqrt((mean + (1 - mean) / n) * (mean + (1 - mean) / m))
-        for values, truth in ((np.array(same), 1.0), (strangers, 0.0)):
+        strangers = np.array([i for i, *_ in one])[:, None] != np.array([i for i, *_ in other])[None]
+        cosines = np.array([v for _, v, _ in one]) @ np.array([v for _, v, _ in other]).T
+        mine, others = (np.array([u for *_, u in side]) for side in (one, other))
+        likely = expected(Strength(n, mine[:, None]), Strength(m, others[None]), calibrated)
+        pairs.append((cosines[strangers], likely[strangers], 0.0))
+        for values, e, truth in pairs:
             s = np.maximum(values, LEAST_SIMILARITY)
-            columns = (np.ones_like(s), s, s * s, np.full_like(s, expected), expected * s)
             weight = np.full_like(s, len(able) / len(s))  # people and strangers count the same
-            parts.append((np.stack(columns, 1), np.full_like(s, truth), weight))
-    features, truth, weight = (
-        np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)
-    )
+            parts.append((np.stack((np.ones_like(s), s, s * s, e, e * s), 1), np.full_like(s, truth), weight))
+    features, truth, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     weights = np.zeros(features.shape[1])
     for _ in range(50):  # Newton's method
         p = 1 / (1 + np.exp(-np.clip(features @ weights, -700, 700)))
@@ -272,7 +279,19 @@ def fit(some: Photographs, seed: int = 0) -> dict[str, Any]:
         curvature = (features * (weight * p * (1 - p))[:, None]).T @ features + 1e-6 * np.eye(len(weights))
         step = np.linalg.solve(curvature, gradient)
         weights += np.clip(step, -20, 20)
-    return {"similarity": round(mean, 3), "weights": weights.round(3).tolist()}
+    return {"similarity": round(mean, 3), "noise": calibrated.noise, "weights": weights.round(3).tolist()}
+
+
+def _noise_error(cosines: NDArray[Any], lengths: NDArray[Any], calibrated: Calibration) -> float:
+    """Returns the mean squared difference of a person's similarities to those that the noise lets expect."""
+    i, j = np.triu_indices(len(lengths), 1)
+    likely = expected(Strength(1.0, lengths[i]), Strength(1.0, lengths[j]), calibrated)
+    return float(((cosines[i, j] - likely) ** 2).mean())
+
+
+def _mean(units: NDArray[Any], lengths: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Returns the mean face of photographs, as `facecore.library.vectors` computes it, and their mean length."""
+    return unit(lengths[rows] @ units[rows]), float(lengths[rows].mean())
 
 
 def table(name: str, part: dict[str, Any]) -> str:

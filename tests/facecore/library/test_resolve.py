@@ -118,7 +118,7 @@ def test_a_film_analysed_again_keeps_its_people_and_packs_are_never_compared() -
     assert library.view.person(ben).faces == ("second/face_0",)
     library.film("b", ANNA, pack="another")
     assert library.person("b/face_0") not in (anna, ben)
-    found = nearest(library.view, np.array([ANNA], np.float32), "another", 5)
+    found = nearest(library.view, np.array([ANNA], np.float32), "another", 5, [None])
     assert [one.person_id for one in found[0]] == [library.person("b/face_0")]
     assert found[0][0].face_id == "b/face_0"
     sees = NewVector(face_id="second/face_1", prototype=to_bytes(ANNA), sureness=3.0)
