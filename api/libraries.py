@@ -21,6 +21,7 @@ from schemas.library_view import (
     PersonAppearances,
 )
 from schemas.names import FACE_NAME, LIBRARY
+from schemas.store.library_reader import comparable
 
 endpoints = Endpoints()
 NAME = {"name": LIBRARY}
@@ -58,11 +59,11 @@ async def list_people(request: web.Request) -> web.Response:
     query = parse_query(request.query, LibraryPeopleQuery)
     if (same := unchanged(request, version)) is not None:
         return same
-    text, hidden = query.text.casefold(), query.hidden
+    text, hidden = comparable(query.text), query.hidden
 
     def matches(person: LibraryPerson) -> bool:
         shown = hidden == "all" or person.hidden == (hidden == "only")
-        return shown and (not text or text in (person.label or "").casefold())
+        return shown and (not text or text in comparable(person.label or ""))
 
     named = True if text or query.only == "named" else None if query.only is UNSET else False
     people = await request.app[LIBRARY_READER].people(

@@ -39,6 +39,13 @@ def person_id(entry_id: str, number: int) -> str:
     return f"person-{entry_id}-{number}"
 
 
+class KnownAs(msgspec.Struct, frozen=True, kw_only=True):
+    """A known person of a collection, with whom a face of a film was matched."""
+
+    collection: str
+    person_id: str
+
+
 class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A person of one film, as seen there.
 
@@ -51,6 +58,8 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         spread: 1 minus the mean cosine similarity of the detections to the prototype.
         quality: composite quality of the best shot, 0-1.
         timestamp: seconds of the best shot.
+        known: who it is in a collection that the request names; the name stays there.
+        likeness: cosine of the face to that person.
     """
 
     face_id: str
@@ -62,6 +71,8 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timestamp: float = 0.0
     appearances: tuple[Appearance, ...] = ()
     demographics: Demographics | None = None
+    known: KnownAs | None = None
+    likeness: float = 0.0
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -167,6 +178,12 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 Change = Name | Merge | Split | Move | Differ | Same | Hide | Undo
+
+
+def people_of(change: Change) -> list[str]:
+    """Returns the people whom a correction names."""
+    fields = msgspec.structs.asdict(change).values()
+    return [value for value in fields if isinstance(value, str) and PERSON_ID.fullmatch(value)]
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="correction"):

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from schemas.library import PersonId
+from schemas.library import KnownAs, PersonId
 from schemas.names import JOB_ID
 from schemas.results import Appearance, Evidence
 
@@ -27,6 +27,7 @@ class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A person of a library.
 
     Attributes:
+        known: whom of a collection the person is.
         hidden: of no interest to the library's people.
         portrait: the face that shows the person best; None: no film shows the person any more.
         faces: people of films who are this person.
@@ -34,6 +35,7 @@ class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     label: str | None = None
+    known: KnownAs | None = None
     hidden: bool = False
     portrait: str | None = None
     faces: int

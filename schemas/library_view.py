@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.library import Change
+from schemas.library import Change, KnownAs
 from schemas.questions import SeenFace
 from schemas.results import Appearance, Evidence
 
@@ -65,6 +65,8 @@ class LibraryPerson(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: null: without a name so far.
+        known: whom of a collection the films show the person to be (`match_collections`); the label is the one there,
+            unless the person was given another.
         hidden: of no interest to the library's people.
         portrait: address of the picture, relative to that of the library; null: no film shows the person any more.
         faces: people of films who are this person.
@@ -73,6 +75,7 @@ class LibraryPerson(msgspec.Struct, frozen=True, kw_only=True):
 
     person_id: str
     label: str | None
+    known: KnownAs | None = None
     hidden: bool
     portrait: str | None
     faces: int

@@ -57,7 +57,7 @@ class CollectionKeys(NamedTuple):
     A person is ``person-…``, an enrolled face ``face-…``.
     """
 
-    state: str  # hash: epoch, created_at, model; counters added, erased, numbered
+    state: str  # hash: epoch, created_at, model; counters added, erased, numbered, renamed
     people: str  # hash: person -> label
     labels: str  # hash: label -> person
     roll: str  # sorted set: people, in the order in which they were added
@@ -82,7 +82,7 @@ class LibraryKeys(NamedTuple):
     A face is ``JOB/face_N``, as in the result of that job; ``JOB~2/face_N`` when another film had a job of that id.
     """
 
-    state: str  # hash: created_at, last (id of the last entry of the log)
+    state: str  # hash: created, last (id in the log), collections (whose people the films show), reembedding
     log: str  # stream: the entries in order; id and kind
     entries: str  # hash: id in the log -> encoded schemas.library.Entry
     inbox: str  # stream: corrections in order of acceptance, not applied yet

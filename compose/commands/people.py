@@ -207,8 +207,8 @@ def _correct(
     async def work(local: "LocalLibrary") -> int:
         ids = [(await _find(local, one)).person_id for one in people]
         try:
-            said = msgspec.convert(msgspec.to_builtins(change(ids)), Change)
-        except msgspec.ValidationError as error:
+            said = msgspec.json.decode(msgspec.json.encode(change(ids)), type=Change)
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise NoPerson(str(error)) from error
         order = Correction(
             correction_id=secrets.token_hex(12), change=said, by=getpass.getuser(), at=round(time.time(), 3)

@@ -52,6 +52,7 @@ class Replica:
         self._films: dict[str, FilmRecord] = {}
         self._analyses: dict[str, list[str]] = {}
         self.reembedded: list[str] = []
+        self._collections = set[str]()  # of known people whom the films show
         self._owners: dict[str, str] = {}  # name of a job in the ids of faces -> its film
         self._latest: dict[str, str] = {}  # job -> its name there, of the latest film with a job of that id
         self._suggestions: dict[bytes, float] = {}
@@ -130,6 +131,10 @@ class Replica:
         if isinstance(entry, Correction):
             yield Change("corrections", "ZADD", 0, entry_id)
         if isinstance(entry, FilmEntry):
+            known = {face.known.collection for face in entry.faces if face.known}
+            if not known <= self._collections:
+                self._collections |= known
+                yield Change("state", "HSET", "collections", ",".join(sorted(self._collections)).encode())
             earlier = {
                 one.continues: self._first.pop(one.continues, None)
                 for one in entry.placements
@@ -238,6 +243,7 @@ class Replica:
         best = max(zip((one.quality for one in seen), faces, strict=True), default=None)
         record = PersonRecord(
             label=person.label,
+            known=person.known,
             hidden=person.hidden,
             portrait=best and best[1],
             faces=len(seen),
@@ -247,7 +253,7 @@ class Replica:
         )
         yield Change("people", "HSET", name, msgspec.msgpack.encode(record))
         yield Change("roll", "ZADD", 0, name)
-        if person.label is None:
+        if person.label is None and person.known is None:
             yield Change("named", "ZREM", name)
         else:
             yield Change("named", "ZADD", 0, name)

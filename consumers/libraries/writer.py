@@ -21,7 +21,7 @@ from facecore.library.anew import resolve_anew
 from facecore.library.corrections import Refused
 from facecore.library.erasure import erase_film, erase_person, rewritten
 from facecore.library.resolve import DEFAULTS, Thresholds
-from schemas.library import Correction, Erased, FilmEntry, Resolved
+from schemas.library import Correction, Erased, FilmEntry, Resolved, people_of
 from schemas.library_records import Erasure, Reembedding, Regrouping, job_of
 from schemas.library_view import Applied
 from schemas.questions import Answer
@@ -139,13 +139,22 @@ class LibraryWriter:
             )
             return await self._enter(shelf, waiting, resolved)
         if (entry_id := replica.view.known(order.correction_id)) is not None:
-            await self._libraries.refuse(shelf.name, waiting)  # it was sent twice
-            return await self._applied(shelf.name, entry_id, set())
+            return await self._repeated(shelf, waiting, entry_id, order)
         try:
             await asyncio.to_thread(replica.view.check, order.change)
         except Refused as refused:
             return Answer(status=409, detail=str(refused))
         return await self._enter(shelf, waiting, order)
+
+    async def _repeated(self, shelf: Shelf, waiting: str, entry_id: str, order: Correction) -> Answer:
+        """Answers a correction whose id was used before: it was sent twice, or the caller is mistaken."""
+        for _, entry in await self._libraries.read(shelf.name, [entry_id]):
+            if isinstance(entry, Correction) and entry.change != order.change:
+                detail = f"The correction_id {order.correction_id!r} is that of another correction, entry {entry_id}."
+                return Answer(status=409, detail=detail)
+        await self._libraries.refuse(shelf.name, waiting)
+        named = {await self._reader.resolve(shelf.name, person) for person in people_of(order.change)}
+        return await self._applied(shelf.name, entry_id, {person for person in named if person})
 
     async def _enter(self, shelf: Shelf, waiting: str, said: Correction | Resolved) -> Answer:
         """Appends an entry, and returns the people that it changed."""

@@ -8,8 +8,8 @@ import numpy as np
 from facecore.people import People, Sighting
 from facecore.quality import composite
 from facecore.vectors import from_bytes, lengths, to_bytes, unit
-from schemas.library import LibraryFace
-from schemas.results import Face
+from schemas.library import KnownAs, LibraryFace
+from schemas.results import Face, Match
 
 
 class Prototype(NamedTuple):
@@ -36,10 +36,12 @@ def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[L
         faces: of the job's result, one per person, in the same order.
     """
     found = []
+    known = _known(faces)
     for person, face in zip(people.persons, faces, strict=True):
         if not face.identifiable:
             continue
         mean, best = prototype(person.sightings), face.representative_detection
+        who = known.get(face.face_id)
         found.append(
             LibraryFace(
                 face_id=f"{job_id}/{face.face_id}",
@@ -51,6 +53,19 @@ def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[L
                 timestamp=best.timestamp,
                 appearances=tuple(face.appearances),
                 demographics=face.demographics,
+                known=KnownAs(collection=who.collection, person_id=who.person_id) if who else None,
+                likeness=round(who.similarity, 4) if who else 0.0,
             )
         )
     return tuple(found)
+
+
+def _known(faces: Sequence[Face]) -> dict[str, Match]:
+    """Returns whom of the collections each face is most like; of the faces that are like one person, one alone is."""
+    best: dict[tuple[str, str], tuple[float, str, Match]] = {}
+    for face in faces:
+        for match in (face.matches or ())[:1]:
+            place = match.collection, match.person_id
+            if place not in best or match.similarity > best[place][0]:
+                best[place] = match.similarity, face.face_id, match
+    return {face_id: match for _, face_id, match in best.values()}

@@ -9,7 +9,7 @@ import msgspec
 from facecore.library.partition import Partition
 from facecore.library.statements import Deed, Statements
 from facecore.library.vectors import Vectors
-from schemas.library import Correction, Hide, Joined, Name
+from schemas.library import Correction, Hide, Joined, KnownAs, Name
 
 MAX_SUGGESTIONS = 1000
 """Suggestions that are listed at once."""
@@ -24,7 +24,7 @@ class Node:
         seen: entry and id of the face, one per analysis that saw it, the latest last.
         current: the film's latest analysis has it, and it was not erased.
         probability, similarity: of the decision that placed it.
-        sureness, detections: see `schemas.library.LibraryFace`.
+        sureness, detections, known, likeness: see `schemas.library.LibraryFace`.
     """
 
     film: str
@@ -34,6 +34,8 @@ class Node:
     similarity: float | None = None
     sureness: float = 0.0
     detections: int = 0
+    known: KnownAs | None = None
+    likeness: float = 0.0
 
     @property
     def face_id(self) -> str:
@@ -59,10 +61,15 @@ class Changes:
 
 
 class PersonView(NamedTuple):
-    """A person: the survivor's id when it was merged, and the current faces and films, in order of arrival."""
+    """A person: the survivor's id when it was merged, and the current faces and films, in order of arrival.
+
+    Attributes:
+        known: whom of a collection the most similar of the faces was matched with.
+    """
 
     person_id: str
     label: str | None
+    known: KnownAs | None
     hidden: bool
     faces: tuple[str, ...]
     films: tuple[str, ...]
@@ -151,6 +158,7 @@ class State:
         return PersonView(
             root,
             self.label(root),
+            max(faces, key=lambda one: one.likeness).known if faces else None,
             self.hidden(root),
             tuple(face.face_id for face in faces),
             tuple(dict.fromkeys(face.film for face in faces)),
@@ -236,7 +244,10 @@ class State:
     def state(self) -> bytes:
         """Returns the whole view in a canonical form: equal views give equal bytes."""
         nodes = [
-            (n.film, n.seen, n.current, n.probability, n.similarity, n.sureness, n.detections)
+            (
+                *(n.film, n.seen, n.current, n.probability, n.similarity),
+                *(n.sureness, n.detections, n.known, n.likeness),
+            )
             for n in self.nodes
         ]
         return msgspec.msgpack.encode(

@@ -6,8 +6,6 @@ nothing here depends on arithmetic with fractions.
 
 from collections.abc import Iterable
 
-import msgspec
-
 from facecore.library.corrections import Refused, contradiction, deed
 from facecore.library.erasure import rewritten
 from facecore.library.evidence import calibration, views
@@ -15,7 +13,6 @@ from facecore.library.partition import Effect
 from facecore.library.state import Changes, Film, Node, State
 from facecore.library.statements import Deed, Statement
 from schemas.library import (
-    PERSON_ID,
     Change,
     Correction,
     Doubt,
@@ -28,6 +25,7 @@ from schemas.library import (
     Reembedded,
     Resolved,
     Undo,
+    people_of,
     person_id,
 )
 
@@ -77,7 +75,7 @@ class View(State):
             case Undo():
                 self._check_undo(change)
             case _:
-                for subject in _people(change):
+                for subject in people_of(change):
                     self._require(subject)
                 doing = deed(self, self._count, NO_ENTRY, change)
                 self._enact(self._count, doing)
@@ -129,6 +127,7 @@ class View(State):
             node.seen.append((entry_id, seen.face_id))
             node.current, node.probability, node.similarity = True, placed.probability, placed.similarity
             node.sureness, node.detections = seen.sureness, seen.detections
+            node.known, node.likeness = seen.known, seen.likeness
             self.numbers[seen.face_id] = face
             worth = views(seen.detections, seen.spread, calibration(entry.pack))
             self.vectors.put(face, entry.pack, seen.prototype, worth, seen.sureness)
@@ -202,6 +201,7 @@ class View(State):
             self._leave(face, changed)
             node = self.nodes[face]
             node.probability, node.similarity, node.sureness, node.detections = 1.0, None, 0.0, 0
+            node.known, node.likeness = None, 0.0
             if film := self._films.get(node.film):
                 film.faces = [other for other in film.faces if other not in erased]
                 changed.films.add(node.film)
@@ -269,12 +269,6 @@ class View(State):
         for doubt in doubts:
             pair = sorted((self.numbers[doubt.face_id], self.numbers[doubt.other_face_id]))
             self._doubts[pair[0], pair[1]] = doubt.probability
-
-
-def _people(change: Change) -> list[str]:
-    """Returns the people whom a correction names."""
-    fields = msgspec.structs.asdict(change).values()
-    return [value for value in fields if isinstance(value, str) and PERSON_ID.fullmatch(value)]
 
 
 def _place(entry_id: str) -> tuple[int, int]:

@@ -216,7 +216,9 @@ class Collections:
             Refused: the label belongs to another person.
         """
         keys = self._names.collection(name)
-        answer = await run(self._redis, Call(RENAME, [keys.people, keys.labels], [person_id, label]))
+        answer = await run(
+            self._redis, Call(RENAME, [keys.people, keys.labels, keys.state], [person_id, label])
+        )
         if answer == -1:
             raise Refused(f"{label!r} is another person of collection {name!r}.")
         return bool(answer)

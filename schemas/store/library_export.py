@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from schemas.library_view import LibraryPerson, PersonAppearances
 from schemas.store.library_films import PER_READ
-from schemas.store.library_reader import LibraryReader
+from schemas.store.library_reader import LibraryReader, comparable
 from schemas.table_cells import cell
 
 COLUMNS = (
@@ -21,14 +21,14 @@ async def everyone(reader: LibraryReader, name: str, text: str = "") -> AsyncIte
     Args:
         text: part of the label, whatever its case; empty: people without a label too.
     """
-    wanted, after = text.casefold(), ""
+    wanted, after = comparable(text), ""
     while True:
         page = await reader.people(
             name,
             PER_READ,
             after,
             named=True if text else None,
-            matches=lambda one: wanted in (one.label or "").casefold(),
+            matches=lambda one: wanted in comparable(one.label or ""),
         )
         for person in page.people:
             yield person

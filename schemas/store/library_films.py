@@ -1,12 +1,13 @@
 """Reads what is stored of a library's films: who is in them, when, and with whom."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TypeVar, cast
+from collections.abc import Sequence, Set
+from typing import Any, TypeVar, cast
 
 import msgspec
 from redis.asyncio import Redis
 
+from schemas.library import KnownAs
 from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, job_of
 from schemas.library_view import (
     Companion,
@@ -45,7 +46,21 @@ class FilmReader:
     async def persons(self, name: str, ids: Sequence[str]) -> dict[str, LibraryPerson]:
         """The people of these ids who exist."""
         records = await self._read(self._names.library_keys(name).people, ids, PersonRecord)
-        return {person: _person(person, record) for person, record in records.items()}
+        named = await self._known({one.known for one in records.values() if one.known and not one.label})
+        return {
+            person: _person(person, record, named.get(record.known) if record.known else None)
+            for person, record in records.items()
+        }
+
+    async def _known(self, people: Set[KnownAs]) -> dict[KnownAs, str]:
+        """The labels of known people of collections; one who was erased has none."""
+        found: dict[KnownAs, str] = {}
+        for collection in sorted({one.collection for one in people}):
+            some = [one for one in people if one.collection == collection]
+            key = self._names.collection(collection).people
+            labels = await cast("Any", self._redis.hmget(key, [one.person_id for one in some]))
+            found |= {one: label.decode() for one, label in zip(some, labels, strict=True) if label}
+        return found
 
     async def appearances(
         self, name: str, person: LibraryPerson, limit: int, after: str = ""
@@ -210,10 +225,11 @@ def overlap(one: Sequence[Appearance], other: Sequence[Appearance]) -> float:
     return sum(max(0.0, min(a.end, b.end) - max(a.start, b.start)) for a in one for b in other)
 
 
-def _person(person_id: str, record: PersonRecord) -> LibraryPerson:
+def _person(person_id: str, record: PersonRecord, known: str | None) -> LibraryPerson:
     return LibraryPerson(
         person_id=person_id,
-        label=record.label,
+        label=record.label or known,
+        known=record.known,
         hidden=record.hidden,
         portrait=record.portrait and thumbnail(record.portrait),
         faces=record.faces,

@@ -1,5 +1,6 @@
 """Answers questions about libraries from their stored views; pages are read in bounded steps."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -28,14 +29,28 @@ NOBODY: dict[str, Any] = {"person_id": None, "label": None, "hidden": False, "ev
 """Fields of a face in a result that the library does not have."""
 
 
+def comparable(text: str) -> str:
+    """Returns a text without what a search does not tell apart: case, and how letters are composed (NFKC)."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 class LibraryReader(FilmReader):
     """Reads libraries: their size, people, questions and corrections."""
 
     async def version(self, name: str) -> str | None:
-        """What changes with every film and correction; None when there is no such library."""
-        keys = self._names.library_keys(name)
-        created, last = cast("list[bytes | None]", await self._redis.hmget(keys.state, ["created", "last"]))
-        return f"{created.decode()}-{(last or b'').decode()}" if created else None
+        """What changes with every film and correction, and with the known people whom the films show; None when there
+        is no such library."""
+        fields = ["created", "last", "collections"]
+        values = await cast("Any", self._redis.hmget(self._names.library_keys(name).state, fields))
+        created, last, collections = ((value or b"").decode() for value in values)
+        if not created:
+            return None
+        version = [created, last]
+        for collection in filter(None, collections.split(",")):
+            state = self._names.collection(collection).state
+            counters = await cast("Any", self._redis.hmget(state, ["epoch", "erased", "renamed"]))
+            version += [(value or b"").decode() for value in counters]
+        return "-".join(version)
 
     async def info(self, name: str) -> LibraryInfo | None:
         """A library's size; None when there is none of that name."""
@@ -112,7 +127,7 @@ class LibraryReader(FilmReader):
             for person_id in ids:
                 place = person_id
                 person = persons.get(person_id)
-                if person is None or (named is False and person.label is not None) or not matches(person):
+                if person is None or named not in (None, person.label is not None) or not matches(person):
                     continue
                 found.append(person)
                 if len(found) == limit:

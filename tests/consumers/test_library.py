@@ -15,6 +15,7 @@ from consumers.service import Service
 from schemas.library import (
     Change,
     Correction,
+    KnownAs,
     Merge,
     Move,
     Name,
@@ -30,6 +31,7 @@ from schemas.messages import ReembedTask
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
 from schemas.results import Appearance
+from schemas.store.collections import Candidate, Collections
 from schemas.store.libraries import Libraries
 from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies
@@ -157,15 +159,17 @@ async def test_corrections_are_applied_in_order_and_once_and_answered(library: L
     said = (await library.reader.corrections(NAME, 10)).corrections
     assert [type(one.change).__name__ for one in said] == ["Merge", "Undo", "Merge", "Name", "Name"]
     twice = Correction(correction_id="the-same-id", change=Name(person_id=two, label="Bob"), at=1.0)
-    for _ in range(2):
-        assert await library.store.order(NAME, twice)
-    await library.writer.drain(NAME, last_attempt=False)
-    assert (
-        sum(
-            isinstance(said.change, Name) for said in (await library.reader.corrections(NAME, 99)).corrections
-        )
-        == 3
-    )
+    other = msgspec.structs.replace(twice, change=Name(person_id=one, label="Bob"))
+    answers = []
+    for order in (twice, twice, other):
+        assert await library.store.order(NAME, order)
+        await library.writer.drain(NAME, last_attempt=False)
+        answers.append(await library.replies.wait("the-same-id", 2))
+    first, second, third = answers
+    assert first is not None and first == second, "it was sent twice"
+    assert third is not None and third.status == 409 and "is that of another correction" in third.detail
+    named = [said.change for said in (await library.reader.corrections(NAME, 99)).corrections]
+    assert [said.label for said in named if isinstance(said, Name)] == ["Bob", "Anna", "Ann"]
 
 
 async def test_a_rebuild_from_the_log_gives_what_readers_see_byte_for_byte(library: Library) -> None:
@@ -253,6 +257,50 @@ async def test_faces_are_embedded_anew_in_messages_and_what_cannot_be_is_asked_f
     assert vectors.count(vector(99, 1)) == 1, "the other one was erased meanwhile"
     assert (await library.say(Reembedding(correction_id=""))).status == 200
     assert await embedding.step(tried) is None, "a later request ends the earlier one"
+
+
+async def test_known_people_of_a_collection_have_their_names_there(library: Library) -> None:
+    redis, names = library.service.redis, library.service.names
+    collections = Collections(redis, names)
+    await collections.admit("cast", "Ann", Candidate(vector(1), b""), "open", "j", "f", "")
+    (known,) = (await collections.people("cast", 9, 0)).people
+    await library.writer.add(film(1, [1, 2]))
+    later = film(2, [1, 3])
+    matched = msgspec.structs.replace(
+        later.film.faces[0], known=KnownAs(collection="cast", person_id=known.person_id), likeness=0.7
+    )
+    faces = (matched, *later.film.faces[1:])
+    await library.writer.add(later._replace(film=msgspec.structs.replace(later.film, faces=faces)))
+    one, two, _ = await library.persons()
+
+    async def label() -> str | None:
+        person = await library.reader.person(NAME, one)
+        assert person is not None and person.known is not None
+        return person.label
+
+    assert await label() == "Ann"
+    (listed,) = (await library.reader.people(NAME, 9, named=True)).people
+    assert (
+        listed.person_id == one
+        and (await library.reader.fields_of(NAME, "job-1", ["face_0"]))["face_0"]["label"] == "Ann"
+    ), "an older film shows it too"
+    version = await library.reader.version(NAME)
+    await collections.rename("cast", known.person_id, "Anna")
+    assert await label() == "Anna" and await library.reader.version(NAME) not in (None, version)
+    named = msgspec.json.decode((await library.say(Name(person_id=one, label="Annie"))).body)["entry_id"]
+    assert await label() == "Annie", "what is said in the library comes first"
+    await library.say(Undo(entry_id=named))
+    assert await library.writer.rebuild(NAME) == 0
+    version = await library.reader.version(NAME)
+    await collections.erase("cast", known.person_id, "")
+    assert await label() is None and await library.reader.version(NAME) != version
+    assert (await library.reader.people(NAME, 9, named=True)).people == []
+    for label_of in (b"Anna", b"Ann\n"):
+        assert not [key for key, value in (await contents(library.service)).items() if label_of in value]
+    await library.say(Erasure(correction_id="", person_id=one))
+    everything = await contents(library.service)
+    assert not [key for key, value in everything.items() if known.person_id.encode() in value]
+    assert await library.persons() == [two, (await library.persons())[1]]
 
 
 async def test_two_workers_do_not_overwrite_each_other(library: Library, service: Service) -> None:

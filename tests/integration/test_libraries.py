@@ -21,9 +21,13 @@ from tests.waiting import eventually
 BASE = "/faces/libraries/holidays"
 
 
-def added(service: Service, source: Path, films: int) -> tuple[str, Any]:
-    """The id and the result of a job, once the library has its people."""
-    parameters = {"sampling_interval": 1.0, "library": "holidays"}
+def added(service: Service, source: Path, films: int, *known: str) -> tuple[str, Any]:
+    """The id and the result of a job, once the library has its people.
+
+    Args:
+        known: collections of known people.
+    """
+    parameters = {"sampling_interval": 1.0, "library": "holidays", "match_collections": list(known)}
     job_id = service.submit({"video_path": str(source), "parameters": parameters})
     assert service.wait_for_end(job_id)["status"] == "completed"
     eventually(lambda: films == service.get(BASE).json.get("films"))
@@ -89,12 +93,35 @@ def embedded_anew(service: Service, person: str, picture: bytes) -> None:
     assert service.get(f"{BASE}/people/{person}").json["films"] == 3
 
 
+def known_elsewhere(service: Service, movie: str, photograph: Path) -> tuple[str, Any]:
+    """Analyses a photograph whose people a collection knows: the library shows the name until it is erased there."""
+    cast = "/faces/collections/relatives"
+    enrolled = service.post(
+        f"{cast}/faces", {"job_id": movie, "face_id": "face_0", "label": "Cousin Example"}
+    ).json
+    job_id, result = added(service, photograph, 2, "relatives")
+    address = f"{BASE}/people?only=named"
+    named = service.get(address)
+    (person,) = named.json["people"]
+    assert person["label"] == "Cousin Example" and person["known"]["person_id"] == enrolled["person_id"]
+    assert [face["label"] for face in result["faces"] if face["person_id"] == person["person_id"]] == [
+        "Cousin Example"
+    ]
+    first = service.result(movie)["faces"]
+    assert {face["face_id"]: face["label"] for face in first}["face_0"] == "Cousin Example"
+    tag = {"If-None-Match": named.headers["ETag"]}
+    assert service.get(address, tag).status == 304
+    assert service.delete(cast).status == 204
+    assert service.get(address, tag).json["people"] == []
+    return job_id, service.result(job_id)
+
+
 def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
     service: Service, six_people: Path, group_photograph: Path
 ) -> None:
     others = jobs_of_others(service)
     movie, first = added(service, six_people, 1)
-    photograph, second = added(service, group_photograph, 2)
+    photograph, second = known_elsewhere(service, movie, group_photograph)
     people = service.get(f"{BASE}/people").json["people"]
     assert len(people) == 6 and all(one["films"] == 2 and one["label"] is None for one in people)
     for result in (first, second):

@@ -21,6 +21,7 @@ from schemas.library import (
     FilmEntry,
     Hide,
     Joined,
+    KnownAs,
     LibraryFace,
     Merge,
     Move,
@@ -40,7 +41,10 @@ number = st.integers(0, 1_000_000)
 
 def face(face_id: str, value: float) -> LibraryFace:
     vector = np.full(512, value, "<f4").tobytes()
-    return LibraryFace(face_id=face_id, prototype=vector, sureness=value, detections=2)
+    known = KnownAs(collection="cast", person_id=f"person-of-{face_id}") if value > 1 else None
+    return LibraryFace(
+        face_id=face_id, prototype=vector, sureness=value, detections=2, known=known, likeness=value / 10
+    )
 
 
 def film(name: str, job: str, *placements: Placement) -> FilmEntry:
