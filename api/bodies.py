@@ -55,8 +55,9 @@ def parse_body(body: bytes, type_: type[Body]) -> Body:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
         path, detail = locate(error)
-        missing = _MISSING_FIELD.search(detail)
-        raise RequestError(missing[1] if missing else path, detail, allowed(type_, path)) from error
+        if missing := _MISSING_FIELD.search(detail):
+            path = f"{path}.{missing[1]}".lstrip(".")
+        raise RequestError(path, detail, allowed(type_, path)) from error
     except RecursionError as error:
         raise RequestError("", "The body is nested too deeply.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

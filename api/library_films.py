@@ -51,6 +51,8 @@ async def show_film(request: web.Request) -> web.Response:
     """Lists the people of a film."""
     name, version = await find_library(request)
     query = parse_query(request.query, TimeRangeQuery)
+    if query.until < query.since:
+        raise QueryError("until", "Expected it not to be before since.")
     found = await _film(request, name, query.since, query.until)
     return unchanged(request, version) or tagged(request, version, found)
 

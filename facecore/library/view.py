@@ -4,6 +4,7 @@ The same log gives the same view, byte for byte (`State.state`), on any machine:
 nothing here depends on arithmetic with fractions.
 """
 
+import unicodedata
 from collections.abc import Iterable
 
 from facecore.library.corrections import Refused, contradiction, deed
@@ -72,6 +73,8 @@ class View(State):
         match change:
             case Name() | Hide():
                 self._require(change.person_id)
+                if isinstance(change, Name) and not _is_seen(change.label):
+                    raise Refused("The name has no character that can be seen.")
             case Undo():
                 self._check_undo(change)
             case _:
@@ -269,6 +272,10 @@ class View(State):
         for doubt in doubts:
             pair = sorted((self.numbers[doubt.face_id], self.numbers[doubt.other_face_id]))
             self._doubts[pair[0], pair[1]] = doubt.probability
+
+
+def _is_seen(label: str | None) -> bool:
+    return label is None or any(unicodedata.category(character)[0] not in "CZ" for character in label)
 
 
 def _place(entry_id: str) -> tuple[int, int]:
