@@ -208,7 +208,9 @@ def _correct(
         ids = [(await _find(local, one)).person_id for one in people]
         try:
             said = msgspec.json.decode(msgspec.json.encode(change(ids)), type=Change)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        except UnicodeEncodeError as error:
+            raise NoPerson("the name is not UTF-8") from error
+        except msgspec.ValidationError as error:
             raise NoPerson(str(error)) from error
         order = Correction(
             correction_id=secrets.token_hex(12), change=said, by=getpass.getuser(), at=round(time.time(), 3)
