@@ -56,7 +56,7 @@ class LibraryReader(FilmReader):
         """A library's size; None when there is none of that name."""
         keys = self._names.library_keys(name)
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(keys.state, ["created", "last", "reembedding"])
+            pipe.hmget(keys.state, ["created", "last", "reembedding", "collections"])
             pipe.hlen(keys.people)
             pipe.zcard(keys.named)
             pipe.hlen(keys.faces)
@@ -65,7 +65,7 @@ class LibraryReader(FilmReader):
             pipe.zcard(keys.suggestions)
             pipe.xlen(keys.inbox)
             (
-                (created, last, reembedding),
+                (created, last, reembedding, collections),
                 people,
                 named,
                 faces,
@@ -81,7 +81,7 @@ class LibraryReader(FilmReader):
             created_at=rfc3339(float(created)),
             version=f"{created.decode()}-{(last or b'').decode()}",
             people=people,
-            named=named,
+            named=await self._named(name) if collections else named,
             faces=faces,
             films=films,
             corrections=corrections,
@@ -89,6 +89,14 @@ class LibraryReader(FilmReader):
             waiting=waiting,
             reembedding=msgspec.json.decode(reembedding, type=ReembedProgress) if reembedding else None,
         )
+
+    async def _named(self, name: str) -> int:
+        """How many people have a label, where known people of collections may have been erased there."""
+        count, after = 0, ""
+        while ids := await self._page(self._names.library_keys(name).named, after, PER_READ):
+            count += sum(person.label is not None for person in (await self.persons(name, ids)).values())
+            after = ids[-1]
+        return count
 
     async def resolve(self, name: str, person_id: str) -> str | None:
         """The id of a person, or of the one that it was merged into; None when there is none."""

@@ -295,6 +295,8 @@ async def test_known_people_of_a_collection_have_their_names_there(library: Libr
     await collections.erase("cast", known.person_id, "")
     assert await label() is None and await library.reader.version(NAME) != version
     assert (await library.reader.people(NAME, 9, named=True)).people == []
+    info = await library.reader.info(NAME)
+    assert info is not None and info.named == 0
     for label_of in (b"Anna", b"Ann\n"):
         assert not [key for key, value in (await contents(library.service)).items() if label_of in value]
     await library.say(Erasure(correction_id="", person_id=one))
