@@ -82,19 +82,22 @@ bench: $(VENV)/.dev
 lock: | $(filter .uv/bin/uv,$(UV))
 	for extra in cpu gpu dev bench; do \
 	  $(UV) pip compile --quiet --universal --generate-hashes --extra $$extra --extra insightface \
-	    pyproject.toml -o requirements/$$extra.txt; \
+	    pyproject.toml -o requirements/$$extra.txt || exit; \
 	done
 	printf 'setuptools>=80\nuv\n' | $(UV) pip compile --quiet --universal --generate-hashes --no-header - -o requirements/build.txt
 
-# Known weaknesses of what is locked: asks the package index, so it needs a network and is no part of the tests.
+# Known weaknesses of what is locked: asks PyPI itself, so it needs the Internet and is no part of the tests. Fails when
+# a package could not be audited.
 audit: | $(filter .uv/bin/uv,$(UV))
-	for extra in cpu gpu; do $(UV) tool run pip-audit --disable-pip --require-hashes -r requirements/$$extra.txt; done
+	for extra in cpu gpu; do \
+	  $(UV) tool run pip-audit --strict --disable-pip --require-hashes -r requirements/$$extra.txt || exit; done
 
-# Bills of material (CycloneDX) of what is locked, in dist/.
+# Bills of material (CycloneDX) of what is locked, in dist/; the same bytes each time.
 sbom: | $(filter .uv/bin/uv,$(UV))
 	mkdir -p dist
-	for extra in cpu gpu; do $(UV) tool run pip-audit --disable-pip --require-hashes -r requirements/$$extra.txt \
-	  --format cyclonedx-json --output dist/faces-$$extra.cdx.json; done
+	for extra in cpu gpu; do \
+	  $(UV) tool run --from 'cyclonedx-bom>=7.2,<8' cyclonedx-py requirements requirements/$$extra.txt \
+	    --pyproject pyproject.toml --output-reproducible --output-file dist/faces-$$extra.cdx.json || exit; done
 
 clean:
 	rm -rf $(VENV) .uv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
