@@ -4,6 +4,7 @@ import hashlib
 
 import msgspec
 from aiohttp import web
+from yarl import URL
 
 from api.app_keys import LIBRARY_READER
 from api.responses import json_response
@@ -26,9 +27,10 @@ async def find_person(request: web.Request, name: str) -> LibraryPerson:
     person_id, reader = request.match_info["person_id"], request.app[LIBRARY_READER]
     found = await reader.resolve(name, person_id) if PERSON_ID.fullmatch(person_id) else None
     if found is not None and found != person_id:
-        raise web.HTTPTemporaryRedirect(
-            request.rel_url.with_path(request.path.replace(person_id, found), keep_query=True)
-        )
+        rest = request.path.rpartition(person_id)[
+            2
+        ]  # relative: a proxy may serve the API below a path of its own
+        raise web.HTTPTemporaryRedirect(URL("../" * rest.count("/") + found + rest).with_query(request.query))
     person = None if found is None else await reader.person(name, found)
     if person is None:
         raise web.HTTPNotFound(text=f"Library {name!r} has no person {person_id!r}.")

@@ -1,9 +1,11 @@
-"""``python -m compose.demo FILE``: makes a short film from one photograph of a group, for ``make demo``."""
+"""``python -m compose.demo FILE [SHOT …]``: makes a short film from one photograph of a group, for ``make demo``.
+
+SHOT: number of a shot, 1 to 6; by default all of them.
+"""
 
 import sys
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -82,15 +84,16 @@ def _pictures(image: Image, shots: Sequence[Shot]) -> Iterator[Image]:
 
 
 def main() -> None:
-    """Makes the film from the photograph of six people in the insightface package."""
+    """Makes the film from the photograph of six people in the insightface package, which is not imported."""
+    package = find_spec("insightface")
+    if len(sys.argv) < 2 or package is None or package.origin is None:
+        sys.exit(
+            f"{__doc__}\nThe photograph is in the package insightface: pip install --no-deps 'insightface>=2.1,<3'"
+        )
     out = Path(sys.argv[1])
     out.parent.mkdir(parents=True, exist_ok=True)
-    if find_spec("insightface") is None:
-        sys.exit(
-            "The demo's photograph is in the package insightface: pip install --no-deps 'insightface>=2.1,<3'"
-        )
-    photograph = files("insightface") / "data" / "images" / "t1.jpg"
-    make_video(Path(str(photograph)), out)
+    shots = [SHOTS[int(number) - 1] for number in sys.argv[2:]] or SHOTS
+    make_video(Path(package.origin).parent / "data" / "images" / "t1.jpg", out, shots)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ async def home(request: web.Request) -> web.Response:
 @endpoints.add(Endpoint("GET", "/faces", "page", None))
 async def redirect_home(_: web.Request) -> web.Response:
     """Redirects to the first page."""
-    raise web.HTTPFound("/faces/")
+    raise web.HTTPFound("faces/")  # relative: a proxy may serve the API below a path of its own
 
 
 @endpoints.add(Endpoint(

@@ -160,6 +160,7 @@ async def test_a_library_is_read_and_corrected(start: Start, jobs: Jobs, redis: 
         assert happened[1].change == Merge(person_id=kept, other_id=other)
         await asyncio.to_thread(blocking_event, str(api.make_url("/")), happened)
         moved = await api.get(f"{place}/{other}/appearances?limit=1", allow_redirects=False)
-        assert (moved.status, moved.headers["Location"]) == (307, f"{place}/{kept}/appearances?limit=1")
+        assert (moved.status, moved.headers["Location"]) == (307, f"../{kept}/appearances?limit=1")
+        assert (await library.person(other)).person_id == kept, "the address leads there"
         with pytest.raises(FacesError, match="has no person"):
             await library.person(person_id)
