@@ -3,6 +3,8 @@
 import argparse
 import math
 import re
+import shlex
+import shutil
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -67,6 +69,15 @@ def positive(text: str) -> float:
     if not (0 < value < math.inf):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+def to_type(command: str, data: Path | None = None) -> str:
+    """A command of this program as a person can type it here: by the path by which this one was called, where no PATH
+    leads to it, and for the data directory that was named."""
+    called, found = Path(sys.argv[0]), shutil.which("faces")
+    unknown = called.name == "faces" and not (found and called.exists() and called.samefile(found))
+    command = f"{shlex.quote(str(called)) if unknown else 'faces'} {command}"
+    return command if data is None else f"{command} --data {shlex.quote(str(data))}"
 
 
 DEFAULT_LIBRARY = "home"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from compose.arguments import to_type
 from compose.data_directory import owner, write_private
 from schemas.settings import Settings, given
 
@@ -63,5 +64,5 @@ def settings(data: Path | None) -> Settings:
     if (running := find(data or mine.data_path)) is not None:
         return running.settings
     if data is not None:
-        raise NoService(f"no service runs with the data directory {data}; start it: faces up --data {data}")
+        raise NoService(f"no service runs with the data directory {data}; start it: {to_type('up', data)}")
     return mine

@@ -144,7 +144,7 @@ def library_table(library: str, people: "Sequence[Recurring]", files: int) -> Ta
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{counted(len(shown), 'person', 'people')} in {counted(files, 'file', 'files')};"
-        f" library {library}: faces people list",
+        f" library {library}",
     )
     for name in ("person", "name", "files", "in library", "seconds"):
         table.add_column(name, justify="left" if name in ("person", "name") else "right", no_wrap=True)

@@ -7,7 +7,9 @@ import re
 import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import count, takewhile
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import msgspec
@@ -28,12 +30,13 @@ LISTED = (
     "schemas/store",
 )
 """Folders whose modules the README of their room lists, all of them."""
-README_BYTES = 8 * 1024
-TEXT_PROGRAMS = frozenset({"cp", "export", "rm", "until", "redis-cli", "apt-get", "git", "gh"})
+README_BYTES = 6_700
+TEXT_PROGRAMS = frozenset({"cp", "docker", "export", "kubectl", "rm", "until", "redis-cli"})
 """Programs of the system whose arguments say nothing about this repository."""
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[Any]:
@@ -48,12 +51,11 @@ def blocks(language: str) -> list[Any]:
 def commands(block: str) -> Iterator[list[str]]:
     """The words of each command: without comments, variables that are set, pipes and redirections."""
     for line in block.replace("\\\n", " ").splitlines():
-        substituted = re.sub(r'^eval "\$\((.*)\)"', r"\1", line)
+        substituted = re.sub(r'^(?:eval "|[A-Z]+=)\$\((.*)\)"?', r"\1", line.strip())
         words = shlex.split(substituted, comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             words.pop(0)
-        if ">" in words:
-            words = words[: words.index(">")]
+        words = list(takewhile(lambda word: word not in (">", "|", "&"), words))
         if words:
             yield words
 
@@ -77,6 +79,12 @@ def test_commands_exist_with_the_arguments_shown(block: str, monkeypatch: pytest
             case ["docker", "compose", *rest]:
                 files = [rest[i + 1] for i, word in enumerate(rest) if word == "-f"]
                 assert files and all((ROOT / file).is_file() for file in files), words
+                if "exec" in rest:
+                    _, command, *arguments = rest[rest.index("exec") + 1 :]
+                    assert command == "faces"
+                    check_faces(arguments, monkeypatch)
+            case ["docker", "build", "-f", file, *_] | ["kubectl", "apply", "-k" | "-f", file]:
+                assert (ROOT / file).exists(), words
             case ["curl", *rest]:
                 check_curl(rest)
             case _:
@@ -134,7 +142,7 @@ def check_curl(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_compiles(block: str) -> None:
-    ast.parse(block)
+    ast.parse(dedent(block))
 
 
 @pytest.mark.parametrize("block", blocks("json"))
@@ -151,13 +159,39 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         if anchor:
-            assert anchor in {slug(heading) for heading in HEADING.findall(target.read_text())}, link
+            assert anchor in anchors(target), link
 
 
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    kept = re.sub(r"[^\w\- ]", "", heading.lower())
-    return kept.replace(" ", "-")
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a page."""
+    found = set[str]()
+    for heading in HEADING.findall(FENCED.sub("", page.read_text())):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(next(name for n in count() if (name := f"{slug}-{n}" if n else slug) not in found))
+    return found
+
+
+def test_every_document_is_linked_from_another_one() -> None:
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in PAGES
+        for link in LINK.findall(page.read_text())
+    }
+    assert [page for page in PAGES if page not in linked] == []
+
+
+def test_what_is_not_run_of_the_documents_is_in_them() -> None:
+    from tests.documents import NOT_RUN, logical_lines, sh_blocks
+
+    lines = [line for page in PAGES for block in sh_blocks(page) for line in logical_lines(block)]
+    assert [pattern for pattern in NOT_RUN if not any(re.search(pattern, line) for line in lines)] == []
+
+
+def test_the_reference_is_derived_from_the_code() -> None:
+    """Otherwise: python -m tests.reference > compose/docs/reference.md"""
+    from tests import reference
+
+    assert (ROOT / "compose" / "docs" / "reference.md").read_text() == reference.page()
 
 
 def test_the_readme_is_short() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from compose.arguments import DEFAULT_LIBRARY, Commands, data_option
+from compose.arguments import DEFAULT_LIBRARY, Commands, data_option, to_type
 from compose.terminal import print_json
 from schemas.settings import Settings, SettingsError
 
@@ -173,6 +173,9 @@ def run(
             _print(job, as_json, console)
     if people and not as_json:
         Console().print(library_table(library, people, sum(job.is_done for job in jobs)))
+        named = "" if library == (settings.library or DEFAULT_LIBRARY) else f" --library {library}"
+        listing = to_type(f"people list{named}", data)
+        console.print(Text(f"all people of the library: {listing}"), soft_wrap=True)
     if any(job.result for job in jobs) and outputs.places:
         console.print(Text(printable(f"written to {', '.join(outputs.places)}")), soft_wrap=True)
     if interrupted:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from compose import service
-from compose.arguments import Commands, service_options
+from compose.arguments import Commands, service_options, to_type
 from compose.failures import NO_SERVICE
 from compose.terminal import counted, print_json
 from schemas.names import Names, Partitions
@@ -60,7 +60,7 @@ def run(data: Path | None, as_json: bool) -> int:
         Exit status: 0 when all is well.
     """
     try:
-        findings = asyncio.run(_examine(service.settings(data)))
+        findings = asyncio.run(_examine(service.settings(data), data))
     except SettingsError as error:
         findings = [Finding(about="settings", well=False, details=str(error))]
     if as_json:
@@ -85,7 +85,7 @@ def _print(findings: list[Finding]) -> None:
             console.print(Text(f"     {finding.advice}"))
 
 
-async def _examine(settings: Settings) -> list[Finding]:
+async def _examine(settings: Settings, data: Path | None) -> list[Finding]:
     from redis.exceptions import RedisError
 
     from consumers.runtime.connection import ServerError, check_server
@@ -94,8 +94,8 @@ async def _examine(settings: Settings) -> list[Finding]:
     findings = [_models(settings), _roots(settings), _memory(settings)]
     redis = connect(settings.redis_url)
     try:
-        findings.append(await _server(redis, await check_server(redis)))
-        findings += await _work(redis, Partitions(settings.prefix, settings.partitions))
+        findings.append(await _server(redis, await check_server(redis), data))
+        findings += await _work(redis, Partitions(settings.prefix, settings.partitions), data)
     except (ServerError, RedisError) as error:
         advice = "" if os.environ.get("REDIS_URL") else NO_SERVICE
         findings.append(Finding(about="server", well=False, details=str(error), advice=advice))
@@ -112,7 +112,7 @@ def _models(settings: Settings) -> Finding:
         about="models",
         well=not problems,
         details=f"{settings.pack}: " + ("; ".join(problems) or f"complete, in {settings.models_path}"),
-        advice=f"faces models fetch {settings.pack}" if problems else "",
+        advice=to_type(f"models fetch {settings.pack}") if problems else "",
     )
 
 
@@ -132,7 +132,7 @@ def _memory(settings: Settings) -> Finding:
     return Finding(about="memory of a worker", details=f"{settings.memory_bytes >> 20} MiB ({source})")
 
 
-async def _server(redis: "Redis", version: str) -> Finding:
+async def _server(redis: "Redis", version: str, data: Path | None) -> Finding:
     from schemas.store.connection import memory
 
     info = await memory(redis)
@@ -142,17 +142,24 @@ async def _server(redis: "Redis", version: str) -> Finding:
         about="server",
         well=well,
         details=f"{version}, {used / 1e6:.1f} MB" + (f" of {limit / 1e6:.0f} MB" if limit else ""),
-        advice="" if well else "give it more memory, or delete old jobs: faces jobs delete JOB_ID",
+        advice=""
+        if well
+        else f"give it more memory, or delete old jobs: {to_type('jobs delete JOB_ID', data)}",
     )
 
 
-async def _work(redis: "Redis", partitions: Partitions) -> list[Finding]:
+async def _work(redis: "Redis", partitions: Partitions, data: Path | None) -> list[Finding]:
     from schemas.store import queues, workers
 
     alive = await workers.alive(redis, partitions.home)
     measured = await queues.measure(redis, partitions.all)
     lost = [holder for names in partitions.all for holder in await _lost(redis, names, alive)]
-    return [_workers(alive), _models_in_use(alive), _queues(measured, lost), await _dead(redis, partitions)]
+    return [
+        _workers(alive),
+        _models_in_use(alive),
+        _queues(measured, lost),
+        await _dead(redis, partitions, data),
+    ]
 
 
 def _workers(alive: "list[WorkerInfo]") -> Finding:
@@ -211,7 +218,7 @@ async def _lost(redis: "Redis", names: Names, alive: "list[WorkerInfo]") -> list
     return [name for name in found if name not in known]
 
 
-async def _dead(redis: "Redis", partitions: Partitions) -> Finding:
+async def _dead(redis: "Redis", partitions: Partitions, data: Path | None) -> Finding:
     from schemas.store import queues
 
     dead = await queues.dead_letters(redis, partitions)
@@ -219,5 +226,7 @@ async def _dead(redis: "Redis", partitions: Partitions) -> Finding:
         about="dead letters",
         note=dead > 0,
         details=f"{counted(dead, 'message was', 'messages were')} given up" if dead else "none",
-        advice="faces dead list says why; faces dead replay or drop settles them" if dead else "",
+        advice=f"{to_type('dead list', data)} says why; dead replay or dead drop settles them"
+        if dead
+        else "",
     )

@@ -5,7 +5,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from compose.arguments import Commands, data_option
+from compose.arguments import Commands, data_option, to_type
 from schemas.settings import Settings, SettingsError
 from schemas.topology import PROCESSES
 
@@ -67,7 +67,7 @@ def run(
         directory = (data or settings.data_path).absolute()
         if (running := service.find(directory)) is not None:
             raise ProcessFailed(
-                f"runs already: {running.url} (faces down stops it; --data DIR starts another)"
+                f"runs already: {running.url} ({to_type('down', data)} stops it; --data DIR starts another)"
             )
         options = UpOptions(
             host or settings.host,
