@@ -33,9 +33,15 @@ async def private_directory(data: Path) -> AsyncIterator[int]:
         File descriptor of the lock. A process that inherits it keeps the lock until it ends as well.
 
     Raises:
-        ProcessFailed: other users can open the directory, or another service uses it (`InUse`).
+        ProcessFailed: the directory cannot be made, other users can open it, or another service uses it (`InUse`).
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ProcessFailed(f"{data} is no directory; give another --data") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ProcessFailed(f"{data} cannot be made: {reason}; give another --data") from error
     _make_private(data)
     descriptor = os.open(data / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import os
 import time
 from collections import Counter
@@ -37,6 +38,14 @@ from schemas.store.replies import Replies, new_question
 
 PATIENCE_SECONDS, POLL_SECONDS = 60.0, 0.2
 """Longest wait for another process that writes the library or uses the directory; how often it is checked."""
+
+
+def user_name() -> str:
+    """The name of this user, which the log of a library keeps with a correction; the number of one without a name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # the second before Python 3.13
+        return str(os.getuid())
 
 
 class Recurring(NamedTuple):

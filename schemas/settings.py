@@ -177,7 +177,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def frame_store(self) -> Path | None:
         """Directory that stores frames between the stages; None: the Redis server stores them."""
-        return Path(self.frame_directory).expanduser().resolve() if self.frame_directory else None
+        return _expanded(self.frame_directory).resolve() if self.frame_directory else None
 
     @property
     def keys_required(self) -> bool:
@@ -209,17 +209,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Data directory of `faces up`."""
         home = os.environ.get("XDG_DATA_HOME", "")
         base = home if os.path.isabs(home) else "~/.local/share"  # noqa: PTH117
-        return Path(os.path.expanduser(self.data or f"{base}/faces"))  # noqa: PTH111  # never raises
+        return _expanded(self.data or f"{base}/faces")
 
     @property
     def models_path(self) -> Path:
         """Directory of the model packs."""
-        return Path(self.models_cache).expanduser()
+        return _expanded(self.models_cache)
 
     @property
     def engines_path(self) -> Path:
         """Directory of TensorRT's engines."""
-        return Path(self.engines_cache).expanduser()
+        return _expanded(self.engines_cache)
 
     @property
     def memory_bytes(self) -> int:
@@ -300,7 +300,21 @@ def _listed(joined: str) -> tuple[str, ...]:
     return tuple(entry.strip() for entry in joined.split(",") if entry.strip())
 
 
+def _expanded(path: str) -> Path:
+    """A path whose ``~`` is the home directory.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{path}: this user has no home directory; set HOME, or FACES_DATA and INSIGHTFACE_MODELS_CACHE"
+        ) from error
+
+
 def _paths(joined: str) -> tuple[Path, ...]:
     """Returns the paths with their links resolved; a loop of links stays, where `Path.resolve` raises."""
-    paths = (Path(path).expanduser() for path in joined.split(os.pathsep) if path)
+    paths = (_expanded(path) for path in joined.split(os.pathsep) if path)
     return tuple(Path(os.path.realpath(path)) for path in paths)

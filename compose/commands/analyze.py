@@ -102,8 +102,13 @@ def run(
     none = os.environ.get("FACES_LIBRARY") == ""  # not set is another thing
     try:
         request = parse(assignments, {"library": None if none else settings.library or DEFAULT_LIBRARY})
+        os.fspath(settings.models_path)
+        if request.parameters.library and data is None:
+            os.fspath(settings.data_path)  # both need a home directory
     except WrongParameters as error:
         mistakes += [f"--set {mistake}" for mistake in error.mistakes]
+    except SettingsError as error:
+        mistakes.append(str(error))
     found, notes = expand(sources)
     for note in notes:
         console.print(Text(note, "yellow"))

@@ -1,7 +1,6 @@
 """``faces library list | rebuild | reembed | delete``: libraries of people across films."""
 
 import asyncio
-import getpass
 import secrets
 import sys
 import time
@@ -57,7 +56,7 @@ def run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
 
 
 async def _run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
-    from compose.local_library import local_library
+    from compose.local_library import local_library, user_name
 
     failed = False
     async with local_library(Settings.from_env(), DEFAULT_LIBRARY, data) as local:
@@ -91,9 +90,7 @@ async def _run(action: str, names: list[str], data: Path | None, as_json: bool) 
                 if left:
                     sys.stdout.write(f"{name}: {left} have no fit picture; analyse their films again\n")
             else:
-                order = Erasure(
-                    correction_id=secrets.token_hex(12), by=getpass.getuser(), at=round(time.time(), 3)
-                )
+                order = Erasure(correction_id=secrets.token_hex(12), by=user_name(), at=round(time.time(), 3))
                 failed |= (await local.order(order)).status >= 400
     return 1 if failed else 0
 

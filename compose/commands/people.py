@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import secrets
 import sys
 import time
@@ -204,6 +203,8 @@ def _correct(
     change: Callable[[Sequence[str]], Change],
     as_json: bool,
 ) -> int:
+    from compose.local_library import user_name
+
     async def work(local: "LocalLibrary") -> int:
         ids = [(await _find(local, one)).person_id for one in people]
         try:
@@ -213,7 +214,7 @@ def _correct(
         except msgspec.ValidationError as error:
             raise NoPerson(str(error)) from error
         order = Correction(
-            correction_id=secrets.token_hex(12), change=said, by=getpass.getuser(), at=round(time.time(), 3)
+            correction_id=secrets.token_hex(12), change=said, by=user_name(), at=round(time.time(), 3)
         )
         answer = await local.order(order)
         if answer.status >= 400:

@@ -1,5 +1,7 @@
 """`faces config`: what is in force, whence, and no secret."""
 
+import os
+import pwd
 import tomllib
 from pathlib import Path
 
@@ -7,6 +9,10 @@ import msgspec
 import pytest
 
 from compose.commands import config
+from compose.data_directory import private_directory
+from compose.local_library import user_name
+from compose.supervisor import ProcessFailed
+from schemas.settings import Settings, SettingsError
 
 
 def test_what_is_in_force_is_printed_as_a_configuration_file_without_secrets(
@@ -28,3 +34,32 @@ def test_what_is_in_force_is_printed_as_a_configuration_file_without_secrets(
     origins = {row["name"]: row["origin"] for row in msgspec.json.decode(answer)}
     assert origins["FACES_PORT"] == str(file) and origins["FACES_LEASE"] == "environment"
     assert origins["FACES_HOST"] == "default"
+
+
+def test_a_user_without_home_and_name_is_not_given_a_directory_called_tilde(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container that runs under a number alone."""
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match="no home directory; set HOME, or FACES_DATA and"):
+        _ = Settings().data_path
+    with pytest.raises(SettingsError, match="no home directory"):
+        _ = Settings().models_path
+    assert str(Settings(data="/data").data_path) == "/data"
+    assert user_name() == str(os.getuid()), "the log of a library says who corrected it"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"), [("file", "is no directory"), ("file/data", "cannot be made: not a dir")]
+)
+async def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ProcessFailed, match=f"{place} {reason}.*; give another --data"):
+        async with private_directory(tmp_path / place):
+            pass

@@ -1,10 +1,12 @@
 """Tables of the commands: ids are whole, lines fit the terminal."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from compose import terminal
+from compose.arguments import to_type
 from compose.terminal import print_table
 
 ROWS = [
@@ -35,3 +37,15 @@ def test_ids_are_whole_and_lines_fit(
         assert lines[1].endswith("1/beach.mp4") and lines[2].endswith("…"), "a path is cut from the left"
     else:
         assert lines[1].endswith(ROWS[0][4]) and lines[2].endswith(ROWS[1][4]), "nothing is cut without need"
+
+
+def test_a_hint_is_a_command_that_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "faces"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["bin/faces", "analyze"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert to_type("people list", Path("my data")) == "bin/faces people list --data 'my data'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert to_type("people list") == "faces people list"
