@@ -33,8 +33,9 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(VENV)/.ready-cpu $@
 
-# The page is opened where there is a desktop.
-LOOK := echo "Look at file://$(CURDIR)/demo/people.html"; \
+# The terminal shows the people where it can show pictures; the page is opened where there is a desktop.
+LOOK := $(BIN)/python -m compose.look demo/people.html; \
+  echo "Look at file://$(CURDIR)/demo/people.html"; \
   test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(BIN)/python -m webbrowser "file://$(CURDIR)/demo/people.html"
 
 # make demo VIDEO=path analyses that video, else one made from a group photograph.

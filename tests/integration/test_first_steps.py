@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from compose.look import portraits
 from tests.api.test_report import Page
 from tests.documents import FIRST_STEPS, ROOT, sh_blocks
 
@@ -39,5 +40,8 @@ def test_the_second_film_knows_who_was_named_in_the_first(models_path: Path, tmp
     assert labels.count("Ann") == 1, "known in the second film, without being asked for"
     (job,) = Page((tmp_path / "second.html").read_bytes()).data
     assert [person["label"] for person in job["people"]].count("Ann") == 1
+    assert len(list(portraits((tmp_path / "first.html").read_text()))) == 6, (
+        "make demo shows them in the terminal"
+    )
     shown = done.stdout.rpartition("probability")[2]
     assert "first.mp4" in shown and "second.mp4" in shown, "faces people show names both films"
