@@ -79,14 +79,30 @@ class LibraryWriter:
                 pass
 
     async def add(self, addition: Addition) -> bool:
-        """Adds a film, with its people in their places; False when it has been added before."""
+        """Adds a film, with its people in their places; False when it has been added before.
+
+        An earlier analysis of the film, which this one replaces, loses its content: nothing needs it any more.
+        """
         async with self.writing(addition.library) as shelf:
             if shelf.replica.has(addition.film):
                 return False
+            replaced = await self._replaced(shelf, addition.film.film_id)
             known, number = shelf.replica.position.last, await self.next_number(shelf)
             entries, changes = await asyncio.to_thread(added, shelf.replica, addition, number)
-            await self.append(shelf, known, entries, changes)
+            await self.append(shelf, known, entries, changes, changed=replaced)
             return True
+
+    async def _replaced(self, shelf: Shelf, film_id: str) -> list[NewEntry]:
+        """Returns the entries that lose content when a film is analysed again."""
+        faces = [
+            (entry_id, face.face_id)
+            for entry_id, entry in await self._libraries.read(shelf.name, shelf.replica.analyses(film_id))
+            if isinstance(entry, FilmEntry)
+            for face in entry.faces
+            if face.prototype
+        ]
+        changed, _ = await self._rewritten(shelf, Erased(faces=tuple(faces))) if faces else ([], None)
+        return changed
 
     async def rebuild(self, name: str) -> int:
         """Replays the log of a library, and corrects the stored view; returns how much of it was wrong."""
@@ -201,8 +217,9 @@ class LibraryWriter:
     async def _rewritten(self, shelf: Shelf, erased: Erased) -> tuple[list[NewEntry], set[str]]:
         """Returns the entries that lose content, and the jobs of the erased films."""
         films = {one for film in erased.films for one in shelf.replica.analyses(film)}
-        ids = films | {at for at, _ in erased.faces} | set(await self._libraries.corrections(shelf.name))
-        ids |= set(shelf.replica.reembedded)
+        ids = films | {at for at, _ in erased.faces} | set(shelf.replica.reembedded)
+        if erased.people:
+            ids |= set(await self._libraries.corrections(shelf.name))
         changed, jobs = list[NewEntry](), set[str]()
         for entry_id, entry in await self._libraries.read(shelf.name, sorted(ids)):
             if isinstance(entry, FilmEntry) and entry_id in films and shelf.replica.is_latest(entry.job_id):

@@ -70,7 +70,12 @@ def rewritten(entry_id: str, entry: E, erased: Erased) -> E:
 def _erased(
     view: State, faces: list[int], people: list[str], films: tuple[str, ...], by: str, at: float
 ) -> Erased:
-    groups = {name for person in people for name in view.partition.group(view.partition.root(person))}
+    left = {view.partition.root(home) for face in faces for home in view.partition.homes(face)}
+    gone = {
+        *people,
+        *(person for person in left if not view.listed(person)),
+    }  # whom the faces have left before
+    groups = {name for person in gone for name in view.partition.group(view.partition.root(person))}
     return Erased(
         numbers=tuple(faces),
         faces=tuple(seen for face in faces for seen in view.nodes[face].seen),

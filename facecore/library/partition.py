@@ -79,6 +79,10 @@ class Partition:
         """Returns the faces of a person as users see it, in order."""
         return sorted(face for person in self._groups[root] for face in self._people[person].faces)
 
+    def homes(self, face: int) -> set[str]:
+        """Returns the people with whom a face has been."""
+        return {home.person for home in self._homes[face]}
+
     def placed_by_hand(self, face: int) -> int:
         """Returns the number of the last correction that placed this face; -1 without one."""
         return next((home.entry for home in reversed(self._homes[face]) if home.by_hand), -1)

@@ -42,6 +42,10 @@ class Node:
         """Returns the id of the face in the latest analysis that saw it."""
         return self.seen[-1][1]
 
+    def forget(self) -> None:
+        """Forgets what was seen, which leaves the log too."""
+        self.sureness, self.detections, self.known, self.likeness = 0.0, 0, None, 0.0
+
 
 @dataclass(slots=True)
 class Film:

@@ -114,6 +114,7 @@ class View(State):
         changed = Changes(films={entry.film_id})
         for face in gone:
             self._leave(face, changed)
+            self.nodes[face].forget()
         faces = []
         for position, (seen, placed, old) in enumerate(
             zip(entry.faces, entry.placements, continued, strict=True)
@@ -203,8 +204,8 @@ class View(State):
         for face in entry.numbers:
             self._leave(face, changed)
             node = self.nodes[face]
-            node.probability, node.similarity, node.sureness, node.detections = 1.0, None, 0.0, 0
-            node.known, node.likeness = None, 0.0
+            node.forget()
+            node.probability, node.similarity = 1.0, None
             if film := self._films.get(node.film):
                 film.faces = [other for other in film.faces if other not in erased]
                 changed.films.add(node.film)

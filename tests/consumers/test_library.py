@@ -359,6 +359,24 @@ async def test_nothing_of_what_was_erased_is_left_in_the_server(library: Library
         assert await library.writer.rebuild(NAME) == 0
 
 
+async def test_of_an_analysis_that_was_replaced_nothing_is_left(library: Library) -> None:
+    await library.writer.add(film(1, [1, 2]))
+    one, two = await library.persons()
+    await library.say(Name(person_id=one, label="Green Gables"))
+    await library.say(Name(person_id=one, label=None))
+    await library.say(Move(face_id="job-1/face_0", person_id=two))
+    await library.writer.add(film(1, [2, 3], job="again"))
+    everything = await contents(library.service)
+    for trace in (vector(1, 1), b"JPEG of 1", b"job-1/face_0\xa9prototype\xc5"):
+        assert not [key for key, content in everything.items() if trace in content]
+    assert any(vector(2, 1) in content for content in everything.values())
+    assert await library.writer.rebuild(NAME) == 0
+    assert (await library.say(Erasure(correction_id="", person_id=two))).status == 204
+    everything = await contents(library.service)
+    assert not [key for key, content in everything.items() if b"Green Gables" in content], "a name taken back"
+    assert await library.writer.rebuild(NAME) == 0
+
+
 async def contents(service: Service) -> dict[bytes, bytes]:
     """Everything that the server holds, by key."""
     found = {}

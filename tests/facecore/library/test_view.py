@@ -63,17 +63,30 @@ class Library:
 
     def append(self, entry: Entry) -> str:
         entry_id = f"{len(self.log) + 1}-0"
-        if isinstance(entry, Erased):
-            self.log = {
-                name: encode_entry(rewritten(name, decode_entry(old), entry))
-                for name, old in self.log.items()
-            }
+        gone = entry if isinstance(entry, Erased) else self.replaced(entry)
+        self.log = {
+            name: encode_entry(rewritten(name, decode_entry(old), gone)) for name, old in self.log.items()
+        }
         self.log[entry_id] = encode_entry(entry)
         before, changes = self.seen(), self.view.apply(entry_id, entry)
         after = self.seen()
         changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
         assert changed <= changes.people | changes.faces | changes.films, "readers learn of every change"
         return entry_id
+
+    def replaced(self, entry: Entry) -> Erased:
+        """The faces of the earlier analyses of a film."""
+        earlier = ((name, decode_entry(old)) for name, old in self.log.items())
+        return Erased(
+            faces=tuple(
+                (name, face.face_id)
+                for name, old in earlier
+                if isinstance(entry, FilmEntry)
+                and isinstance(old, FilmEntry)
+                and old.film_id == entry.film_id
+                for face in old.faces
+            )
+        )
 
     def seen(self) -> dict[str, object]:
         """What readers see of each person, face and film, by its id."""
