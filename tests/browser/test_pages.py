@@ -327,6 +327,12 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
         page.wait_for_selector("#dead button")
         page.locator("#dead button").click()
         until(page, "document.getElementById('replay-status').textContent.includes('no scope admin')")
+        page.goto(f"{locked}/faces/film/{hostile}")
+        until(page, "video.readyState >= 2 && document.querySelector('#people img').naturalWidth > 50")
+        assert page.locator("#actions button").count() == 0, (
+            "a reader is offered neither keeping nor deleting"
+        )
+        page.goto(f"{locked}/faces/operations")
         page.locator("#forget").click()
         _type_key(page, KEYS["operator"])
         page.locator("#dead button").click()

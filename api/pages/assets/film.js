@@ -1,6 +1,6 @@
 
 // The page of a film: its job, player, people and times.
-const POLL_SECONDS = 2, PEOPLE_SECONDS = 3;
+const POLL_SECONDS = 2, PEOPLE_SECONDS = 3, ENDED_POLL_SECONDS = 30;  // the last: for how long the result exists
 const JOB_ID = decodeURIComponent(location.pathname.split("/").pop());
 const TRACK_WIDTH = 1000;  // units of the SVG
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
@@ -18,7 +18,7 @@ function drawHead() {
   document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
   const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
-  $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.map(text => " · " + text), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
+  $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
   $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
   $("progress").hidden = hasEnded(job);
   $("bar").value = job.progress;
@@ -220,3 +220,4 @@ for (const [id, name] of [["before", "before"], ["after", "after"], ["show-boxes
 $("key-list").append(...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.map(key => make("kbd", {}, key))), make("dd", {}, TEXTS.film[text])]));
 startPage("films", async () => { showPlaying(); showMuted(); await refresh(); });
 repeat(POLL_SECONDS, async () => { if (!job || !hasEnded(job)) await refresh(); });
+repeat(ENDED_POLL_SECONDS, async () => { if (job && hasEnded(job)) await refresh(); });

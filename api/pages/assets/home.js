@@ -36,6 +36,17 @@ function facesOf(job) {
   return all.length ? list : null;
 }
 
+// Cards are built again only when something on them has changed: what has the focus, or is being read aloud, stays.
+const cards = new Map();  // job id -> [what is on it, its element]
+function cardOf(job) {
+  const known = faces.get(job.job_id), shown = JSON.stringify([{...job, expires_in: 0}, lifetime(job), ago((Date.now() - new Date(job.created_at)) / 1000), (known || []).map(one => [one.label, (one.picture || "").length]), session.scopes]);
+  const kept = cards.get(job.job_id);
+  if (kept && kept[0] === shown) return kept[1];
+  const card = filmCard(job);
+  cards.set(job.job_id, [shown, card]);
+  return card;
+}
+
 function filmCard(job) {
   const name = filmTitle(job), summary = job.result_summary, known = faces.get(job.job_id) || [];
   const names = known.map(one => one.label).filter(Boolean);
@@ -49,7 +60,7 @@ function filmCard(job) {
     hasEnded(job) && !known.length && !counted ? null : make("div", {className: "film-top"}, facesOf(job) || make("span", {className: "no-faces", "aria-hidden": "true"})),
     make("div", {className: "film-text"},
       make("h3", {}, title),
-      make("p", {className: "soft"}, state, " · ", TEXTS.job.added + " ", when(job.created_at), ...facts.filter(Boolean).flatMap(text => [" · ", text])),
+      make("p", {className: "soft"}, state, " · ", TEXTS.job.added + " ", when(job.created_at), ...facts.filter(Boolean).flatMap(text => [" · ", make("span", {className: "nowrap"}, text)])),
       names.length ? make("p", {className: "names"}, names.slice(0, 4).join(", ") + (names.length > 4 ? " …" : "")) : null,
       job.source_id ? make("p", {className: "soft"}, fill(TEXTS.job.sourceId, {id: job.source_id})) : null,
       job.status === "processing" ? make("div", {}, make("progress", {max: 1, value: job.progress, "aria-label": fill(TEXTS.home.progress, {percent: Math.round(100 * job.progress), message: job.message})}), make("p", {className: "soft"}, job.message)) : null,
@@ -64,8 +75,12 @@ function draw() {
   const matches = job => (!status || status === job.status || status === "running" && !hasEnded(job) || status === "failed" && job.status === "cancelled") &&
     (!text || [job.video_path, job.source_id, job.job_id, ...(faces.get(job.job_id) || []).map(one => one.label)].some(part => part && part.toLowerCase().includes(text)));
   const shown = films.filter(matches), focused = document.activeElement, name = focused && $("films").contains(focused) ? focused.dataset.name : null;
-  $("films").replaceChildren(...shown.map(filmCard));
-  if (name) { const redrawn = [...$("films").querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
+  const drawn = shown.map(cardOf), there = [...$("films").children];
+  if (drawn.length !== there.length || drawn.some((card, place) => card !== there[place])) {
+    $("films").replaceChildren(...drawn);
+    if (name) { const redrawn = [...$("films").querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
+  }
+  drawEarlier(text);
   $("nothing").hidden = !films.length || shown.length > 0;
   $("films-part").hidden = !films.length;
   $("empty").hidden = films.length > 0 || people.length > 0;
@@ -79,9 +94,24 @@ function draw() {
   $("joins").hidden = !$("joins").textContent;
 }
 
+// Films of the library whose results are gone: their people stay, and they can be analysed again.
+let earlier = [];
+const age = time => ago(Math.max(0, Date.now() - new Date(time)) / 1000);
+function drawEarlier(text) {
+  const known = new Set(films.flatMap(job => [job.job_id, job.video_path])), shown = next ? [] : earlier.filter(one => !known.has(one.job_id) && !known.has(one.source) && (!text || one.source.toLowerCase().includes(text)));
+  const row = one => {
+    const again = make("button", {className: "tool small", type: "button", "aria-label": `${TEXTS.home.again}: ${fileName(one.source)}`, onclick: () => act(again, () => submit(one.source))}, TEXTS.home.again);
+    return make("li", {className: "earlier"}, make("span", {}, make("b", {title: one.source}, fileName(one.source)), make("span", {className: "soft"}, fill(TEXTS.home.earlierOne, {people: number(one.people, TEXTS.units.person), age: age(one.added_at)}))), may("submit") ? again : null);
+  };
+  $("earlier-part").hidden = !shown.length;
+  const content = JSON.stringify(shown.map(one => [one.film_id, one.people, age(one.added_at)]));
+  if ($("earlier").dataset.shown !== content) { $("earlier").dataset.shown = content; $("earlier").replaceChildren(...shown.map(row)); }
+}
+
 let people = [];
 async function loadPeople() {
-  if (!library()) { people = []; $("people-part").hidden = true; return; }
+  if (!library()) { people = earlier = []; $("people-part").hidden = true; return; }
+  earlier = (await requestJson(`libraries/${library()}/films?limit=200`)).films;
   people = (await requestJson(`libraries/${library()}/people?limit=24`)).people;
   people.sort((a, b) => Boolean(b.label) - Boolean(a.label) || b.films - a.films || b.seconds - a.seconds);
   $("people-part").hidden = !people.length;
