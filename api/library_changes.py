@@ -154,12 +154,13 @@ async def _erasure(
 
 async def _ordered(request: web.Request, name: str, order: Order) -> web.Response:
     """Accepts an order; the reply of the worker, or 202 when it is late or none runs: the order stays queued then."""
-    if not await request.app[LIBRARIES].order(name, order):
+    question = new_question()
+    if not await request.app[LIBRARIES].order(name, order, question):
         return problem(404, f"There is no library {name!r}.")
     if await has_workers(request, "library"):
         try:
             with waiting_slot(request):
-                reply = await wait_for_reply(request, order.correction_id)
+                reply = await wait_for_reply(request, question)
         except SlotsTaken:
             reply = None
         if reply is not None:

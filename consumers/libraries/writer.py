@@ -125,7 +125,7 @@ class LibraryWriter:
         """
         async with self.writing(name) as shelf:
             while (first := await self._libraries.first_order(name)) is not None:
-                waiting, order = first
+                waiting, question, order = first
                 try:
                     answer = await self._carry_out(shelf, waiting, order)
                 except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -135,7 +135,7 @@ class LibraryWriter:
                     shelf.replica = Replica()
                     await self._follow(shelf)
                     answer = Answer(status=500, detail=f"The correction could not be carried out: {error!r}")
-                await self._replies.reply(order.correction_id, answer)
+                await self._replies.reply(question, answer)
                 if answer.status >= 400:
                     await self._libraries.refuse(name, waiting)
 

@@ -43,6 +43,14 @@ class NewEntry(NamedTuple):
     entry: Entry
 
 
+class Waiting(NamedTuple):
+    """An order in the inbox: its id there, the question that its caller waits under, and what is to be done."""
+
+    entry_id: str
+    question: str
+    order: Order
+
+
 class Change(NamedTuple):
     """A change of the stored view: a command on one of the keys, with one or two arguments."""
 
@@ -79,8 +87,11 @@ class Libraries:
         members = await self._redis.smembers(self._names.library_names)
         return sorted(name.decode() for name in cast("set[bytes]", members))
 
-    async def order(self, name: str, order: Order) -> bool:
+    async def order(self, name: str, order: Order, question: str | None = None) -> bool:
         """Accepts a correction or an erasure, to be applied after those before; False when there is no such library.
+
+        Args:
+            question: under which the caller waits for the answer; None: `correction_id`, which others may use too.
 
         Raises:
             Busy: too many wait.
@@ -89,18 +100,26 @@ class Libraries:
         call = Call(
             CORRECT,
             [self._names.library_names, self._names.library, self._names.library_keys(name).inbox],
-            [name, MAX_WAITING_CORRECTIONS, msgspec.msgpack.encode(order), MSGPACK, message],
+            [
+                name,
+                MAX_WAITING_CORRECTIONS,
+                msgspec.msgpack.encode(order),
+                question or order.correction_id,
+                MSGPACK,
+                message,
+            ],
         )
         answer = await run(self._redis, call)
         if answer == -1:
             raise Busy(f"{MAX_WAITING_CORRECTIONS} corrections wait already; try again later")
         return bool(answer)
 
-    async def first_order(self, name: str) -> tuple[str, Order] | None:
-        """The correction or erasure that is to be applied next, with its id in the inbox; None when none waits."""
+    async def first_order(self, name: str) -> Waiting | None:
+        """The correction or erasure that is to be applied next; None when none waits."""
         waiting = await self._redis.xrange(self._names.library_keys(name).inbox, count=1)
         for entry_id, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", waiting):
-            return entry_id.decode(), msgspec.msgpack.decode(fields[b"correction"], type=Order)
+            order = msgspec.msgpack.decode(fields[b"correction"], type=Order)
+            return Waiting(entry_id.decode(), fields[b"question"].decode(), order)
         return None
 
     async def refuse(self, name: str, waiting: str) -> None:

@@ -160,12 +160,10 @@ async def test_corrections_are_applied_in_order_and_once_and_answered(library: L
     assert [type(one.change).__name__ for one in said] == ["Merge", "Undo", "Merge", "Name", "Name"]
     twice = Correction(correction_id="the-same-id", change=Name(person_id=two, label="Bob"), at=1.0)
     other = msgspec.structs.replace(twice, change=Name(person_id=one, label="Bob"))
-    answers = []
-    for order in (twice, twice, other):
-        assert await library.store.order(NAME, order)
-        await library.writer.drain(NAME, last_attempt=False)
-        answers.append(await library.replies.wait("the-same-id", 2))
-    first, second, third = answers
+    for number, order in enumerate((twice, twice, other)):  # each caller gets the answer to his own
+        assert await library.store.order(NAME, order, f"question-{number}")
+    await library.writer.drain(NAME, last_attempt=False)
+    third, second, first = [await library.replies.wait(f"question-{number}", 2) for number in (2, 1, 0)]
     assert first is not None and first == second, "it was sent twice"
     assert third is not None and third.status == 409 and "is that of another correction" in third.detail
     named = [said.change for said in (await library.reader.corrections(NAME, 99)).corrections]
