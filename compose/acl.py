@@ -105,6 +105,8 @@ MOVING = ("scan", "type", "rename")
 """Commands that find and move the data of an earlier version (schemas.store.migration)."""
 EARLIER = Grant("%R~", _shared("*"), ("exists",))
 """Asking whether there are data of an earlier version."""
+OBSERVATIONS = _kept("observed", "observations:*")
+"""What was seen in the pictures of sources. Workers that open sources cannot read it."""
 KNOWN = _kept(
     "collections*",
     "collection:*",
@@ -124,7 +126,7 @@ ROLES: dict[str, Role] = {
             "hlen", "hdel", "hexists", "hstrlen", "pttl", "expire", "pexpire", "blpop",
         ),
         (
-            *_streams(), *JOB, *COPIES, *KNOWN,
+            *_streams(), *JOB, *COPIES, *KNOWN, *OBSERVATIONS,
             *_kept(
                 "dead", "job:*:result", "job:*:faces", "job:*:portraits", "job:*:preview*", "job:*:frames",
                 "job:*:callbacks", "job:*:deleted", "active", "jobs", "idempotency:*", "workers", "ready", "events",
@@ -141,9 +143,9 @@ ROLES: dict[str, Role] = {
         (DEAD,),
     ),
     "analyze": Role(
-        (*STAGE, "get", "set", "unlink"),
+        (*STAGE, "get", "set", "unlink", "hstrlen", "hincrby", "sadd", "smembers"),
         (
-            *_streams("analyze"), *JOB,
+            *_streams("analyze"), *JOB, *OBSERVATIONS,
             *_kept(
                 "enhance", "finalize", "collections", "library", "search:*", "workers", "job:*:faces",
                 "job:*:portraits", "job:*:frames",
@@ -166,7 +168,7 @@ ROLES: dict[str, Role] = {
     "finalize": Role(
         (*STAGE, *LOADING, *RECORD, *COLLECTION, "hstrlen", "rpush"),
         (
-            *_streams("finalize"), *ACCEPTED, *JOB, *COPIES, *KNOWN,
+            *_streams("finalize"), *ACCEPTED, *JOB, *COPIES, *KNOWN, *OBSERVATIONS,
             *_kept(
                 "frames:urgent", "photographs", "active", "active:sweeper", "jobs", "job:*:result", "job:*:faces",
                 "job:*:portraits", "job:*:preview*", "job:*:frames", "job:*:callbacks", "job:*:deleted", "events",

@@ -180,11 +180,14 @@ async def _run_worker(
 class _WithModels(Protocol):
     @property
     def analyzer(self) -> "Analyzer": ...
+    @property
+    def observer(self) -> str: ...
 
 
 async def _announce(service: Service, stage: Stage, consumer: str) -> None:
     """Publishes periodically, for the health check, that this worker is alive and which models it has loaded."""
     loaded = stage.analyzer.describe() if isinstance(stage, _WithModels) else None
+    observer = stage.observer if isinstance(stage, _WithModels) else ""
     while True:
         info = workers.WorkerInfo(
             stage=stage.name,
@@ -192,6 +195,8 @@ async def _announce(service: Service, stage: Stage, consumer: str) -> None:
             pack=loaded.pack if loaded else None,
             providers=loaded.providers if loaded else (),
             models=loaded.models if loaded else {},
+            observer=observer,
+            min_confidence=loaded.min_confidence if loaded else None,
         )
         try:
             await workers.announce(service.redis, service.partitions.home, info)

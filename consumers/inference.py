@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from consumers.fair_lock import FairLock
+from consumers.observer import observer_of
 from consumers.sources.memory_budget import MemoryBudget
 from facecore.analyzer import Analyzer
 from facecore.device import TensorRT
@@ -21,6 +22,7 @@ class InferenceThread:
 
     Attributes:
         picture_memory: for the decoded pictures of all stages of the process.
+        observer: name of what this process sees pictures with, once the models are loaded.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -29,6 +31,7 @@ class InferenceThread:
         self._lock = FairLock()
         self._loading = asyncio.Lock()
         self._analyzer: Analyzer | None = None
+        self.observer = ""
         self.picture_memory = MemoryBudget(settings.memory_bytes)
 
     async def load(self) -> None:
@@ -52,6 +55,7 @@ class InferenceThread:
                         threads=settings.worker_threads,
                     ),
                 )
+                self.observer = observer_of(self._analyzer.describe(), settings)
 
     @property
     def analyzer(self) -> Analyzer:

@@ -143,6 +143,7 @@ def build_result(
         ],
         shortest_sure_appearance_seconds=_largest_gap(job),
         sampled_frames=len(job.outcomes),
+        reused_frames=sum(outcome.reused for outcome in job.outcomes.values()),
         width=film.width,
         height=film.height,
         duration=film.duration,
@@ -180,14 +181,18 @@ def all_frames_failed(job: JobFrames) -> str:
     return f"None of the {len(job.outcomes)} frames could be analysed: {listed}"
 
 
-def result_warnings(job: JobFrames) -> list[str]:
-    """Returns the warnings of the source, in order of the film's segments and without repetitions, then those about
-    the models."""
+def source_warnings(job: JobFrames) -> list[str]:
+    """Returns the warnings of the source, in order of the film's segments and without repetitions."""
     encoded = [job.record.get("warnings", "[]")]
     encoded += [job.record.get(f"warnings:{part}", "[]") for part in range(int(job.record.get("parts", 0)))]
-    warnings = list(
+    return list(
         dict.fromkeys(text for texts in encoded for text in msgspec.json.decode(texts, type=list[str]))
     )
+
+
+def result_warnings(job: JobFrames) -> list[str]:
+    """Returns the warnings of the source, then those about the models."""
+    warnings = source_warnings(job)
     if any(used.occlusion is None for used in _provenances(job)):
         warnings.append("No occlusion model is installed: every quality score counts occlusion as 1.0.")
     if len({msgspec.structs.replace(used, providers=()) for used in _provenances(job)}) > 1:

@@ -12,10 +12,12 @@ class FrameOutcome(msgspec.Struct, frozen=True, array_like=True):
         state: "analysed"; "enhanced": the enhanced faces count; "kept": an enhancement was due but failed, the
             original faces count; "failed": the frame has no faces to count.
         reason: why, for "kept" and "failed".
+        reused: the picture was not analysed again, since it had been before.
     """
 
     state: Literal["analysed", "enhanced", "kept", "failed"]
     reason: str = ""
+    reused: bool = False
 
     @property
     def field(self) -> str:

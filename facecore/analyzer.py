@@ -1,6 +1,5 @@
 """The face analysis of frames: runs all models of a pack over a batch of frames."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from facecore.device import (
 from facecore.geometry import Box, clipped
 from facecore.identifiability import brightened, visibility
 from facecore.model import Model, Workers
+from facecore.narrowing import as_rejected, passing
 from facecore.packs import Pack, load_open
 from facecore.pose import from_landmarks, tilted
 from facecore.quality import occlusion_score, pose_score, size_score
@@ -168,9 +168,8 @@ class Analyzer:
         rejected: list[tuple[float, ...]] = []
         for number, (frame, found) in enumerate(zip(frames, detections, strict=True)):
             confidence = self._pack.detector.confidence(found.scores).round(6)  # as reported
-            count = int((confidence >= self._threshold(frame)).sum())
-            # rounded down, so that a threshold of this value keeps the face
-            rejected.append(tuple(math.floor(100 * float(value)) / 100 for value in confidence[count:]))
+            count = passing(confidence, self._threshold(frame))
+            rejected.append(as_rejected(confidence[count:]))
             candidates += _candidates(number, frame.image, found, confidence[:count])
         faces = self._observe(candidates, [frames[one.frame].demographics for one in candidates])
         by_frame: list[list[ObservedFace]] = [[] for _ in frames]

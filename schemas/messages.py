@@ -27,18 +27,37 @@ class FileFrame(msgspec.Struct, frozen=True, tag="file"):
     path: str
 
 
-class JoinTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Look whether another job answers for this one. Type ``join``, stream ``joins``.
+class ReuseTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job needs of the observations of its source (schemas.store.observations).
 
     Attributes:
-        cache_key: of the source and the parameters (schemas.store.job_record.cache_key).
+        source: fingerprint of its content.
+        sampling: key of the same sampling.
+        min_confidence: None leaves the choice to the model pack.
+        demographics: whether age and gender are wanted.
+    """
+
+    source: str
+    sampling: str
+    min_confidence: float | None
+    demographics: bool
+
+
+class JoinTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Look whether another job answers for this one, or has observed all of its frames. Type ``join``, stream
+    ``joins``.
+
+    Attributes:
+        cache_key: of the source and the parameters (schemas.store.job_record.cache_key); empty: no other job answers.
         keep: seconds that a finished result is kept from now on.
         asked_by: entry whose worker waits for the reply in the field `join` of the job's record.
+        reuse: None: the job uses no observations.
     """
 
     cache_key: str
     keep: float
     asked_by: str
+    reuse: ReuseTask | None = None
 
 
 class SegmentTask(msgspec.Struct, frozen=True, kw_only=True):

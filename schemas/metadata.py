@@ -82,6 +82,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             the file, and they are as the Frame Server or the sprite map gives them.
         pixel_aspect_applied: whether pixels of the frames are square; null as above.
         source_picture: how the file stores its pictures; null: not known, or an album.
+        reused_frames: frames that were not analysed again, since their picture had been, in an earlier job or this
+            one.
         frame_server_picture: where boxes and landmarks lie in the Frame Server's own pictures; null as above.
     """
 
@@ -112,6 +114,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     # are farthest apart. null for single pictures
     shortest_sure_appearance_seconds: float | None = None
     sampled_frames: int = 0  # samples taken from the source
+    reused_frames: int = 0  # samples whose picture had been analysed before
     # Of the source; null: unknown, or an album or a sprite map
     width: int | None = None  # pixels as displayed
     height: int | None = None

@@ -146,6 +146,11 @@ class Names:
         self.active = f"{prefix}:active"  # sorted set: jobs that have not ended, by deadline (ms)
         self.jobs = f"{prefix}:jobs"  # sorted set: jobs by the time (ms) they were submitted
         self.keys = f"{prefix}:keys"  # hash: name of an API key -> schemas.store.api_keys.ApiKey
+        self.observed = (
+            f"{prefix}:observed"  # hash: job -> fingerprint of its source (schemas.store.observations)
+        )
+        self.observation_ages = f"{prefix}:observations:ages"  # sorted set: sources by their last use (s)
+        self.observation_sizes = f"{prefix}:observations:sizes"  # hash: source -> bytes; "total": of all
         self.ready = f"{prefix}:ready"  # written by the readiness probe of the API
         self.workers = f"{prefix}:workers"  # hash: consumer -> schemas.store.workers.WorkerInfo
 
@@ -236,6 +241,14 @@ class Names:
         """Returns the key of what a completed job adds to a library (schemas.store.additions.Addition), until it has
         been added."""
         return f"{self.prefix}:job:{job_id}:film"
+
+    def observations(self, source: str) -> str:
+        """Hash: what was seen in the pictures of a source (schemas.store.observations)."""
+        return f"{self.prefix}:observations:source:{source}"
+
+    def observers(self, source: str) -> str:
+        """Set: jobs that have observed a source."""
+        return f"{self.prefix}:observations:jobs:{source}"
 
     def search(self, question: str) -> str:
         """What a question searches for (schemas.store.replies)."""

@@ -82,6 +82,7 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
         kept: why faces due for enhancement kept their original values, each reason once.
         look: of the frame (`facecore.video.upright.look`), by which the enhanced picture is turned; empty without
             enhancement.
+        picture: name of the picture in `schemas.store.observations`; empty: it is not kept there.
     """
 
     index: int
@@ -95,3 +96,34 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     kept: tuple[str, ...] = ()
     rejected_confidences: tuple[float, ...] = ()
     look: bytes = b""
+    picture: str = ""
+
+
+class Observation(msgspec.Struct, frozen=True, array_like=True):
+    """What was seen in a picture, kept for later jobs.
+
+    Attributes:
+        demographics: whether age and gender were estimated.
+        faces: of the frame that was analysed first.
+    """
+
+    demographics: bool
+    faces: FrameFaces
+
+
+class Sampling(msgspec.Struct, frozen=True, array_like=True):
+    """The samples of a completed job, kept for jobs that sample its source alike.
+
+    Attributes:
+        observer: of the pictures (`consumers.observer.observer_of`).
+        method: how the frames were obtained, as in the job record.
+        film: encoded schemas.metadata.Film.
+        warnings: problems of the source.
+        samples: timestamp in seconds and picture of each, in order.
+    """
+
+    observer: str
+    method: str
+    film: str
+    warnings: tuple[str, ...]
+    samples: tuple[tuple[float, str], ...]

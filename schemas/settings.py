@@ -110,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segment_seconds: Seconds = field(default=300.0, name="FACES_SEGMENT_SECONDS")
     frame_ttl: Positive = field(default=7200, name="FACES_FRAME_TTL")
 
+    observations_bytes: Annotated[int, Meta(ge=0)] = field(default=256 << 20, name="FACES_OBSERVATIONS_BYTES")
+    observations_ttl: Positive = field(default=86400, name="FACES_OBSERVATIONS_TTL")
+
     # Flow
     max_queued_jobs: Positive = field(default=1000, name="FACES_MAX_QUEUED_JOBS")
     frames_high_water: Positive = field(default=512, name="FACES_FRAMES_HIGH_WATER")

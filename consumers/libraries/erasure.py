@@ -21,6 +21,7 @@ async def forget_faces(service: Service, job_id: str, faces: Set[str]) -> None:
         NotReady: the result was replaced in the meantime.
     """
     keys = service.partitions.of(job_id).job(job_id)
+    await service.jobs.forget_observations(job_id)
     await service.redis.unlink(service.partitions.of(job_id).film(job_id))
     for key in (keys.faces, keys.portraits, keys.preview, keys.frames):
         await service.redis.unlink(key)
@@ -52,6 +53,7 @@ async def forget_job(service: Service, job_id: str) -> None:
         field.decode().partition(":")[2] for field in fields if field.startswith((b"follower:", b"answered:"))
     ]
     for other in (*others, job_id):
+        await service.jobs.forget_observations(other)  # they may outlive the job
         await service.jobs.delete(other)
     await service.redis.unlink(names.film(job_id))
 

@@ -127,6 +127,16 @@ class SourceOpener:
         film = ByteRange(opened, 0, content.size)
         return Source(str(opened), opened.status.st_mtime, film, str(content))
 
+    async def is_served(self, request: AnalyzeRequest, source: Source) -> bool:
+        """Returns whether the Frame Server would extract the frames of a source now.
+
+        Raises:
+            SourceError: it has to, and none is configured; or the file is empty.
+        """
+        if self._server is None or request.parameters.use_sprites or source.album is not None:
+            return False
+        return await self._served.is_asked(source, plan_of(request.parameters), None)
+
     async def frames(
         self,
         job_id: str,

@@ -28,6 +28,11 @@ class Source(NamedTuple):
     content: str = ""
     album: Album | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Returns what is the same for equal content, wherever it lies; empty when this host cannot determine it."""
+        return self.content or (self.version if isinstance(self.version, str) else "")
+
     def as_recorded(self, version: str, content: str) -> "Source":
         """Returns the source as an earlier attempt found it, perhaps on another host.
 

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 import structlog
@@ -13,14 +12,17 @@ from numpy import uint8
 from numpy.typing import NDArray
 
 from consumers.base_stage import BaseStage
-from consumers.emotions import classify_emotions
+from consumers.emotions import Emotions
 from consumers.inference import InferenceThread
+from consumers.known_pictures import KnownPictures, PictureOf
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.picture_decoder import Encoded, PictureDecoder
+from consumers.reuse import Wanted, picture_name
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.films import shown, shown_like
 from consumers.sources.frame_store import FrameStore
+from consumers.stored_frames import StoredFrame, read_stored
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.video.images import encode
@@ -49,12 +51,14 @@ class _Analysis(NamedTuple):
     Attributes:
         seen: faces in the picture of the message.
         first: stored faces of the original frame, which an enhanced picture improves.
+        picture: under which they are kept for later jobs; None: they are not.
     """
 
     delivery: Delivery[FrameTask]
     seen: FrameFaces
     first: FrameFaces | None
     image: Image
+    picture: PictureOf | None
 
     @property
     def field(self) -> str:
@@ -66,7 +70,8 @@ class _Analysis(NamedTuple):
         """Returns the faces to store; None when the faces of the original frame are no longer stored."""
         task = self.delivery.envelope.body
         if not task.enhanced:
-            return self.seen
+            name = self.picture.name if self.picture else ""
+            return msgspec.structs.replace(self.seen, picture=name)
         if self.first is None or task.enhancement is None:
             return None
         restored = at_source_scale(self.seen, self.first.width, self.first.height)
@@ -93,6 +98,8 @@ class AnalyzeStage(BaseStage[Any]):
             frame_roots=settings.shared_roots,
         )
         self._inference = inference
+        self._known = KnownPictures(service)
+        self._emotions = Emotions(service, inference, self._known)
         self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
         self._decoder = PictureDecoder(inference.picture_memory, self._pixels)
         self.batch_size = settings.batch
@@ -110,6 +117,11 @@ class AnalyzeStage(BaseStage[Any]):
         """The models of the process."""
         return self._inference.analyzer
 
+    @property
+    def observer(self) -> str:
+        """Name of what this process sees pictures with."""
+        return self._inference.observer
+
     async def handle(self, batch: Sequence[Delivery[Any]]) -> Sequence[Completion | Exception]:
         """Analyses the frames of a batch together, then its best shots."""
         frames = [d for d in batch if isinstance(d.envelope.body, FrameTask)]
@@ -118,7 +130,11 @@ class AnalyzeStage(BaseStage[Any]):
         if frames:
             done.update(zip((d.entry_id for d in frames), await self._frames(frames), strict=True))
         if portraits:
-            done.update(zip((d.entry_id for d in portraits), await self._emotions(portraits), strict=True))
+            tasks = await self._emotions.classify(self.name, portraits)
+            done.update(
+                (d.entry_id, self._finalize(d.envelope, task))
+                for d, task in zip(portraits, tasks, strict=True)
+            )
         return [done[delivery.entry_id] for delivery in batch]
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
@@ -130,39 +146,80 @@ class AnalyzeStage(BaseStage[Any]):
         return self._end(envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
 
     async def _frames(self, batch: Sequence[Delivery[FrameTask]]) -> list[Completion | Exception]:
-        """Analyses frames, except those of runs that are over; faces stored by an earlier attempt are reused."""
-        stored, ended = await self._stored(batch)
+        """Analyses frames, except those of runs that are over; faces stored by an earlier attempt are reused, and so
+        is what was seen in the same picture before."""
+        stored = await read_stored(self._service, batch)
         pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
         completed: dict[int, Completion] = {}
+        present = {
+            i: picture
+            for i, (picture, of_job) in enumerate(zip(pictures, stored, strict=True))
+            if picture is not None and not of_job.is_over
+        }
+        named = {i: self._named(batch[i], stored[i], picture) for i, picture in present.items()}
 
         async def analyse(images: Mapping[int, Image]) -> None:
             inputs = [_input(batch[i].envelope.body, image) for i, image in images.items()]
             found = await self._inference.run(self.name, lambda: self.analyzer.analyze(inputs))
             analyses = [
-                _Analysis(batch[i], await self._with_look(seen, batch[i], image), stored[i][0], image)
+                _Analysis(
+                    batch[i], await self._with_look(seen, batch[i], image), stored[i].first, image, named[i]
+                )
                 for (i, image), seen in zip(images.items(), found, strict=True)
             ]
             completed.update(zip(images, await self._store_faces(analyses), strict=True))
 
-        encoded = {
-            i: _encoded(picture, self._max_pixels(delivery), delivery.envelope.body, stored[i][0])
-            for i, (delivery, picture, over) in enumerate(zip(batch, pictures, ended, strict=True))
-            if picture is not None and not over
-        }
-        refused = await self._decoder.each_group(encoded, analyse)
+        refused: dict[int, str] = {}
+        left = list(present)
+        while left:
+            completed |= await self._taken_over(batch, {i: named[i] for i in left})
+            now, later = _distinct({i: named[i] for i in left if i not in completed})
+            encoded = {
+                i: _encoded(present[i], self._max_pixels(batch[i]), batch[i].envelope.body, stored[i].first)
+                for i in now
+            }
+            refused |= await self._decoder.each_group(encoded, analyse)
+            left = later
         if dropped := [
-            (d.envelope.job, d.envelope.body.frame) for d, over in zip(batch, ended, strict=True) if over
+            (d.envelope.job, d.envelope.body.frame) for d, s in zip(batch, stored, strict=True) if s.is_over
         ]:
             await self._store.delete(dropped)
         completions: list[Completion | Exception] = []
         for i, delivery in enumerate(batch):
-            if ended[i]:
+            if stored[i].is_over:
                 completions.append(Completion())
             elif i in completed:
                 completions.append(completed[i])
             else:
                 completions.append(self._without_picture(delivery, stored[i], refused.get(i, NO_PICTURE)))
         return completions
+
+    def _named(self, delivery: Delivery[FrameTask], stored: StoredFrame, picture: bytes) -> PictureOf | None:
+        """Returns the picture of a frame by its name; None where no observations are used. Enhanced pictures, and
+        those that are to be enhanced, are looked at each time."""
+        task, envelope = delivery.envelope.body, delivery.envelope
+        if not stored.source or task.enhanced or task.enhancement is not None:
+            return None
+        default = self.analyzer.describe().min_confidence
+        threshold = default if task.min_confidence is None else task.min_confidence
+        return PictureOf(
+            job_id=envelope.job,
+            run=envelope.run,
+            source=stored.source,
+            name=picture_name(self.observer, self._max_pixels(delivery), task.display, picture),
+            frame=task.index,
+            timestamp=task.timestamp,
+            wanted=Wanted(threshold, task.demographics),
+        )
+
+    async def _taken_over(
+        self, batch: Sequence[Delivery[FrameTask]], named: Mapping[int, PictureOf | None]
+    ) -> dict[int, Completion]:
+        """Completes the frames whose picture has been analysed before."""
+        taken = await self._known.take([picture for picture in named.values() if picture is not None])
+        done = [i for i, picture in named.items() if picture in taken]
+        await self._store.delete([(batch[i].envelope.job, batch[i].envelope.body.frame) for i in done])
+        return {i: self._end(batch[i].envelope, FrameOutcome("analysed", reused=True)) for i in done}
 
     async def _with_look(self, seen: FrameFaces, delivery: Delivery[FrameTask], image: Image) -> FrameFaces:
         """Adds the look of a frame that is to be enhanced."""
@@ -176,30 +233,6 @@ class AnalyzeStage(BaseStage[Any]):
         """Returns the limit of a picture; an enhanced one may be larger than the frame by the enhancer's factor."""
         limit = self._service.settings.max_pixels
         return limit * MAX_ENHANCED_FACTOR if delivery.envelope.body.enhanced else limit
-
-    async def _stored(
-        self, batch: Sequence[Delivery[FrameTask]]
-    ) -> tuple[list[tuple[FrameFaces | None, FrameFaces | None]], list[bool]]:
-        """Reads the stored faces of each frame (original, enhanced), and whether its job's run is over."""
-        rows: dict[str, list[int]] = {}
-        for i, delivery in enumerate(batch):
-            rows.setdefault(delivery.envelope.job, []).append(i)
-        async with self._service.redis.pipeline(transaction=False) as pipe:
-            for job, indices in rows.items():
-                keys = self._service.names.job(job)
-                units = [str(batch[i].envelope.body.index) for i in indices]
-                pipe.hmget(keys.metadata, ["created", "ended", "run"])
-                pipe.hmget(keys.faces, [field for unit in units for field in (unit, unit + "+")])
-            replies = await pipe.execute()
-        stored: list[tuple[FrameFaces | None, FrameFaces | None]] = [(None, None)] * len(batch)
-        over = [False] * len(batch)
-        records, hashes = replies[::2], replies[1::2]
-        for indices, (created, end, run), fields in zip(rows.values(), records, hashes, strict=True):
-            faces = [msgspec.msgpack.decode(f, type=FrameFaces) if f else None for f in fields]
-            for i, first, second in zip(indices, faces[::2], faces[1::2], strict=True):
-                stored[i] = first, second
-                over[i] = created is None or end is not None or not batch[i].envelope.is_of(run)
-        return stored, over
 
     async def _store_faces(self, analyses: Sequence[_Analysis]) -> list[Completion]:
         """Stores the faces and their crops, then deletes the pictures; two round trips for the whole batch."""
@@ -220,6 +253,11 @@ class AnalyzeStage(BaseStage[Any]):
             for kept in self._data(analysis, faces, crops)
         ]
         await keep_all(self._service.redis, data)
+        await self._known.keep(
+            (analysis.picture, faces, crops)
+            for (analysis, faces), crops in zip(pieces, portraits, strict=True)
+            if analysis.picture is not None
+        )
         await self._store.delete(
             [
                 (analysis.delivery.envelope.job, analysis.delivery.envelope.body.frame)
@@ -272,12 +310,12 @@ class AnalyzeStage(BaseStage[Any]):
     def _without_picture(
         self,
         delivery: Delivery[FrameTask],
-        stored: tuple[FrameFaces | None, FrameFaces | None],
+        stored: StoredFrame,
         reason: str,
     ) -> Completion:
         """Completes a frame without a picture: an earlier attempt may have stored its faces before it was lost."""
         task = delivery.envelope.body
-        faces = stored[1] if task.enhanced else stored[0]
+        faces = stored.second if task.enhanced else stored.first
         if faces is not None:
             return self._next(delivery, faces)
         return self._end(delivery.envelope, FrameOutcome("kept" if task.enhanced else "failed", reason))
@@ -288,19 +326,6 @@ class AnalyzeStage(BaseStage[Any]):
             unit=str(envelope.body.index),
             outcome=encode_outcome(outcome),
         )
-
-    async def _emotions(self, batch: Sequence[Delivery[PortraitsTask]]) -> list[Completion]:
-        """Classifies the emotions of all people of all jobs together, since large batches use the cores better."""
-        service = self._service
-        async with service.redis.pipeline(transaction=False) as pipe:
-            for delivery in batch:
-                fields = delivery.envelope.body.portraits
-                pipe.hmget(service.names.job(delivery.envelope.job).portraits, list(fields))
-            rows = cast("list[list[bytes | None]]", await pipe.execute())
-        shots = [shot for row in rows for shot in row]
-        remaining = iter(await classify_emotions(self._inference, self.name, shots))
-        tasks = [FinalizeTask(emotions=tuple(islice(remaining, len(row)))) for row in rows]
-        return [self._finalize(delivery.envelope, task) for delivery, task in zip(batch, tasks, strict=True)]
 
 
 def build(service: Service, shared: Shared) -> Iterator[AnalyzeStage]:
@@ -328,3 +353,16 @@ def _encoded(picture: bytes, max_pixels: int, task: FrameTask, original: FrameFa
 
 def _input(task: FrameTask, image: Image) -> FrameInput:
     return FrameInput(task.index, task.timestamp, image, task.min_confidence, task.demographics)
+
+
+def _distinct(named: Mapping[int, PictureOf | None]) -> tuple[list[int], list[int]]:
+    """Returns the frames to analyse now, and those with the picture of one of them, which may take what is seen."""
+    now, later, names = list[int](), list[int](), set[tuple[str, str]]()
+    for i, picture in named.items():
+        if picture is not None and (picture.source, picture.name) in names:
+            later.append(i)
+            continue
+        now.append(i)
+        if picture is not None:
+            names.add((picture.source, picture.name))
+    return now, later

@@ -21,6 +21,7 @@ from consumers.job_result import (
     summarize,
 )
 from consumers.job_watch import JobEnded, JobWatch
+from consumers.known_samplings import KnownSamplings
 from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
@@ -50,6 +51,7 @@ class FinalizeStage(OneByOneStage[Any]):
     def __init__(self, service: Service) -> None:
         super().__init__(service, "finalize")
         self._collections = Collections(service.redis, service.partitions.home)
+        self._samplings = KnownSamplings(service)
         self._watch = JobWatch(service.redis, service.names)
         self._pool = ThreadPoolExecutor(self.concurrency, "people")
 
@@ -100,6 +102,7 @@ class FinalizeStage(OneByOneStage[Any]):
         if parameters.library and parameters.enable_deduplication:
             at = await server_time(self._service.redis, portraits)
             addition = await asyncio.to_thread(build_addition, job_id, job, people, body, pictures.best, at)
+        await self._samplings.keep(job_id, job)
         ended = await jobs.complete(
             job_id,
             body,

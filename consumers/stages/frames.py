@@ -18,6 +18,7 @@ from consumers.publishing import (
     SampleCounter,
     resolved_enhancement,
 )
+from consumers.reuse import sampling_key, source_name
 from consumers.runtime.stage import Completion, Delivery, Outgoing, Reject
 from consumers.service import Service, Shared
 from consumers.sources.memory_budget import MemoryBudget, limit_memory, out_of_memory
@@ -27,7 +28,7 @@ from consumers.sources.source import Source
 from consumers.stages.segments import parallel_segments, segment_messages
 from facecore.video import SourceError
 from schemas.envelope import Envelope, seal_next
-from schemas.messages import FinalizeTask, JoinTask
+from schemas.messages import FinalizeTask, JoinTask, ReuseTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
@@ -125,13 +126,16 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             if parts:
                 return Completion()
             first = int(sampled or 0)
+            reuse = await self._reuse(request, source)
             if version is None:
                 noted: dict[str, str | int] = {"version": str(source.version), "content": source.content}
+                if reuse is not None:
+                    noted |= {"observed": reuse.source, "sampling": reuse.sampling}
                 await delivery.publish((), record, noted)
             elif version and source.version != "":  # a host without the file cannot say
                 recorded = version.decode(), (content or b"").decode()
                 source = await asyncio.to_thread(source.as_recorded, *recorded)
-            if await self._is_answered(delivery, source):
+            if await self._is_answered(delivery, source, reuse):
                 return Completion()
             async with self._watch.until_ended(envelope):
                 frames = await self._opener.frames(
@@ -173,21 +177,45 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         log.info("job divided", parts=parts)
         return Completion()
 
-    async def _is_answered(self, delivery: Delivery[AnalyzeRequest], source: Source) -> bool:
-        """Whether a job with the same source and parameters, completed or running, provides the result of this one.
+    async def _reuse(self, request: AnalyzeRequest, source: Source) -> ReuseTask | None:
+        """Returns what the job needs of the observations of its source; None when it uses and keeps none: it is off,
+        asked for, or not possible."""
+        parameters, settings = request.parameters, self._service.settings
+        if not (settings.observations_bytes and source.fingerprint) or parameters.cache_duration == 0:
+            return None
+        if resolved_enhancement(parameters, settings) is not None:
+            return None
+        served = await self._opener.is_served(request, source)
+        identity = f"{source.version} {request.video_path}" if served else str(source.version)
+        return ReuseTask(
+            source=source_name(source.fingerprint),
+            sampling=sampling_key(parameters, settings, identity, served=served),
+            min_confidence=settings.min_confidence
+            if parameters.min_confidence is None
+            else parameters.min_confidence,
+            demographics=parameters.detect_demographics,
+        )
 
-        Never with `match_collections`, since collections change. Also true when the job has ended meanwhile.
+    async def _is_answered(
+        self, delivery: Delivery[AnalyzeRequest], source: Source, reuse: ReuseTask | None
+    ) -> bool:
+        """Whether a job with the same source and parameters, completed or running, provides the result of this one,
+        or all frames have been observed before.
+
+        A result never with `match_collections`, since collections change. Also true when the job has ended meanwhile.
         """
         envelope, settings, names = delivery.envelope, self._service.settings, self._service.names
         parameters = envelope.body.parameters
         ttl = parameters.cache_duration
-        if ttl == 0 or parameters.match_collections or source.version == "":
+        is_cached = not (ttl == 0 or parameters.match_collections or source.version == "")
+        if not is_cached and reuse is None:
             return False
         identity = {**_identity(parameters, settings), "content": source.content}
         task = JoinTask(
-            cache_key=cache_key(source.name, source.version, identity),
+            cache_key=cache_key(source.name, source.version, identity) if is_cached else "",
             keep=settings.cache_ttl if ttl is None else ttl,
             asked_by=delivery.entry_id,
+            reuse=reuse,
         )
         record = names.job(envelope.job).metadata
         message = seal_next(envelope, "join", task.asked_by, task)
@@ -197,7 +225,9 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         while True:
             fields = await self._service.redis.hmget(record, ["run", "ended", "join"])
             run, ended, reply = cast("list[bytes | None]", fields)
-            if not envelope.is_of(run) or ended or reply == f"{task.asked_by} joined".encode():
+            if not envelope.is_of(run) or ended:
+                return True
+            if reply in (f"{task.asked_by} joined".encode(), f"{task.asked_by} reused".encode()):
                 return True
             if reply == f"{task.asked_by} leads".encode():
                 return False

@@ -11,7 +11,9 @@ The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
     created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
     error            why the job failed
     join             entry of the frames stage that asked which job answers for this one, and the reply: "leads" (this
-                     one itself) or "joined"
+                     one itself), "joined", or "reused": all its frames were observed before
+    observed, sampling    fingerprint of the source and key of its sampling, where observations are used and kept
+                     (`schemas.store.observations`)
     alias, alias_run    the job that answers for this one (same content, same parameters), and its run
     follower:<id>    a job that this one answers for
     answered:<id>    a job whose end was the end of this one, or that was answered with its result at once

@@ -19,6 +19,7 @@ from schemas.store.job_index import trim
 from schemas.store.job_reader import JobReader, JobState
 from schemas.store.job_record import without_callback
 from schemas.store.lua import Call, Value, flat, load, milliseconds, run
+from schemas.store.observations import Observations
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
 from schemas.store.run_data import Kept, keep_all
@@ -174,9 +175,12 @@ class Jobs(Submissions):
             return False
         fields = {"summary": msgspec.json.encode(summary)}
         task = b"" if addition is None else addition.message(job_id)
-        return await self._end(
+        ended = await self._end(
             job_id, "completed", keep, fields, shared=whole, replayable=not whole, run_id=run_id, task=task
         )
+        if ended and self._metrics is not None:
+            self._metrics.completed(body.metadata.frames_processed, body.metadata.reused_frames)
+        return ended
 
     async def rewrite(self, job_id: str, body: results.ResultBody) -> None:
         """Replaces the result of a job, if it has not expired; its pictures stay."""
@@ -249,7 +253,7 @@ class Jobs(Submissions):
         """Deletes a job that has ended, with all that is stored of it.
 
         A result that answers for other jobs stays until the last of them is deleted or expires; the deleted job is no
-        longer found.
+        longer found. What was seen in the pictures of its source is erased at once, whichever job looked.
 
         Returns:
             False when there is no such job or it is running.
@@ -257,6 +261,7 @@ class Jobs(Submissions):
         state = await self._reader.read(job_id)
         if state is None or not state.ended:
             return False
+        await self.forget_observations(job_id)
         names = self._partitions.of(job_id)
         leader = state.alias or job_id
         keys = [
@@ -272,6 +277,14 @@ class Jobs(Submissions):
             if not await self._redis.exists(names.job(leader).metadata):
                 await remember(self._redis, self._partitions.home, name, leader, 0)
         return bool(answer)
+
+    async def forget_observations(self, job_id: str) -> None:
+        """Erases what is kept of the source of a job, and of the one that answers for it."""
+        names = self._partitions.of(job_id)
+        alias = cast("bytes | None", await self._redis.hget(names.job(job_id).metadata, "alias"))
+        observations = Observations(self._redis, names, self._settings)
+        for job in (job_id, alias.decode() if alias else job_id):
+            await observations.erase(job)
 
     async def _matched(self, state: JobState) -> list[str]:
         """The collections that a job looked for its people in."""

@@ -22,6 +22,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         consumer: its name in the consumer group.
         seen: Unix seconds of the announcement, by the clock of the server.
         pack, providers, models: set by workers that have loaded models.
+        observer, min_confidence: the same; who observes (`consumers.observer.observer_of`), and the pack's default.
     """
 
     stage: str
@@ -30,6 +31,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pack: str | None = None
     providers: tuple[str, ...] = ()
     models: dict[str, str] = {}
+    observer: str = ""
+    min_confidence: float | None = None
 
 
 async def announce(redis: Redis, names: Names, info: WorkerInfo) -> None:

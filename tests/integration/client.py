@@ -96,8 +96,9 @@ def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
 
 
 def without_times(result: Any) -> Any:
-    """Returns a result without what differs between two runs: ids and processing time."""
-    metadata = {k: v for k, v in result["metadata"].items() if k != "processing_time_seconds"}
+    """Returns a result without what differs between two runs: ids, processing time, and which frames were known."""
+    how = ("processing_time_seconds", "reused_frames")
+    metadata = {k: v for k, v in result["metadata"].items() if k not in how}
     return {"faces": result["faces"], "metadata": metadata}
 
 

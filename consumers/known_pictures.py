@@ -1,0 +1,109 @@
+"""Known pictures: frames of a batch whose picture has been analysed before, which take what was seen in it then."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from consumers.reuse import Wanted, emotion_field, usable
+from consumers.service import Service
+from schemas.observations import FrameFaces, Observation
+from schemas.store.observations import Observations
+
+FRAMES_PER_STEP = 64
+"""Frames whose observations are read, or taken over, in one round trip."""
+
+
+class PictureOf(NamedTuple):
+    """A picture of a frame of a job.
+
+    Attributes:
+        source: name of the source in `schemas.store.observations`.
+        name: of the picture there.
+        frame: number of the sample in the job.
+    """
+
+    job_id: str
+    run: str
+    source: str
+    name: str
+    frame: int
+    timestamp: float
+    wanted: Wanted
+
+
+class KnownPictures:
+    """Takes over, and keeps, what was seen in pictures."""
+
+    def __init__(self, service: Service) -> None:
+        self._kept = Observations(service.redis, service.names, service.settings)
+
+    async def take(self, pictures: Sequence[PictureOf], outcome: bytes = b"") -> set[PictureOf]:
+        """Gives frames the faces and crops that are known of their pictures; returns the frames that got them.
+
+        Args:
+            pictures: of one source and run each; they may be of several.
+            outcome: recorded for each such frame; empty: it is recorded otherwise.
+        """
+        taken = set[PictureOf]()
+        by_run: dict[tuple[str, str, str], list[PictureOf]] = {}
+        for picture in pictures:
+            by_run.setdefault((picture.source, picture.job_id, picture.run), []).append(picture)
+        for (source, job_id, run), some in by_run.items():
+            for start in range(0, len(some), FRAMES_PER_STEP):
+                step = some[start : start + FRAMES_PER_STEP]
+                stored = await self._kept.read(source, [picture.name for picture in step])
+                known = {
+                    picture.frame: (picture, _of_frame(faces, picture))
+                    for picture, encoded in zip(step, stored, strict=True)
+                    if (faces := usable(encoded, picture.wanted)) is not None
+                }
+                frames = [
+                    (frame, msgspec.msgpack.encode(faces), picture.name, len(faces.faces))
+                    for frame, (picture, faces) in known.items()
+                ]
+                adopted = await self._kept.adopt(source, job_id, run, frames, outcome)
+                taken |= {known[frame][0] for frame in adopted}
+        return taken
+
+    async def keep(self, seen: Iterable[tuple[PictureOf, FrameFaces, Mapping[str, bytes]]]) -> None:
+        """Keeps what was seen in pictures.
+
+        Args:
+            seen: pictures with their faces, and the crop of each face by its field in the job's hash of portraits.
+        """
+        by_run: dict[tuple[str, str, str], dict[str, bytes]] = {}
+        for picture, faces, crops in seen:
+            fields = by_run.setdefault((picture.source, picture.job_id, picture.run), {})
+            fields[picture.name] = msgspec.msgpack.encode(Observation(picture.wanted.demographics, faces))
+            fields |= {f"{picture.name}/{field.rpartition('/')[2]}": crop for field, crop in crops.items()}
+        for (source, job_id, run), fields in by_run.items():
+            await self._kept.keep(source, job_id, fields, run)
+
+    async def emotions(
+        self, source: str, observer: str, shots: Sequence[bytes | None]
+    ) -> dict[bytes, str | None]:
+        """Returns the emotions that are known of crops of faces."""
+        crops = [shot for shot in dict.fromkeys(shots) if shot is not None]
+        stored = await self._kept.read(source, [emotion_field(observer, crop) for crop in crops])
+        return {
+            crop: found.decode() or None
+            for crop, found in zip(crops, stored, strict=True)
+            if found is not None
+        }
+
+    async def keep_emotions(
+        self, source: str, observer: str, job_id: str, run: str, emotions: Mapping[bytes, str | None]
+    ) -> None:
+        """Keeps the emotions in crops of faces."""
+        fields = {
+            emotion_field(observer, crop): (emotion or "").encode() for crop, emotion in emotions.items()
+        }
+        if fields:
+            await self._kept.keep(source, job_id, fields, run)
+
+
+def _of_frame(faces: FrameFaces, picture: PictureOf) -> FrameFaces:
+    return msgspec.structs.replace(
+        faces, index=picture.frame, timestamp=picture.timestamp, picture=picture.name
+    )
