@@ -88,6 +88,8 @@ TABLE = {
     "faces-service:job:a:faces": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:job:a:portraits": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:job:a:frames": (ALL, ALL),
+    "faces-service:observed": ("api analyze finalize operator", "api analyze finalize operator"),
+    "faces-service:observations:source:x": ("api analyze finalize operator", "api analyze finalize operator"),
     "faces-service:ready": ("api operator", "api operator"),
     "faces:job:a:metadata": ("api finalize operator", "api finalize operator"),
     "faces:job:a:result": ("api finalize operator", "api finalize operator"),

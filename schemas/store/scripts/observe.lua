@@ -37,6 +37,9 @@ redis.call('ZADD', ages, now, source)
 redis.call('SADD', jobs, job)
 redis.call('HSET', observed, job, source)
 redis.call('PEXPIRE', kept, ttl)
+for _, key in ipairs({jobs, ages, sizes, observed}) do
+  redis.call('PEXPIRE', key, 2 * tonumber(ttl)) -- so that what has expired can be counted off
+end
 local forgotten = {}
 local oldest = redis.call('ZRANGE', ages, 0, MAX_FORGOTTEN - 1, 'WITHSCORES')
 for i = 1, #oldest, 2 do
