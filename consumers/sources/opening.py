@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from os import PathLike
@@ -108,24 +108,12 @@ class SourceOpener:
         if is_address(request.video_path):
             path = await self._downloaded(request.video_path, resources)
             return Source(request.video_path, await self._run(_hash_file, path), path)
-        if request.images is not None:
-            album = await self._run(listed_pictures, request.images, self._settings.roots)
-            return Source(request.video_path, album.version, None, album.content, album)
         try:
-            opened = await self._run(open_source_file, request.video_path, self._settings.roots)
+            return await self._run(on_this_host, request, self._settings.roots)
         except MediaFileMissing:
-            if self._server is None or self._settings.frame_source == "local":
+            if request.images is not None or self._server is None or self._settings.frame_source == "local":
                 raise
             return Source(request.video_path, "", None)
-        if opened.is_directory:
-            album = await self._run(pictures_in, opened, self._settings.roots)
-            return Source(str(opened), album.version, None, album.content, album)
-        try:
-            content = await self._run(content_of, opened)
-        except OSError as error:
-            raise SourceError(f"{opened} cannot be read: {error.strerror}.") from error
-        film = ByteRange(opened, 0, content.size)
-        return Source(str(opened), opened.status.st_mtime, film, str(content))
 
     async def is_served(self, request: AnalyzeRequest, source: Source) -> bool:
         """Returns whether the Frame Server would extract the frames of a source now.
@@ -247,6 +235,27 @@ class SourceOpener:
 
     async def _run(self, call: Callable[..., T], *args: object) -> T:
         return await in_thread(self._pool, call, *args)
+
+
+def on_this_host(request: AnalyzeRequest, roots: Sequence[Path]) -> Source:
+    """Finds the source of a request that names a file, a folder or pictures of this host.
+
+    Raises:
+        SourceError: the source cannot be used (`MediaFileMissing`: it does not exist).
+    """
+    if request.images is not None:
+        album = listed_pictures(request.images, roots)
+        return Source(request.video_path, album.version, None, album.content, album)
+    opened = open_source_file(request.video_path, roots)
+    if opened.is_directory:
+        album = pictures_in(opened, roots)
+        return Source(str(opened), album.version, None, album.content, album)
+    try:
+        content = content_of(opened)
+    except OSError as error:
+        raise SourceError(f"{opened} cannot be read: {error.strerror}.") from error
+    film = ByteRange(opened, 0, content.size)
+    return Source(str(opened), opened.status.st_mtime, film, str(content))
 
 
 def _job_error(error: Exception, source: Source) -> Exception:

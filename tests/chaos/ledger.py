@@ -125,5 +125,7 @@ def _no_key_is_left(redis: Redis, jobs: Sequence[Job]) -> None:
     assert not back, f"keys of deleted jobs: {back}"
     frames = [key for key in of_jobs if ":frame:" in key or key.endswith(":frames")]
     assert not frames, f"frames: {frames}"
+    observers: Any = redis.hkeys(names.observed)
+    assert not {job.job_id for job in jobs if job.deleted} & {job.decode() for job in observers}
     orphans = [key for key in of_jobs if names.kept(f"{key.rpartition(':')[0]}:metadata") not in keys]
     assert not orphans, f"keys without a job: {orphans}"

@@ -65,7 +65,7 @@ class Publishers:
         self.compared = 0
         self.kinds: list[Callable[[int, random.Random], None]] = [
             self._published_twice, self._contested, self._streamed, self._cancelled, self._deleted, self._failed,
-            self._joined,
+            self._joined, self._observed,
         ]  # fmt: skip
 
     def learn(self) -> None:
@@ -176,6 +176,16 @@ class Publishers:
         self._delete(second)
         self._completes(third, expected)
         self._delete(third)
+
+    def _observed(self, number: int, chance: random.Random) -> None:
+        """A job whose frames earlier ones have observed, unless one of these was deleted: its result is the same."""
+        body, expected = self._request(number)
+        body["parameters"] |= {"cache_duration": 3600, "max_faces": 100 + number}  # no other job answers
+        job = self._job(f"{NOT_COPIED}-observed-{number}")
+        chance.choice([self._submit, self._publish])(job, body)
+        self._completes(job, expected)
+        if chance.random() < 0.3:
+            self._delete(job)
 
     # What a publisher does
 
