@@ -3,7 +3,8 @@
 --       the sources, sources of the jobs
 -- ARGV: run, source, job, time to live (ms), most bytes of all sources, then fields and values; without these, only the life
 --       is renewed
--- Returns the sources to forget: those that have expired, and the oldest ones beyond the limit; never this one. A source
+-- Returns the sources to forget: those that have expired, the oldest ones beyond the limit, and what the job observed when
+-- it ran before; never this one. A source
 -- that would be larger than the limit does not grow.
 local record, kept, jobs, ages, sizes, observed = unpack(KEYS)
 local run, source, job, ttl, limit = unpack(ARGV, 1, 5)
@@ -35,12 +36,16 @@ local excess = redis.call('HINCRBY', sizes, 'total', growth) - tonumber(limit)
 local now = server_time()
 redis.call('ZADD', ages, now, source)
 redis.call('SADD', jobs, job)
+local earlier = redis.call('HGET', observed, job)
 redis.call('HSET', observed, job, source)
 redis.call('PEXPIRE', kept, ttl)
 for _, key in ipairs({jobs, ages, sizes, observed}) do
   redis.call('PEXPIRE', key, 2 * tonumber(ttl)) -- so that what has expired can be counted off
 end
 local forgotten = {}
+if earlier and earlier ~= source then -- the job has run again on another content; no job is left to erase it with
+  forgotten[1] = earlier
+end
 local oldest = redis.call('ZRANGE', ages, 0, MAX_FORGOTTEN - 1, 'WITHSCORES')
 for i = 1, #oldest, 2 do
   local is_expired = tonumber(oldest[i + 1]) < tonumber(now) - tonumber(ttl) / 1000

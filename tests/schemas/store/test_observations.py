@@ -44,6 +44,14 @@ async def test_beyond_the_limit_the_source_that_was_used_longest_ago_is_forgotte
     assert await records.redis.keys("*observations:*") == [records.names.observation_sizes.encode()]
 
 
+async def test_a_job_that_runs_again_on_another_content_leaves_nothing_of_the_first(
+    records: Records, kept: Observations
+) -> None:
+    await kept.keep("one", "a", {"a": bytes(100)})
+    await kept.keep("two", "a", {"a": bytes(100)})
+    assert await present(records) == ["two"] and await kept.source_of("a") == "two"
+
+
 async def test_observations_end_by_their_time_and_are_counted_off(
     records: Records, kept: Observations
 ) -> None:
