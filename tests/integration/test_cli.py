@@ -37,9 +37,21 @@ def faces(models_path: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
     return run
 
 
-def test_analyze_says_that_a_threshold_rejected_everyone(faces, six_people: Path) -> None:  # type: ignore[no-untyped-def]
-    done = faces("analyze", str(six_people), "--set", "min_confidence=1", "--set", "sampling_interval=5")
+def test_analyze_prints_the_people_and_says_when_a_threshold_rejects_them_without_a_new_analysis(
+    faces, six_people: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "made" / "result.json"
+    done = faces("analyze", str(six_people), "--set", "min_confidence=0.5", "--out", str(out))
     assert done.returncode == 0, done.stderr
+    assert "6 people" in done.stdout and "face_5" in done.stdout
+    result = msgspec.json.decode(out.read_bytes())
+    assert len(result["faces"]) == 6 and result["metadata"]["video_path"] == str(six_people)
+    assert result["metadata"]["reused_frames"] == 0
+
+    done = faces("analyze", str(six_people), "--set", "min_confidence=1", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    metadata = msgspec.json.decode(out.read_bytes())["metadata"]
+    assert metadata["reused_frames"] == metadata["sampled_frames"], "the data directory keeps what was seen"
     assert "0 people" in done.stdout
     assert "Faces were seen; all detections were rejected. min_confidence 1 rejected" in " ".join(
         done.stderr.split()
