@@ -103,6 +103,11 @@ def verify(name: str, root: Path) -> list[str]:
     return [f"{name}/{row.file}: {row.state}" for row in rows if row.state != "present"]
 
 
+def soundness(name: str) -> str:
+    """What is known of a pack in which `verify` finds no problem."""
+    return "complete" if name in PACKS else "installed by hand: what its files do shows when they are loaded"
+
+
 def find_extra(role: Literal["occlusion", "sharpness"], root: Path) -> Path | None:
     """Returns the file of an extra role: from the directory of models, else the one in this package; None: no
     file."""

@@ -111,7 +111,8 @@ def _models(settings: Settings) -> Finding:
     return Finding(
         about="models",
         well=not problems,
-        details=f"{settings.pack}: " + ("; ".join(problems) or f"complete, in {settings.models_path}"),
+        details=f"{settings.pack}: "
+        + ("; ".join(problems) or f"{fetch.soundness(settings.pack)}, in {settings.models_path}"),
         advice=to_type(f"models fetch {settings.pack}") if problems else "",
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.archives import FetchError, extract
 from models.catalog import INSIGHTFACE_PACKS, OPEN_PACK
-from models.fetch import ModelsUnavailable, ensure, fetch, find_extra, list_models, verify
+from models.fetch import ModelsUnavailable, ensure, fetch, find_extra, list_models, soundness, verify
 from models.installed import MANIFEST
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +94,7 @@ def test_a_pack_installed_by_hand_is_found_and_listed(models_path: Path, tmp_pat
     assert ("mine", "fr_feature.onnx", "present") in {
         (row.pack, row.file, row.state) for row in list_models(tmp_path)
     }
+    assert "shows when they are loaded" in soundness("mine") and soundness("open") == "complete"
 
 
 def test_two_processes_fetch_a_pack_once(tmp_path: Path) -> None:
