@@ -164,6 +164,11 @@ def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
     embedded_anew(service, ann, picture.body)
     refused = service.post(f"{BASE}/corrections", {"change": {"type": "hide", "person_id": "person-1-0-0"}})
     assert refused.status == 409
+    nameless = {"change": {"type": "name", "person_id": ben, "label": "\u200b"}}
+    assert service.post(f"{BASE}/corrections", nameless).status == 409, "nobody can see that"
+    incomplete = service.post(f"{BASE}/corrections", {"change": {"type": "name"}})
+    assert (incomplete.status, incomplete.json["field"]) == (422, "change.person_id")
+    assert service.get(f"{BASE}/films/{film_id}?since=5&until=1").json["field"] == "until"
     correct(service, type="hide", person_id=ben)
     assert len(service.get(f"{BASE}/people").json["people"]) == 5
     (hidden,) = service.get(f"{BASE}/people?hidden=only").json["people"]
