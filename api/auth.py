@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from api.app_keys import API_KEYS, CALLER, KEYS_REQUIRED, SETTINGS
 from api.endpoints import Access, endpoint_of
 from api.limits import RATE_LIMIT
-from api.sessions import TICKET_COOKIE
+from api.sessions import presented_key, unauthorized
 from schemas.store.api_keys import Scope
 
 log = structlog.get_logger(__name__)
@@ -29,19 +29,10 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
     if not request.app[KEYS_REQUIRED] or access == "public" or access == "page":
         request.app[RATE_LIMIT].take(request.remote or "")
         return await handler(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        key = await request.app[API_KEYS].find(token.strip())
-    elif endpoint and endpoint.ticket and (ticket := request.cookies.get(TICKET_COOKIE)):
-        key = await request.app[API_KEYS].find_by_ticket(ticket)
-    else:
-        key = None
+    key = await presented_key(request, by_ticket=endpoint is not None and endpoint.ticket)
     request.app[RATE_LIMIT].take(key.name if key else request.remote or "")
     if key is None:
-        raise web.HTTPUnauthorized(
-            text="This needs a key: send Authorization: Bearer KEY (`faces keys create` makes one).",
-            headers={"WWW-Authenticate": 'Bearer realm="faces"'},
-        )
+        raise unauthorized()
     if not key.allows(access):
         raise web.HTTPForbidden(
             text=f"The key {key.name} has no scope {access}; it has {', '.join(key.scopes)}."

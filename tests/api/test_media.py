@@ -150,6 +150,12 @@ async def test_a_ticket_opens_pictures_and_films_and_nothing_else(
     begun = await locked.post("/faces/session", headers={"Authorization": f"Bearer {token}"})
     said = await begun.json()
     assert (said["name"], said["scopes"], said["ticket_seconds"]) == ("viewer", ["read"], 600)
+    wrong = await locked.post("/faces/session", headers={"Authorization": f"Bearer {token}x"})
+    assert wrong.status == 401 and not wrong.cookies
+    without = await locked.post("/faces/session")
+    assert (
+        not without.cookies and (await without.json())["needs_key"] and not (await without.json())["scopes"]
+    )
     cookie = begun.cookies["faces-ticket"]
     locked.session.cookie_jar.clear()  # each request below says which one it sends
     assert cookie["httponly"] and cookie["samesite"] == "Strict" and cookie["max-age"] == "600"
@@ -158,7 +164,7 @@ async def test_a_ticket_opens_pictures_and_films_and_nothing_else(
     assert (await locked.get(film, headers=sent)).status == 200
     assert (await locked.get(f"/faces/jobs/{job_id}/faces/face_0/thumbnail", headers=sent)).status == 404
     for method, path in (
-        ("GET", f"/faces/jobs/{job_id}/status"), ("GET", "/faces/jobs"), ("POST", "/faces/session"),
+        ("GET", f"/faces/jobs/{job_id}/status"), ("GET", "/faces/jobs"), ("GET", "/faces/queues"),
         ("POST", f"/faces/jobs/{job_id}/cancel"), ("DELETE", f"/faces/jobs/{job_id}"), ("GET", "/faces/media"),
     ):  # fmt: skip
         assert (await locked.request(method, path, headers=sent)).status == 401, path

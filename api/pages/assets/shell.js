@@ -39,7 +39,9 @@ function startPage(current, load) {
 
 // What the key may do, and the cookie that lets <img> and <video> load; it is renewed before it expires.
 async function beginSession() {
-  session = await post("session");
+  const begun = await post("session");
+  if (begun.needs_key) { showKeyForm(""); throw Object.assign(new ResponseError(TEXTS.key.title), {status: 401}); }
+  session = begun;
   $("forget").title = session.name ? fill(TEXTS.shell.key, {name: session.name, scopes: session.scopes.join(", ")}) : "";
   clearTimeout(beginSession.timer);
   if (session.ticket_seconds) beginSession.timer = setTimeout(() => beginSession().catch(showProblem), 500 * session.ticket_seconds);
