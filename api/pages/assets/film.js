@@ -10,6 +10,7 @@ const colourOf = place => `hsl(${(place * 137.5 + 205) % 360} 85% 66%)`;  // the
 const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from)} – ${formatTime(to)}`;
 const pictureOf = person => person.picture || (job.status === "completed" ? link(jobPath(job, `/faces/${person.id}/thumbnail`)) : "");
 const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? link(jobPath(job, `/faces/${person.id}/strip`)) : "");
+const isAlbum = () => data.metadata.frame_source === "album";  // its pictures have an order, and no times
 const isThere = (person, time) => person.appearances.some(([from, to]) => time >= from - 0.04 && time <= to + 0.04);
 
 function drawHead() {
@@ -17,7 +18,7 @@ function drawHead() {
   $("title").textContent = filmTitle(job);
   document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
   const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
-    player.duration ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
+    player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
   $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
   $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
   $("progress").hidden = hasEnded(job);
@@ -47,7 +48,7 @@ function drawPeople() {
   $("people").replaceChildren(...people.map(person => {
     const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy", decoding: "async"}), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
     picture.style.borderColor = person.colour;
-    const facts = person.identifiable === false ? TEXTS.film.once : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
+    const facts = person.identifiable === false ? TEXTS.film.once : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds && !isAlbum() ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
     const button = make("button", {className: "who-button", type: "button", "aria-pressed": String(person === chosen), onclick: () => choose(person === chosen ? null : person, true)}, picture,
       make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, facts)));
     person.button = button;
@@ -79,7 +80,7 @@ function drawChosen() {
   const shown = person.tiles.length < person.detections.length ? fill(TEXTS.film.some, {n: person.tiles.length, all: person.detections.length}) : number(person.detections.length, TEXTS.units.detection);
   fillNode($("person"), make("div", {className: "head"}, make("h2", {id: "person-name"}, person.name), make("span", {className: "tools"}, naming(person), page, make("button", {className: "tool small", type: "button", onclick: () => { const {button} = person; choose(null); button.focus(); }}, TEXTS.shell.close))),
     person.identifiable === false ? make("p", {className: "soft warning"}, TEXTS.film.unclearPerson) : null,
-    make("h3", {}, TEXTS.film.appearances), make("p", {className: "jumps"}, ...person.appearances.slice(0, 60).map(jump), person.appearances.length > 60 ? make("span", {className: "soft"}, fill(TEXTS.home.more, {n: person.appearances.length - 60})) : null),
+    isAlbum() ? null : make("h3", {}, TEXTS.film.appearances), isAlbum() ? null : make("p", {className: "jumps"}, ...person.appearances.slice(0, 60).map(jump), person.appearances.length > 60 ? make("span", {className: "soft"}, fill(TEXTS.home.more, {n: person.appearances.length - 60})) : null),
     make("h3", {}, shown), make("div", {className: "tiles"}, ...person.tiles.map((index, place) => tile(person, place, index))));
   $("person").hidden = false;
 }
@@ -103,7 +104,7 @@ function naming(person) {
 
 function drawTimeline() {
   const length = player.duration, at = time => length > 0 ? TRACK_WIDTH * time / length : 0;
-  $("times").hidden = !people.length || !length || player.mode === "picture";
+  $("times").hidden = !people.length || !length || player.mode === "picture" || isAlbum();
   const rows = people.map(person => {
     const track = makeSvg("svg", {class: "track", viewBox: `0 0 ${TRACK_WIDTH} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
     for (const [from, to] of data.scenes) track.append(makeSvg("path", {class: "shot-edge", d: `M${at(from)} 0V1M${at(to)} 0V1`}));
@@ -133,7 +134,7 @@ onTime = time => {
   drawBoxes(people, time, width, height, chosen);
   if (document.activeElement !== $("seek") || !seeking) $("seek").value = time;
   $("seek").setAttribute("aria-valuetext", fill(TEXTS.film.timeOf, {time: formatTime(time), all: formatTime(player.duration)}));
-  $("clock").textContent = `${formatTime(time)} / ${formatTime(player.duration)}`;
+  $("clock").textContent = data && isAlbum() ? fill(TEXTS.film.pictureOf, {n: player.moments.indexOf(time) + 1, all: player.moments.length}) : `${formatTime(time)} / ${formatTime(player.duration)}`;
   movePlayhead();
   const there = people.filter(person => isThere(person, time));
   for (const person of people) if (person.button) person.button.classList.toggle("there", there.includes(person));

@@ -1,6 +1,6 @@
 
 // Uploads files in parts (tus 1.0): a broken connection is resumed, also after the page was loaded again.
-const PART_BYTES = 8 << 20;
+const PART_BYTES = 4 << 20;
 const UPLOAD_TRIES = 8;
 const TUS = {"Tus-Resumable": "1.0.0"};
 const uploadKey = file => `faces-upload:${file.name}:${file.size}:${file.lastModified}`;
