@@ -290,6 +290,7 @@ def locked(service: Service) -> Iterator[str]:
         "REDIS_URL": service.redis_url,
         "FACES_PORT": str(port),
         "FACES_AUTH": "required",
+        "FACES_MEDIA_ROOTS": "/",
     }
     for name, scope in (("reader", "read"), ("operator", "admin")):
         subprocess.run(
