@@ -4,6 +4,7 @@ takes."""
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 
 from rich.cells import cell_len
@@ -59,6 +60,7 @@ class Bars:
         self._console = console
         self._clock = clock
         self._noun = noun(sources)
+        self._shared = shared([printable(source.name) for source in sources])
         self._work = [Work() for _ in sources]
         self._began = self._said = clock()
         self._wide = console.width >= WIDE_COLUMNS
@@ -95,7 +97,7 @@ class Bars:
         """Adds the source of this number, which waits."""
         self._work[number].submitted = self._clock()
         width = self._console.width - (BESIDE_NAME_COLUMNS_WIDE if self._wide else BESIDE_NAME_COLUMNS)
-        name = _shortened(printable(name), max(8, width))
+        name = shortened(printable(name), max(8, width), self._shared)
         return self._progress.add_task(name, start=False, total=None, details="waiting")
 
     def show(self, number: int, bar: TaskID, state: JobState, people: int) -> None:
@@ -184,10 +186,34 @@ def seconds_left(work: Sequence[Work], elapsed: float) -> float | None:
     return elapsed * (total - done) / done
 
 
-def _shortened(name: str, width: int) -> str:
-    """The name without its middle, where it is wider than so many columns: names of films often differ at the end."""
+def shared(names: Sequence[str]) -> tuple[int, int]:
+    """How many characters all names begin with, and how many of the others they end with; 0 for a single name."""
+    if len(names) < 2:
+        return 0, 0
+    beginning = _alike(names)
+    return beginning, _alike([name[beginning:][::-1] for name in names])
+
+
+def _alike(texts: Sequence[str]) -> int:
+    """How many characters all texts begin with."""
+    columns = enumerate(zip(*texts, strict=False))
+    return next((number for number, column in columns if len(set(column)) > 1), min(map(len, texts)))
+
+
+def shortened(name: str, width: int, shared: tuple[int, int]) -> str:
+    """The name with at most so many columns, cut where it equals the others (`shared`) as far as that suffices: first
+    in what all begin with, then in what all end with, then in its middle."""
     if cell_len(name) <= width:
         return name
+    before, end = shared[0], len(name) - shared[1]
+    begun = (f"{name[:kept]}…{name[before:]}" for kept in range(before - 1, -1, -1))
+    own = f"…{name[before:end]}" if before else name[:end]
+    ended = (f"{own}…{name[start:]}" for start in range(end + 1, len(name) + 1))
+    fit = next((cut for cut in chain(begun, ended) if cell_len(cut) <= width), None)
+    return fit or _without_middle(name[before:end] or name, width)
+
+
+def _without_middle(name: str, width: int) -> str:
     beginning = end = len(name) // 2
     while cell_len(name[:beginning] + name[end:]) >= width and beginning:
         beginning, end = beginning - 1, end + (end < len(name))

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from compose.progress import Bars, Work, duration, rounded, seconds_left
+from compose.progress import Bars, Work, duration, rounded, seconds_left, shared, shortened
 from compose.sources import Source
 from schemas.results import ResultSummary
 from schemas.store.job_reader import JobState
@@ -61,6 +61,23 @@ def test_bars_fit_the_width_and_tell_waiting_from_working(width: int, setting: d
     assert any("02.mp4" in line and line.rstrip().endswith("waiting") for line in lines)
     said = " ".join(" ".join(lines).split())
     assert "day 00.mp4: 3 people, 40 frames analysed in 10.0 s after waiting 20.0 s" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "width", "cut"),
+    [
+        (("day 01, evening.mp4", "day 02, evening.mp4"), 19, ("day 01, evening.mp4", "day 02, evening.mp4")),
+        (("a day by the sea, 01, evening.mp4", "a day by the sea, 02, evening.mp4"), 20,
+         ("a day…1, evening.mp4", "a day…2, evening.mp4")),
+        (("a day by the sea, 01, evening.mp4", "a day by the sea, 02, evening.mp4"), 9, ("…1…ng.mp4", "…2…ng.mp4")),
+        (("summer in the mountains", "winter in the mountains"), 12, ("summ…untains", "wint…untains")),
+        (("films of 2019 and of 2020.mp4",), 12, ("films…20.mp4",)),
+        (("the same.mp4", "the same.mp4"), 8, ("the sam…", "the sam…")),
+    ],
+)  # fmt: skip
+def test_names_are_cut_where_they_are_alike(names: tuple[str, ...], width: int, cut: tuple[str, ...]) -> None:
+    found = tuple(shortened(name, width, shared(names)) for name in names)
+    assert found == cut and max(map(len, found)) <= width
 
 
 def test_without_a_terminal_lines_say_how_far_the_work_is() -> None:
