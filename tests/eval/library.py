@@ -32,8 +32,9 @@ from facecore.library.view import View
 from facecore.vectors import from_bytes, unit
 from schemas.collections import MATCH_THRESHOLD
 from schemas.library import Correction, Differ, Entry, Merge
-from tests.eval.crowd import HALVES, IMMICH_FACES, IMMICH_SIMILARITY, Photographs, half, load
+from tests.eval.crowd import HALVES, Photographs, half, load
 from tests.eval.library_material import Shot, composed, footage, photographs
+from tests.eval.methods import IMMICH_FACES, IMMICH_SIMILARITY
 
 ORDERS = 3
 ANSWERS = 20
@@ -108,7 +109,7 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
 
 
 def immich(shots: Sequence[Shot]) -> Outcome:
-    """Clusters as immich does (see tests.eval.crowd): faces come one after the other."""
+    """Clusters as immich does (see tests.eval.methods): faces come one after the other."""
     faces = [face for shot in shots for face in shot.film.faces]
     units = unit(from_bytes([face.prototype for face in faces]))
     labels = np.full(len(units), -1)
