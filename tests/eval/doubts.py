@@ -15,6 +15,7 @@ from facecore.clustering import cluster
 from facecore.people import People, Person, Sighting
 from facecore.result_builder import describe
 from schemas.metadata import Rejected
+from schemas.results import Face
 from tests.eval.crowd import HALVES, SAMPLING_INTERVAL, THRESHOLD, Photographs, detections, draw, half, load
 from tests.eval.library import BINS, calibration_error
 from tests.facecore.faces import face, frame
@@ -35,13 +36,22 @@ def judged(drawn: Photographs) -> tuple[Judged, Judged]:
         seen = [Sighting(0, frames[i], frames[i].faces[0]) for i in some]
         persons.append(Person(seen, seen[0]))
     faces = describe(People(persons, Rejected(), 0.0), None, demographics=False, frames=len(frames))
-    names = [drawn.people[some].tolist() for some in rows]
-    most = [max(sorted(set(some)), key=some.count) for some in names]
+    return judged_faces(faces, [drawn.people[some].tolist() for some in rows])
+
+
+def judged_faces(faces: Sequence[Face], names: Sequence[Sequence[str]]) -> tuple[Judged, Judged]:
+    """Returns the probabilities of the people of a result, as `judged` does.
+
+    Args:
+        names: who the detections of each of them show; those of whom nobody knows may be missing.
+    """
+    most = [max(sorted(set(some)), key=some.count) if some else None for some in names]
     one = [(f.one_person or 0.0, len(set(n)) == 1) for f, n in zip(faces, names, strict=True) if len(n) > 1]
+    of = {face.face_id: name for face, name in zip(faces, most, strict=True)}
     same = [
-        (f.nearest.probability or 0.0, most[int(f.nearest.face_id[len("face_") :])] == name)
-        for f, name in zip(faces, most, strict=True)
-        if f.nearest
+        (face.nearest.probability or 0.0, of[face.nearest.face_id] == name)
+        for face, name in zip(faces, most, strict=True)
+        if name and face.nearest and of[face.nearest.face_id]
     ]
     return one, same
 

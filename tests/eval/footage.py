@@ -44,12 +44,17 @@ def clips(media: Path, labels: Path, analyzer: Analyzer, interval: float) -> Ite
         FileNotFoundError: a video is not in the folder.
     """
     for name, marked in json.loads(labels.read_text()).items():
-        detections = _look(analyzer, media / name, interval)
+        detections = since_first_frame(analysed(media / name, analyzer, interval))
         truth = _truth(detections, marked, interval)
         yield Clip(name, detections, truth, sum(m["person"] is not None for m in marked), not marked)
 
 
-def _look(analyzer: Analyzer, video: Path, interval: float) -> Detections:
+def analysed(video: Path, analyzer: Analyzer, interval: float) -> list[FrameFaces]:
+    """Returns the faces of a video's samples.
+
+    Raises:
+        FileNotFoundError: there is no such video.
+    """
     if not video.is_file():
         raise FileNotFoundError(video)
     frames: list[FrameFaces] = []
@@ -59,7 +64,7 @@ def _look(analyzer: Analyzer, video: Path, interval: float) -> Detections:
             frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None, False) for s in some])
     finally:
         samples.close()
-    return since_first_frame(frames)
+    return frames
 
 
 def since_first_frame(frames: list[FrameFaces]) -> Detections:

@@ -1,7 +1,6 @@
 """Films and photographs for a growing library: the people that the analysis finds in them, and who they are."""
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from facecore.library.prototypes import library_faces
 from facecore.people import People, gather
 from facecore.result_builder import describe
 from facecore.vectors import to_bytes, unit
-from facecore.video import Interval, open_source
 from schemas.library import FilmEntry, LibraryFace
 from schemas.observations import FrameFaces
 from tests.eval.crowd import Photographs
-from tests.eval.footage import match, since_first_frame
+from tests.eval.footage import analysed, match, since_first_frame
 
 INTERVAL = 0.5
 SAME_FOOTAGE = {"derived_hamilton_vp9.webm": "hamilton_9s.mp4"}
@@ -107,13 +105,7 @@ def film(name: str, faces: list[tuple[Any, float, int, float]]) -> FilmEntry:
 
 
 def _video(path: Path, marks: dict[str, Any], analyzer: Analyzer) -> Shot:
-    frames: list[FrameFaces] = []
-    samples = open_source(path, Interval(INTERVAL), max_pixels=100_000_000)
-    try:
-        while some := list(islice(samples, 8)):
-            frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None, False) for s in some])
-    finally:
-        samples.close()
+    frames = analysed(path, analyzer, INTERVAL)
     labelled = SAME_FOOTAGE.get(path.name, path.name)
     marked = marks[labelled]
     if labelled != path.name:  # of another size
