@@ -4,6 +4,7 @@ The evidence is that of libraries (`facecore.library.evidence`). A person who ma
 different groups of detections; whether they are one is the same question as whether two people are.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ from facecore.vectors import from_bytes, unit
 CALIBRATION = calibration("open")
 """For every model pack, like `facecore.strangers.DEFAULT_TAIL`."""
 
+MOST_IN_MEAN, MOST_DIVIDED = 256, 512
+"""Detections that a mean is made of, and that are divided, spread evenly over all of a person. More change a mean by
+nothing that shows; somebody else in one or two detections of thousands may stay unnoticed."""
+
 DIVISION_STEPS = 10
 """Most steps of the division in two; it has settled after fewer of them nearly always."""
 
@@ -31,10 +36,11 @@ class MeanFace(NamedTuple):
 
 def mean_face(sightings: Sequence[Sighting]) -> MeanFace:
     """Returns the mean of detections, weighted as in libraries."""
-    mean = prototype(sightings)
+    some = _spread(sightings, MOST_IN_MEAN)
+    mean = prototype(some)
     return MeanFace(
         from_bytes([mean.vector])[0],
-        Strength(views(len(sightings), mean.spread, CALIBRATION), mean.sureness),
+        Strength(views(len(some), mean.spread, CALIBRATION), mean.sureness),
     )
 
 
@@ -47,24 +53,31 @@ def same_person(one: MeanFace, other: MeanFace, people: int) -> float:
 
 def one_person(person: Person, people: int) -> float:
     """Returns the probability that all detections are of one person, in a job with so many people."""
-    first = _divided(unit(from_bytes([sighting.face.embedding for sighting in person.sightings])))
+    sightings = _spread(person.sightings, MOST_DIVIDED)
+    first = _divided(unit(from_bytes([sighting.face.embedding for sighting in sightings])))
     if first.all():
         return 1.0
-    one, other = (mean_face([person.sightings[i] for i in np.flatnonzero(part)]) for part in (first, ~first))
+    one, other = (mean_face([sightings[i] for i in np.flatnonzero(part)]) for part in (first, ~first))
     return same_person(one, other, people)
+
+
+def _spread(sightings: Sequence[Sighting], most: int) -> list[Sighting]:
+    """Returns at most so many detections, at even distances."""
+    return [*sightings[:: math.ceil(len(sightings) / most)]]
 
 
 def _divided(units: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Returns which faces, of length 1, are in the first of two groups (spherical k-means, Dhillon & Modha 2001); all
     are when there is no difference."""
-    one = units[(units @ units.mean(axis=0)).argmin()]
+    total = units.sum(axis=0)
+    one = units[(units @ total).argmin()]
     other = units[(units @ one).argmin()]
-    first = units @ one >= units @ other
+    first = units @ (one - other) >= 0
     for _ in range(DIVISION_STEPS):
         if first.all():
             break
-        one, other = unit(units[first].mean(axis=0)), unit(units[~first].mean(axis=0))
-        before, first = first, units @ one >= units @ other
+        part = first.astype(np.float32) @ units
+        before, first = first, units @ (unit(part) - unit(total - part)) >= 0
         if (first == before).all():
             break
     return np.asarray(first if first.any() else ~first, np.bool_)
