@@ -7,7 +7,7 @@ each other's nearest neighbour (reciprocal nearest neighbours, Murtagh 1983) can
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ SAME_FRAME_WEAK_MARGIN = 1.5
 """Subtracted in addition for two clusters of weakness 1: in the dark all faces look alike, without any mirror."""
 
 WEAK_DISCOUNT = 0.25
-"""Subtracted from the cosine of two faces of weakness 1."""
+"""Least that is subtracted from the cosine of two faces of weakness 1. Where weak strangers of a job have more in
+common, as in a crowd in the dark, as much as they have is subtracted (facecore.clustering)."""
 
 MAX_EXACT_FACES = 4096
 """Up to this many faces all pairs are compared: two matrices of 64 MiB, one to two seconds."""
@@ -46,18 +47,26 @@ class Groups:
         (0-1). weights: (k,) sum of the members' weights; sums / weights is the mean member.
         frames: (k, number of frames) count of members in each frame.
         links: (k, k) symmetric; the highest cosine of two members at the same place in consecutive samples.
+        weak_discount: what is subtracted from the cosine of two faces of weakness 1.
     """
 
     sums: NDArray[np.float32]
     weights: NDArray[np.float32]
     frames: sparse.csr_array
     links: sparse.csr_array
+    weak_discount: float
 
     def __len__(self) -> int:
         return len(self.weights)
 
     def __getitem__(self, rows: slice) -> "Groups":
-        return Groups(self.sums[rows], self.weights[rows], self.frames[rows], self.links[rows, rows])
+        return replace(
+            self,
+            sums=self.sums[rows],
+            weights=self.weights[rows],
+            frames=self.frames[rows],
+            links=self.links[rows, rows],
+        )
 
     def merged(self, labels: NDArray[np.int64]) -> "Groups":
         """Returns the clusters after merging those with the same label (0, 1, …)."""
@@ -68,6 +77,7 @@ class Groups:
             pick @ self.weights,
             sparse.csr_array(pick @ self.frames),
             sparse_maximum(labels[links.row], labels[links.col], links.data, pick.shape[0]),
+            self.weak_discount,
         )
 
     @property
@@ -77,11 +87,11 @@ class Groups:
         return mean
 
     def averages(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Returns the mean cosine between the members of these clusters and of all, less `WEAK_DISCOUNT` times both
+        """Returns the mean cosine between the members of these clusters and of all, less `weak_discount` times both
         weaknesses: (rows, k)."""
         means = self.sums / self.weights[:, None]
         signs = np.ones(means.shape[1], np.float32)
-        signs[-1] = -WEAK_DISCOUNT
+        signs[-1] = -self.weak_discount
         product: NDArray[np.float32] = (means[rows] * signs) @ means.T
         return product
 
@@ -108,7 +118,9 @@ def same_frame_margin(one: Any, other: Any) -> NDArray[np.float32]:
     return np.asarray(SAME_FRAME_MARGIN + SAME_FRAME_WEAK_MARGIN * one * other, np.float32)
 
 
-def agglomerate(faces: Groups, threshold: float, tail: Sequence[float]) -> NDArray[np.int64]:
+def agglomerate(
+    faces: Groups, threshold: float, tail: Sequence[float], followed: NDArray[np.bool_]
+) -> NDArray[np.int64]:
     """Merges clusters while their similarity is at least ``threshold`` and more than chance among so many clusters.
 
     Up to `MAX_EXACT_FACES` faces the most similar pair is always merged first, so that a higher threshold only stops
@@ -118,33 +130,53 @@ def agglomerate(faces: Groups, threshold: float, tail: Sequence[float]) -> NDArr
     Args:
         faces: one face each, in order of time.
         tail: of the similarity of strangers, see `facecore.strangers.crowd_threshold`.
+        followed: whether each is one more look at a face of the sample before. Such looks are merged at no risk, so
+            these merges do not raise the number of merges that may be wrong.
 
     Returns:
         Labels 0, 1, … of the faces.
     """
+    first_looks = np.concatenate(([0], np.cumsum(~followed)))
     if len(faces) <= MAX_EXACT_FACES:
-        return _merge_best_first(faces, threshold, tail)
-    labels = _merge_best_first(faces[:WINDOW_FACES], threshold, tail)
+        return _merge_best_first(faces, int(first_looks[-1]), threshold, tail)
+    labels = _merge_window(faces[:WINDOW_FACES], int(first_looks[WINDOW_FACES]), threshold, tail)
     groups = faces[:WINDOW_FACES].merged(labels)
     for start in range(WINDOW_FACES, len(faces), WINDOW_FACES):
         window = faces[start : start + WINDOW_FACES]
-        found = _merge_best_first(window, threshold, tail)
+        until = int(first_looks[start + len(window)])
+        found = _merge_window(window, until - int(first_looks[start]), threshold, tail)
         across = faces.links[start : start + WINDOW_FACES, :start].tocoo()
         settled = len(groups)
         groups = _concatenated(
             groups, window.merged(found), (found[across.row], labels[across.col], across.data)
         )
-        merged = _merge_reciprocal(groups, settled, start + len(window), threshold, tail)
+        merged = _merge_reciprocal(groups, settled, until, threshold, tail)
         labels = merged[np.concatenate((labels, found + settled))]
         groups = groups.merged(merged)
     return labels
 
 
-def _merge_best_first(groups: Groups, threshold: float, tail: Sequence[float]) -> NDArray[np.int64]:
+def _merge_window(faces: Groups, looks: int, threshold: float, tail: Sequence[float]) -> NDArray[np.int64]:
+    """Merges like `_merge_best_first`, in less time; returns labels.
+
+    The similarity that a merge needs only falls from merge to merge, so the pairs that reach its first value are
+    merged in any case, and in any order.
+    """
+    first = max(threshold, crowd_threshold(tail, len(faces), 0))
+    certain = _merge_reciprocal(faces, 0, looks, first, tail)
+    return _merge_best_first(faces.merged(certain), looks, threshold, tail)[certain]
+
+
+def _merge_best_first(
+    groups: Groups, looks: int, threshold: float, tail: Sequence[float]
+) -> NDArray[np.int64]:
     """Merges the most similar pair until that is not similar enough; returns labels.
 
     Similarities only fall (see the module's docstring), so the last known similarity of a cluster's best partner is
     an upper bound. The partner is recomputed only when that bound is the highest of all.
+
+    Args:
+        looks: number of faces in all clusters, without those that were followed.
     """
     everyone = np.arange(len(groups))
     average = groups.averages(everyone)
@@ -159,7 +191,7 @@ def _merge_best_first(groups: Groups, threshold: float, tail: Sequence[float]) -
     partner, current = everyone.copy(), np.zeros(len(groups), bool)
     bound = np.full(len(groups), np.inf, np.float32)
     left = len(groups)
-    least = max(threshold, crowd_threshold(tail, left, 0))
+    least = max(threshold, crowd_threshold(tail, left, max(0, looks - left)))
     while bound[best := int(bound.argmax())] >= least:
         raise_if_stopped()
         if not current[best]:
@@ -182,7 +214,7 @@ def _merge_best_first(groups: Groups, threshold: float, tail: Sequence[float]) -
         bound[a] = bound[best]
         removed[b] = bound[b] = -np.inf
         left -= 1
-        least = max(threshold, crowd_threshold(tail, left, len(groups) - left))
+        least = max(threshold, crowd_threshold(tail, left, max(0, looks - left)))
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -206,11 +238,12 @@ def _concatenated(settled: Groups, window: Groups, across: Triples) -> Groups:
         np.concatenate((settled.weights, window.weights)),
         sparse.vstack((settled.frames, window.frames), format="csr"),
         sparse_maximum(np.concatenate(rows), np.concatenate(columns), np.concatenate(values), size),
+        settled.weak_discount,
     )
 
 
 def _merge_reciprocal(
-    groups: Groups, settled: int, faces: int, threshold: float, tail: Sequence[float]
+    groups: Groups, settled: int, looks: int, threshold: float, tail: Sequence[float]
 ) -> NDArray[np.int64]:
     """Merges all pairs of reciprocal nearest neighbours at once, until none is similar enough; returns labels.
 
@@ -218,14 +251,14 @@ def _merge_reciprocal(
     those of them that are another cluster's nearest neighbour.
 
     Args:
-        faces: number of faces in all clusters.
+        looks: number of faces in all clusters, without those that were followed.
     """
     labels = np.arange(len(groups))
     nearest = np.full(len(groups), -1)
     similarity = np.full(len(groups), -np.inf, np.float32)
     stale = np.arange(settled, len(groups))
     while True:
-        least = max(threshold, crowd_threshold(tail, len(groups), faces - len(groups)))
+        least = max(threshold, crowd_threshold(tail, len(groups), max(0, looks - len(groups))))
         while len(stale):
             nearest[stale], similarity[stale] = _nearest(groups, stale)
             partners = np.unique(nearest[stale][similarity[stale] >= least])

@@ -17,13 +17,13 @@ agglomeration.MAX_EXACT_FACES faces; beyond that, windows of time are clustered 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from facecore.agglomeration import Groups, agglomerate, sparse_maximum
+from facecore.agglomeration import WEAK_DISCOUNT, Groups, agglomerate, sparse_maximum
 from facecore.geometry import iou
 from facecore.strangers import DEFAULT_TAIL
 from facecore.vectors import lengths, unit
@@ -38,6 +38,14 @@ every 2 s."""
 
 PRIOR_STRANGER_PAIRS = 4
 """Pairs of strangers with a cosine of 0 that the mean is started with, so that one or two real pairs count little."""
+
+LEAST_WEAKNESS, PRIOR_WEAKNESS = 1.0, 10.0
+"""Squared product of both weaknesses, summed over the pairs of strangers of a job: from which on they say what weak
+faces have in common, and with which `agglomeration.WEAK_DISCOUNT` counts against them. A film with few people has
+less, a crowd in the dark more."""
+
+FOLLOWED_COSINE = 0.6
+"""A face as similar as this to one of the sample before is one more look at the same person in the same scene."""
 
 CERTAIN_LENGTH_QUANTILE = 0.9
 """Faces with an embedding at least as long as this quantile of the job's lengths have weakness 0."""
@@ -109,14 +117,13 @@ def cluster(
         return np.zeros(0, np.int64)
     order, distinct = _in_time(detections)
     seen = detections.take(order[np.unique(distinct, return_index=True)[1]])
-    units = unit(seen.embeddings)
+    units, surenesses = unit(seen.embeddings), lengths(seen.embeddings)
+    job = _frames(seen, units, weakness(surenesses), sampling_interval)
     people = agglomerate(
-        _singletons(seen, units, lengths(seen.embeddings), sampling_interval),
-        max(
-            threshold**2 * (1 - OPPOSITE_VIEWS * (1 - threshold**2)),
-            _similarity_of_strangers(units, seen.frames),
-        ),
+        _singletons(seen, units, surenesses, job.weak_discount, sampling_interval),
+        max(threshold**2 * (1 - OPPOSITE_VIEWS * (1 - threshold**2)), job.similarity_of_strangers),
         tail,
+        job.followed,
     )
     labels = np.empty(len(detections), np.int64)
     labels[order] = _numbered_by_appearance(people[distinct])
@@ -167,7 +174,11 @@ def _in_time(detections: Detections) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def _singletons(
-    seen: Detections, units: NDArray[np.float32], lengths: NDArray[np.float32], sampling_interval: float
+    seen: Detections,
+    units: NDArray[np.float32],
+    lengths: NDArray[np.float32],
+    weak_discount: float,
+    sampling_interval: float,
 ) -> Groups:
     """Returns one cluster for each detection; the detections are in order of time."""
     weights = (lengths / np.median(lengths)).astype(np.float32)
@@ -179,6 +190,7 @@ def _singletons(
         weights,
         sparse.csr_array((ones, (rows, columns)), shape=(len(seen), len(numbers))),
         _links(seen, units, sampling_interval),
+        weak_discount,
     )
 
 
@@ -205,16 +217,54 @@ def _links(seen: Detections, units: NDArray[np.float32], sampling_interval: floa
     return sparse_maximum(np.append(i, j), np.append(j, i), np.append(cosines, cosines), n)
 
 
-def _similarity_of_strangers(units: NDArray[np.float32], frames: NDArray[np.int64]) -> float:
-    """Returns the mean cosine of faces that share a frame, without duplicates of one person; 0 without any pair."""
-    total, pairs = 0.0, PRIOR_STRANGER_PAIRS
-    starts = np.flatnonzero(np.diff(frames, prepend=frames[0] - 1))
-    for start, end in zip(starts, np.append(starts[1:], len(frames)), strict=True):
+class Frames(NamedTuple):
+    """What the frames of a job say about all its faces.
+
+    Attributes:
+        similarity_of_strangers: mean cosine of faces that share a frame; 0 without any pair.
+        weak_discount: what two faces of weakness 1 have in common with each other, measured on faces that share a
+            frame; see agglomeration.WEAK_DISCOUNT.
+        followed: (n,) whether the sample before shows a similar face.
+    """
+
+    similarity_of_strangers: float
+    weak_discount: float
+    followed: NDArray[np.bool_]
+
+
+def _frames(
+    seen: Detections, units: NDArray[np.float32], weak: NDArray[np.float32], sampling_interval: float
+) -> Frames:
+    """Compares the faces of each frame with each other, without duplicates of one person, and with those of the frame
+    before; the detections are in order of time."""
+    total, pairs = 0.0, float(PRIOR_STRANGER_PAIRS)
+    product = square = 0.0
+    followed = np.zeros(len(seen), bool)
+    starts = np.flatnonzero(np.diff(seen.frames, prepend=seen.frames[0] - 1))
+    before = slice(0, 0)
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(seen)], strict=True):
+        here = slice(start, end)
         if end - start > 1:
-            cosines = (units[start:end] @ units[start:end].T)[np.triu_indices(end - start, 1)]
-            strangers = cosines[cosines < DUPLICATE_COSINE]
-            total, pairs = total + float(strangers.sum()), pairs + len(strangers)
-    return max(0.0, total / pairs)
+            cosines = units[here] @ units[here].T
+            strangers = cosines < DUPLICATE_COSINE  # each pair twice, nobody with himself
+            both_weak = (weak[here, None] * weak[here])[strangers]
+            apart = cosines[strangers]
+            total, pairs = total + float(apart.sum()) / 2, pairs + len(apart) / 2
+            product, square = (
+                product + float(both_weak @ apart) / 2,
+                square + float(both_weak @ both_weak) / 2,
+            )
+        if (
+            start
+            and seen.frames[start] - seen.frames[start - 1] == 1
+            and seen.timestamps[start] - seen.timestamps[start - 1] <= 1.5 * sampling_interval
+        ):
+            followed[here] = (units[here] @ units[before].T).max(axis=1) >= FOLLOWED_COSINE
+        before = here
+    discount = WEAK_DISCOUNT
+    if square >= LEAST_WEAKNESS:
+        discount = (product + PRIOR_WEAKNESS * WEAK_DISCOUNT) / (square + PRIOR_WEAKNESS)
+    return Frames(max(0.0, total / pairs), max(WEAK_DISCOUNT, discount), followed)
 
 
 def _numbered_by_appearance(labels: NDArray[np.int64]) -> NDArray[np.int64]:

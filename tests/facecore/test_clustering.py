@@ -253,3 +253,28 @@ def test_similar_dark_faces_in_one_frame_are_not_merged() -> None:
     assert people(detections(embeddings[who] * lengths, frames, who * 300.0)) == [0] * 6 + [1, 2, 3]
     lit = np.full((9, 1), 3.5)
     assert len(set(people(detections(embeddings[who] * lit, frames, who * 300.0)))) == 2, "as in a mirror"
+
+
+def test_more_samples_of_each_scene_join_no_strangers() -> None:
+    """A hundred people, each in eight consecutive samples, make 700 merges; two strangers are as alike as before."""
+    who = np.concatenate((np.repeat(np.arange(100), 8), [100, 101]))
+    embeddings = np.eye(102, 512)
+    embeddings[101, 100:102] = [0.4, np.sqrt(1 - 0.4**2)]
+    frames = np.concatenate((np.arange(800) + np.repeat(np.arange(100), 8) * 10, [3000, 3010]))
+    assert people(detections(embeddings[who], frames, who * 5.0)) == who.tolist()
+
+
+def test_strangers_in_the_dark_say_what_the_dark_adds() -> None:
+    """Twenty strangers in the light and twenty in the dark share a frame; two dark faces of other scenes are as alike
+    as it takes in the light, but hardly more than the strangers in the dark."""
+    alike = np.eye(42)
+    alike[20:, 20:] += 0.5 * (1 - np.eye(22))
+    alike[40, 41] = alike[41, 40] = 0.6
+    embeddings = np.zeros((42, 512))
+    embeddings[:, :42] = np.linalg.cholesky(alike)
+    frames, left = np.array([0] * 40 + [10, 20]), np.array([*np.arange(40) * 110.0, 0, 0])
+    dark = embeddings * np.where(np.arange(42) < 20, 3.5, 1.4)[:, None]
+    assert people(detections(dark, frames, left))[40:] == [40, 41]
+    assert people(detections(dark[[*range(20), 40, 41]], np.append(frames[:20], [10, 20]), np.zeros(22)))[
+        20:
+    ] == [20, 20]
