@@ -11,7 +11,7 @@ from rich.text import Text
 
 from compose.terminal import counted
 from schemas.file_names import printable
-from schemas.results import Face, JobResult
+from schemas.results import Demographics, Face, JobResult
 from schemas.table_cells import cell
 
 if TYPE_CHECKING:  # loads the stages
@@ -21,13 +21,14 @@ COLUMNS = (
     "source", "face_id", "appearance", "timestamp", "frame_index", "x_min", "y_min", "x_max", "y_max",
     "confidence", "quality", "quality_size", "quality_pose", "quality_occlusion", "quality_sharpness",
     "pose", "yaw", "pitch", "roll", "enhanced", "representative", "age", "gender", "emotion",
-    "person_id", "label",
+    "person_id", "label", "age_low", "age_high",
 )  # fmt: skip
 WIDE_COLUMNS = 75
 """Width of a terminal from which the table of people has all columns."""
 PARQUET = {
     **dict.fromkeys(("source", "face_id", "pose", "gender", "emotion", "person_id", "label"), "text"),
-    **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max", "age"), "int"),
+    **dict.fromkeys(("appearance", "frame_index", "x_min", "y_min", "x_max", "y_max"), "int"),
+    **dict.fromkeys(("age", "age_low", "age_high"), "int"),
     **dict.fromkeys(("enhanced", "representative"), "bool"),
 }
 """Types of the columns that are not 64-bit floats."""
@@ -75,7 +76,15 @@ def _rows(source: str, face: Face) -> Iterable[tuple[Any, ...]]:
             detection.enhanced, detection == face.representative_detection,
             *((person.age, person.gender, person.emotion) if person else (None, None, None)),
             face.person_id or None, face.label or None,
+            *((person.age_low, person.age_high) if person else (None, None)),
         )  # fmt: skip
+
+
+def _age(person: Demographics) -> str:
+    """Returns the range of the age, or the age where no range is known."""
+    if person.age_low is not None and person.age_high is not None:
+        return f"{person.age_low}-{person.age_high}"
+    return "" if person.age is None else str(person.age)
 
 
 def notes(result: JobResult) -> list[str]:
@@ -127,7 +136,7 @@ def people_table(result: JobResult, columns: int) -> Table:
             str(len(face.detections)),
             *(f"{seen.timestamp:.1f}" for seen in (face.detections[0], face.detections[-1], best)),
             *([f"{best.quality.composite:.2f}", best.pose] if wide else []),
-            str(person.age) if person and person.age is not None else "",
+            _age(person) if person else "",
             (person.gender or "") if person else "",
             (person.emotion or "") if person else "",
         )

@@ -45,9 +45,7 @@ def load_open(name: str, directory: Path, device: Device) -> Pack:
         detector=centerface.load(sessions["detector"], files["detector"].stem),
         embedder=embedding.load(sessions["embedding"], mean=127.0, std=128.0),
         pose=pose.load_hopenet(sessions["pose"]),
-        attributes=tuple(
-            model for role, load in attributes.ATTRIBUTE_LOADERS.items() for model in load(sessions[role])
-        ),
+        attributes=tuple(load(sessions[role]) for role, load in attributes.ATTRIBUTE_LOADERS.items()),
         emotion=attributes.load_emotion(sessions["emotion"]),
         files=files,
     )

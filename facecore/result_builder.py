@@ -1,6 +1,6 @@
 """Builds the faces of a job's result from its people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -11,6 +11,7 @@ from facecore.doubts import mean_face, one_person, same_person
 from facecore.people import People, Person, Sighting
 from facecore.quality import composite, pose_class
 from facecore.vectors import from_bytes, unit
+from schemas.observations import ObservedFace
 from schemas.results import (
     Appearance,
     BoundingBox,
@@ -125,26 +126,28 @@ def _nearest(people: People) -> list[Nearest | None]:
 
 
 def _demographics(person: Person, emotion: str | None) -> Demographics:
-    """Aggregates over the person's detections, weighted by quality: age by the median, gender by the mean."""
+    """Aggregates over the person's detections, weighted by quality: ages by the median, gender by the mean."""
     faces = [s.face for s in person.sightings]
-    ages = [(f.age, composite(f.quality)) for f in faces if f.age is not None]
     males = [(f.male, composite(f.quality)) for f in faces if f.male is not None]
     return Demographics(
-        age=round(_weighted_median(ages)) if ages else None,
+        age=_median_age((f.age, f) for f in faces),
+        age_low=_median_age((f.age_low, f) for f in faces),
+        age_high=_median_age((f.age_high, f) for f in faces),
         gender=_gender(males),
         emotion=emotion,
     )
 
 
-def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
-    ordered = sorted(values)
+def _median_age(estimates: Iterable[tuple[float | None, ObservedFace]]) -> int | None:
+    """Returns the median of the estimates in whole years, weighted by the quality of the faces."""
+    ordered = sorted((age, composite(face.quality)) for age, face in estimates if age is not None)
     half = sum(weight for _, weight in ordered) / 2
     below = 0.0
-    for value, weight in ordered:
+    for age, weight in ordered:
         below += weight
         if below >= half:
-            return value
-    return ordered[-1][0]
+            return round(age)
+    return None
 
 
 def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:

@@ -124,6 +124,6 @@ def _age_and_gender(model: Any) -> Model[FaceInImage, FaceAttributes]:
     def read(outputs: Outputs) -> list[FaceAttributes]:
         female, male, age = outputs[0].astype(np.float64).T
         odds = 1.0 / (1.0 + np.exp(np.clip(female - male, -60.0, 60.0)))
-        return [FaceAttributes(float(a) * 100.0, float(p)) for a, p in zip(age, odds, strict=True)]
+        return [FaceAttributes(age=float(a) * 100.0, male=float(p)) for a, p in zip(age, odds, strict=True)]
 
     return Model(model.session, lambda face: _crop(model, face), read, batch_size(model.session, GPU_BATCH))

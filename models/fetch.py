@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 from models.archives import FetchError
-from models.catalog import EXTRAS, INSIGHTFACE_PACKS, NON_COMMERCIAL, OPEN, PACKS, PREPARED_BY, files_of
-from models.installed import complete, directory_of, locked, problem, read_manifest
+from models.catalog import (
+    EXTRAS,
+    INSIGHTFACE_PACKS,
+    NON_COMMERCIAL,
+    OPEN,
+    OPEN_PACK,
+    PACKS,
+    PREPARED_BY,
+    files_of,
+)
+from models.installed import Manifest, complete, directory_of, locked, problem, read_manifest
 from models.installers import installer
 
 SHIPPED_OCCLUSION = Path(__file__).parent / "occlusion" / "occlusion_resnet18.onnx"
@@ -121,8 +130,16 @@ def find_extra(role: Literal["occlusion", "sharpness"], root: Path) -> Path | No
 def _usable(name: str, directory: Path) -> bool:
     manifest = read_manifest(directory)
     if manifest is not None:
-        return complete(directory, manifest) and (name != OPEN or manifest.prepared_by == PREPARED_BY)
+        return complete(directory, manifest) and (name != OPEN or _as_in_catalog(manifest))
     return name not in (OPEN, EXTRAS) and any(directory.glob("*.onnx"))
+
+
+def _as_in_catalog(manifest: Manifest) -> bool:
+    """Returns whether the open pack's files are those of the catalog, prepared as they are now."""
+    entries = manifest.files
+    return manifest.prepared_by == PREPARED_BY and all(
+        file.file in entries and entries[file.file].published_sha256 == file.sha256 for file in OPEN_PACK
+    )
 
 
 def _packs_by_hand(root: Path) -> list[str]:

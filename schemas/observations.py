@@ -35,6 +35,7 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
         quality: the four components.
         occlusion_probability: that the face is occluded, 0-1; None without a model.
         age: years; None when the pack has no age model.
+        age_low, age_high: years, the range of the age; None when the model states none.
         male: probability that the person is a man, 0-1; None when the pack has no gender model.
         detector_score: the score behind the confidence, 0-1; None: from a worker of an earlier version.
         enhanced: the values come from an enhanced frame (the embedding never does).
@@ -56,6 +57,8 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
     detector_score: float | None = None
     identifiable: bool = True
     dark: bool = False
+    age_low: float | None = None
+    age_high: float | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,9 +81,17 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demographics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Only what the models can tell; a value that would be a guess is left out."""
+    """Only what the models can tell; a value that would be a guess is left out.
+
+    Attributes:
+        age: years.
+        age_low, age_high: years; about four of five people are between them (an addition). Left out where the pack's
+            model states no range.
+    """
 
     age: int | None = None
+    age_low: int | None = None
+    age_high: int | None = None
     gender: Literal["M", "F"] | None = None
     emotion: str | None = None
 

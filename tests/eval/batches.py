@@ -78,7 +78,7 @@ def differences(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, flo
     return most
 
 
-FIELDS = ("box", "confidence", "landmarks", "age", "male")
+FIELDS = ("box", "confidence", "landmarks", "age", "age_low", "age_high", "male")
 
 
 def emotions(analyzer: Analyzer, pictures: list[Any]) -> Any:

@@ -38,11 +38,13 @@ def test_six_people_on_the_group_photograph(analyzer: Analyzer, group: Image) ->
         assert points[:2, 1].max() < points[2, 1] < points[3:, 1].min()
         assert len(face.embedding) == 512 * 4
         assert np.linalg.norm(np.frombuffer(face.embedding, "<f4")) > 1.0
-        assert face.age is not None
-        assert 10 < face.age < 80
+        assert face.age is not None and face.age_low is not None and face.age_high is not None
+        assert 10 < face.age_low < face.age < face.age_high < 80
         assert face.male is not None
         assert 0 <= face.male <= 1
         assert all(0 <= value <= 1 for value in msgspec.structs.astuple(face.quality))
+    assert [sum(low <= face.male <= high for face in found.faces if face.male is not None)
+            for low, high in ((0, 0.2), (0.8, 1))] == [3, 3]  # fmt: skip
     similar = [float(vector(a) @ vector(b)) for a, b in itertools.combinations(found.faces, 2)]
     assert max(similar) < 0.4  # six different people
 

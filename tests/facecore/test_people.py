@@ -83,12 +83,13 @@ def test_no_faces_give_no_people() -> None:
 def test_demographics_are_the_person_s_not_one_picture_s() -> None:
     ages, males = [20.0, 30.0, 90.0], [0.9, 0.85, 0.9]
     frames = [
-        frame(i, [face(person(0), age=age, male=male)])
+        frame(i, [face(person(0), age=age, age_low=age - 5.2, age_high=age + 6.7, male=male)])
         for i, (age, male) in enumerate(zip(ages, males, strict=True))
     ]
     (only,) = describe(people_in(frames), ["happy"], demographics=True)
     assert only.demographics is not None
     assert (only.demographics.age, only.demographics.gender, only.demographics.emotion) == (30, "M", "happy")
+    assert (only.demographics.age_low, only.demographics.age_high) == (25, 37)
     assert describe(people_in(frames), None, demographics=False)[0].demographics is None
 
 

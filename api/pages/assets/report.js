@@ -58,13 +58,19 @@ const attributes = person => {
   const d = person.demographics || {};
   return [SEXES[d.gender], d.emotion].filter(Boolean);
 };
-function describe(person) {
-  const age = (person.demographics || {}).age;
-  return [age === undefined || age === null ? null : "about " + age, ...attributes(person)].filter(Boolean).join(", ");
+// The range of the age, or the age where no range is known.
+function ageOf(person, about) {
+  const {age = null, age_low: low = null, age_high: high = null} = person.demographics || {};
+  if (low !== null && high !== null) return low + "–" + high;
+  return age === null ? null : about + age;
 }
+const describe = person => {
+  const age = ageOf(person, "about ");
+  return [age && age + " years", ...attributes(person)].filter(Boolean).join(", ");
+};
 const briefText = person => {
-  const {age, gender, emotion} = person.demographics || {};
-  return [SEXES[gender], age === undefined || age === null ? null : "≈" + age, emotion].filter(Boolean).join(" · ");
+  const {gender, emotion} = person.demographics || {};
+  return [SEXES[gender], ageOf(person, "≈"), emotion].filter(Boolean).join(" · ");
 };
 const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
 
