@@ -19,6 +19,9 @@ FIELDS = (
 """Values of the query parameter `fields`: `metadata`, `faces` as a whole, or single fields of each face. `status`,
 and `face_id` of each face, are always included."""
 
+EMBEDDINGS = ("embedding", "person_embedding")
+"""Fields of a face that hold an embedding."""
+
 
 class Selection:
     """The fields of a result to return, and the form of its embeddings and thumbnails.
@@ -79,10 +82,11 @@ class Selection:
             for name, value in face.items()
             if self._face_fields is None or name in self._face_fields
         }
-        if "embedding" in selected and self._embeddings == "none":
-            del selected["embedding"]
-        elif "embedding" in selected and self._embeddings == "base64":
-            selected["embedding"] = b64encode(packed(selected["embedding"])).decode()
+        for name in EMBEDDINGS:
+            if name in selected and self._embeddings == "none":
+                del selected[name]
+            elif name in selected and self._embeddings == "base64":
+                selected[name] = b64encode(packed(selected[name])).decode()
         if "thumbnail" in selected and self.inline_thumbnails:
             jpeg = thumbnails.get(face["face_id"])
             selected["thumbnail"] = jpeg and f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"

@@ -1,13 +1,13 @@
 """Builds the faces of a job's result from its people."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from facecore.doubts import mean_face, one_person, same_person
+from facecore.doubts import MeanFace, mean_face, one_person, same_person
 from facecore.people import People, Person, Sighting
 from facecore.quality import composite, pose_class
 from facecore.vectors import from_bytes, unit
@@ -53,11 +53,12 @@ def describe(
     matches_of = (
         [msgspec.UNSET] * len(people.persons) if matches is None else (matches or [[]] * len(people.persons))
     )
-    nearest = _nearest(people)
+    means = [mean_face(person.sightings) for person in people.persons]
+    nearest = _nearest(people, means)
     return [
         Face(
             face_id=f"face_{number}",
-            embedding=[round(float(x), 7) for x in _unit([person.best])[0]],
+            embedding=_numbers(_unit([person.best])[0]),
             demographics=_demographics(person, None if person.best.face.dark else emotion)
             if demographics
             else None,
@@ -67,6 +68,7 @@ def describe(
             share=round(len({s.frame.index for s in person.sightings}) / frames, 4),
             cohesion=_cohesion(person),
             one_person=round(one_person(person, len(people.persons)), 4),
+            person_embedding=_numbers(means[number].vector) if len(person.sightings) > 1 else msgspec.UNSET,
             nearest=nearest[number],
             weak_detections=sum(sighting.weak for sighting in person.sightings),
             thumbnail=f"faces/face_{number}/thumbnail",
@@ -81,6 +83,10 @@ def describe(
 def _unit(sightings: Sequence[Sighting]) -> NDArray[np.float64]:
     """Returns the embeddings scaled to length 1, (n, 512)."""
     return unit(from_bytes([s.face.embedding for s in sightings]).astype(np.float64))
+
+
+def _numbers(embedding: NDArray[Any]) -> list[float]:
+    return [round(float(x), 7) for x in embedding]
 
 
 def _appearances(person: Person) -> list[Appearance]:
@@ -103,7 +109,7 @@ def _cohesion(person: Person) -> float:
     return round(float((faces @ centre).mean() / np.linalg.norm(centre)), 4)
 
 
-def _nearest(people: People) -> list[Nearest | None]:
+def _nearest(people: People, means: Sequence[MeanFace]) -> list[Nearest | None]:
     """Returns for each person the other one with the most similar best shot, for review; None without another,
     and for faces that cannot be identified."""
     found: list[Nearest | None] = [None] * len(people.persons)
@@ -111,7 +117,6 @@ def _nearest(people: People) -> list[Nearest | None]:
     if len(known) < 2:
         return found
     faces = _unit([people.persons[number].best for number in known])
-    means = [mean_face(people.persons[number].sightings) for number in known]
     for start in range(0, len(known), BLOCK_PEOPLE):
         similar = faces[start : start + BLOCK_PEOPLE] @ faces.T
         rows = np.arange(len(similar))
@@ -120,7 +125,7 @@ def _nearest(people: People) -> list[Nearest | None]:
             found[known[start + row]] = Nearest(
                 f"face_{known[other]}",
                 round(float(similar[row, other]), 4),
-                round(same_person(means[start + row], means[other], len(known)), 4),
+                round(same_person(means[known[start + row]], means[known[other]], len(known)), 4),
             )
     return found
 

@@ -150,10 +150,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Face(msgspec.Struct, frozen=True, kw_only=True):
-    """One person of a job: every detection, their joint embedding, and what is known of the person."""
+    """One person of a job: every detection, embeddings, and what is known of the person."""
 
     face_id: str
-    embedding: list[float]  # 512, length 1
+    embedding: list[float]  # of the representative detection: 512, length 1
     demographics: Demographics | None
     detections: list[Detection]
     representative_detection: Detection
@@ -171,6 +171,9 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
         True  # false only with include_unidentifiable: one detection, and nobody knows of whom
     )
     one_person: float | None = None  # probability that all detections are of one person
+    # The mean of all detections' embeddings, weighted by quality, length 1: tells people apart better than
+    # `embedding`; left out for a single detection
+    person_embedding: list[float] | msgspec.UnsetType = msgspec.UNSET
     # With match_collections: known people, most similar first
     matches: list[Match] | msgspec.UnsetType = msgspec.UNSET
     # With a library, as it is now: the person there; null until the library has the film, and for faces that nobody

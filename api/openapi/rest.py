@@ -8,6 +8,7 @@ import msgspec
 
 from api.endpoints import Body, Content, Endpoint, parameter
 from api.openapi.components import HEADERS, VERSION, add_spellings, components_of
+from api.selection import EMBEDDINGS
 from schemas.library_view import LibraryEvent
 from schemas.results import JobEvent, JobResult, Problem
 from schemas.webhooks import JobEnded
@@ -118,11 +119,13 @@ def _query(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
 def _add_parts(components: dict[str, Any]) -> None:
     """Adds the schemas of a result with some fields left out (api.selection)."""
     face, result = components["Face"], components["JobResult"]
-    embedding = {"anyOf": [face["properties"]["embedding"], {"type": "string", "contentEncoding": "base64"}]}
+    embeddings = {
+        name: {"anyOf": [face["properties"][name], {"type": "string", "contentEncoding": "base64"}]}
+        for name in EMBEDDINGS
+    }
     components["PartOfFace"] = face | {
         "title": "PartOfFace",
-        "properties": face["properties"]
-        | {"embedding": embedding, "thumbnail": {"type": ["string", "null"]}},
+        "properties": face["properties"] | embeddings | {"thumbnail": {"type": ["string", "null"]}},
         "required": ["face_id"],
     }
     faces = {"type": "array", "items": {"$ref": "#/components/schemas/PartOfFace"}}

@@ -57,6 +57,17 @@ def test_the_best_shot_represents_the_person_and_gives_the_embedding() -> None:
     assert only.embedding[0] == pytest.approx(1 / math.hypot(1.0, 0.3), abs=0.05)
 
 
+def test_the_person_embedding_is_the_mean_of_all_detections() -> None:
+    """What differs from shot to shot cancels out; there is no mean of a single one."""
+    frames = [frame(i, [face(person(0, 0.3, i), quality=0.9 if i == 2 else 0.4)]) for i in range(5)]
+    (only,) = describe(people_in(frames), None, demographics=True)
+    assert isinstance(only.person_embedding, list) and len(only.person_embedding) == 512
+    assert math.isclose(math.hypot(*only.person_embedding), 1.0, abs_tol=1e-6)
+    assert only.person_embedding[0] > only.embedding[0] + 0.01
+    (single,) = describe(people_in(frames[:1]), None, demographics=True)
+    assert single.person_embedding is msgspec.UNSET
+
+
 def test_what_is_left_out_is_counted_by_reason() -> None:
     frames = two_people()
     frames[0] = frame(0, [face(person(0), quality=0.1)])
