@@ -129,8 +129,11 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
             one["label"] for one in shown["people"]
         }
         assert all(one["picture"] for one in shown["people"])
-    labels = [row["label"] for row in csv.DictReader(table.read_text().splitlines())]
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    labels = [row["label"] for row in rows]
     assert "'=1+1 & </script>" in labels, "a spreadsheet does not take the name for a formula"
+    assert all(int(row["age_low"]) <= int(row["age"]) <= int(row["age_high"]) for row in rows)
+    assert f" {rows[0]['age_low']}-{rows[0]['age_high']} " in fourth.stdout, "the table shows the range"
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
