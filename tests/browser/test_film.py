@@ -193,7 +193,7 @@ def test_a_failure_says_what_to_do_and_is_retried(
         page = tab.open(f"{service.url}/faces/")
         page.locator("#source").fill(str(film))
         page.keyboard.press("Enter")
-        card = page.locator(".film", has_text="late.png")
+        card = page.locator(".film", has_text="late.png").first
         card.locator(".state.failed").wait_for()
         assert "There is no file at" in card.inner_text() and "Check the path" in card.inner_text()
         cv2.imwrite(str(film), np.full((90, 160, 3), 128, np.uint8))

@@ -9,6 +9,17 @@ function make(name, set, ...children) {
   return node;
 }
 const fillNode = (node, ...children) => node.replaceChildren(...children.filter(child => child !== null && child !== undefined));
+// Replaces the children of an element by those built for items, in slices, so that the page answers in between.
+const SLICE = 60;
+async function fillSlowly(node, items, build) {
+  const turn = node.turn = {};
+  node.replaceChildren(...items.slice(0, SLICE).map(build));
+  for (let start = SLICE; start < items.length; start += SLICE) {
+    await new Promise(done => setTimeout(done));
+    if (node.turn !== turn) return;  // it is being filled anew
+    node.append(...items.slice(start, start + SLICE).map(build));
+  }
+}
 function makeSvg(name, set, ...children) {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(set)) node.setAttribute(key, value);

@@ -45,7 +45,7 @@ function setPeople(found) {
 }
 
 function drawPeople() {
-  $("people").replaceChildren(...people.map(person => {
+  fillSlowly($("people"), people, person => {
     const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy", decoding: "async"}), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
     picture.style.borderColor = person.colour;
     const facts = person.identifiable === false ? TEXTS.film.once : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds && !isAlbum() ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
@@ -53,7 +53,7 @@ function drawPeople() {
       make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, facts)));
     person.button = button;
     return make("li", {}, button);
-  }));
+  });
   $("nobody").hidden = people.length > 0;
   $("nobody").textContent = !hasEnded(job) ? TEXTS.film.notYet : Object.values(data.metadata.rejected).some(Boolean) ? TEXTS.film.rejected : TEXTS.job.nobody;
   if (chosen) drawChosen(); else $("person").hidden = true;
@@ -63,7 +63,7 @@ function drawPeople() {
 // Shows a person's detections; `go`: also goes to the first of them.
 function choose(person, go) {
   chosen = person;
-  for (const one of people) one.button.setAttribute("aria-pressed", String(one === chosen));
+  for (const one of people) if (one.button) one.button.setAttribute("aria-pressed", String(one === chosen));
   if (person) drawChosen(); else $("person").hidden = true;
   if (person && go) player.seek(person.detections[0][0]); else onTime(player.time);
 }
@@ -105,7 +105,7 @@ function naming(person) {
 function drawTimeline() {
   const length = player.duration, at = time => length > 0 ? TRACK_WIDTH * time / length : 0;
   $("times").hidden = !people.length || !length || player.mode === "picture" || isAlbum();
-  const rows = people.map(person => {
+  const row = person => {
     const track = makeSvg("svg", {class: "track", viewBox: `0 0 ${TRACK_WIDTH} 1`, preserveAspectRatio: "none", "aria-hidden": "true"});
     for (const [from, to] of data.scenes) track.append(makeSvg("path", {class: "shot-edge", d: `M${at(from)} 0V1M${at(to)} 0V1`}));
     track.append(makeSvg("path", {class: "appearance", d: person.appearances.map(([from, to]) => `M${at(from)} .5H${Math.max(at(to), at(from) + 0.01)}`).join("")}));
@@ -113,11 +113,12 @@ function drawTimeline() {
     track.style.color = person.colour;
     const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy"});
     return make("div", {className: "line-row"}, make("button", {className: "line-name", type: "button", onclick: () => choose(person, true), "aria-label": fill(TEXTS.film.rowLabel, {name: person.name, times: person.appearances.slice(0, 20).map(span).join(", ")})}, picture, make("span", {}, person.name)), track);
-  });
+  };
   const axis = make("div", {className: "axis", "aria-hidden": "true"}), every = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].find(step => length / step <= (innerWidth < 620 ? 4 : 9)) || length;
   for (let time = 0; time <= 0.97 * length; time += every) { const mark = make("span", {}, formatTime(time)); mark.style.left = 100 * time / length + "%"; axis.append(mark); }
-  const head = make("div", {id: "playhead", className: "playhead", "aria-hidden": "true"});
-  $("timeline").replaceChildren(make("div", {className: "line-row"}, make("span"), make("div", {className: "playhead-box"}, head)), ...rows, make("div", {className: "line-row"}, make("span"), axis));
+  const rows = make("div"), head = make("div", {id: "playhead", className: "playhead", "aria-hidden": "true"});
+  $("timeline").replaceChildren(make("div", {className: "line-row"}, make("span"), make("div", {className: "playhead-box"}, head)), rows, make("div", {className: "line-row"}, make("span"), axis));
+  fillSlowly(rows, people, row);
   if (data.scenes.length) $("timeline").append(make("p", {className: "soft"}, fill(TEXTS.film.shots, {n: data.scenes.length})));
   movePlayhead();
 }

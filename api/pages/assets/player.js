@@ -100,19 +100,37 @@ function continues(a, b) {
   return Math.hypot(ax - bx, ay - by) < Math.max(size(a), size(b)) && ratio > 0.5 && ratio < 2;
 }
 
-// Draws the boxes and names of a moment over the picture.
+// Draws the boxes and names of a moment over the picture. The elements of a person are made once for a size of the picture.
+const drawn = new Map();  // person -> the group of its box and name
+let drawnScale = 0;
+function boxOf(person, scale) {
+  if (!drawn.has(person)) {
+    const frame = (name, stroke) => makeSvg("rect", {class: name, rx: 4 * scale, "stroke-width": stroke * scale});
+    const group = makeSvg("g", {"data-face": person.id}, frame("edge", 4), frame("line", 2), makeSvg("text", {"font-size": 14 * scale, "stroke-width": 3.5 * scale}, person.name));
+    group.style.color = person.colour;
+    drawn.set(person, group);
+  }
+  return drawn.get(person);
+}
 function drawBoxes(people, time, width, height, chosen) {
   const svg = $("boxes"), scale = Math.max(width / (svg.clientWidth || width), height / (svg.clientHeight || height));  // pixels of the film in one of the screen
+  if (scale !== drawnScale || !people.includes(drawn.keys().next().value)) drawn.clear();
+  drawnScale = scale;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const shown = $("show-boxes").getAttribute("aria-pressed") === "true" ? people.map(person => [person, boxAt(person, time)]).filter(([, found]) => found) : [];
-  svg.replaceChildren(...shown.map(([person, {box: [left, top, right, bottom], exact}]) => {
-    const above = top > 22 * scale, label = makeSvg("text", {x: left + 2 * scale, y: above ? top - 6 * scale : bottom + 16 * scale, "font-size": 14 * scale, "stroke-width": 3.5 * scale}, person.name);
-    const group = makeSvg("g", {class: (exact ? "exact" : "between") + (person === chosen ? " chosen" : ""), "data-face": person.id}, label);
-    const frame = (name, stroke) => makeSvg("rect", {class: name, x: left, y: top, width: right - left, height: bottom - top, rx: 4 * scale, "stroke-width": stroke * scale, ...exact ? {} : {"stroke-dasharray": `${6 * scale} ${5 * scale}`}});
-    group.prepend(frame("edge", 4), frame("line", 2));
-    group.style.color = person.colour;
-    return group;
-  }));
+  const groups = [];
+  for (const person of $("show-boxes").getAttribute("aria-pressed") === "true" ? people : []) {
+    const found = boxAt(person, time);
+    if (!found) continue;
+    const [left, top, right, bottom] = found.box, group = boxOf(person, scale), [edge, line, label] = group.children;
+    group.setAttribute("class", (found.exact ? "exact" : "between") + (person === chosen ? " chosen" : ""));
+    for (const rect of [edge, line]) {
+      for (const [name, value] of [["x", left], ["y", top], ["width", right - left], ["height", bottom - top], ["stroke-dasharray", found.exact ? "none" : `${6 * scale} ${5 * scale}`]]) rect.setAttribute(name, value);
+    }
+    label.setAttribute("x", left + 2 * scale);
+    label.setAttribute("y", top > 22 * scale ? top - 6 * scale : bottom + 16 * scale);
+    groups.push(group);
+  }
+  if (groups.length !== svg.children.length || groups.some((group, place) => group !== svg.children[place])) svg.replaceChildren(...groups);
 }
 
 const ICONS = {play: "M8 5v14l11-7z", pause: "M7 5h4v14H7zM13 5h4v14h-4z", before: "M6 5h2.5v14H6zM20 5v14L9.5 12z", after: "M15.500 5H18v14h-2.500zM4 5v14l10.500-7z", mute: "M4 9h4l5-4v14l-5-4H4zM16 9l5 6M21 9l-5 6",
