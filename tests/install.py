@@ -4,7 +4,7 @@
 
 PYTHON: interpreters, by default this one. For each: ``pip install``, ``faces --version``, ``faces analyze`` of a film
 of six people, ``faces up`` and the same film by the client. Needs a package index and takes about two minutes each,
-of which 50 s are processor time. CI runs it beside the tests.
+of which 60 s are processor time. CI runs it beside the tests.
 """
 
 import os

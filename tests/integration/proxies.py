@@ -3,7 +3,7 @@
     python -m tests.integration.proxies
 
 Tries those that are on PATH: a page, a submission from that page, its events as they happen, photographs up to the
-limit, and the same page below another path. Needs openssl.
+limit, an uploaded film, and the same page below another path. Needs openssl.
 """
 
 import http.client
@@ -162,10 +162,25 @@ def use(name: str, port: int, folder: Path) -> None:
         for size in (3 << 20, 9 << 20)
     }
     assert list(sizes.values()) == [False, True], "photographs of up to 8 MiB arrive"
+    tus = {"Tus_Resumable": "1.0.0", "Origin": ORIGIN}
+    film = os.urandom(12_000_000)
+    begun = ask(
+        port,
+        "POST",
+        "/faces/uploads",
+        Upload_Length=str(len(film)),
+        Upload_Metadata="filename YS5tcDQ=",
+        **tus,
+    )
+    assert begun.status == 201, begun.read()
+    place = urljoin("/faces/uploads", begun.headers["Location"])
+    part = {"Upload_Offset": "0", "Content_Type": "application/offset+octet-stream"}
+    sent = ask(port, "PATCH", place, film, **part, **tus)
+    assert (sent.status, sent.headers["Upload-Offset"]) == (204, str(len(film))), sent.read()
     moved = ask(port, "GET", BELOW)
     below = urljoin(BELOW, moved.headers["Location"])
     assert (moved.status, below) == (302, f"{BELOW}faces/") and ask(port, "GET", below).status == 200
-    print(f"{name}: page, submission, {len(events)} events, photographs, {below}")
+    print(f"{name}: page, submission, {len(events)} events, photographs, an upload, {below}")
 
 
 if __name__ == "__main__":
