@@ -40,7 +40,7 @@ api.health          : api.openapi
 api.results         : api.pages
 api.app             : api.health api.results
 api.__main__        : api.app
-compose             : api.pages consumers
+compose             : api.pages consumers schemas.client
 compose.commands    : compose
 compose.cli         : compose.commands
 """

@@ -10,6 +10,7 @@ from schemas.client.loop import Loop
 from schemas.client.publishing import AsyncPublisher
 from schemas.client.rest import AsyncClient
 from schemas.collections import CollectionInfo
+from schemas.library_view import LibraryInfo
 from schemas.requests import AnalyzeRequest
 from schemas.results import Embeddings, Health, JobEvent, JobResult, JobState, JobStatus, ListedJob, Submitted
 
@@ -102,6 +103,10 @@ class Client:
     def collection(self, name: str) -> Collection:
         """Returns a collection of known people."""
         return Collection(self._client.collection(name), self._loop)
+
+    def libraries(self) -> list[LibraryInfo]:
+        """Reads what libraries of people across films there are."""
+        return self._loop.run(self._client.libraries())
 
     def library(self, name: str) -> Library:
         """Returns a library of people across films."""

@@ -14,6 +14,7 @@ import msgspec
 from schemas.client.collections import AsyncCollection
 from schemas.client.libraries import AsyncLibrary
 from schemas.collections import CollectionInfo, CollectionList
+from schemas.library_view import LibraryInfo, LibraryList
 from schemas.requests import AnalyzeRequest
 from schemas.results import (
     Embeddings,
@@ -184,6 +185,10 @@ class AsyncClient:
     def collection(self, name: str) -> AsyncCollection:
         """Returns a collection of known people."""
         return AsyncCollection(name, self._fetch)
+
+    async def libraries(self) -> list[LibraryInfo]:
+        """Reads what libraries of people across films there are."""
+        return (await self._request("GET", "/faces/libraries", LibraryList)).libraries
 
     def library(self, name: str) -> AsyncLibrary:
         """Returns a library of people across films."""
