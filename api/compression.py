@@ -32,6 +32,16 @@ COMPRESSORS: dict[Coding, Callable[[], Compressor]] = {
 """In order of preference: zstd compresses a result in a tenth of gzip's time, to no more bytes."""
 
 
+MIN_COMPRESSED_BYTES = 1024
+"""Size from which a body is compressed."""
+
+
+def compressed(body: bytes, coding: Coding) -> bytes:
+    """Returns a body in a coding."""
+    compressor = COMPRESSORS[coding]()
+    return compressor.compress(body) + compressor.flush()
+
+
 def negotiate(accept_encoding: str) -> Coding | None:
     """The coding for a response, by the weights of an Accept-Encoding header (RFC 9110, section 12.5.3); or None."""
     weights: dict[str, float] = {}

@@ -69,7 +69,7 @@ async def list_people(request: web.Request) -> web.Response:
     people = await request.app[LIBRARY_READER].people(
         name, query.limit, query.after, named=named, matches=matches
     )
-    return tagged(request, version, people)
+    return await tagged(request, version, people)
 
 
 @endpoints.add(Endpoint(
@@ -81,7 +81,7 @@ async def show_person(request: web.Request) -> web.Response:
     """Shows a person."""
     name, version = await find_library(request)
     person = await find_person(request, name)
-    return unchanged(request, version) or tagged(request, version, person)
+    return unchanged(request, version) or await tagged(request, version, person)
 
 
 @endpoints.add(Endpoint(
@@ -98,7 +98,7 @@ async def list_appearances(request: web.Request) -> web.Response:
     if (same := unchanged(request, version)) is not None:
         return same
     found = await request.app[LIBRARY_READER].appearances(name, person, query.limit, query.after)
-    return tagged(request, version, found)
+    return await tagged(request, version, found)
 
 
 @endpoints.add(Endpoint(
@@ -113,7 +113,9 @@ async def list_companions(request: web.Request) -> web.Response:
     person = await find_person(request, name)
     if (same := unchanged(request, version)) is not None:
         return same
-    return tagged(request, version, await request.app[LIBRARY_READER].together(name, person, query.limit))
+    return await tagged(
+        request, version, await request.app[LIBRARY_READER].together(name, person, query.limit)
+    )
 
 
 @endpoints.add(Endpoint(

@@ -41,7 +41,7 @@ async def list_suggestions(request: web.Request) -> web.Response:
     query = parse_query(request.query, LimitQuery)
     if (same := unchanged(request, version)) is not None:
         return same
-    return tagged(request, version, await request.app[LIBRARY_READER].suggestions(name, query.limit))
+    return await tagged(request, version, await request.app[LIBRARY_READER].suggestions(name, query.limit))
 
 
 @endpoints.add(Endpoint(
@@ -56,7 +56,7 @@ async def list_corrections(request: web.Request) -> web.Response:
     if (same := unchanged(request, version)) is not None:
         return same
     found = await request.app[LIBRARY_READER].corrections(name, query.limit, query.after)
-    return tagged(request, version, found)
+    return await tagged(request, version, found)
 
 
 @endpoints.add(Endpoint(

@@ -39,7 +39,7 @@ async def list_films(request: web.Request) -> web.Response:
         if found is None:
             raise QueryError("people", f"Library {name!r} has no person {one!r}.")
     films = await reader.films(name, query.limit, query.after, [one for one in people if one])
-    return tagged(request, version, films)
+    return await tagged(request, version, films)
 
 
 @endpoints.add(Endpoint(
@@ -54,7 +54,7 @@ async def show_film(request: web.Request) -> web.Response:
     if query.until < query.since:
         raise QueryError("until", "Expected it not to be before since.")
     found = await _film(request, name, query.since, query.until)
-    return unchanged(request, version) or tagged(request, version, found)
+    return unchanged(request, version) or await tagged(request, version, found)
 
 
 @endpoints.add(Endpoint(

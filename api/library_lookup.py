@@ -1,13 +1,14 @@
 """Looks up the libraries and people that a request names, and answers with entity tags."""
 
+import asyncio
 import hashlib
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from yarl import URL
 
 from api.app_keys import LIBRARY_READER
-from api.responses import json_response
+from api.compression import MIN_COMPRESSED_BYTES, compressed, negotiate
 from schemas.library import PERSON_ID
 from schemas.library_view import LibraryPerson
 from schemas.names import LIBRARY
@@ -40,19 +41,26 @@ async def find_person(request: web.Request, name: str) -> LibraryPerson:
 def unchanged(request: web.Request, version: str) -> web.Response | None:
     """304 when the caller has this version of the answer; else None."""
     headers = tag_headers(request, version)
-    if {etag.value for etag in request.if_none_match or ()} & {headers["ETag"].strip('"'), "*"}:
+    if {etag.value for etag in request.if_none_match or ()} & {_digest(request, version), "*"}:
         return web.Response(status=304, headers=headers)
     return None
 
 
-def tagged(request: web.Request, version: str, body: msgspec.Struct) -> web.Response:
-    """An answer as JSON, which stays the same as long as the version of the library does."""
-    response = json_response(body)
-    response.headers.update(tag_headers(request, version))
-    return response
+async def tagged(request: web.Request, version: str, body: msgspec.Struct) -> web.Response:
+    """An answer as JSON, which stays the same as long as the version of the library does; compressed if large."""
+    text, headers = msgspec.json.encode(body), tag_headers(request, version)
+    headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+    coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+    if coding is not None and len(text) >= MIN_COMPRESSED_BYTES:
+        text = await asyncio.to_thread(compressed, text, coding)
+        headers[hdrs.CONTENT_ENCODING] = coding
+    return web.Response(body=text, content_type="application/json", headers=headers)
 
 
 def tag_headers(request: web.Request, version: str) -> dict[str, str]:
     """Headers of an answer that is checked before each use, and stays the same as long as the version does."""
-    digest = hashlib.sha256(f"{version} {request.path_qs}".encode()).hexdigest()[:32]
-    return {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+    return {"ETag": f'W/"{_digest(request, version)}"', "Cache-Control": "private, no-cache"}
+
+
+def _digest(request: web.Request, version: str) -> str:
+    return hashlib.sha256(f"{version} {request.path_qs}".encode()).hexdigest()[:32]

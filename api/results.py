@@ -8,7 +8,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from api.app_keys import READER
-from api.compression import COMPRESSORS, Coding, Compressor, negotiate
+from api.compression import COMPRESSORS, MIN_COMPRESSED_BYTES, Coding, Compressor, compressed, negotiate
 from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.library_results import tag_with_people, with_people
 from api.lookup import find_job, require_completed, result_expired
@@ -29,8 +29,6 @@ _RESULT_OR_PART = {
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("JobResult", "PartOfResult")]
 }
 _PICTURE_HEADERS = {"Cache-Control": "private, max-age=3600"}
-MIN_COMPRESSED_BYTES = 1024
-"""Size from which a body is compressed."""
 
 
 @endpoints.add(Endpoint(
@@ -180,14 +178,9 @@ async def _response(request: web.Request, state: JobState, tag: str, body: bytes
     headers = _headers(request, state, tag)
     coding = _coding(request)
     if coding is not None and len(body) >= MIN_COMPRESSED_BYTES:
-        body = await asyncio.to_thread(_compressed, body, coding)
+        body = await asyncio.to_thread(compressed, body, coding)
         headers["Content-Encoding"] = coding
     return web.Response(body=body, content_type=type_, headers=headers)
-
-
-def _compressed(body: bytes, coding: Coding) -> bytes:
-    compressor = COMPRESSORS[coding]()
-    return compressor.compress(body) + compressor.flush()
 
 
 def _headers(request: web.Request, state: JobState, tag: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from aiohttp import hdrs, web
 
-from api.compression import COMPRESSORS, Coding, negotiate
+from api.compression import COMPRESSORS, Coding, compressed, negotiate
 
 _PARTS = files(__package__) / "assets"
 _FRAME = (_PARTS / "frame.html").read_text(encoding="utf-8")
@@ -96,9 +96,7 @@ class AppPage:
         self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
         plain = self._page.render(title)
         self._bodies: dict[Coding | None, bytes] = {None: plain}
-        for coding, make in COMPRESSORS.items():
-            compressor = make()
-            self._bodies[coding] = compressor.compress(plain) + compressor.flush()
+        self._bodies |= {coding: compressed(plain, coding) for coding in COMPRESSORS}
 
     def response(self, request: web.Request) -> web.Response:
         """Serves the page, in a coding that the browser accepts; 304 where it has this version."""

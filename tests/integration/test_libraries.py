@@ -144,8 +144,10 @@ def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
 
     films = service.get(f"{BASE}/people/{ann}/appearances").json["films"]
     assert {one["job_id"] for one in films} == {movie, photograph}
-    picture = service.get(f"{BASE}/{films[0]['thumbnail']}")
+    address_of_picture = f"{BASE}/{films[0]['thumbnail']}"
+    picture = service.get(address_of_picture)
     assert picture.status == 200 and picture.body.startswith(b"\xff\xd8")
+    assert service.get(address_of_picture, {"If-None-Match": picture.headers["ETag"]}).status == 304
     film_id = next(one["film_id"] for one in films if one["job_id"] == movie)
     assert len(service.get(f"{BASE}/films/{film_id}").json["people"]) == 6
     assert "Ann Example" in service.get(f"{BASE}/films/{film_id}/people.vtt").body.decode()
