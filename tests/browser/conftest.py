@@ -50,7 +50,7 @@ class Tab:
     def check(self, origin: str) -> None:
         """Checks that no error was logged, no other origin was requested, and the page fits the window's width."""
         assert self.errors == []
-        assert [url for url in self.requests if not url.startswith((origin, "data:"))] == []
+        assert [url for url in self.requests if not url.startswith((origin, "data:", f"blob:{origin}"))] == []
         widths = "[document.documentElement.scrollWidth, innerWidth]"
         inner, outer = self.page.evaluate(widths)
         sticks_out = (

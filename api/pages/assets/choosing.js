@@ -57,7 +57,8 @@ function byName(text, but) {
 
 // Replaces a button by a field for the name; `done` is called afterwards, to give the focus back.
 function editName(button, one, done) {
-  const finish = () => { form.replaceWith(button); done(); };
+  const card = button.closest(".card"), editing = on => { if (card) card.classList.toggle("editing", on); };
+  const finish = () => { editing(false); form.replaceWith(button); done(); };
   let saved = false;
   const save = async (text, chosen) => {
     if (saved) return;
@@ -69,6 +70,7 @@ function editName(button, one, done) {
   const form = make("form", {className: "naming"}, field.input, field.list, make("button", {className: "tool first", type: "submit"}, T.save), make("button", {className: "tool", type: "button", onclick: finish}, T.cancel));
   form.addEventListener("submit", event => { event.preventDefault(); save(field.input.value); });
   form.addEventListener("keydown", event => { if (event.key === "Escape") finish(); event.stopPropagation(); });
+  editing(true);
   button.replaceWith(form);
   field.input.focus();
   field.input.select();

@@ -2,9 +2,9 @@
 // What the pages of a library share: words for people and probabilities, corrections with their undo, dialogs.
 const T = TEXTS.people;
 const JSON_TYPE = {"Content-Type": "application/json"};
-const PAGE = 1000;  // people of one request
+const PAGE = 1000, MAX_PEOPLE = 20000;  // people of one request, and of all
 const everyone = new Map();  // people of the library by id, oldest first, hidden ones too
-let version = "", lastEntries = [], whenChanged = async () => {};  // the entries are those of the last change, for its undo
+let version = "", isCut = false, lastEntries = [], whenChanged = async () => {};  // the entries are those of the last change, for its undo
 
 const libraryPath = (path = "") => `libraries/${encodeURIComponent(library())}${path}`;
 const personPath = id => libraryPath(`/people/${encodeURIComponent(id)}`);
@@ -42,13 +42,15 @@ async function loadEveryone() {
   const {version: now} = await requestJson(libraryPath());
   if (now + library() === version) return false;
   const found = new Map();
-  for (let after = ""; after !== null;) {
+  let after = "";
+  while (after !== null && found.size < MAX_PEOPLE) {
     const page = await requestJson(libraryPath(`/people?hidden=all&limit=${PAGE}${afterThat(after)}`));
     for (const one of page.people) found.set(one.person_id, one);
     after = page.next;
   }
   everyone.clear();
   for (const [id, one] of found) everyone.set(id, one);
+  isCut = after !== null;
   version = now + library();
   return true;
 }

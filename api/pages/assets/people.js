@@ -1,6 +1,6 @@
 
 // The people of a library: one card each, to name, choose, merge and hide.
-const CHUNK = 60;  // cards that are added at a time, as the page is scrolled
+const CHUNK = 48;  // cards that are added at a time, as the page is scrolled
 const POLL_SECONDS = 4;
 const cards = new Map(), doubts = new Map(), chosen = new Set();  // cards and open questions by person
 let list = [], room = CHUNK, last = null;  // people who match, how many of them have a card, the last one chosen
@@ -31,7 +31,7 @@ function drawCard(card, one) {
   if (card.drawn === state) return;
   const {portrait: before} = card.drawn ? JSON.parse(card.drawn)[0] : {};
   card.drawn = state;
-  if (before !== one.portrait || !card.shot.firstChild) card.shot.replaceChildren(portrait(one, "shot", ""));
+  if (before !== one.portrait || !card.shot.firstChild) card.shot.replaceChildren(Object.assign(portrait(one, "shot", ""), {draggable: false}));  // the card is dragged, not the picture
   card.shot.setAttribute("aria-label", fill(T.open, {name: called(one), figures: figures(one)}));
   card.box.setAttribute("aria-label", one.label ? fill(T.choose, {name: one.label}) : fill(T.chooseUnnamed, {figures: figures(one)}));
   card.name.replaceChildren(make("span", {}, one.label || (may("submit") ? T.addName : T.unnamed)), pencil());
@@ -39,7 +39,7 @@ function drawCard(card, one) {
   card.name.classList.toggle("none", !one.label);
   card.name.setAttribute("aria-label", one.label ? fill(T.rename, {name: one.label}) : fill(T.nameFor, {figures: figures(one)}));
   card.about.textContent = `${number(one.films, TEXTS.units.film)} · ${figure(one)}`;
-  card.badges.replaceChildren(...questions ? [make("a", {className: "badge fair", href: "#questions"}, number(questions, T.question))] : [], ...one.hidden ? [make("span", {className: "badge"}, T.hidden)] : []);
+  card.badges.replaceChildren(...questions ? [make("a", {className: "badge fair", href: "#questions", onclick: () => { about = one.person_id; }}, number(questions, T.question))] : [], ...one.hidden ? [make("span", {className: "badge"}, T.hidden)] : []);
 }
 const pencil = () => makeSvg("svg", {viewBox: "0 0 16 16", "aria-hidden": "true"}, makeSvg("path", {d: "M11 2.5l2.5 2.5L5.5 13l-3 .5.5-3zM9.5 4l2.5 2.5"}));
 
@@ -63,7 +63,9 @@ function arrange() {
     else { const near = gallery.children[Math.min(place, gallery.children.length - 1)]; (near ? near.querySelector(".link") : $("text")).focus({preventScroll: true}); }
   }
   const total = [...everyone.values()].filter(shows[$("filter").value === "hidden" ? "hidden" : "all"]).length;
-  const people = number(total, TEXTS.units.person), counted = list.length === total ? people : fill(T.shown, {n: list.length, people});
+  const people = number(total, TEXTS.units.person);
+  let counted = list.length === total ? people : fill(T.shown, {n: list.length, people});
+  if (isCut) counted += T.cut;
   if ($("shown").textContent !== counted) $("shown").textContent = counted;
   showNobody();
   showChosen();
@@ -105,6 +107,7 @@ const bar = {
 $("chosen").append(...Object.values(bar));
 function showChosen() {
   $("chosen").hidden = !chosen.size;
+  document.body.classList.toggle("choosing", chosen.size > 0);
   const text = fill(T.chosen, {n: chosen.size});
   if (bar.count.textContent !== text) bar.count.textContent = text;
   bar.merge.disabled = chosen.size < 2;
@@ -162,9 +165,10 @@ async function showView(force) {
   if (moved && view !== "people") $(view).focus({preventScroll: true});
 }
 async function refresh(force) {
+  if (!library()) await loadLibraries();  // the first film begins one
   if (!await loadEveryone() && force !== true) return;
   doubts.clear();
-  const {suggestions, total} = library() ? await requestJson(libraryPath("/suggestions?limit=1000")) : {suggestions: [], total: 0};
+  const {suggestions, total} = library() ? await requestJson(libraryPath("/suggestions?limit=200")) : {suggestions: [], total: 0};
   for (const {person, other} of suggestions) for (const {person_id: id} of [person, other]) doubts.set(id, (doubts.get(id) || 0) + 1);
   setQuestions(suggestions, total);
   $("open-questions").hidden = !total;

@@ -133,6 +133,7 @@ const bar = {
 $("chosen").append(...Object.values(bar));
 function showChosen() {
   $("chosen").hidden = !chosen.size;
+  document.body.classList.toggle("choosing", chosen.size > 0);
   const all = chosen.size === films.length && !more;
   bar.count.textContent = fill(T.chosen, {n: chosen.size});
   bar.split.disabled = all;

@@ -1,12 +1,16 @@
 
 // Open questions, whether two people are one, as a queue: yes, no, skip, undo, by button or key.
 const A = T.ask;
-const skipped = new Set(), answered = [];  // pairs of faces; entries of the answers, the latest last
-let questions = [], openTotal = 0, asked = null;
+const skipped = new Set(), settled = new Set(), answered = [];  // pairs of faces; the answers, the latest last: [entry, pair]
+let questions = [], openTotal = 0, asked = null, sent = Promise.resolve();  // answers are sent one after the other
 
 const pairOf = one => `${one.face_id} ${one.other_face_id}`;
 function setQuestions(suggestions, total) { questions = suggestions; openTotal = total; }
-const nextQuestion = () => questions.find(one => !skipped.has(pairOf(one)));
+let about = "";  // the person whose questions come first
+const nextQuestion = () => {
+  const open = questions.filter(one => !skipped.has(pairOf(one)) && !settled.has(pairOf(one)));
+  return open.find(one => about === one.person.person_id || about === one.other.person_id) || open[0];
+};
 
 function sideOf(person, seen, likeThis) {
   const times = seen.appearances[0], moment = times && times.end > 0;
@@ -20,15 +24,16 @@ function sideOf(person, seen, likeThis) {
     make("figcaption", {}, make("a", {className: "who", href: personLink(person.person_id)}, called(person)), make("span", {className: "soft"}, figures(person)), make("span", {className: "soft"}, where)), others);
 }
 
+const back = make("button", {className: "tool", type: "button", onclick: undoAnswer}, A.undo, " ", make("kbd", {"aria-hidden": "true"}, "U"));
 // Shows the next question. While the same one is asked, nothing is drawn anew.
 function openQuestions() {
   const box = $("questions"), one = nextQuestion();
   const left = fill(A.left, {questions: number(openTotal, T.openQuestion)});
-  if (one && asked && pairOf(one) === pairOf(asked) && box.firstChild) { $("left").textContent = left; return; }
+  back.disabled = !settled.size;
+  if (one && asked && pairOf(one) === pairOf(asked) && $("left")) { $("left").textContent = left; return; }
   const within = box.contains(document.activeElement);
   asked = one || null;
   const again = skipped.size ? make("p", {className: "soft"}, some(skipped.size, A.skipped) + " ", make("button", {className: "tool", type: "button", onclick: () => { skipped.clear(); openQuestions(); box.focus(); }}, A.again)) : null;
-  const back = make("button", {className: "tool", type: "button", disabled: !answered.length, onclick: undoAnswer}, A.undo, " ", make("kbd", {"aria-hidden": "true"}, "U"));
   if (!one) box.replaceChildren(make("div", {className: "empty"}, make("p", {id: "question"}, A.none), again || "", back));
   else {
     const button = (text, key, act, className = "") => make("button", {className: "tool " + className, type: "button", onclick: act}, text, " ", make("kbd", {"aria-hidden": "true"}, key));
@@ -39,29 +44,31 @@ function openQuestions() {
   }
   if (within) box.focus({preventScroll: true});
 }
-let answering = false;
-async function answer(same) {
+// Shows the next question at once; the answer is sent meanwhile.
+function answer(same) {
   const one = asked;
-  if (!one || answering) return;
-  answering = true;
-  try {
-    const said = same ? {type: "same", face_id: one.face_id, other_face_id: one.other_face_id} : {type: "differ", one: one.person.person_id, other: one.other.person_id};
-    const applied = await guard(change([said], same ? T.did.same : T.did.differ));
-    if (applied) answered.push(applied.entry_id);
-    skipped[applied ? "delete" : "add"](pairOf(one));  // one that could not be answered is not asked again and again
-  } finally { answering = false; }
+  if (!one) return;
+  settled.add(pairOf(one));
   openQuestions();
+  const said = same ? {type: "same", face_id: one.face_id, other_face_id: one.other_face_id} : {type: "differ", one: one.person.person_id, other: one.other.person_id};
+  sent = sent.then(async () => {
+    const applied = await guard(change([said], same ? T.did.same : T.did.differ));
+    if (applied) answered.push([applied.entry_id, pairOf(one)]);
+  });
 }
 function skip() {
   if (!asked) return;
   skipped.add(pairOf(asked));
   openQuestions();
 }
-async function undoAnswer() {
-  const entry = answered.pop();
-  if (entry) await guard(takeBack([entry]));
-  asked = null;
-  openQuestions();
+function undoAnswer() {
+  sent = sent.then(async () => {
+    const [entry, pair] = answered.pop() || [];
+    if (!entry) return;
+    settled.delete(pair);
+    await guard(takeBack([entry]));
+    openQuestions();
+  });
 }
 $("questions").addEventListener("keydown", event => {
   const press = may("submit") && {y: () => answer(true), n: () => answer(false), s: skip, u: undoAnswer}[event.key.toLowerCase()];

@@ -21,7 +21,7 @@ const TEXTS = {
     search: "Search by name", searchLabel: "Search by name", sort: "Sort", filter: "Show",
     sorts: {films: "Most films first", time: "Longest on screen first", newest: "Newest first", name: "By name", doubt: "Most questions first"},
     filters: {all: "Everyone", named: "With a name", unnamed: "Without a name", hidden: "Hidden"},
-    shown: "{n} of {people}", nobody: "Nobody matches this search and filter.", nobodyYet: "Nobody is in this library yet. Give the service a film on the page Films; its people appear here while it is analysed.",
+    shown: "{n} of {people}", cut: ", the oldest ones: there are more than a page can show", nobody: "Nobody matches this search and filter.", nobodyYet: "Nobody is in this library yet. Give the service a film on the page Films; its people appear here while it is analysed.",
     noLibrary: "There is no library yet. It begins with the first film that is analysed.", toFilms: "To the films",
     keys: "Keys on a person: arrows move, N names, X chooses, M merges what is chosen, H hides, Ctrl+Z takes the last change back. Dragging a person onto another merges them.",
     chosen: "{n} chosen", actions: "What is chosen", mergeChosen: "Merge", hide: "Hide", show: "Show again", clear: "Choose none",
