@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from consumers.sources import stills
 from consumers.sources.films import film_of
 from consumers.threads import in_thread
 from facecore.video import SampledFrame, VideoInfo
@@ -81,16 +82,21 @@ class LocalFrames(Protocol):
 
 
 class LocalSource:
-    """Frames that a thread of this process decodes or cuts, and encodes."""
+    """Frames that a thread of this process decodes or cuts, and encodes.
 
-    def __init__(self, source: LocalFrames, pool: ThreadPoolExecutor, settings: Settings) -> None:
+    Args:
+        source: frames from `stills.group_start` on.
+        first: index of the first frame that is needed.
+    """
+
+    def __init__(self, source: LocalFrames, first: int, pool: ThreadPoolExecutor, settings: Settings) -> None:
         self.method = source.method
         self.expected = source.expected
         self.film = film_of(source.info)
         self.source = source
-        self._frames = iter(source)
+        quality, format_ = settings.frame_quality, settings.frame_format
+        self._frames = stills.encoded(source, first, lambda image: encode(image, quality, format_))
         self._pool = pool
-        self._settings = settings
 
     @property
     def warnings(self) -> list[str]:
@@ -102,10 +108,9 @@ class LocalSource:
         return await in_thread(self._pool, self._encoded)
 
     def _encoded(self) -> list[Frame]:
-        quality, format_ = self._settings.frame_quality, self._settings.frame_format
         frames, until = [], time.monotonic() + CHUNK_SECONDS
-        for frame in islice(self._frames, FRAMES_PER_CHUNK):
-            frames.append(Frame(frame.index, frame.timestamp, encode(frame.image, quality, format_)))
+        for frame, picture in islice(self._frames, FRAMES_PER_CHUNK):
+            frames.append(Frame(frame.index, frame.timestamp, picture))
             if time.monotonic() > until:
                 break
         return frames

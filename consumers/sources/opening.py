@@ -30,6 +30,7 @@ from consumers.sources.served_frames import (
 from consumers.sources.serving import ServedOpener
 from consumers.sources.source import Source
 from consumers.sources.sprite_maps import SpriteMaps
+from consumers.sources.stills import group_start
 from consumers.threads import in_thread
 from facecore.stopping import stoppable
 from facecore.video import Interval, Plan, Samples, SourceError, open_source, probe
@@ -141,10 +142,10 @@ class SourceOpener:
             resources: closes the frames.
         """
         if request.parameters.use_sprites:
-            sprites = await self._sprite_maps.open(request.parameters, first)
+            sprites = await self._sprite_maps.open(request.parameters, group_start(first))
             await resources.enter_async_context(self._memory.reserve(sprites.decoding_bytes))
             resources.callback(sprites.close)
-            return LocalSource(sprites, self._pool, self._settings)
+            return LocalSource(sprites, first, self._pool, self._settings)
         if source.album is not None:
             return AlbumSource(source.album, first, self._pool, self._settings.roots)
         plan = plan_of(request.parameters)
@@ -186,9 +187,9 @@ class SourceOpener:
         """Opens a film that this process decodes."""
         size = await self._run(picture_bytes, path, self._settings.max_pixels)
         await resources.enter_async_context(self._memory.reserve(size))
-        opened = await self._run(self._opened, path, plan, sampling, first)
+        opened = await self._run(self._opened, path, plan, sampling, group_start(first))
         resources.push_async_callback(self._run, opened.close)
-        return LocalSource(opened, self._pool, self._settings)
+        return LocalSource(opened, first, self._pool, self._settings)
 
     async def segmentation(
         self, request: AnalyzeRequest, source: Source, frames: FrameSource, window: int

@@ -23,6 +23,7 @@ from consumers.sources.frames import FRAMES_PER_CHUNK, LocalSource
 from consumers.sources.memory_budget import out_of_memory
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import Segmentation, check_unchanged, open_part
+from consumers.sources.stills import group_start
 from consumers.threads import in_thread
 from facecore.video import Samples, SourceError
 from schemas.envelope import Envelope, seal_next
@@ -117,9 +118,12 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         async with AsyncExitStack() as resources:
             async with self._watch.until_ended(envelope):
                 file = await self._run(open_source_file, request.video_path, service.settings.roots)
-                samples = await self._run(self._opened, file, request, version, segmentation, part, first)
+                from_group = group_start(first)
+                samples = await self._run(
+                    self._opened, file, request, version, segmentation, part, from_group
+                )
             resources.push_async_callback(self._run, samples.close)
-            frames = LocalSource(samples, self._pool, service.settings)
+            frames = LocalSource(samples, first, self._pool, service.settings)
             number = await self._publisher.publish(delivery, request, frames, counter, first)
             if number is None:
                 return Completion()
