@@ -8,7 +8,7 @@ import numpy as np
 from facecore.align import Points
 from schemas.observations import FrameFaces
 
-ATTRIBUTES = ("age", "male")
+ATTRIBUTES = ("age", "age_low", "age_high", "male")
 """Fields of a face that are only estimated where demographics are wanted (`facecore.attributes.FaceAttributes`)."""
 
 
