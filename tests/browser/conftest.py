@@ -113,7 +113,7 @@ def axe() -> str:
 
 
 def violations(page: "Page", axe: str) -> list[str]:
-    """Returns the serious and critical violations that axe-core finds, each with its elements."""
+    """Returns the violations of any level that axe-core finds, each with its elements."""
     page.evaluate(axe)
     found = page.evaluate(
         "axe.run(document, {resultTypes: ['violations']}).then(results => results.violations)"
@@ -121,5 +121,4 @@ def violations(page: "Page", axe: str) -> list[str]:
     return [
         f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
         for one in found
-        if one["impact"] in ("serious", "critical")
     ]
