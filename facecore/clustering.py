@@ -40,9 +40,9 @@ PRIOR_STRANGER_PAIRS = 4
 """Pairs of strangers with a cosine of 0 that the mean is started with, so that one or two real pairs count little."""
 
 LEAST_WEAKNESS, PRIOR_WEAKNESS = 1.0, 10.0
-"""Squared product of both weaknesses, summed over the pairs of strangers of a job: from which on they say what weak
-faces have in common, and with which `agglomeration.WEAK_DISCOUNT` counts against them. A film with few people has
-less, a crowd in the dark more."""
+"""Squared deviation of the product of both weaknesses from its mean, summed over the pairs of strangers of a job:
+from which on they say what weak faces have in common, and with which `agglomeration.WEAK_DISCOUNT` counts against
+them. A film with few people has less, a crowd in the dark more."""
 
 FOLLOWED_COSINE = 0.6
 """A face as similar as this to one of the sample before is one more look at the same person in the same scene."""
@@ -238,7 +238,7 @@ def _frames(
     """Compares the faces of each frame with each other, without duplicates of one person, and with those of the frame
     before; the detections are in order of time."""
     total, pairs = 0.0, float(PRIOR_STRANGER_PAIRS)
-    product = square = 0.0
+    product = square = weakness_sum = 0.0
     followed = np.zeros(len(seen), bool)
     starts = np.flatnonzero(np.diff(seen.frames, prepend=seen.frames[0] - 1))
     before = slice(0, 0)
@@ -250,10 +250,9 @@ def _frames(
             both_weak = (weak[here, None] * weak[here])[strangers]
             apart = cosines[strangers]
             total, pairs = total + float(apart.sum()) / 2, pairs + len(apart) / 2
-            product, square = (
-                product + float(both_weak @ apart) / 2,
-                square + float(both_weak @ both_weak) / 2,
-            )
+            product += float(both_weak @ apart) / 2
+            square += float(both_weak @ both_weak) / 2
+            weakness_sum += float(both_weak.sum()) / 2
         if (
             start
             and seen.frames[start] - seen.frames[start - 1] == 1
@@ -261,7 +260,8 @@ def _frames(
         ):
             followed[here] = (units[here] @ units[before].T).max(axis=1) >= FOLLOWED_COSINE
         before = here
-    discount = WEAK_DISCOUNT
+    discount, count = WEAK_DISCOUNT, max(1.0, pairs - PRIOR_STRANGER_PAIRS)
+    product, square = product - total * weakness_sum / count, square - weakness_sum**2 / count
     if square >= LEAST_WEAKNESS:
         discount = (product + PRIOR_WEAKNESS * WEAK_DISCOUNT) / (square + PRIOR_WEAKNESS)
     return Frames(max(0.0, total / pairs), max(WEAK_DISCOUNT, discount), followed)

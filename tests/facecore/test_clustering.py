@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facecore import agglomeration
 from facecore.analyzer import Analyzer
 from facecore.clustering import Detections, cluster, representative
+from tests.bench.clustering import drawn
 from tests.eval.footage import columns
 from tests.eval.measures import score
 from tests.facecore.conftest import as_frame, read
@@ -278,3 +279,9 @@ def test_strangers_in_the_dark_say_what_the_dark_adds() -> None:
     assert people(detections(dark[[*range(20), 40, 41]], np.append(frames[:20], [10, 20]), np.zeros(22)))[
         20:
     ] == [20, 20]
+
+
+def test_people_who_are_twice_in_a_frame_do_not_fall_apart() -> None:
+    """Two faces of one person in a frame are no strangers whose likeness comes from weakness."""
+    found = drawn(2000, 30)
+    assert cluster(found, 0.6, sampling_interval=2.0).max() + 1 < 60
