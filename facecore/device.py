@@ -4,6 +4,7 @@ import ctypes
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -100,10 +101,10 @@ def _tensorrt_options(tensorrt: TensorRT, file: Path) -> dict[str, Any]:
 
 
 def check_distributions() -> None:
-    """Checks that exactly one installed distribution provides each import in `COMPETING_DISTRIBUTIONS`.
+    """Checks that exactly one installed distribution provides each import in `COMPETING_DISTRIBUTIONS`, whole.
 
     Raises:
-        DeviceUnavailable: names the installed distributions.
+        DeviceUnavailable: names the installed distributions, and the command that repairs them.
     """
     for module, candidates in COMPETING_DISTRIBUTIONS.items():
         installed = [name for name in candidates if _is_installed(name)]
@@ -114,6 +115,12 @@ def check_distributions() -> None:
             raise DeviceUnavailable(
                 f"{found} of {', '.join(candidates)} installed: exactly one may provide `import {module}`. Run: "
                 f"{remove}pip install --no-deps {wanted}"
+            )
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:  # an empty package is left of it
+            raise DeviceUnavailable(
+                f"Files of {installed[0]} are missing, as when another of {', '.join(candidates)} was uninstalled."
+                f" Run: pip install --force-reinstall --no-deps {installed[0]}"
             )
 
 
