@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from schemas.addresses import AllowList
 from schemas.names import Partitions
 from schemas.settings import Settings
-from schemas.store.api_keys import ApiKeys
+from schemas.store.api_keys import ApiKey, ApiKeys
 from schemas.store.collections import Collections
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
@@ -32,7 +32,13 @@ LIBRARY_READER = web.AppKey("library_reader", LibraryReader)
 REPLIES = web.AppKey("replies", Replies)
 KEYS_REQUIRED = web.AppKey("keys_required", bool)
 """Whether requests need an API key."""
-CALLER = web.RequestKey("caller", str)
-"""The name of the key that the request came with."""
+KEY = web.RequestKey("key", ApiKey)
+"""The key that the request came with."""
 STOPPING = web.AppKey("stopping", asyncio.Event)
 """Set when the process is asked to stop; ends event streams."""
+
+
+def key_name(request: web.Request) -> str:
+    """Returns the name of the key that a request came with; empty when it has none."""
+    key = request.get(KEY)
+    return key.name if key else ""

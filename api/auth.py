@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from redis.exceptions import RedisError
 
-from api.app_keys import API_KEYS, CALLER, KEYS_REQUIRED, SETTINGS
+from api.app_keys import API_KEYS, KEY, KEYS_REQUIRED, SETTINGS
 from api.endpoints import Access, endpoint_of
 from api.limits import RATE_LIMIT
 from api.sessions import presented_key, unauthorized
@@ -37,7 +37,7 @@ async def check_access(request: web.Request, handler: Handler) -> web.StreamResp
         raise web.HTTPForbidden(
             text=f"The key {key.name} has no scope {access}; it has {', '.join(key.scopes)}."
         )
-    request[CALLER] = key.name
+    request[KEY] = key
     return await handler(request)
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec import UNSET
 from yarl import URL
 
-from api.app_keys import CALLBACK_HOSTS, CALLER, JOBS, PARTITIONS, READER, REDIS, SETTINGS
+from api.app_keys import CALLBACK_HOSTS, JOBS, KEY, PARTITIONS, READER, REDIS, SETTINGS, key_name
 from api.bodies import read_json
 from api.endpoints import Endpoint, Endpoints, parameter
 from api.lookup import find_job
@@ -38,15 +38,16 @@ async def analyze(request: web.Request) -> web.Response:
     body = parse_request(await read_json(request))
     if body.callback_url is not None:
         _check_callback(request.app[CALLBACK_HOSTS], body.callback_url)
+    owned = _with_caller(request, body)
     await require_sources(body, request.app[SETTINGS])
     job_id = body.job_id or request.app[PARTITIONS].new_job_id(body.video_path)
     repeats = None
     if (header := request.headers.get("Idempotency-Key")) is not None:
         job_id, repeats = await _idempotent_job_id(request, header, body, job_id)
     traceparent = request.headers.get("traceparent", "")
-    submitted = await request.app[JOBS].submit(body, job_id, traceparent, repeats)
+    submitted = await request.app[JOBS].submit(owned, job_id, traceparent, repeats)
     await note_job(request.app, body.video_path, job_id)
-    log.info("job submitted", job=job_id, caller=request.get(CALLER, ""))
+    log.info("job submitted", job=job_id, caller=owned.tenant or "")
     return json_response(submitted, status=202)
 
 
@@ -139,6 +140,20 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+def _with_caller(request: web.Request, body: AnalyzeRequest) -> AnalyzeRequest:
+    """Returns the request with the caller whose job it is: its key, unless one with the scope admin names another."""
+    key = request.get(KEY)
+    if key is None or body.tenant == key.name:
+        return body
+    if body.tenant is UNSET:
+        return msgspec.structs.replace(body, tenant=key.name)
+    if not key.allows("admin"):
+        raise web.HTTPForbidden(
+            text=f"The key {key.name} submits jobs of {key.name}, not of {body.tenant}; that needs the scope admin."
+        )
+    return body
+
+
 def _check_callback(allowed: AllowList, url: str) -> None:
     """Refuses a URL that is not on the allow list. The address behind its name is checked at delivery."""
     try:
@@ -161,7 +176,7 @@ async def _idempotent_job_id(
             "Expected 1-255 visible ASCII characters.",
             {"type": "string", "pattern": KEY_PATTERN},
         )
-    app, caller = request.app, request.get(CALLER, "")
+    app, caller = request.app, key_name(request)
     try:
         return await job_for_key(app[REDIS], app[PARTITIONS].home, key, caller, body, job_id)
     except KeyReused as error:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.app_keys import CALLER, LIBRARIES, LIBRARY_READER, PARTITIONS, REDIS
+from api.app_keys import LIBRARIES, LIBRARY_READER, PARTITIONS, REDIS, key_name
 from api.bodies import parse_body, read_json
 from api.endpoints import Endpoint, Endpoints
 from api.libraries import IF_NONE_MATCH, NAME, PERSON
@@ -72,7 +72,7 @@ async def correct(request: web.Request) -> web.Response:
     order = Correction(
         correction_id=body.correction_id or new_question(),
         change=body.change,
-        by=request.get(CALLER, ""),
+        by=key_name(request),
         at=await _now(request),
     )
     return await _ordered(request, name, order)
@@ -147,7 +147,7 @@ async def _erasure(
         correction_id=new_question(),
         person_id=person_id,
         film_id=film_id,
-        by=request.get(CALLER, ""),
+        by=key_name(request),
         at=await _now(request),
     )
 

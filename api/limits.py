@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api.app_keys import CALLER
+from api.app_keys import key_name
 from api.endpoints import endpoint_of
 
 BURST_SECONDS = 2.0
@@ -95,7 +95,7 @@ class SharedSlots:
 
 def caller_of(request: web.Request) -> str:
     """The name of the caller's key, or its address where it sent none."""
-    return request.get(CALLER) or request.remote or ""
+    return key_name(request) or request.remote or ""
 
 
 class ConcurrencyLimit:

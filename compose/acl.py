@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from schemas.names import Names
+from schemas.store.fair_queue import turns, waiting
 from schemas.topology import process_of, stage, stages
 
 CONNECTION = ("ping", "client|setname", "cluster|slots", "command")
@@ -30,10 +31,12 @@ CONNECTION = ("ping", "client|setname", "cluster|slots", "command")
 LOADING = ("script|load", "script|exists")
 """Commands that add scripts to the server. Frames, analyze and enhance run only scripts that others have loaded: a
 script of their own could keep the server busy for ever."""
+FAIR = ("xinfo|groups", "zadd", "zcard", "zmscore", "zrange", "zrem", "zremrangebyrank", "zremrangebyscore")
+"""Commands of fair queues."""
 STAGE = (
     *CONNECTION, "info", "evalsha", "time", "exists", "xreadgroup", "xgroup|create", "xgroup|delconsumer",
-    "xinfo|consumers", "xpending", "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zadd", "zcard", "zrange",
-    "zrangebyscore", "zrem", "hset", "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire",
+    "xinfo|consumers", *FAIR, "xpending", "xclaim", "xack", "xdel", "xadd", "xlen", "xrange", "zrangebyscore", "hset",
+    "hdel", "hget", "hmget", "hlen", "hexists", "hsetnx", "pttl", "expire",
     "pexpire",
 )  # fmt: skip
 """Commands of every worker: on its streams, on job records, on the list of workers."""
@@ -85,14 +88,25 @@ def _shared(*names: str) -> tuple[str, ...]:
     return tuple(f"{_NAMES.shared}:{name}" for name in names)
 
 
+def _queued(*streams: str) -> tuple[str, ...]:
+    """Streams with their fair queues."""
+    return tuple(key for stream in streams for key in (stream, waiting(stream), turns(stream)))
+
+
 def _streams(process: str | None = None) -> tuple[str, ...]:
     """The streams that a process reads, or all, and their delay sets."""
     read = [one for one in stages(_NAMES) if process in (None, process_of(one))]
-    return tuple(key for one in read for stream in one.streams for key in (stream, _NAMES.delayed(stream)))
+    return tuple(
+        key
+        for one in read
+        for stream in one.streams
+        for key in (*(_queued(stream) if one.fair else [stream]), _NAMES.delayed(stream))
+    )
 
 
-ACCEPTED, FRAMES, REQUESTS = (
-    tuple(stage(_NAMES, name).streams) for name in ("frames", "analyze", "admission")
+REQUESTS = tuple(stage(_NAMES, "admission").streams)
+ACCEPTED, FRAMES, ENHANCE, FINALIZE = (
+    _queued(*stage(_NAMES, name).streams) for name in ("frames", "analyze", "enhance", "finalize")
 )
 DEAD = Grant("%W~", _kept("dead"), ("xadd", "xlen"))
 """Giving up a message. No worker reads the dead letters, which hold requests with their callbacks."""
@@ -121,9 +135,9 @@ KNOWN = _kept(
 ROLES: dict[str, Role] = {
     "api": Role(
         (
-            *CONNECTION, *LOADING, *RECORD, *COLLECTION, "info", "evalsha", "time", "exists", "xadd", "xdel", "xlen",
-            "xrange", "xrevrange", "xpending", "zadd", "zrem", "zrange", "zcard", "hset", "hsetnx", "hget", "hmget",
-            "hlen", "hdel", "hexists", "hstrlen", "pttl", "expire", "pexpire", "blpop",
+            *CONNECTION, *LOADING, *RECORD, *COLLECTION, *FAIR, "info", "evalsha", "time", "exists", "xadd", "xdel",
+            "xlen", "xrange", "xrevrange", "xpending", "hset", "hsetnx", "hget", "hmget", "hlen", "hdel",
+            "hexists", "hstrlen", "pttl", "expire", "pexpire", "blpop",
         ),
         (
             *_streams(), *JOB, *COPIES, *KNOWN, *OBSERVATIONS,
@@ -138,16 +152,16 @@ ROLES: dict[str, Role] = {
         STAGE,
         (
             *_streams("frames"), *FRAMES, *JOB,
-            *_kept("joins", "finalize", "active", "workers", "job:*:frames"),
+            *FINALIZE, *_kept("joins", "active", "workers", "job:*:frames"),
         ),
         (DEAD,),
     ),
     "analyze": Role(
         (*STAGE, "get", "set", "unlink", "hstrlen", "hincrby", "sadd", "smembers"),
         (
-            *_streams("analyze"), *JOB, *OBSERVATIONS,
+            *_streams("analyze"), *JOB, *OBSERVATIONS, *ENHANCE, *FINALIZE,
             *_kept(
-                "enhance", "finalize", "collections", "library", "search:*", "workers", "job:*:faces",
+                "collections", "library", "search:*", "workers", "job:*:faces",
                 "job:*:portraits", "job:*:frames",
             ),
         ),
@@ -160,8 +174,8 @@ ROLES: dict[str, Role] = {
     "enhance": Role(
         (*STAGE, "get", "set"),
         (
-            *_streams("enhance"), *JOB,
-            *_kept("frames:express", "finalize", "enhanced:*", "workers", "job:*:frames"),
+            *_streams("enhance"), *JOB, *FINALIZE,
+            *_kept("frames:express", "frames:express:waiting", "enhanced:*", "workers", "job:*:frames"),
         ),
         (DEAD,),
     ),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.names import Names
+from schemas.store.fair_queue import waiting
 from schemas.topology import PROCESSES, process_of, stages
 
 KEDA = Path(__file__).parent / "kubernetes" / "keda.yml"
@@ -25,8 +26,8 @@ LIMITS = {
 HEAD = """\
 # Written by python -m compose.manifests from schemas/topology.py.
 # Scales each process on the outstanding entries of the streams it reads: an entry is deleted when it is acknowledged,
-# so the length of a stream is the work that is left. A long film holds its request until it is sampled, so frames
-# scales on waiting ones slowly.
+# so the lengths of a stream and of its fair queue are the work that is left. A long film holds its request until it is
+# sampled, so frames scales on waiting ones slowly.
 apiVersion: keda.sh/v1alpha1
 kind: TriggerAuthentication
 metadata: { name: faces-redis }
@@ -49,6 +50,11 @@ TRIGGER = """\
       metadata: { stream: "%s", streamLength: "%d" }
       authenticationRef: { name: faces-redis }
 """
+WAITING_TRIGGER = """\
+    - type: redis
+      metadata: { listName: "%s", listLength: "%d" }
+      authenticationRef: { name: faces-redis }
+"""
 
 
 def keda() -> str:
@@ -59,6 +65,9 @@ def keda() -> str:
         for stage in stages(Names()):
             if process_of(stage) == process:
                 text += "".join(TRIGGER % (stream, stage.backlog) for stream in stage.streams)
+                if stage.fair:
+                    queues = map(waiting, stage.streams)
+                    text += "".join(WAITING_TRIGGER % (queue, stage.backlog) for queue in queues)
     return text
 
 

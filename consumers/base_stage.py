@@ -39,6 +39,7 @@ class BaseStage(ABC, Generic[Body]):
         self.dead_stream = service.names.dead
         self.delay_set = service.names.delayed(self.stream)
         self.max_attempts = service.settings.max_attempts
+        self.fair = stage.fair
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Body]:
         """Decodes and validates an entry of the stream."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from consumers.job_watch import JobWatch
-from consumers.runtime.stage import Delivery, LeaseLost, Outgoing
+from consumers.runtime.stage import Delivery, LeaseLost, NotReady, Outgoing
 from consumers.service import Service
 from consumers.sources.frame_store import FrameStore
 from consumers.sources.frames import Frame, FrameSource
@@ -17,11 +17,15 @@ from schemas.messages import FrameTask
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters
 from schemas.settings import Settings
+from schemas.store.fair_queue import FRAMES_CREDIT, room
 
 PRIORITY_FACTOR: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
 """Factor on the jobs that a worker samples at the same time, and on the window of frames in flight of each."""
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
 """Pause before a job with a full window is checked again: grows by half each time, from the first to the second."""
+
+GIVE_WAY_SECONDS = 1.0
+"""Pause of a job that has given its place in a frames worker to one of another caller."""
 
 
 class SampleCounter(msgspec.Struct, frozen=True):
@@ -45,11 +49,13 @@ class FramePublisher:
 
     Args:
         watch: stops reading and decoding for a job that has ended.
+        source: stream that the jobs, or parts of them, are read from.
     """
 
-    def __init__(self, service: Service, watch: JobWatch) -> None:
+    def __init__(self, service: Service, watch: JobWatch, source: str) -> None:
         self._service = service
         self._watch = watch
+        self._source = source
         self._store = FrameStore(
             service.redis,
             service.names,
@@ -73,10 +79,12 @@ class FramePublisher:
         Raises:
             SourceError: the source cannot be decoded, or has more frames than `Settings.max_frames`.
             JobEnded: the job ended while its frames were read or decoded.
+            NotReady: a job of another caller waits for this worker.
         """
-        number = first
+        number, downloaded = first, "://" in request.video_path
         while chunk := await self._next_chunk(delivery.envelope, frames):
-            if not await self._has_room(delivery.envelope, counter, _largest(chunk)):
+            turn = 0 if downloaded else number - first
+            if not await self._has_room(delivery.envelope, counter, _largest(chunk), turn):
                 return None
             if not await self._publish(delivery, request, chunk, frames.expected, counter):
                 return None
@@ -97,25 +105,31 @@ class FramePublisher:
                 " (FACES_MAX_FRAMES). Request a longer sampling_interval."
             )
 
-    async def _has_room(self, envelope: Envelope[Any], counter: SampleCounter, size: int) -> bool:
-        """Waits until this job, and all jobs together, may have more frames in flight; False: the job's run is over.
+    async def _has_room(self, envelope: Envelope[Any], counter: SampleCounter, size: int, turn: int) -> bool:
+        """Waits until this job, its caller, and all jobs together may have more frames in flight; False: its run is
+        over.
+
+        The more frames of all jobs are under way, the fewer of one caller may wait (dynamic thresholds: Choudhury and
+        Hahne, 1998), so that there is always room for another one.
 
         Args:
             size: bytes of a frame; the other frames of the job are assumed to be as large.
+            turn: frames that the worker has published in this turn of the job; 0 when it does not give way.
         """
-        service, keys, pause = self._service, self._service.names.job(envelope.job), FIRST_POLL_SECONDS
+        service, names, pause = self._service, self._service.names, FIRST_POLL_SECONDS
         window = min(counter.window, max(1, service.settings.job_window_bytes // max(1, size)))
+        share, high_water = service.share(envelope, FRAMES_CREDIT), service.settings.frames_high_water
+        frames = (names.frames, names.express, names.urgent)
         while True:
-            async with service.redis.pipeline(transaction=False) as pipe:
-                pipe.hmget(keys.metadata, ["run", "ended", *counter.all])
-                pipe.hlen(keys.outcomes)
-                for stream in (service.names.frames, service.names.express, service.names.urgent):
-                    pipe.xlen(stream)
-                (run, ended, *counts), done, *queued = await pipe.execute()
-            if ended or not run or not envelope.is_of(run):
+            found = await room(
+                service.redis, names.job(envelope.job), self._source, frames, share, counter.all
+            )
+            if not found.run or not envelope.is_of(found.run):
                 return False
-            sampled = sum(int(count or 0) for count in counts)
-            if sampled - done < window and sum(queued) < service.settings.frames_high_water:
+            has_room = found.own < window and found.all + found.waiting < high_water
+            if turn and found.contended and (turn >= counter.window or not has_room):
+                raise NotReady(GIVE_WAY_SECONDS, "a job of another caller waits for this worker")
+            if has_room:
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, MAX_POLL_SECONDS)
@@ -131,6 +145,7 @@ class FramePublisher:
         """Stores and publishes a chunk of frames; False: the job's run is over."""
         envelope, names, settings = delivery.envelope, self._service.names, self._service.settings
         parameters, messages = request.parameters, []
+        share = self._service.share(envelope, FRAMES_CREDIT)
         pictures = [(str(f.index), f.picture) for f in chunk if isinstance(f.picture, bytes)]
         stored = await self._store.put_many(envelope.job, envelope.run, pictures)
         locations = iter(stored)
@@ -149,7 +164,8 @@ class FramePublisher:
                 display=frame.display,
             )
             message = seal_next(envelope, "frame", str(frame.index), task)
-            messages.append(Outgoing(names.frames_of(request.priority, frame.index, expected), message))
+            stream = names.frames_of(request.priority, frame.index, expected)
+            messages.append(Outgoing(stream, message, share))
         count = {counter.field: chunk[-1].index + 1 - counter.start}
         unpublished = [(envelope.job, location) for location in stored]
         try:

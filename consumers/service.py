@@ -12,6 +12,7 @@ from schemas.envelope import Envelope, seal_next
 from schemas.messages import FinalizeTask
 from schemas.names import Names, Partitions
 from schemas.settings import Settings
+from schemas.store.fair_queue import Share, share_of
 from schemas.store.jobs import Jobs
 
 
@@ -29,6 +30,10 @@ class Service:
     settings: Settings
     jobs: Jobs
     partitions: Partitions
+
+    def share(self, envelope: Envelope[Any], credit: int = 1) -> Share:
+        """Returns how the messages that follow a message wait in fair queues."""
+        return share_of(self.settings.weights, envelope.caller, credit)
 
     def fan_in(self, envelope: Envelope[Any]) -> FanIn:
         """Returns the fan-in of a message's job: once all frames of the run have an outcome, the job goes to the
@@ -50,7 +55,8 @@ class Service:
             else "emotions" if task.emotions is not None
             else "people"
         )  # fmt: skip
-        return Outgoing(self.names.finalize, seal_next(envelope, "finalize", unit, task))
+        message = seal_next(envelope, "finalize", unit, task)
+        return Outgoing(self.names.finalize, message, self.share(envelope))
 
 
 @runtime_checkable

@@ -36,6 +36,7 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
         traceparent: W3C trace context, handed on to everything that follows.
         run: run of the job that it belongs to (`schemas.store.job_record`), handed on likewise; empty when it belongs
             to no run, or was written by the version before.
+        caller: whose job it is (`schemas.store.fair_queue`), handed on likewise.
     """
 
     id: Annotated[str, Meta(max_length=512)]
@@ -47,6 +48,7 @@ class Envelope(msgspec.Struct, Generic[Body], frozen=True, kw_only=True, omit_de
     created: float = 0.0
     traceparent: str = ""
     run: Annotated[str, Meta(max_length=64)] = ""
+    caller: Annotated[str, Meta(max_length=128)] = ""
 
     def is_of(self, run: bytes | str | None) -> bool:
         """Whether the message is of the present run of its job, which its record has in the field of that name."""
@@ -67,6 +69,7 @@ def seal(
     traceparent: str = "",
     attempt: int = 0,
     run: str = "",
+    caller: str = "",
 ) -> dict[bytes, bytes]:
     """Returns the fields of a stream entry for a message.
 
@@ -81,6 +84,7 @@ def seal(
         attempt=attempt,
         traceparent=valid_traceparent(traceparent),
         run=run,
+        caller=caller,
     )
     return {MSGPACK: _encoder.encode(envelope)}
 
@@ -89,7 +93,10 @@ def seal_next(
     envelope: Envelope[Any], type: str, unit: str, body: msgspec.Struct | dict[str, Any]
 ) -> dict[bytes, bytes]:
     """Returns the fields of a stream entry for a message that follows another one of the same job and run."""
-    return seal(type, envelope.job, unit, body, traceparent=envelope.traceparent, run=envelope.run)
+    return seal(
+        type, envelope.job, unit, body,
+        traceparent=envelope.traceparent, run=envelope.run, caller=envelope.caller,
+    )  # fmt: skip
 
 
 def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) -> Envelope[Any]:
@@ -125,6 +132,7 @@ def open_entry(fields: Mapping[bytes, bytes], types: Mapping[str, type[Any]]) ->
         created=envelope.created,
         traceparent=valid_traceparent(envelope.traceparent),
         run=envelope.run,
+        caller=envelope.caller,
     )
 
 

@@ -12,6 +12,12 @@ EXPRESS_FRAMES = 32
 FIRST_FRAMES = 4
 """The first frames of every job use the express stream as well, so that a client sees its progress begin."""
 
+CALLER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""A caller: the name of an API key, or the `tenant` of a request."""
+PUBLISHED = "requests/"
+"""What stands before the `tenant` of a request that a service has published itself: it takes nothing from the
+share of a key."""
+
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 """A job id becomes part of keys and URLs: no braces (hash tags), no slashes, no characters special to a shell."""
 

@@ -8,9 +8,9 @@ import math
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
-from schemas.names import COLLECTION, LIBRARY, Priority
+from schemas.names import CALLER, COLLECTION, LIBRARY, Priority
 from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fields, unknown_name
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -158,6 +158,9 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = "normal"
     """Each priority has its own streams and workers, so that none waits for another."""
     callback_url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://")] | None = None
+    tenant: Annotated[str, Meta(pattern=rf"^{CALLER.pattern}(?!\n)$")] | UnsetType = UNSET
+    """Whose job it is: callers take turns, in proportion to their weights (FACES_SHARES). Where keys are needed, it
+    is the name of the key; only a key with the scope ``admin`` may give another."""
     parameters: Parameters = Parameters()
 
     def __post_init__(self) -> None:

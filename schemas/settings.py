@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from msgspec import Meta, field
 
 from schemas import config_file
 from schemas.cgroups import memory_limit, usable_cores
-from schemas.names import LIBRARY
+from schemas.names import CALLER, LIBRARY, PUBLISHED
 from schemas.schema_errors import unknown_name
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -24,6 +25,8 @@ ENVIRONMENT = "environment"
 """Origin of a value that an environment variable holds."""
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@]+|null|\*")
 """Origins as browsers send them; extensions have schemes of their own."""
+WEIGHT = re.compile(r"(?=.*[1-9])(\d{1,2}(\.\d{1,2})?|100(\.0{1,2})?)")
+"""Weights of FACES_SHARES, 0.01 to 100."""
 DEFAULT_MEMORY_BYTES, MEMORY_SHARE = 8 << 30, 0.875
 """Default of FACES_MAX_MEMORY, and the share of a smaller limit of the container: the rest is for memory that
 RLIMIT_DATA does not count, such as libraries and the page cache."""
@@ -116,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Flow
     max_queued_jobs: Positive = field(default=1000, name="FACES_MAX_QUEUED_JOBS")
     frames_high_water: Positive = field(default=512, name="FACES_FRAMES_HIGH_WATER")
+    shares: str = field(default="", name="FACES_SHARES")
     job_window: Positive = field(default=64, name="FACES_JOB_WINDOW")
     job_window_bytes: Positive = field(default=64 << 20, name="FACES_JOB_WINDOW_BYTES")
     jobs_per_worker: Positive = field(default=4, name="FACES_JOBS_PER_WORKER")
@@ -156,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise SettingsError(
                     f"FACES_CORS_ORIGINS: {page!r} is not an origin; expected http://HOST:PORT, https://HOST or *"
                 )
+        _weights(settings.shares)
         if settings.partitions > 1 and set("{}") & set(settings.prefix):
             raise SettingsError(
                 "FACES_PREFIX: remove the braces; with several FACES_PARTITIONS they are added"
@@ -206,6 +211,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def callback_to(self) -> tuple[str, ...]:
         """Hosts and networks that webhooks may be sent to."""
         return _listed(self.callback_hosts)
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weights of callers, by name; others have 1."""
+        return _weights(self.shares)
 
     @property
     def data_path(self) -> Path:
@@ -315,6 +325,25 @@ def _expanded(path: str) -> Path:
         raise SettingsError(
             f"{path}: this user has no home directory; set HOME, or FACES_DATA and INSIGHTFACE_MODELS_CACHE"
         ) from error
+
+
+@lru_cache(8)
+def _weights(shares: str) -> dict[str, float]:
+    """Reads FACES_SHARES.
+
+    Raises:
+        SettingsError: an entry is not a caller and its weight.
+    """
+    weights = {}
+    for entry in _listed(shares):
+        name, _, weight = (part.strip() for part in entry.partition("="))
+        published = name == PUBLISHED
+        if not (published or CALLER.fullmatch(name.removeprefix(PUBLISHED))) or not WEIGHT.fullmatch(weight):
+            raise SettingsError(
+                f"FACES_SHARES: {entry!r} is not NAME=WEIGHT or {PUBLISHED}NAME=WEIGHT, with a weight of 0.01 to 100"
+            )
+        weights[name] = float(weight)
+    return weights
 
 
 def _paths(joined: str) -> tuple[Path, ...]:

@@ -68,6 +68,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         messages: struct of the body by message type.
         backlog: outstanding entries of a stream for each of which autoscaling wants a replica.
         home_only: only the home partition has workers for it.
+        fair: callers take turns: its streams have fair queues (schemas.store.fair_queue).
     """
 
     name: str
@@ -77,6 +78,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     messages: Mapping[str, type[Any]]
     backlog: int
     home_only: bool = False
+    fair: bool = False
 
     def stream(self, lane: str = "") -> str:
         """The stream of a lane, which is the last part of its name; without one the stream that has no lane."""
@@ -108,6 +110,7 @@ def stages(names: Names) -> tuple[Stage, ...]:
             ),
             messages={"analyze": AnalyzeRequest},
             backlog=4,
+            fair=True,
         ),
         Stage(
             name="joins",
@@ -124,6 +127,7 @@ def stages(names: Names) -> tuple[Stage, ...]:
             streams=dict.fromkeys(map(names.segments_of, priorities), "Parts of long films to sample"),
             messages={"segment": SegmentTask},
             backlog=4,
+            fair=True,
         ),
         Stage(
             name="analyze",
@@ -136,6 +140,7 @@ def stages(names: Names) -> tuple[Stage, ...]:
             },
             messages={"frame": FrameTask, "portraits": PortraitsTask},
             backlog=64,
+            fair=True,
         ),
         Stage(
             name="enhance",
@@ -144,6 +149,7 @@ def stages(names: Names) -> tuple[Stage, ...]:
             streams={names.enhance: "Frames to have enhanced"},
             messages={"enhance": EnhanceTask},
             backlog=32,
+            fair=True,
         ),
         Stage(
             name="finalize",
@@ -152,6 +158,7 @@ def stages(names: Names) -> tuple[Stage, ...]:
             streams={names.finalize: "Jobs whose frames are complete, or whose people so far are asked for"},
             messages={"finalize": FinalizeTask, "preview": PreviewTask},
             backlog=8,
+            fair=True,
         ),
         Stage(
             name="webhooks",

@@ -46,6 +46,7 @@ class StageMetrics:
         self.in_flight: Gauge = series["in_flight"]
         self.paused: Gauge = series["paused"]
         self.lag: Gauge = series["lag"]
+        self.callers: Gauge = series["callers"]
         self.pending: Gauge = series["pending"]
         self.delayed: Gauge = series["delayed"]
         self.oldest: Gauge = series["oldest_entry_age_seconds"]
@@ -67,7 +68,8 @@ _FAMILIES: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
     ("consumers_reaped", Counter, "Idle consumers removed from the group", {}),
     ("in_flight", Gauge, "Entries that this worker owns", {}),
     ("paused", Gauge, "1 while a downstream stream is above its high-water mark, else 0", {}),
-    ("lag", Gauge, "Entries not delivered yet: stream length minus pending entries; scale on this", {}),
+    ("lag", Gauge, "Entries not delivered yet, and messages in the fair queue; scale on this", {}),
+    ("callers", Gauge, "Callers with messages in the fair queue", {}),
     ("pending", Gauge, "Entries delivered and not acknowledged", {}),
     ("delayed", Gauge, "Messages in the delay set", {}),
     ("oldest_entry_age_seconds", Gauge, "Age of the first entry of the stream", {}),

@@ -10,11 +10,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group, retry_until_available
 from consumers.runtime.executor import BatchExecutor
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Stage
+from schemas.store import lua
+from schemas.store.fair_queue import waiting
 from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
@@ -82,11 +85,20 @@ class Reader:
     async def _read_new(self, count: int, block: float) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
         if count <= 0:
             return []
+        waiting_still = await self._release(count)
         reply = await self._blocking.execute_command(  # type: ignore[no-untyped-call]
             "XREADGROUP", "GROUP", self._owner.group, self._owner.consumer,
             "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS", self._owner.stream, ">",
         )  # fmt: skip
+        if waiting_still:
+            await self._release(1)  # wakes a worker that waits for entries
         return cast("list[Any]", reply)[0][1] if reply else []
+
+    async def _release(self, wanted: int) -> int:
+        """Moves messages whose turn it is to a stream that has a fair queue; returns how many still wait."""
+        if not self._stage.fair:
+            return 0
+        return int(await lua.run(self._control, scripts.release_waiting(self._owner.stream, wanted)))
 
     async def _back_pressure(self) -> bool:
         """Reports whether a downstream stream is above its high-water mark; waits a moment if so."""
@@ -102,8 +114,10 @@ class Reader:
         async with self._control.pipeline(transaction=False) as pipe:
             for stream, _ in self._stage.downstream:
                 pipe.xlen(stream)
-            lengths = await pipe.execute()
+                pipe.zcard(waiting(stream))
+            counts = await pipe.execute()
         marks = [high_water for _, high_water in self._stage.downstream]
+        lengths = map(sum, zip(counts[::2], counts[1::2], strict=True))
         return any(length > mark for length, mark in zip(lengths, marks, strict=True))
 
     async def _create_group(self) -> None:

@@ -11,8 +11,10 @@ from consumers.runtime import scripts
 from consumers.runtime.connection import retry_until_available
 from consumers.runtime.metrics import StageMetrics
 from consumers.runtime.scripts import Owner
+from consumers.runtime.stage import Stage
 from schemas.store import lua
 from schemas.store.clock import server_time
+from schemas.store.fair_queue import turns, waiting
 from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
@@ -26,12 +28,10 @@ MAX_INTERVAL_SECONDS = 5.0
 class Reaper:
     """Periodic maintenance of one stream and its consumer group."""
 
-    def __init__(
-        self, redis: Redis, owner: Owner, delay_set: str, lease: float, metrics: StageMetrics
-    ) -> None:
+    def __init__(self, redis: Redis, owner: Owner, stage: Stage, lease: float, metrics: StageMetrics) -> None:
         self._redis = redis
         self._owner = owner
-        self._delay_set = delay_set
+        self._stage = stage
         self._lease = lease
         self._metrics = metrics
 
@@ -55,15 +55,21 @@ class Reaper:
         return int(await lua.run(self._redis, call))
 
     async def _update_gauges(self) -> None:
-        """Lag is length minus pending: the stream has one group, and acknowledged entries are deleted."""
+        """Lag is length minus pending: the stream has one group, and acknowledged entries are deleted. What waits in
+        its fair queue counts too."""
         stream, group = self._owner.stream, self._owner.group
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.xlen(stream)
             pipe.xpending(stream, group)
-            pipe.zcard(self._delay_set)
+            pipe.zcard(self._stage.delay_set)
             pipe.xrange(stream, "-", "+", 1)
-            length, pending, delayed, first = await pipe.execute()
-        self._metrics.lag.set(length - pending["pending"])
+            if self._stage.fair:
+                pipe.zcard(waiting(stream))
+                pipe.zcard(turns(stream))
+            length, pending, delayed, first, *queue = await pipe.execute()
+        queued, callers = queue or (0, 0)
+        self._metrics.lag.set(length + queued - pending["pending"])
+        self._metrics.callers.set(max(0, callers - 1))
         self._metrics.pending.set(pending["pending"])
         self._metrics.delayed.set(delayed)
         age = 0.0

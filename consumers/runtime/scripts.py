@@ -8,12 +8,12 @@ from schemas.store.lua import Call, Value, load
 
 (
     COMPLETE, CHECK_FAN_IN, PUBLISH, RETRY, MOVE_DUE, RENEW, CLAIM_EXPIRED, RELEASE, REMOVE_IDLE, ACQUIRE_LOCK,
-    RELEASE_LOCK,
+    RELEASE_LOCK, RELEASE_WAITING,
 ) = (
     load(__package__, name)
     for name in (
         "complete", "check_fan_in", "publish", "retry", "move_due", "renew", "claim_expired", "release",
-        "remove_idle", "acquire_lock", "release_lock",
+        "remove_idle", "acquire_lock", "release_lock", "release_waiting",
     )
 )  # fmt: skip
 
@@ -54,19 +54,19 @@ def complete(owner: Owner, entry_id: str, completion: Completion, letter: Outgoi
         "" if fan_in is None else fan_in.run,
     ]
     if letter is not None:
-        _add(args, letter.fields)
+        _add(args, letter)
     for message in completion.publish:
         keys.append(message.stream)
-        _add(args, message.fields)
+        _add(args, message)
     if fan_in is not None:
-        _add(args, fan_in.final_message.fields)
+        _add(args, fan_in.final_message)
     return Call(COMPLETE, keys, args)
 
 
 def check_fan_in(fan_in: FanIn) -> Call:
     """Checks a fan-in for completeness; returns 1 when its final message was published now, else 0."""
     args: list[Value] = [fan_in.run]
-    _add(args, fan_in.final_message.fields)
+    _add(args, fan_in.final_message)
     return Call(CHECK_FAN_IN, (fan_in.record, fan_in.outcomes, fan_in.final_message.stream), args)
 
 
@@ -87,7 +87,7 @@ def publish(
     for name, value in fields.items():
         args += (name, value)
     for message in messages:
-        _add(args, message.fields)
+        _add(args, message)
     return Call(
         PUBLISH, [owner.stream, record or owner.stream, *(message.stream for message in messages)], args
     )
@@ -166,7 +166,13 @@ def release_lock(lock: str, candidate: str) -> Call:
     return Call(RELEASE_LOCK, (lock,), (candidate,))
 
 
-def _add(args: list[Value], fields: Mapping[bytes, bytes]) -> None:
-    args.append(2 * len(fields))
-    for name, value in fields.items():
+def release_waiting(stream: str, wanted: int) -> Call:
+    """Moves messages from the fair queue of a stream to the stream until `wanted` entries are unread; returns how
+    many still wait."""
+    return Call(RELEASE_WAITING, (stream,), (wanted,))
+
+
+def _add(args: list[Value], message: Outgoing) -> None:
+    args += (2 * len(message.fields), *(message.share or ("", "", "")))
+    for name, value in message.fields.items():
         args += (name, value)

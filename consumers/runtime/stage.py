@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.store.fair_queue import Share
 
 Body = TypeVar("Body")
 Fields = Mapping[bytes, bytes]
@@ -55,10 +56,15 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish; `schemas.envelope.seal` makes the fields."""
+    """A message to publish; `schemas.envelope.seal` makes the fields.
+
+    Attributes:
+        share: how it waits for a stream that has a fair queue; None: it does not wait.
+    """
 
     stream: str
     fields: Fields
+    share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ class Stage(Protocol):
         concurrency: maximum number of batches that are handled at the same time.
         max_run: seconds after which a handler counts as stuck and other workers may claim its messages.
         max_attempts: attempts before a message becomes a dead letter.
+        fair: whether the stream has a fair queue (`schemas.store.fair_queue`).
     """
 
     name: str
@@ -176,10 +183,11 @@ class Stage(Protocol):
     concurrency: int
     max_run: float
     max_attempts: int
+    fair: bool
 
     @property
     def downstream(self) -> Sequence[tuple[str, int]]:
-        """Streams and their high-water marks; reading pauses while one is longer than its mark."""
+        """Streams and their high-water marks; reading pauses while one, with its fair queue, is longer than that."""
         ...
 
     def decode(self, entry_id: str, fields: Fields) -> Envelope[Any]:

@@ -112,7 +112,7 @@ class Worker:
             block = min(MAX_BLOCK_SECONDS, self._lease / 3)
             reader = Reader(self._blocking, control, stage, owner, executor, block, metrics)
             recoverer = Recoverer(control, stage, owner, self._lease, executor, metrics)
-            reaper = Reaper(control, owner, stage.delay_set, self._lease, metrics)
+            reaper = Reaper(control, owner, stage, self._lease, metrics)
             intake = [roles.create_task(role.run(stop)) for role in (reader, recoverer)]
             others = [roles.create_task(role.run()) for role in (leases, acknowledger, forwarder, reaper)]
             await stop.wait()

@@ -305,7 +305,8 @@ class AnalyzeStage(BaseStage[Any]):
             return self._end(envelope, FrameOutcome("analysed"))
         due = EnhanceTask(task=task)
         message = seal_next(envelope, "enhance", str(task.index), due)
-        return Completion(publish=(Outgoing(self._service.names.enhance, message),))
+        share = self._service.share(envelope)
+        return Completion(publish=(Outgoing(self._service.names.enhance, message, share),))
 
     def _without_picture(
         self,

@@ -57,7 +57,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         concurrency = max(1, round(settings.jobs_per_worker * factor))
         self._priority: Priority = priority
         self._watch = JobWatch(service.redis, service.names)
-        self._publisher = FramePublisher(service, self._watch)
+        self._publisher = FramePublisher(service, self._watch, self.stream)
         self._pool = ThreadPoolExecutor(concurrency, "decode")
         self._opener = SourceOpener(settings, self._pool, memory)
         self._window = max(1, round(settings.job_window * factor))
@@ -172,7 +172,8 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             "segments": msgspec.json.encode(segmentation).decode(),
         }
         stream = names.segments_of(self._priority)
-        messages = segment_messages(stream, envelope, range(parallel_segments(segmentation)))
+        first, share = range(parallel_segments(segmentation)), self._service.share(envelope)
+        messages = segment_messages(stream, envelope, first, share)
         await delivery.publish(messages, names.job(envelope.job).metadata, fields)
         log.info("job divided", parts=parts)
         return Completion()

@@ -31,6 +31,7 @@ from schemas.messages import FinalizeTask, SegmentTask
 from schemas.names import Priority
 from schemas.opened_file import OpenedFile
 from schemas.requests import AnalyzeRequest
+from schemas.store.fair_queue import Share
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
         settings = service.settings
         concurrency = max(1, round(settings.jobs_per_worker * PRIORITY_FACTOR[priority]))
         self._watch = JobWatch(service.redis, service.names)
-        self._publisher = FramePublisher(service, self._watch)
+        self._publisher = FramePublisher(service, self._watch, self.stream)
         self._pool = ThreadPoolExecutor(concurrency, "segment")
         self.concurrency = concurrency
         self.max_run = settings.job_deadline
@@ -139,7 +140,7 @@ class SegmentsStage(OneByOneStage[SegmentTask]):
             part=part,
             parts=parts,
             units=number - start,
-            publish=segment_messages(self.stream, envelope, further),
+            publish=segment_messages(self.stream, envelope, further, service.share(envelope)),
         )
 
     def _opened(
@@ -174,9 +175,11 @@ def parallel_segments(segmentation: Segmentation) -> int:
     return max(1, min(len(segmentation.starts), segmentation.window // FRAMES_PER_CHUNK))
 
 
-def segment_messages(stream: str, envelope: Envelope[Any], parts: Iterable[int]) -> tuple[Outgoing, ...]:
+def segment_messages(
+    stream: str, envelope: Envelope[Any], parts: Iterable[int], share: Share
+) -> tuple[Outgoing, ...]:
     """Returns the messages that start parts of the film of a message's job."""
     return tuple(
-        Outgoing(stream, seal_next(envelope, "segment", f"part-{part}", SegmentTask(number=part)))
+        Outgoing(stream, seal_next(envelope, "segment", f"part-{part}", SegmentTask(number=part)), share)
         for part in parts
     )

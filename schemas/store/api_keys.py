@@ -6,7 +6,6 @@ and compared in constant time.
 
 import hashlib
 import hmac
-import re
 import secrets
 import time
 from datetime import UTC, datetime
@@ -15,10 +14,10 @@ from typing import Literal, cast
 import msgspec
 from redis.asyncio import Redis
 
-from schemas.names import Names
+from schemas.names import CALLER, Names
 
 Scope = Literal["submit", "read", "admin"]
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME = CALLER
 _PREFIX = "faces_"
 _TICKET = re.compile(rf"({NAME.pattern})\.([0-9]{{1,12}})\.([0-9a-f]{{64}})")
 

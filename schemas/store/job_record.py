@@ -5,7 +5,7 @@ The record is the hash ``faces-service:job:{job_id}:metadata``. Its fields:
     request          encoded AnalyzeRequest without its callback_url, which the workers that open sources shall not
                      see (`JobKeys.callbacks`); it may have megabytes: read only where all of it is needed
     refused          digest of an invalid request that was published, for which `request` is a placeholder
-    run              id of the stream entry that sent the job to the frames stage, see below
+    run              name of the present run, see below
     video_path, source_id, library    of the request, for lists and states
     status           queued, processing, completed, failed, cancelled
     created, started, ended    Unix seconds of the server's clock; `ended` exists exactly when the job has ended
@@ -51,14 +51,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from schemas.requests import AnalyzeRequest
 from schemas.webhooks import Callback
 
 
 def without_callback(request: AnalyzeRequest) -> AnalyzeRequest:
-    """Returns a request as it is stored, and sent to the workers."""
-    return msgspec.structs.replace(request, callback_url=None)
+    """Returns a request as it is stored, and sent to the workers; the envelope has its caller."""
+    return msgspec.structs.replace(request, callback_url=None, tenant=UNSET)
 
 
 def new_record(request: AnalyzeRequest) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Lua scripts: reading their text, and calling them by hash, alone or many in one round trip.
 
-A script is ``scripts/NAME.lua`` of a package. In front of it are ``scripts/common.lua`` of this package and
-``scripts/lib.lua`` of its own. All keys of a call lie in one slot of a cluster.
+A script is ``scripts/NAME.lua`` of a package. In front of it are ``scripts/common.lua`` and
+``scripts/fair_queue.lua`` of this package, and ``scripts/lib.lua`` of its own. All keys of a call lie in one
+slot of a cluster.
 
 A server that does not have a script is sent it with SCRIPT LOAD. Users of the server that run only known scripts lack
 this right (compose.acl): they wait until another process has loaded the script (`ensure_loaded`).
@@ -47,7 +48,8 @@ _known: dict[str, Script] = {}
 def load(package: str, name: str) -> Script:
     """Reads a script of a package."""
     folder = files(package) / "scripts"
-    parts = files(__package__) / "scripts" / "common.lua", folder / "lib.lua", folder / f"{name}.lua"
+    ours = files(__package__) / "scripts"
+    parts = ours / "common.lua", ours / "fair_queue.lua", folder / "lib.lua", folder / f"{name}.lua"
     text = "".join(part.read_text() for part in parts)
     script = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     return _known.setdefault(script.sha, script)

@@ -9,7 +9,8 @@ from redis.exceptions import ResponseError
 
 from schemas.names import Names, Partitions
 from schemas.store.clock import server_time
-from schemas.topology import groups
+from schemas.store.fair_queue import waiting
+from schemas.topology import stages
 
 
 class Queue(msgspec.Struct, kw_only=True):
@@ -18,7 +19,8 @@ class Queue(msgspec.Struct, kw_only=True):
     Attributes:
         stream: its name without the prefix.
         stage: the consumer group that reads it.
-        entries: outstanding ones; `held` of them are in the hands of workers, nobody has read the others.
+        entries: outstanding ones, with those in its fair queue; `held` of them are in the hands of workers,
+            nobody has read the others.
         oldest_seconds: age of its first entry, 0 when it is empty.
     """
 
@@ -33,12 +35,14 @@ async def measure(redis: Redis, partitions: Sequence[Names]) -> list[Queue]:
     """Measures every stream that a consumer group reads."""
     queues: dict[str, Queue] = {}
     for names in partitions:
-        for key, group in groups(names).items():
-            name = names.short(key)
-            queue = queues.setdefault(name, Queue(stream=name, stage=group))
-            queue.entries += int(await redis.xlen(key))
-            queue.held += await _pending(redis, key, group)
-            queue.oldest_seconds = max(queue.oldest_seconds, await _age(redis, key))
+        for stage in stages(names):
+            for key in stage.streams:
+                name = names.short(key)
+                queue = queues.setdefault(name, Queue(stream=name, stage=stage.group))
+                queue.entries += int(await redis.xlen(key))
+                queue.entries += int(await redis.zcard(waiting(key))) if stage.fair else 0
+                queue.held += await _pending(redis, key, stage.group)
+                queue.oldest_seconds = max(queue.oldest_seconds, await _age(redis, key))
     return list(queues.values())
 
 

@@ -1,5 +1,6 @@
 """Accepts jobs: creates their records and sends them to the frames stage."""
 
+import secrets
 from functools import partial
 from typing import Any, cast
 
@@ -8,10 +9,11 @@ from redis.asyncio import Redis
 
 from schemas import results
 from schemas.envelope import MSGPACK, seal
-from schemas.names import Partitions
+from schemas.names import PUBLISHED, Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
+from schemas.store.fair_queue import share_of
 from schemas.store.job_record import callback_of, new_record, rfc3339, without_callback
 from schemas.store.lua import Call, flat, load, milliseconds, run, run_all
 from schemas.webhooks import Callback
@@ -21,8 +23,10 @@ MAX_QUEUED_SECONDS = 7 * 86400.0
 """Longest time that a job may wait before it begins."""
 SUBMITTED = "submitted"
 """Unit in the id of the message of an accepted job, which has a record."""
-MAX_STREAM_LENGTH = 1 << 53
-"""Limit on a stream for requests that have been published already: they are not refused for their number."""
+CALLERS_AT_LIMIT = 10
+"""All callers together may have as many waiting jobs as this many callers at their limit (FACES_MAX_QUEUED_JOBS)."""
+UNLIMITED = 1 << 53
+"""Limit on the jobs of requests that have been published already: they are not refused for their number."""
 SETTLED_PER_CALL = 500
 """Jobs that get an end of their own in one call of a script."""
 MAX_EVENTS = 100_000
@@ -32,7 +36,7 @@ RECORD_MARGIN_SECONDS = 3600.0
 
 
 class QueueFull(Exception):
-    """The queue has reached FACES_MAX_QUEUED_JOBS; try again after `retry_after` seconds."""
+    """The jobs of the caller have reached FACES_MAX_QUEUED_JOBS; try again after `retry_after` seconds."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} jobs are waiting already; try again later")
@@ -72,10 +76,13 @@ class Submissions:
             JobExists: the id belongs to another request.
         """
         request = self._with_library(request)
-        limit, message = self._settings.max_queued_jobs, _accepted(request, job_id, traceparent)
-        answer = await self._create(request, job_id, message, limit=limit, published=repeats)
+        limit, caller = self._settings.max_queued_jobs, request.tenant or ""
+        run_id, message = _accepted(request, job_id, traceparent, caller)
+        answer = await self._create(
+            request, job_id, message, limit=limit, published=repeats, run_id=run_id, caller=caller
+        )
         if answer[0] == b"deleted":
-            answer = await self._create(request, job_id, message, limit=limit)
+            answer = await self._create(request, job_id, message, limit=limit, run_id=run_id, caller=caller)
         match answer:
             case [b"full", length]:
                 raise QueueFull(int(length))
@@ -100,8 +107,11 @@ class Submissions:
             JobExists: the id belongs to another request.
         """
         request = self._with_library(request)
-        message = _accepted(request, job_id, traceparent)
-        answer = await self._create(request, job_id, message, published=published)
+        caller = f"{PUBLISHED}{request.tenant or ''}"
+        run_id, message = _accepted(request, job_id, traceparent, caller)
+        answer = await self._create(
+            request, job_id, message, published=published, run_id=run_id, caller=caller
+        )
         return bool(answer[0] != b"deleted")
 
     async def callback_url(self, job_id: str) -> str | None:
@@ -127,11 +137,12 @@ class Submissions:
         job_id: str,
         message: bytes,
         *,
-        limit: int = MAX_STREAM_LENGTH,
+        limit: int = UNLIMITED,
         published: float | None = None,
         refused: str = "",
-        run_id: str = "",
+        run_id: str,
         settled: str = "",
+        caller: str = "",
     ) -> tuple[bytes, Any]:
         """Returns ("full", length), ("deleted", None), or how the job was found ("accepted", "same") and when it
         was created. The arguments are those of the script."""
@@ -141,7 +152,8 @@ class Submissions:
             names.tombstone(job_id), names.events, names.webhooks, *names.job(job_id)[1:],
         )  # fmt: skip
         args = (
-            limit, MSGPACK, message, record.pop("request"), refused,
+            limit, CALLERS_AT_LIMIT * limit, *share_of(self._settings.weights, caller), message,
+            record.pop("request"), refused,
             milliseconds(MAX_QUEUED_SECONDS + RECORD_MARGIN_SECONDS), milliseconds(MAX_QUEUED_SECONDS), job_id,
             "" if published is None else published, run_id, MAX_EVENTS, settled,
             callback_of(request), *flat(record),
@@ -157,7 +169,7 @@ class Submissions:
                 await self._settle(leader.decode(), job_id)
                 return await self._create(
                     request, job_id, message, limit=limit, published=published, refused=refused,
-                    run_id=run_id, settled=leader.decode(),
+                    run_id=run_id, settled=leader.decode(), caller=caller,
                 )  # fmt: skip
             case [b"full", length]:
                 return b"full", length
@@ -185,6 +197,8 @@ class Submissions:
             await run(self._redis, call)
 
 
-def _accepted(request: AnalyzeRequest, job_id: str, traceparent: str) -> bytes:
-    """Returns the message of an accepted job."""
-    return seal("analyze", job_id, SUBMITTED, without_callback(request), traceparent=traceparent)[MSGPACK]
+def _accepted(request: AnalyzeRequest, job_id: str, traceparent: str, caller: str) -> tuple[str, bytes]:
+    """Returns the name of a new run of an accepted job, and its message."""
+    run_id, body = secrets.token_hex(12), without_callback(request)
+    message = seal("analyze", job_id, SUBMITTED, body, traceparent=traceparent, run=run_id, caller=caller)
+    return run_id, message[MSGPACK]

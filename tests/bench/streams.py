@@ -45,6 +45,7 @@ class Idle:
     linger = 0.0
     max_run = 60.0
     max_attempts = 3
+    fair = False
     downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, concurrency: int, *, fan_in: bool = False) -> None:

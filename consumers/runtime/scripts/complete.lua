@@ -56,7 +56,7 @@ for i = first, #KEYS do
   if result == 1 then
     at = append(KEYS[i], at)
   else
-    at = at + tonumber(ARGV[at]) + 1
+    at = following(at)
   end
 end
 if fan_in and result ~= 3 then

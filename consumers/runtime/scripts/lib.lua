@@ -1,16 +1,26 @@
 -- Prepended to every script: functions that several of them call.
--- A message in ARGV is the number of its fields and values, then field, value, field, value, ...
+-- A message in ARGV is the number of its fields and values; caller, step and credit in the fair queue of the stream (step
+-- '': it does not wait there); then field, value, field, value, ...
 
 -- Whether the consumer still owns the entry; an acknowledgement alone does not check that.
 local function owns(stream, group, consumer, id)
   return #redis.call('XPENDING', stream, group, id, id, 1, consumer) == 1
 end
 
--- Adds the message at ARGV[at] to a stream; returns the position of the next message.
+-- The position of the message behind the one at ARGV[at].
+local function following(at)
+  return at + 4 + tonumber(ARGV[at])
+end
+
+-- Adds the message at ARGV[at] to a stream, or to the fair queue in front of it; returns the position of the next message.
 local function append(stream, at)
-  local last = at + tonumber(ARGV[at])
-  redis.call('XADD', stream, '*', unpack(ARGV, at + 1, last))
-  return last + 1
+  local caller, step, credit = unpack(ARGV, at + 1, at + 3)
+  if step == '' then
+    redis.call('XADD', stream, '*', unpack(ARGV, at + 4, following(at) - 1))
+  else
+    send(stream, caller, tonumber(step), tonumber(credit), ARGV[at + 5])
+  end
+  return following(at)
 end
 
 local function acknowledge(stream, group, id)

@@ -2,17 +2,19 @@
 -- cancelled before the same request was published runs again: nothing of its earlier run is left.
 -- KEYS: stream of accepted jobs, record, active jobs, index of jobs, tombstone, events stream, webhooks stream, then the
 --       further keys of the job, its result first and its callbacks last
--- ARGV: most entries of the stream, field and bytes of the message (empty: it is not sent), encoded request, digest of an
+-- ARGV: most jobs of the caller that may wait, most of all callers, caller, step and credit (fair_queue.lua), bytes of the
+--       message (empty: it is not sent), encoded request, digest of an
 --       invalid request (empty: it is valid), time to live of the record (ms), longest wait (ms), job id, when the request
---       was published (s, empty: now), run when no message is sent, events to keep, job that answers for this one and has
+--       was published (s, empty: now), run, events to keep, job that answers for this one and has
 --       been settled (empty: none), callback (empty: none), then fields and values of the record
 -- Returns {"accepted", created}, {"full", length}, {"same", created}, {"taken"}, {"kept"} when the job was deleted and
 -- its result is kept for others, {"deleted"} when the job was deleted after the request was published, or {"settle", job}
 -- when the jobs that this one answers for, or this one itself, first need an end of their own (settle.lua).
 local accepted, record, active, index, tombstone, events, webhooks = unpack(KEYS, 1, 7)
-local limit, field, message, request, refused, ttl, longest_wait, job_id, published = unpack(ARGV, 1, 9)
-local run, events_kept, settled, callback = unpack(ARGV, 10, 13)
-local first, now, callbacks = 14, server_time(), KEYS[#KEYS]
+local limit, limit_of_all, caller, step, credit, message = unpack(ARGV, 1, 6)
+local request, refused, ttl, longest_wait, job_id, published = unpack(ARGV, 7, 12)
+local run, events_kept, settled, callback = unpack(ARGV, 13, 16)
+local first, now, callbacks = 17, server_time(), KEYS[#KEYS]
 local known, current_run, current_refused, created, status, ended, alias, withdrawn, deleted, summary =
   unpack(redis.call('HMGET', record, 'request', 'run', 'refused', 'created', 'status', 'ended', 'alias', 'withdrawn',
     'deleted', 'summary'))
@@ -50,12 +52,13 @@ local tomb = published ~= '' and redis.call('GET', tombstone)
 if tomb and tonumber(published) <= tonumber(tomb) then
   return {'deleted'}
 end
-local length = redis.call('XLEN', accepted)
-if length >= tonumber(limit) then
-  return {'full', length}
+local length, waiting = redis.call('XLEN', accepted), redis.call('ZCARD', waiting_of(accepted))
+local own = math.floor(backlog(accepted, caller, tonumber(credit)) / tonumber(step))
+if length + math.min(own, waiting) >= tonumber(limit) or length + waiting >= tonumber(limit_of_all) then
+  return {'full', length + waiting}
 end
 if message ~= '' then -- before UNLINK: after a first write, the server no longer refuses scripts for lack of memory
-  run = redis.call('XADD', accepted, '*', field, message)
+  send(accepted, caller, tonumber(step), tonumber(credit), message)
 end
 redis.call('UNLINK', record, unpack(KEYS, 8))
 redis.call('HSET', record, 'request', request, 'created', now, 'run', run, unpack(ARGV, first))

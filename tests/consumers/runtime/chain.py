@@ -64,6 +64,7 @@ class Stage:
     concurrency = 1
     max_run = 60.0
     max_attempts = 4
+    fair = False
     downstream: Sequence[tuple[str, int]] = ()
 
     def __init__(self, name: str, redis: Redis, keys: Keys) -> None:

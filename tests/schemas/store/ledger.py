@@ -14,11 +14,12 @@ from typing import Any, TypeVar, cast
 import msgspec
 from redis.asyncio import Redis
 
-from schemas.envelope import entry_time, open_entry
+from schemas.envelope import MSGPACK, open_entry
 from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store.clock import server_time
+from schemas.store.fair_queue import waiting
 from schemas.store.job_reader import JobReader, result_json
 from schemas.store.jobs import Jobs
 from schemas.store.run_data import Kept, keep_all
@@ -225,12 +226,15 @@ class Ledger:
 
     def runs_are_known(self) -> None:
         entries: Any = self.do(self.redis.xrange(self.names.accepted))
-        for entry, fields in entries:
-            job, run = open_entry(fields, {"analyze": AnalyzeRequest}).job, entry.decode()
+        queued: Any = self.do(self.redis.zrange(waiting(self.names.accepted), 0, -1))
+        messages = [fields[MSGPACK] for _, fields in entries] + [m.partition(b" ")[2] for m in queued]
+        for message in messages:
+            envelope = open_entry({MSGPACK: message}, {"analyze": AnalyzeRequest})
+            job, run = envelope.job, envelope.run
             if run not in self.runs[job]:
                 self.runs[job].append(run)
                 data = self.do(self.redis.exists(*self.names.job(job)[1:-1]))
-                assert entry_time(run) > 0 and not data, "an earlier run has left something"
+                assert run and not data, "an earlier run has left something"
         for job in IDS:
             record = self.do(self._record(job))
             if "ended" in record:

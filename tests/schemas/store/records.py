@@ -9,6 +9,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.fair_queue import turns, waiting
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
 from schemas.store.run_data import Kept, keep_all
@@ -38,7 +39,13 @@ class Records:
         for job_id in job_ids:
             await self.jobs.submit(REQUEST, job_id)
             assert await self.jobs.begin(job_id, REQUEST)
-        await self.redis.xtrim(self.names.accepted, 0)  # the frames stage has handled them
+        await self.handled()
+
+    async def handled(self) -> None:
+        """Does what the frames stage does with accepted jobs."""
+        accepted = self.names.accepted
+        await self.redis.delete(waiting(accepted), turns(accepted))
+        await self.redis.xtrim(accepted, 0)
 
     async def keeps(self, job_id: str, run_id: str = "") -> bool:
         """Whether data that a run of a job makes are stored."""

@@ -319,6 +319,6 @@ async def test_the_list_of_jobs_stays_short_although_nobody_reads_it(records: Re
         await records.running(job_id)
         await records.jobs.fail(job_id, "broken")
         await records.redis.delete(records.names.job(job_id).metadata)  # as when it expires
-        await records.redis.delete(records.names.accepted_of("normal"))  # as when it is handled
+        await records.handled()
     assert await records.redis.zcard(records.names.jobs) < 100
     assert await records.redis.zscore(records.names.jobs, "lasting") is not None

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.requests import AnalyzeRequest
 from schemas.store import dead_letters
+from schemas.store.fair_queue import length
 from schemas.store.submissions import JobExists
 from tests.schemas.store.records import BODY, REQUEST, SUMMARY, Records
 
@@ -61,7 +62,7 @@ async def test_a_request_published_before_a_failure_is_answered_by_it(records: R
     assert await records.status("a") == "failed"
     assert await records.jobs.accept(REQUEST, "a", time.time())
     assert await records.status("a") == "queued"
-    assert await records.redis.xlen(records.names.accepted) == 2
+    assert await length(records.redis, records.names.accepted) == 2
 
 
 async def test_repeating_a_submission_starts_no_second_run(records: Records) -> None:
