@@ -26,8 +26,8 @@ LIMITS = {
 HEAD = """\
 # Written by python -m compose.manifests from schemas/topology.py.
 # Scales each process on the outstanding entries of the streams it reads: an entry is deleted when it is acknowledged,
-# so the lengths of a stream and of its fair queue are the work that is left. A long film holds its request until it is
-# sampled, so frames scales on waiting ones slowly.
+# so the lengths of a stream and of its fair queue are the work that is left. A long film holds its request until it
+# is sampled, so frames scales on waiting ones slowly.
 apiVersion: keda.sh/v1alpha1
 kind: TriggerAuthentication
 metadata: { name: faces-redis }

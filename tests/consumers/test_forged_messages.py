@@ -20,6 +20,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.settings import Settings
 from schemas.store import dead_letters
+from schemas.store.fair_queue import length
 from schemas.store.jobs import Jobs
 from tests.waiting import eventually_async
 
@@ -160,7 +161,7 @@ async def test_a_publisher_that_ruins_its_stream_hurts_no_accepted_job(service: 
     with pytest.raises(ResponseError):
         await redis.xadd(stream, {"json": b"no"})
     await service.jobs.submit(msgspec.structs.replace(REQUEST, priority="high"), "another")
-    assert await redis.xlen(service.names.accepted_of("high")) == 2
+    assert await length(redis, service.names.accepted_of("high")) == 2
     await redis.delete(stream)
     await handled(service, stream, {b"json": b'{"video_path": "/v.mp4", "job_id": "published"}'})
-    assert await redis.xlen(service.names.accepted_of("high")) == 3
+    assert await length(redis, service.names.accepted_of("high")) == 3

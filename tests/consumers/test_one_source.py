@@ -24,6 +24,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
 from schemas.store import lua
+from schemas.store.fair_queue import length
 from schemas.store.jobs import Jobs
 
 GROUP, SECONDS = "frames", 30
@@ -116,7 +117,7 @@ async def test_a_file_that_is_replaced_between_two_attempts_fails_the_job_even_w
     replace(film)
     completion = await attempt(service, dies_after=1000)
     assert error_of(completion) == f"{film} was changed while it was being analysed. Submit the job again."
-    published = sum([await service.redis.xlen(s) for s in (service.names.frames, service.names.express)])
+    published = sum([await length(service.redis, s) for s in (service.names.frames, service.names.express)])
     assert await service.redis.hlen(service.names.job("job").frames) == published, "of the first attempt"
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from consumers.runtime.scripts import release_waiting
 from schemas.names import Partitions
 from schemas.store import dead_letters, lua, workers
 from schemas.store.api_keys import ApiKeys
@@ -37,6 +38,7 @@ async def filled(records: Records) -> AsyncIterator[Records]:
     await jobs.submit(REQUEST, "gone")
     await jobs.cancel("gone")
     await jobs.delete("gone")
+    await lua.run(redis, release_waiting(NAMES.accepted, 2))  # it had no fair queue
     await redis.xgroup_create(NAMES.accepted, "frames", "0")
     await redis.xreadgroup("frames", "old-worker", {NAMES.accepted: ">"}, count=1)
     await redis.zadd(NAMES.delayed(NAMES.requests), {"0:retried": 1})
