@@ -94,13 +94,17 @@ def _queued(*streams: str) -> tuple[str, ...]:
 
 
 def _streams(process: str | None = None) -> tuple[str, ...]:
-    """The streams that a process reads, or all, and their delay sets."""
+    """The streams that a process reads, or all, with the keys beside them."""
     read = [one for one in stages(_NAMES) if process in (None, process_of(one))]
     return tuple(
         key
         for one in read
         for stream in one.streams
-        for key in (*(_queued(stream) if one.fair else [stream]), _NAMES.delayed(stream))
+        for key in (
+            *(_queued(stream) if one.fair else [stream]),
+            _NAMES.delayed(stream),
+            _NAMES.scan(stream),
+        )
     )
 
 

@@ -38,6 +38,7 @@ class BaseStage(ABC, Generic[Body]):
         self.stream = stage.stream(lane)
         self.dead_stream = service.names.dead
         self.delay_set = service.names.delayed(self.stream)
+        self.scan = service.names.scan(self.stream)
         self.max_attempts = service.settings.max_attempts
         self.fair = stage.fair
 

@@ -185,6 +185,10 @@ class Names:
         """The delay set of a stream: messages that wait for a retry."""
         return f"{self.stream(self.short(stream))}:delayed"
 
+    def scan(self, stream: str) -> str:
+        """The state of the search for expired leases of a stream (consumers.runtime.recovery)."""
+        return f"{self.stream(self.short(stream))}:scan"
+
     def requests_of(self, priority: Priority) -> str:
         """The stream to which services publish requests of a priority."""
         return self.requests if priority == "normal" else f"{self.requests}:{priority}"

@@ -110,6 +110,7 @@ class Recoverer:
         """Returns the next cursor, claimed entries, ids of deleted entries, number of suspects not claimed."""
         call = scripts.claim_expired(
             self._owner,
+            self._stage.scan,
             self._lease,
             cursor,
             max(1, self._executor.free_slots * self._stage.batch_size // 2),

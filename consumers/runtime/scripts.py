@@ -111,6 +111,7 @@ def renew(owner: Owner, entry_ids: Sequence[str]) -> Call:
 
 def claim_expired(
     owner: Owner,
+    scan: str,
     lease: float,
     cursor: bytes,
     limit: int,
@@ -122,6 +123,7 @@ def claim_expired(
     """Claims pending entries whose lease has expired.
 
     Args:
+        scan: key of the state of the pass that workers share while many entries are pending.
         limit: most entries to claim.
         suspect_deliveries: delivery count from which an entry is suspected of crashing its worker.
         max_suspects: most suspects to claim.
@@ -133,7 +135,7 @@ def claim_expired(
     """
     args: list[Value] = [owner.group, owner.consumer, int(lease * 1000), cursor]
     args += (limit, suspect_deliveries, max_suspects, max_scanned)
-    return Call(CLAIM_EXPIRED, (owner.stream,), args)
+    return Call(CLAIM_EXPIRED, (owner.stream, scan), args)
 
 
 def release(owner: Owner, unowned: str, idle: float, entry_ids: Sequence[str]) -> Call:

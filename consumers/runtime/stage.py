@@ -165,6 +165,7 @@ class Stage(Protocol):
         name: label of metrics and logs.
         dead_stream: stream of its dead letters.
         delay_set: sorted set in which its failed messages wait for their retry.
+        scan: hash with the state of the search for expired leases, while many entries are pending.
         batch_size: maximum number of messages per call of the handler.
         linger: seconds to wait for a batch to fill once its first message is there.
         concurrency: maximum number of batches that are handled at the same time.
@@ -178,6 +179,7 @@ class Stage(Protocol):
     group: str
     dead_stream: str
     delay_set: str
+    scan: str
     batch_size: int
     linger: float
     concurrency: int

@@ -64,7 +64,7 @@ async def recovery(redis: Redis, world: World, queued: int) -> dict[str, Any]:
         cursor, entries, *_ = await lua.run(
             redis,
             scripts.claim_expired(
-                heir, 0.5, cursor, 10, suspect_deliveries=3, max_suspects=1, max_scanned=200
+                heir, f"{stream}:scan", 0.5, cursor, 10, suspect_deliveries=3, max_suspects=1, max_scanned=200
             ),
         )
         claimed, calls = claimed + len(entries), calls + 1

@@ -41,6 +41,7 @@ class Idle:
     """A stage that does nothing; notes when each message arrived."""
 
     name, stream, group, dead_stream = "bench", STREAM, GROUP, "{b}:dead"
+    delay_set, scan = "{b}:delayed", "{b}:scan"
     batch_size = BATCH
     linger = 0.0
     max_run = 60.0

@@ -21,19 +21,21 @@ local function turns_of(stream)
   return stream .. ':turns'
 end
 
--- Entries of a stream that its group has not read.
-local function unread(stream)
-  local length = redis.call('XLEN', stream)
-  if length == 0 then
-    return 0
-  end
+-- Entries of a stream that its group has read and not acknowledged. Unlike XPENDING it does not look at each consumer.
+local function pending(stream)
   local group = redis.call('XINFO', 'GROUPS', stream)[1] or {}
   for i = 1, #group, 2 do
     if group[i] == 'pending' then
-      return length - group[i + 1]
+      return group[i + 1]
     end
   end
-  return length
+  return 0
+end
+
+-- Entries of a stream that its group has not read.
+local function unread(stream)
+  local length = redis.call('XLEN', stream)
+  return length > 0 and length - pending(stream) or 0
 end
 
 -- Moves waiting messages to the stream until so many of its entries are unread; returns how many still wait.

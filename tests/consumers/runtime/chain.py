@@ -72,6 +72,7 @@ class Stage:
         self.stream = getattr(keys, name)
         self.dead_stream = keys.dead
         self.delay_set = f"{self.stream}:delayed"
+        self.scan = f"{self.stream}:scan"
         self.redis = redis
         self.keys = keys
 

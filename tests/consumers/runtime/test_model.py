@@ -78,7 +78,14 @@ class Machine(RuleBasedStateMachine):
     def claim(self, consumer: str, lease: float) -> None:
         owner = Owner(self.keys.units, GROUP, consumer)
         call = scripts.claim_expired(
-            owner, lease, b"-", 1, suspect_deliveries=1000, max_suspects=0, max_scanned=10
+            owner,
+            f"{owner.stream}:scan",
+            lease,
+            b"-",
+            1,
+            suspect_deliveries=1000,
+            max_suspects=0,
+            max_scanned=10,
         )
         _, claimed, gone, _ = self._run(call)
         assert not gone
