@@ -83,7 +83,7 @@ class FramePublisher:
         """
         number, downloaded = first, "://" in request.video_path
         while chunk := await self._next_chunk(delivery.envelope, frames):
-            turn = 0 if downloaded else number - first
+            turn = None if downloaded else number - first
             if not await self._has_room(delivery.envelope, counter, _largest(chunk), turn):
                 return None
             if not await self._publish(delivery, request, chunk, frames.expected, counter):
@@ -105,7 +105,9 @@ class FramePublisher:
                 " (FACES_MAX_FRAMES). Request a longer sampling_interval."
             )
 
-    async def _has_room(self, envelope: Envelope[Any], counter: SampleCounter, size: int, turn: int) -> bool:
+    async def _has_room(
+        self, envelope: Envelope[Any], counter: SampleCounter, size: int, turn: int | None
+    ) -> bool:
         """Waits until this job, its caller, and all jobs together may have more frames in flight; False: its run is
         over.
 
@@ -114,7 +116,7 @@ class FramePublisher:
 
         Args:
             size: bytes of a frame; the other frames of the job are assumed to be as large.
-            turn: frames that the worker has published in this turn of the job; 0 when it does not give way.
+            turn: frames that the worker has published in this turn of the job; None when it does not give way.
         """
         service, names, pause = self._service, self._service.names, FIRST_POLL_SECONDS
         window = min(counter.window, max(1, service.settings.job_window_bytes // max(1, size)))
@@ -127,7 +129,7 @@ class FramePublisher:
             if not found.run or not envelope.is_of(found.run):
                 return False
             has_room = found.own < window and found.all + found.waiting < high_water
-            if turn and found.contended and (turn >= counter.window or not has_room):
+            if turn is not None and found.contended and (turn >= counter.window or not has_room):
                 raise NotReady(GIVE_WAY_SECONDS, "a job of another caller waits for this worker")
             if has_room:
                 return True

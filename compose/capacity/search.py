@@ -23,7 +23,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         workers, cores: of each stage.
         busy: share of those cores in use.
         wait_p95, turnaround_p50, turnaround_p95: seconds.
-        alone: seconds that one such job takes, without another, on workers that keep up with the load on average.
+        alone: seconds that one such job takes on this fleet without another.
         frames_megabytes: of frames in the server, at most.
         times: where the service times come from.
     """
@@ -43,8 +43,8 @@ def plan(load: Load, times: ServiceTimes, cores: Mapping[Stage, float], slowdown
     """Finds a small fleet that uses at most `MAX_UTILIZATION` of any stage's cores on average, and on which 95 % of
     the jobs take at most ``slowdown`` times as long as one alone.
 
-    Begins with the workers that the average demand needs, which also give the time of a job alone; then adds a tenth
-    (at least one worker) to the busiest stage until the fleet is fast enough.
+    Begins with the workers that the average demand needs; then adds a tenth (at least one worker) to the busiest
+    stage until the fleet is fast enough. A job alone is one on the same fleet, so that no job is faster.
 
     Args:
         cores: of one worker of each stage.
@@ -60,10 +60,11 @@ def plan(load: Load, times: ServiceTimes, cores: Mapping[Stage, float], slowdown
     if max(workers.values()) > MAX_WORKERS_PER_STAGE:
         raise PlanError(f"this load needs {max(workers.values())} workers of one stage")
     fleet = Fleet(workers=workers, cores=cores, threads=max(1, math.floor(cores["analyze"])))
-    alone = simulate(times, fleet, [(0.0, load.film)]).turnaround[0]
     arrivals = arrivals_of(load, SIMULATED_JOBS)
     for _ in range(MAX_SEARCH_STEPS):
-        outcome = simulate(times, msgspec.structs.replace(fleet, workers=workers), arrivals)
+        fleet = msgspec.structs.replace(fleet, workers=workers)
+        alone = simulate(times, fleet, [(0.0, load.film)]).turnaround[0]
+        outcome = simulate(times, fleet, arrivals)
         if _quantile(outcome.turnaround, 0.95) <= slowdown * alone:
             return _plan(workers, cores, outcome, alone, times)
         busiest = max(STAGES, key=lambda stage: outcome.utilization[stage])

@@ -2,8 +2,8 @@
 
 Events are arrivals of jobs and ends of tasks, taken from a heap in order of time (Law, Simulation Modeling and
 Analysis, chapter 1). A worker holds as many tasks as its stage runs at once; how tasks share cores says
-compose.capacity.host. A long film is sampled in parts of equal length, wherever its keyframes are. Left out: the
-network, the time that a message travels, and crashes.
+compose.capacity.host. A long film is sampled in parts of equal length, wherever its keyframes are. Callers take turns
+in front of each stage, as in the service. Left out: the network, the time that a message travels, and crashes.
 """
 
 import heapq
@@ -12,9 +12,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from compose.capacity.fair_queue import FairQueue
 from compose.capacity.host import EPSILON, Host, Task
 from compose.capacity.load import STAGES, Film, ServiceTimes, Stage
 
@@ -22,7 +24,14 @@ FRAMES_PER_CHUNK = 4
 """Frames that the frames stage gets and publishes together (as consumers.sources.frames)."""
 MAX_CHUNKS_PER_JOB = 64
 """A longer film has larger chunks, so that a plan takes seconds."""
+FRAMES_CREDIT = 32
+"""Frames by which a caller of whom none waits is ahead of others (as schemas.store.fair_queue)."""
+GIVE_WAY_SECONDS = 1.0
+"""Pause of a job that has given its place to one of another caller (as consumers.publishing)."""
 UNLIMITED_CORES = 1e9
+
+Arrival = tuple[float, Film] | tuple[float, Film, str]
+"""Seconds, film, and the caller where there are several."""
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,7 @@ class _Worker:
 class _Job:
     arrived: float
     film: Film
+    caller: str = ""
     begun: float = 0.0
     ended: float = 0.0
     published: int = 0
@@ -86,10 +96,15 @@ class _Job:
 
 @dataclass(eq=False)
 class _Segment:
-    """Frames of a job that one worker samples in a row; all frames of a short film."""
+    """Frames of a job that one worker samples in a row; all frames of a short film.
+
+    Attributes:
+        turn: frames published since a worker began, or went on, with it.
+    """
 
     job: _Job
     left: int
+    turn: int = 0
 
 
 class _Simulation:
@@ -109,24 +124,27 @@ class _Simulation:
         self.rest = shared or Host(UNLIMITED_CORES)
         self.used: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
         self.now = 0.0
-        self.requests: deque[_Job] = deque()
-        self.segments: deque[_Segment] = deque()
-        self.frames: deque[tuple[_Job, int]] = deque()
+        self.requests: FairQueue[_Job | _Segment] = FairQueue()
+        self.segments: FairQueue[_Segment] = FairQueue()
+        self.frames: FairQueue[tuple[_Job, int]] = FairQueue(FRAMES_CREDIT)
         self.portraits: deque[_Job] = deque()
-        self.finalize: deque[tuple[_Job, bool]] = deque()
+        self.finalize: FairQueue[tuple[_Job, bool]] = FairQueue()
         self.stalled: deque[Callable[[], None]] = deque()
         self.frames_in_flight = self.peak_frames = 0
-        self.events: list[tuple[float, int, int, Host | _Job]] = []
+        self.events: list[tuple[float, int, int, Host | _Job | Callable[[], None]]] = []
         self.counter = itertools.count()
 
-    def run(self, arrivals: Iterable[tuple[float, Film]]) -> list[_Job]:
-        jobs = [_Job(arrived, film) for arrived, film in arrivals]
+    def run(self, arrivals: Iterable[Arrival]) -> list[_Job]:
+        jobs = [_Job(*arrival) for arrival in arrivals]
         for job in jobs:
             heapq.heappush(self.events, (job.arrived, next(self.counter), 0, job))
         while self.events:
             self.now, _, version, subject = heapq.heappop(self.events)
-            if isinstance(subject, _Job):
-                self.requests.append(subject)
+            if callable(subject):
+                subject()
+            elif isinstance(subject, _Job):
+                self.requests.add(subject.caller, subject)
+                self._look_again()  # workers may give way to it
             elif version != subject.version:
                 continue
             else:
@@ -149,16 +167,20 @@ class _Simulation:
     def _dispatch(self) -> None:
         """Gives queued work to free workers."""
         while self.requests and (worker := _free(self.workers["frames"])):
-            self._open(worker, self.requests.popleft())
+            request = self.requests.take()
+            if isinstance(request, _Job):
+                self._open(worker, request)
+            else:
+                self._sample(worker, request, self.requests)
         while self.segments and (worker := _free(self.samplers)):
-            self._sample(worker, self.segments.popleft())
+            self._sample(worker, self.segments.take(), self.segments)
         while (self.frames or self.portraits) and (worker := _free(self.workers["analyze"])):
             if self.portraits:
                 self._recognize_emotions(worker, self.portraits.popleft())
             else:
                 self._analyze(worker, self._batch())
         while self.finalize and (worker := _free(self.workers["finalize"])):
-            self._finalize(worker, *self.finalize.popleft())
+            self._finalize(worker, *self.finalize.take())
 
     def _work(
         self, stage: Stage, worker: _Worker, work: float, parallel: float, on_end: Callable[[], None]
@@ -180,28 +202,36 @@ class _Simulation:
 
         def opened() -> None:
             if count == 1 or frames < count:
-                self._sample(worker, _Segment(job, frames))
+                self._sample(worker, _Segment(job, frames), self.requests)
                 return
             sizes = [frames * (n + 1) // count - frames * n // count for n in range(count)]
             job.segments.extend(_Segment(job, size) for size in sizes)
             for _ in range(min(count, max(1, self.fleet.window // FRAMES_PER_CHUNK))):
-                self.segments.append(job.segments.popleft())
+                self.segments.add(job.caller, job.segments.popleft())
 
         self._work("frames", worker, self.times.frames_job, 1.0, opened)
 
-    def _sample(self, worker: _Worker, segment: _Segment) -> None:
-        """Gets and publishes the next frames; under back-pressure the worker waits and keeps its slot."""
+    def _sample(self, worker: _Worker, segment: _Segment, source: FairQueue[Any]) -> None:
+        """Gets and publishes the next frames; under back-pressure the worker waits and keeps its slot, unless work of
+        another caller waits in the queue that the segment came from."""
         fleet, job, film, times = self.fleet, segment.job, segment.job.film, self.times
         if not segment.left:
             if job.segments:
-                self.segments.append(job.segments.popleft())
+                self.segments.add(job.caller, job.segments.popleft())
             return
-        if job.published - job.analysed >= fleet.window or self.frames_in_flight >= fleet.high_water:
+        under_way = self.frames_in_flight + self.frames.waiting[job.caller]
+        has_room = job.published - job.analysed < fleet.window and under_way < fleet.high_water
+        contended = len(source) > 0 and source.first()[0] != job.caller
+        if contended and (segment.turn >= fleet.window or not has_room):
+            segment.turn = 0
+            self._later(GIVE_WAY_SECONDS, lambda: source.add(job.caller, segment))
+            return
+        if not has_room:
             worker.free -= 1
 
             def resume() -> None:
                 worker.free += 1
-                self._sample(worker, segment)
+                self._sample(worker, segment, source)
 
             self.stalled.append(resume)
             return
@@ -210,19 +240,20 @@ class _Simulation:
 
         def published() -> None:
             segment.left -= count
+            segment.turn += count
             job.published += count
             self.frames_in_flight += count
             self.peak_frames = max(self.peak_frames, self.frames_in_flight)
-            self.frames.append((job, count))
-            self._sample(worker, segment)
+            self.frames.add(job.caller, (job, count), count)
+            self._sample(worker, segment, source)
 
         self._work("frames", worker, work, 1.0, published)
 
     def _batch(self) -> list[tuple[_Job, int]]:
         """Takes as many frames as fit a batch, across jobs; at least one chunk."""
-        batch, room = [], max(self.fleet.batch, self.frames[0][1])
-        while self.frames and self.frames[0][1] <= room:
-            batch.append(self.frames.popleft())
+        batch, room = [], max(self.fleet.batch, self.frames.first()[1])
+        while self.frames and self.frames.first()[1] <= room:
+            batch.append(self.frames.take())
             room -= batch[-1][1]
         return batch
 
@@ -239,17 +270,28 @@ class _Simulation:
                 self.frames_in_flight -= count
                 self._other_work(count * times.rest_frame)
                 if job.analysed >= job.film.frames:
-                    self.finalize.append((job, False))
-            stalled, self.stalled = self.stalled, deque()
-            for resume in stalled:
-                resume()
+                    self.finalize.add(job.caller, (job, False))
+            self._look_again()
 
         self._work("analyze", worker, work, parallel, analysed)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (self.now + seconds, next(self.counter), 0, action))
+
+    def _look_again(self) -> None:
+        """Lets the workers that wait for room look again."""
+        stalled, self.stalled = self.stalled, deque()
+        for resume in stalled:
+            resume()
 
     def _recognize_emotions(self, worker: _Worker, job: _Job) -> None:
         threads = float(self.fleet.threads)
         self._work(
-            "analyze", worker, self.times.analyze_job, threads, lambda: self.finalize.append((job, True))
+            "analyze",
+            worker,
+            self.times.analyze_job,
+            threads,
+            lambda: self.finalize.add(job.caller, (job, True)),
         )
 
     def _finalize(self, worker: _Worker, job: _Job, last: bool) -> None:
@@ -278,11 +320,11 @@ def _free(workers: Sequence[_Worker]) -> _Worker | None:
     return most if most.free else None
 
 
-def simulate(times: ServiceTimes, fleet: Fleet, arrivals: Iterable[tuple[float, Film]]) -> Outcome:
+def simulate(times: ServiceTimes, fleet: Fleet, arrivals: Iterable[Arrival]) -> Outcome:
     """Simulates jobs from their arrivals until all have ended.
 
     Args:
-        arrivals: seconds and film of each job, in order of time.
+        arrivals: seconds and film of each job, and its caller, in order of time.
 
     Raises:
         ValueError: no job, or a stage without a worker.

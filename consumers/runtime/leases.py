@@ -20,7 +20,7 @@ from schemas.store.server_errors import group_missing
 
 log = structlog.get_logger(__name__)
 
-RENEWALS_PER_CALL = 500
+RENEWALS_PER_CALL = 200
 """Entries that one script call renews: a script blocks the server for all other clients."""
 
 

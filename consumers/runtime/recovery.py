@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 ENTRIES_PER_SCAN = 200
 """Pending entries that one script call looks at: a script blocks the server for all other clients."""
+CLAIMS_PER_CALL = 100
+"""Entries that one script call claims at most, for the same reason."""
 MAX_LOGGED_IDS = 20
 FIRST_CURSOR = b"-"
 
@@ -113,7 +115,7 @@ class Recoverer:
             self._stage.scan,
             self._lease,
             cursor,
-            max(1, self._executor.free_slots * self._stage.batch_size // 2),
+            min(CLAIMS_PER_CALL, max(1, self._executor.free_slots * self._stage.batch_size // 2)),
             suspect_deliveries=self._suspect_deliveries,
             max_suspects=0 if self._executor.suspects else 1,
             max_scanned=ENTRIES_PER_SCAN,

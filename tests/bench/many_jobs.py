@@ -1,10 +1,13 @@
-"""Measures 200 clips at once with 1 to 4 analyze workers, short jobs beside a long one, memory over time.
+"""Measures 200 clips at once with 1 to 4 analyze workers, short jobs beside a long one, one caller beside another,
+memory over time.
 
-    python -m tests.bench.many_jobs [VIDEO] [--jobs 200] [--workers 1,2,3,4] [--soak-minutes 2]
+    python -m tests.bench.many_jobs [VIDEO] [--jobs 200] [--workers 1,2,3,4] [--busy-jobs 1000] [--soak-minutes 2]
 
 All workers share the cores of this machine, so more of them cannot be faster than the cores are: `times_one_worker`
 near 1 means that more workers cost nothing. `fairness` compares the 95th percentile of short jobs, sent one by one,
-while a long film is analysed and without it. The soak sends clip after clip and watches the memory of every process.
+while a long film is analysed and without it. `callers` compares that of a job of a minute, sent one by one, while
+another caller has a thousand clips waiting and without these. The soak sends clip after clip and watches the memory of
+every process.
 """
 
 import argparse
@@ -36,6 +39,7 @@ from tests.waiting import eventually
 
 TIMEOUT_SECONDS = 1800.0
 SHORT_JOBS = 20
+MINUTE_JOBS = 20
 LONG_MINUTES = 10
 LONG_INTERVAL = 0.5
 SOAK_CONCURRENT_JOBS = 8
@@ -53,9 +57,14 @@ def copies(video: Path, folder: Path, count: int) -> list[Path]:
     return named
 
 
-def submit(service: Service, video: Path, job_id: str, **parameters: Any) -> None:
+def submit(service: Service, video: Path, job_id: str, tenant: str = "bench", **parameters: Any) -> None:
     service.submit(
-        {"video_path": str(video), "job_id": job_id, "parameters": {"cache_duration": 0, **parameters}}
+        {
+            "video_path": str(video),
+            "job_id": job_id,
+            "tenant": tenant,
+            "parameters": {"cache_duration": 0, **parameters},
+        }
     )
 
 
@@ -122,6 +131,27 @@ def fairness(folder: Path, clips: list[Path], film: Path) -> dict[str, Any]:
     }
 
 
+def callers(folder: Path, clips: list[Path], film: Path, busy_jobs: int) -> dict[str, Any]:
+    """Compares the jobs of a caller beside none, and beside as many waiting jobs of another caller."""
+    with running(folder / "callers") as service, Redis.from_url(service.redis_url) as redis:
+        submit(service, clips[0], "warm-up", sampling_interval=3.3)
+        finished(service, TIMEOUT_SECONDS)
+        alone = short_jobs(service, [film] * MINUTE_JOBS, "quiet-alone")
+        for number in range(busy_jobs):
+            submit(service, clips[number % len(clips)], f"busy-{number}", "busy")
+        beside = short_jobs(service, [film] * MINUTE_JOBS, "quiet-beside")
+        left = int(redis.zcard(Names().active))
+    return {
+        "alone_p95_seconds": round(p95(alone), 2),
+        "beside_p95_seconds": round(p95(beside), 2),
+        "alone_median_seconds": round(statistics.median(alone), 2),
+        "beside_median_seconds": round(statistics.median(beside), 2),
+        "times_alone": round(p95(beside) / p95(alone), 2),
+        "jobs_of_the_other_caller": busy_jobs,
+        "of_these_left_at_the_end": left,
+    }
+
+
 def p95(values: list[float]) -> float:
     return sorted(values)[int(0.95 * (len(values) - 1))]
 
@@ -158,7 +188,9 @@ def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
         }
 
 
-def measure(video: Path, folder: Path, jobs: int, workers: list[int], soak_minutes: float) -> dict[str, Any]:
+def measure(
+    video: Path, folder: Path, jobs: int, workers: list[int], busy_jobs: int, soak_minutes: float
+) -> dict[str, Any]:
     clips = copies(video, folder / "clips", max(jobs, 2 * SHORT_JOBS))
     rows = [crowd(folder, clips[:jobs], count) for count in workers]
     return {
@@ -172,6 +204,7 @@ def measure(video: Path, folder: Path, jobs: int, workers: list[int], soak_minut
             ],
         },
         "fairness": fairness(folder, clips, looped(video, folder, minutes=LONG_MINUTES)),
+        "callers": callers(folder, clips, looped(video, folder, minutes=1), busy_jobs),
         "soak": soak(folder, clips, soak_minutes),
     }
 
@@ -183,6 +216,7 @@ def main() -> None:
     parser.add_argument("video", type=Path, nargs="?")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--workers", default="1,2,3,4")
+    parser.add_argument("--busy-jobs", type=int, default=1000)
     parser.add_argument("--soak-minutes", type=float, default=2.0)
     given = parser.parse_args()
     quiet()
@@ -190,7 +224,7 @@ def main() -> None:
     workers = [int(count) for count in given.workers.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         video = given.video or clip("asl_student_manA.mkv", Path(folder))
-        report(measure(video, Path(folder), given.jobs, workers, given.soak_minutes), where)
+        report(measure(video, Path(folder), given.jobs, workers, given.busy_jobs, given.soak_minutes), where)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
 from consumers.runtime.leases import RENEWALS_PER_CALL
-from consumers.runtime.recovery import ENTRIES_PER_SCAN
+from consumers.runtime.recovery import CLAIMS_PER_CALL, ENTRIES_PER_SCAN
 from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Completion
 from consumers.runtime.worker import Worker
@@ -36,7 +36,7 @@ from tests.bench.streams import GROUP, STREAM, Idle, fill
 from tests.consumers.runtime.servers import Server, binary
 
 DEAD_WORKERS = 100
-LEASE, LONG_LEASE, NO_LEASE = 3.0, 3600.0, 0.0
+LEASE, LONG_LEASE, SHORT_LEASE = 3.0, 3600.0, 0.5
 REPEATS = 40
 
 
@@ -85,8 +85,8 @@ async def calls(redis: Redis, processor: Processor, ids: list[str]) -> dict[str,
     measured: dict[str, Callable[[int], Awaitable[object]]] = {
         "PING": lambda _: redis.ping(),
         "look for expired leases, none": lambda _: claim(LONG_LEASE, 8),
-        "claim 8": lambda _: claim(NO_LEASE, 8),
-        "claim 200": lambda _: claim(NO_LEASE, 200),
+        "claim 8": lambda _: claim(SHORT_LEASE, 8),
+        f"claim {CLAIMS_PER_CALL}": lambda _: claim(SHORT_LEASE, CLAIMS_PER_CALL),
         f"renew {RENEWALS_PER_CALL}": lambda _: run(scripts.renew(last, ids[-RENEWALS_PER_CALL:])),
         "complete": lambda n: run(scripts.complete(last, ids[n], Completion())),
         "release 64": lambda n: run(scripts.release(last, "nobody", 60.0, ids[100 + 64 * n : 164 + 64 * n])),
