@@ -6,8 +6,8 @@ memory over time.
 All workers share the cores of this machine, so more of them cannot be faster than the cores are: `times_one_worker`
 near 1 means that more workers cost nothing. `fairness` compares the 95th percentile of short jobs, sent one by one,
 while a long film is analysed and without it. `callers` compares that of a job of a minute, sent one by one, while
-another caller has a thousand clips waiting and without these. The soak sends clip after clip and watches the memory of
-every process.
+another caller has a thousand clips waiting and without these. The soak sends clip after clip and watches the
+memory of every process.
 """
 
 import argparse

@@ -172,4 +172,4 @@ def test_one_job_beside_a_thousand_of_another_caller_takes_at_most_twice_its_tim
         assert taken[18] <= 2.0 * alone, f"{taken} s beside films of {minutes} min, {alone:.1f} s alone"
         assert outcome.makespan > 5.0 + 10.0 * 20, "the other caller has work all the time"
         first_come = [(at, film) for at, film, *_ in [*crowd, *beside]]
-        assert max(simulate(ONE_SECOND, fleet, first_come).turnaround[count:]) > 20.0 * alone, "without turns"
+        assert max(simulate(ONE_SECOND, fleet, first_come).turnaround[count:]) > 5.0 * alone, "without turns"
