@@ -107,9 +107,8 @@ async def retry(request: web.Request) -> web.Response:
     body = await request.app[READER].request(state)
     if body is None:
         raise web.HTTPNotFound(text=f"The request of job {state.job_id} has expired.")
-    submitted = await request.app[JOBS].submit(
-        body, state.job_id, request.headers.get("traceparent", ""), None
-    )
+    traceparent = request.headers.get("traceparent", "")
+    submitted = await request.app[JOBS].submit(_with_caller(request, body), state.job_id, traceparent, None)
     return json_response(submitted, status=202)
 
 

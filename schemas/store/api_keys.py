@@ -6,6 +6,7 @@ and compared in constant time.
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from datetime import UTC, datetime

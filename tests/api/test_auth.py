@@ -172,3 +172,20 @@ async def test_idempotency_keys_of_two_callers_are_separate(guarded: tuple[Clien
         assert answer.status == 202
         jobs.add((await answer.json())["job_id"])
     assert len(jobs) == 2
+
+
+async def test_a_key_is_the_caller_and_only_an_admin_names_another(
+    guarded: tuple[Client, ApiKeys], redis: Redis
+) -> None:
+    api, keys = guarded
+    ann, gateway = [await keys.create(*key) for key in (("ann", ("submit",)), ("gateway", ("admin",)))]
+    for token, tenant, status in (
+        (ann, None, 202), (ann, "ann", 202), (ann, "bob", 403), (gateway, "bob", 202), (gateway, "a/b", 422),
+    ):  # fmt: skip
+        request = {"video_path": f"/{status}.mp4"} | ({"tenant": tenant} if tenant else {})
+        answer = await api.post("/faces/analyze", json=request, headers=bearer(token))
+        assert answer.status == status, (tenant, await answer.text())
+    ((_, first),) = await redis.xrange("faces-service:accepted")  # type: ignore[misc]
+    waiting = await redis.zrange("faces-service:accepted:waiting", 0, -1)
+    assert b"\xa6caller\xa3ann" in first[b"msgpack"]
+    assert sorted(message.partition(b" ")[0] for message in waiting) == [b"ann", b"bob"]
