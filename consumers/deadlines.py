@@ -51,9 +51,11 @@ async def _finalize_complete(service: Service) -> None:
     Every completion runs this check, but a server restored from a backup may contain complete jobs without a finalize
     message, and no completion of theirs is left to come.
     """
-    active = cast("list[bytes]", await service.redis.zrange(service.names.active, 0, -1))
-    for start in range(0, len(active), JOBS_PER_ROUND_TRIP):
-        jobs = [job.decode() for job in active[start : start + JOBS_PER_ROUND_TRIP]]
+    active = service.names.active
+    for start in range(0, int(await service.redis.zcard(active)), JOBS_PER_ROUND_TRIP):
+        last = start + JOBS_PER_ROUND_TRIP - 1  # a job that moves up meanwhile is looked at by the next sweep
+        found = cast("list[bytes]", await service.redis.zrange(active, start, last))
+        jobs = [job.decode() for job in found]
         messages = [
             Envelope(id="", job=job_id, type="", body=None, run=await _run(service, job_id))
             for job_id in jobs

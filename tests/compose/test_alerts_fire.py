@@ -82,9 +82,8 @@ def test_a_stage_without_workers_a_growing_lag_a_dead_letter_and_a_full_server(
 
         def growing_and_firing() -> bool:
             """Whenever no more frames come, another job does."""
-            waiting.append(
-                sum(redis.xlen(f"faces-service:frames{lane}") for lane in ("", ":express", ":urgent"))
-            )
+            streams = [f"faces-service:frames{lane}" for lane in ("", ":express", ":urgent")]
+            waiting.append(sum(redis.xlen(s) + redis.zcard(f"{s}:waiting") for s in streams))
             if waiting[-1] == waiting[-2]:
                 interval = next(intervals) / 10
                 lonely.submit({"video_path": str(six_people), "parameters": {"sampling_interval": interval}})

@@ -111,7 +111,7 @@ def test_jobs_come_back_from_a_backup(stack: Stack, six_people: Path, tmp_path: 
     service.submit(request(six_people, "half-done", 1.0))
     with Redis.from_url(stack.url) as redis:
         waiting = ("faces-service:frames", "faces-service:frames:express")
-        eventually(lambda: sum(redis.xlen(stream) for stream in waiting) > 10)
+        eventually(lambda: sum(redis.xlen(s) + redis.zcard(f"{s}:waiting") for s in waiting) > 10)
     shell(back_up, stack, tmp_path / "backup")
     _lose_everything(stack, service)
     shell(restore, stack, tmp_path / "backup")

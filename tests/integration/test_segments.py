@@ -101,7 +101,8 @@ def test_segments_respect_the_window_of_the_job(one_worker: Service, film: Path)
 
         def ended() -> bool:
             nonlocal most
-            most = max(most, int(redis.xlen("faces-service:frames")))  # type: ignore[arg-type]
+            frames = "faces-service:frames"
+            most = max(most, int(redis.xlen(frames)) + int(redis.zcard(f"{frames}:waiting")))  # type: ignore[arg-type]
             return redis.hexists(f"faces-service:job:{job_id}:metadata", "ended") is True
 
         eventually(ended)
