@@ -31,6 +31,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody, ResultSummary
 from schemas.settings import Settings
+from schemas.store.fair_queue import length, waiting
 from schemas.store.jobs import Jobs
 from tests.bench.results import result_of
 
@@ -186,7 +187,7 @@ async def _fill(url: str) -> None:
             await jobs.note(job, expected=100, units=100)
             await redis.hset(partitions.of(job).job(job).outcomes, mapping={str(n): b"x" for n in range(40)})
         await jobs.complete("done", body, _summary(body), keep=86400)
-        await redis.delete("faces-service:accepted")
+        await redis.delete("faces-service:accepted", waiting("faces-service:accepted"))
 
 
 def _summary(body: ResultBody) -> ResultSummary:
@@ -199,14 +200,16 @@ def _summary(body: ResultBody) -> ResultSummary:
 
 async def _waiting(url: str) -> int:
     async with Redis.from_url(url) as redis:
-        return int(await redis.xlen("faces-service:accepted"))
+        return await length(redis, "faces-service:accepted")
 
 
 async def _in_order(url: str) -> None:
     """Returns by how many places the stored jobs differ from the order of submission over many connections."""
     async with Redis.from_url(url) as redis:
         entries: Any = await redis.xrange("faces-service:accepted", count=50_000)
-        ours = [msgspec.msgpack.decode(fields[b"msgpack"]) for _, fields in entries if b"msgpack" in fields]
+        queued = await redis.zrange(waiting("faces-service:accepted"), 0, 50_000)
+        packed = [fields[b"msgpack"] for _, fields in entries] + [m.partition(b" ")[2] for m in queued]
+        ours = [msgspec.msgpack.decode(message) for message in packed]
         numbers = [int(Path(message["body"]["video_path"]).stem) for message in ours]
         off = max(abs(place - wanted) for place, wanted in zip(numbers, sorted(numbers), strict=True))
         print(f"order: {len(numbers)} submissions, at most {off} places from the order of the load")
