@@ -5,11 +5,14 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
-from schemas.store import dead_letters
+from consumers.runtime.scripts import Owner
+from schemas.store import dead_letters, lua
 from schemas.store.connection import connect
 from tests.consumers.runtime.chain import Units
 from tests.consumers.runtime.servers import Server, binary
@@ -231,3 +234,35 @@ async def _at_least(world: World, job: str, done: int) -> bool:
         return int(await world.redis.hlen(world.keys.outcomes(job))) >= done
     except OSError:
         return False
+
+
+async def test_workers_share_one_search_while_many_entries_are_pending(world: World) -> None:
+    """A search of each worker would hold the server for as long as a million entries take, once for each worker."""
+    redis, stream, scan = world.redis, world.keys.units, f"{world.keys.units}:scan"
+    await ensure_group(redis, stream, "units")
+    for _ in range(450):
+        await redis.xadd(stream, {"json": "{}"})
+    ((_, entries),) = cast("Any", await redis.xreadgroup("units", "dead", {stream: ">"}, count=450))
+    ids, calls = [entry for entry, _ in entries], 0
+
+    async def search(limit: int = 100) -> list[bytes]:
+        """Goes on until the pass is over, each call by another worker."""
+        nonlocal calls
+        cursor, found = b"", list[bytes]()
+        while cursor != b"-":
+            calls += 1
+            owner = Owner(stream, "units", f"heir-{calls}")
+            call = scripts.claim_expired(
+                owner, scan, 600.0, b"-", limit, suspect_deliveries=9, max_suspects=0, max_scanned=200
+            )
+            cursor, claimed, *_ = await lua.run(redis, call)
+            found += [entry for entry, *_ in claimed]
+        return found
+
+    assert await search() == [] and calls == 3
+    expired = ids[190:230]
+    await redis.xclaim(stream, "units", "dead", 0, expired, idle=700_000, justid=True)
+    assert await search() == [] and calls == 4, "the next pass begins a third of the lease after the last"
+    await redis.delete(scan)
+    assert await search(limit=15) == expired, "all, none twice, in their order"
+    await redis.delete(stream, scan)
