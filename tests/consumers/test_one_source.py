@@ -2,18 +2,20 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace as replaced
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from redis.asyncio import Redis
 
 from consumers.runtime import scripts
-from consumers.runtime.stage import Completion, Delivery, LeaseLost, Outgoing
+from consumers.runtime.stage import Completion, Delivery, LeaseLost, NotReady, Outgoing
 from consumers.service import Service
 from consumers.sources.memory_budget import MemoryBudget
 from consumers.stages.frames import FramesStage
@@ -24,7 +26,7 @@ from schemas.names import Partitions
 from schemas.requests import AnalyzeRequest, Parameters
 from schemas.settings import Settings
 from schemas.store import lua
-from schemas.store.fair_queue import length
+from schemas.store.fair_queue import length, waiting
 from schemas.store.jobs import Jobs
 
 GROUP, SECONDS = "frames", 30
@@ -119,6 +121,28 @@ async def test_a_file_that_is_replaced_between_two_attempts_fails_the_job_even_w
     assert error_of(completion) == f"{film} was changed while it was being analysed. Submit the job again."
     published = sum([await length(service.redis, s) for s in (service.names.frames, service.names.express)])
     assert await service.redis.hlen(service.names.job("job").frames) == published, "of the first attempt"
+
+
+async def test_a_job_gives_way_to_one_of_another_caller_and_goes_on_where_it_stopped(
+    service: Service, tmp_path: Path
+) -> None:
+    film = tmp_path.resolve() / "film.mp4"
+    make_film(film, 40)
+    service = replaced(service, settings=msgspec.structs.replace(service.settings, job_window=8))
+    names, parameters = service.names, Parameters(sampling_interval=0.5, cache_duration=0)
+    request = AnalyzeRequest(video_path=str(film), parameters=parameters, tenant="busy")
+    await service.jobs.submit(request, "job")
+    await service.jobs.submit(msgspec.structs.replace(request, tenant="other"), "another")
+    with pytest.raises(NotReady, match="another caller"):
+        await attempt(service, dies_after=1000)
+    streams = (names.frames, names.express)
+    published = [await length(service.redis, stream) for stream in streams]
+    assert 8 <= sum(published) < 60, "a window of frames"
+    await service.redis.delete(waiting(names.accepted))  # the other job has begun
+    service = replaced(service, settings=msgspec.structs.replace(service.settings, job_window=100))
+    completion = await attempt(service, dies_after=1000)
+    assert isinstance(completion, Completion) and completion.units == 60
+    assert sum([await length(service.redis, stream) for stream in streams]) == 60, "none twice"
 
 
 async def test_the_parts_of_a_long_film_are_of_one_film(service: Service, tmp_path: Path) -> None:
