@@ -23,7 +23,7 @@ SAMPLING: dict[str, Any] = {
     "enhancement": Enhancement(enabled=True),
 }
 """Parameters that change which pictures are analysed, or how, each with another value than the default."""
-OF_THE_JOB = {"source_id", "job_id", "lenient", "priority", "callback_url"}
+OF_THE_JOB = {"source_id", "job_id", "lenient", "priority", "callback_url", "tenant"}
 """Fields of a request that say nothing of the source."""
 OF_THE_SOURCE = {"video_path", "images"}
 """Fields of a request that say which source it is: its content is the first part of every name."""

@@ -23,7 +23,7 @@ end
 
 -- Entries of a stream that its group has read and not acknowledged. Unlike XPENDING it does not look at each consumer.
 local function pending(stream)
-  local group = redis.call('XINFO', 'GROUPS', stream)[1] or {}
+  local group = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'GROUPS', stream)[1] or {}
   for i = 1, #group, 2 do
     if group[i] == 'pending' then
       return group[i + 1]

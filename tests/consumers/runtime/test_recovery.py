@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from redis.exceptions import ResponseError
 
 from consumers.runtime import scripts
 from consumers.runtime.connection import ensure_group
@@ -266,3 +267,5 @@ async def test_workers_share_one_search_while_many_entries_are_pending(world: Wo
     await redis.delete(scan)
     assert await search(limit=15) == expired, "all, none twice, in their order"
     await redis.delete(stream, scan)
+    with pytest.raises(ResponseError, match="NOGROUP"):  # after a flush, the reader creates the group
+        await search()
