@@ -1,0 +1,72 @@
+"""A library of many people without any analysis: random faces, some of whom may be one person."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from consumers.libraries.writer import LibraryWriter
+from consumers.service import Service
+from facecore.vectors import to_bytes, unit
+from schemas.library import FilmEntry, LibraryFace
+from schemas.names import Partitions
+from schemas.results import Appearance
+from schemas.settings import Settings
+from schemas.store.additions import Addition
+from schemas.store.connection import connect
+from schemas.store.jobs import Jobs
+
+DOUBTFUL = 0.44
+"""Cosine of two faces of whom the library asks whether they are one person."""
+
+
+async def fill(redis_url: str, name: str, people: int, doubtful: int, photograph: Path) -> None:
+    """Adds two films: one with all the people, one with somebody who may be one of them, for some of them."""
+    partitions, settings = Partitions("faces"), Settings.from_env({})
+    image = cv2.imread(str(photograph))
+    async with connect(redis_url) as redis:
+        jobs = Jobs(redis, partitions, settings)
+        writer = LibraryWriter(Service(redis, partitions.home, settings, jobs, partitions))
+        everyone = [_random(number) for number in range(people)]
+        alike = [
+            unit(DOUBTFUL * everyone[number] + (1 - DOUBTFUL**2) ** 0.5 * _random(people + number))
+            for number in range(doubtful)
+        ]
+        for number, vectors in enumerate((everyone, alike)):
+            await writer.add(_film(name, number, vectors, image))
+
+
+def _random(seed: int) -> np.ndarray:
+    return unit(np.random.default_rng(seed).normal(size=512).astype(np.float32))
+
+
+def _film(name: str, number: int, vectors: list[np.ndarray], image: np.ndarray) -> Addition:
+    job = f"{name}-{number}"
+    entry = FilmEntry(
+        film_id=f"film-{number:024x}",
+        job_id=job,
+        source=f"/films/{name} {number}.mp4",
+        at=1.0 + number,
+        pack="open",
+        duration=3600.0,
+        faces=tuple(
+            LibraryFace(
+                face_id=f"{job}/face_{place}",
+                prototype=to_bytes(vector),
+                sureness=20.0,
+                detections=1 + place % 9,
+                quality=0.5,
+                appearances=(Appearance(float(place), place + 5.0), Appearance(place + 900.0, place + 901.0)),
+            )
+            for place, vector in enumerate(vectors)
+        ),
+    )
+    pictures = {f"face_{place}": _picture(image, place) for place in range(len(vectors))}
+    return Addition(name, entry, pictures)
+
+
+def _picture(image: np.ndarray, place: int) -> bytes:
+    """A part of the photograph, another one for each place."""
+    height, width = image.shape[:2]
+    left, top = place * 37 % (width - 160), place * 53 % (height - 160)
+    return bytes(cv2.imencode(".jpg", image[top : top + 160, left : left + 160])[1])

@@ -1,0 +1,183 @@
+"""The pages of people in a real browser: on real films by keyboard alone, and with 500 people."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tests.browser.conftest import Tab, new_tab, violations
+from tests.browser.crowd import fill
+from tests.integration.client import Service
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CAST, CROWD = "cast", "crowd"
+NAME = "Ann <img src=x onerror=alert(1)> & Co"
+LOADED = "images => images.filter(image => image.complete && image.naturalWidth > 50).length"
+
+
+@pytest.fixture(scope="module")
+def film(service: Service, six_people: Path) -> None:
+    """A library with the six people of a film."""
+    _add(service, six_people, 1)
+
+
+@pytest.fixture(scope="module")
+def crowd(service: Service, group_photograph: Path) -> None:
+    """A library of 512 people."""
+    with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop runs already, the browser's
+        elsewhere.submit(asyncio.run, fill(service.redis_url, CROWD, 500, 12, group_photograph)).result()
+
+
+@pytest.fixture
+def phone(browser: "Browser") -> Iterator[Tab]:
+    yield from new_tab(browser, 360, "dark")
+
+
+@pytest.fixture
+def desk(browser: "Browser") -> Iterator[Tab]:
+    yield from new_tab(browser, 1440, "light")
+
+
+def test_people_are_named_found_again_corrected_and_erased_by_keyboard(
+    service: Service, film: None, group_photograph: Path, phone: Tab, axe: str
+) -> None:
+    page = phone.open(f"{service.url}/faces/people?library={CAST}")
+    cards = page.locator(".gallery .card")
+    eventually(lambda: cards.count() == 6)
+    _tab_to(page, ".gallery .link")
+    page.keyboard.press("n")
+    page.keyboard.type(NAME)
+    page.keyboard.press("Enter")
+    _said(page, f"Named {NAME}.")
+    eventually(lambda: _focused(page, "aria-label") == f"{NAME}, change the name")
+
+    _add(service, group_photograph, 2)  # while the page is open: it follows the library
+    ann = page.locator(".card", has_text="Ann")
+    eventually(lambda: "2 films" in ann.inner_text())
+    assert _focused(page, "aria-label") == f"{NAME}, change the name", "the focus stays where it was"
+    eventually(lambda: page.locator(".gallery img").evaluate_all(LOADED) == 6)
+    assert violations(page, axe) == []
+
+    _tab_to(page, ".gallery .link", back=True)
+    for key in ("x", "ArrowRight", "x", "m"):
+        page.keyboard.press(key)
+    page.wait_for_selector("dialog[open]")
+    assert violations(page, axe) == []
+    page.keyboard.press("Enter")
+    eventually(lambda: cards.count() == 5)
+    _said(page, "Merged into one person.")
+    assert page.evaluate("document.activeElement.closest('.gallery') !== null"), "the focus is not lost"
+    page.keyboard.press("Control+z")
+    eventually(lambda: cards.count() == 6)
+
+    _tab_to(page, f'.gallery .link[aria-label^="{NAME}"]', back=True)
+    page.keyboard.press("Enter")
+    films = page.locator(".film")
+    eventually(lambda: films.count() == 2)
+    assert page.locator("h1").inner_text() == NAME
+    assert "#t=" in str(page.locator(".film .who").first.get_attribute("href"))
+    assert page.locator(".companions .card").count() == 5
+    eventually(lambda: "almost certainly" in page.locator("#films").inner_text(), 10)
+    assert violations(page, axe) == []
+    _tab_to(page, ".film input")
+    page.keyboard.press("Space")
+    _tab_to(page, "#chosen button")
+    page.keyboard.press("Enter")
+    eventually(lambda: films.count() == 1)
+    _said(page, "What was chosen is another person now.")
+    page.keyboard.press("Control+z")
+    eventually(lambda: films.count() == 2)
+
+    page.goto(f"{service.url}/faces/people?library={CAST}")
+    _tab_to(page, '#views [data-view="photograph"]')
+    page.keyboard.press("Enter")
+    page.locator("#photo-file").set_input_files(group_photograph)
+    eventually(lambda: page.locator(".frame").count() == 6)
+    best = page.locator(".results li").first.inner_text()
+    assert "almost certainly this person, over 99.9 %" in best and "in 2 films" in best
+    assert violations(page, axe) == []
+    _tab_to(page, ".frame:nth-of-type(2)")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.locator("#photo-state").inner_text() == "Face 2 of 6")
+    eventually(lambda: "almost certainly" in page.locator(".results li").first.inner_text())
+
+    page.goto(f"{service.url}/faces/people?library={CAST}#history")
+    eventually(lambda: page.locator(".log li").count() == 3)
+    assert page.locator(".log .badge").count() == 2, "what was taken back is marked"
+    assert NAME in page.locator(".log").inner_text() and violations(page, axe) == []
+    page.locator("a", has_text="People").last.evaluate("node => node.blur()")
+    page.goto(f"{service.url}/faces/people?library={CAST}#people")
+    _tab_to(page, f'.gallery .link[aria-label^="{NAME}"]')
+    page.keyboard.press("Enter")
+    eventually(lambda: films.count() == 2)
+    _tab_to(page, "#erase")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    assert violations(page, axe) == [] and page.evaluate("document.activeElement.textContent") == "Cancel"
+    _tab_to(page, "dialog .danger")
+    page.keyboard.press("Enter")
+    eventually(lambda: cards.count() == 5)
+    assert service.get(f"/faces/libraries/{CAST}").json["named"] == 0
+    phone.check(service.url)
+
+
+def test_five_hundred_people_are_scrolled_smoothly(
+    service: Service, crowd: None, desk: Tab, axe: str
+) -> None:
+    page = desk.open(f"{service.url}/faces/people?library={CROWD}")
+    eventually(lambda: page.locator("#shown").inner_text() == "512 people")
+    assert violations(page, axe) == []
+    _scrolls(page)
+    desk.check(service.url)
+
+
+def _add(service: Service, source: Path, films: int) -> None:
+    request = {"video_path": str(source), "parameters": {"sampling_interval": 1.0, "library": CAST}}
+    service.wait_for_end(service.submit(request))
+    eventually(lambda: service.get(f"/faces/libraries/{CAST}").json.get("films") == films)
+
+
+def _scrolls(page: "Page") -> None:
+    """Scrolls to the end: no task takes 100 ms of processor time, which a busy machine does not change."""
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
+    height = "document.documentElement.scrollHeight - innerHeight - scrollY"
+    while page.evaluate(height) > 2:
+        page.mouse.wheel(0, 900)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    events = msgspec.json.decode(browser.stop_tracing())["traceEvents"]
+    assert page.locator(".gallery .card").count() == 512
+    threads = {
+        (one["pid"], one["tid"])
+        for one in events
+        if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
+    }
+    microseconds = [one.get("tdur", 0) for one in events if (one["pid"], one["tid"]) in threads]
+    assert len(microseconds) > 100 and 0 < max(microseconds) < 100_000, max(microseconds)
+    page.evaluate("scrollTo(0, 0)")
+
+
+def _tab_to(page: "Page", selector: str, *, back: bool = False) -> None:
+    """Presses Tab until the focus is there: what cannot be reached by keyboard fails."""
+    for _ in range(80):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"{selector} is not reached by Tab")
+
+
+def _focused(page: "Page", attribute: str) -> Any:
+    return page.evaluate("name => document.activeElement.getAttribute(name)", attribute)
+
+
+def _said(page: "Page", text: str) -> None:
+    """Waits for what is announced."""
+    eventually(lambda: page.locator("#said").inner_text().startswith(text))
