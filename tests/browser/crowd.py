@@ -16,8 +16,8 @@ from schemas.store.additions import Addition
 from schemas.store.connection import connect
 from schemas.store.jobs import Jobs
 
-DOUBTFUL = 0.44
-"""Cosine of two faces of whom the library asks whether they are one person."""
+DOUBTFUL = 0.575, 0.605
+"""Least and greatest cosine of two faces of whom the library asks whether they are one person."""
 
 
 async def fill(redis_url: str, name: str, people: int, doubtful: int, photograph: Path) -> None:
@@ -28,9 +28,9 @@ async def fill(redis_url: str, name: str, people: int, doubtful: int, photograph
         jobs = Jobs(redis, partitions, settings)
         writer = LibraryWriter(Service(redis, partitions.home, settings, jobs, partitions))
         everyone = [_random(number) for number in range(people)]
+        cosines = np.linspace(*DOUBTFUL, doubtful)
         alike = [
-            unit(DOUBTFUL * everyone[number] + (1 - DOUBTFUL**2) ** 0.5 * _random(people + number))
-            for number in range(doubtful)
+            _alike(everyone[number], float(cosines[number]), people + number) for number in range(doubtful)
         ]
         for number, vectors in enumerate((everyone, alike)):
             await writer.add(_film(name, number, vectors, image))
@@ -38,6 +38,12 @@ async def fill(redis_url: str, name: str, people: int, doubtful: int, photograph
 
 def _random(seed: int) -> np.ndarray:
     return unit(np.random.default_rng(seed).normal(size=512).astype(np.float32))
+
+
+def _alike(face: np.ndarray, cosine: float, seed: int) -> np.ndarray:
+    """Returns a face at this cosine to another one."""
+    other = _random(seed)
+    return cosine * face + (1 - cosine**2) ** 0.5 * unit(other - (other @ face) * face)
 
 
 def _film(name: str, number: int, vectors: list[np.ndarray], image: np.ndarray) -> Addition:

@@ -1,4 +1,4 @@
-"""The pages of people in a real browser: on real films by keyboard alone, and with 500 people."""
+"""The pages of people in a real browser: on real films by keyboard alone, and on 500 people by mouse."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def film(service: Service, six_people: Path) -> None:
 
 @pytest.fixture(scope="module")
 def crowd(service: Service, group_photograph: Path) -> None:
-    """A library of 512 people."""
+    """A library of 500 people, some of whom may be the same as twelve others."""
     with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop runs already, the browser's
         elsewhere.submit(asyncio.run, fill(service.redis_url, CROWD, 500, 12, group_photograph)).result()
 
@@ -128,13 +128,60 @@ def test_people_are_named_found_again_corrected_and_erased_by_keyboard(
     phone.check(service.url)
 
 
-def test_five_hundred_people_are_scrolled_smoothly(
+def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(
     service: Service, crowd: None, desk: Tab, axe: str
 ) -> None:
     page = desk.open(f"{service.url}/faces/people?library={CROWD}")
     eventually(lambda: page.locator("#shown").inner_text() == "512 people")
     assert violations(page, axe) == []
     _scrolls(page)
+
+    page.locator("#sort").select_option("doubt")
+    first = page.locator(".gallery .card").first
+    assert "question" in first.inner_text()
+    for number, name in ((0, "Ann"), (1, "Ben")):
+        page.locator(".gallery .name").nth(number).click()
+        page.keyboard.type(name)
+        page.get_by_role("button", name="Save").click()
+        _said(page, f"Named {name}.")
+        eventually(lambda: page.locator(".naming").count() == 0)
+    page.locator(".gallery .name").nth(2).click()
+    page.keyboard.type("a")
+    page.get_by_role("option", name="Ann").click()
+    assert "Ann is a name in this library already" in page.locator("dialog h2").inner_text()
+    page.get_by_role("button", name="No, another Ann").click()
+    _said(page, "Named Ann.")
+    eventually(lambda: page.locator(".naming").count() == 0)
+    page.locator("#text").fill("ann")
+    eventually(lambda: page.locator("#shown").inner_text() == "2 of 512 people")
+    cards = page.locator(".gallery .card")
+    cards.nth(1).drag_to(cards.nth(0))
+    page.get_by_role("button", name="Yes, one person").click()
+    eventually(lambda: cards.count() == 1)
+    page.locator("#said button").click()
+    eventually(lambda: cards.count() == 2)
+    cards.nth(1).locator("input").check()
+    page.get_by_role("button", name="Hide").click()
+    _said(page, "1 person hidden.")
+    page.locator("#filter").select_option("hidden")
+    eventually(lambda: page.locator("#shown").inner_text() == "1 person")
+
+    page.locator('#views [data-view="questions"]').click()
+    until = page.locator("#left").inner_text
+    total = int(until().split()[0])
+    assert total > 5
+    assert violations(page, axe) == []
+    for key in ("y", "n"):  # the next question is there at once
+        asked = page.locator(".says").inner_text()
+        page.keyboard.press(key)
+        assert page.locator(".says").inner_text() != asked
+    _said(page, "Noted: different people.")
+    eventually(lambda: int(until().split()[0]) <= total - 2)
+    asked = page.locator(".says").inner_text()
+    page.keyboard.press("s")
+    assert page.locator(".says").inner_text() != asked
+    page.keyboard.press("u")
+    _said(page, "Taken back.")
     desk.check(service.url)
 
 

@@ -11,6 +11,8 @@ const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from
 const pictureOf = person => person.picture || (job.status === "completed" ? link(jobPath(job, `/faces/${person.id}/thumbnail`)) : "");
 const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? link(jobPath(job, `/faces/${person.id}/strip`)) : "");
 const isAlbum = () => data.metadata.frame_source === "album";  // its pictures have an order, and no times
+// Where a detection is: its time, or the number of its picture in an album.
+const placeOf = row => isAlbum() ? fill(TEXTS.film.picture, {n: player.moments.indexOf(row[0]) + 1}) : formatTime(row[0]);
 const isThere = (person, time) => person.appearances.some(([from, to]) => time >= from - 0.04 && time <= to + 0.04);
 
 function drawHead() {
@@ -71,7 +73,7 @@ function choose(person, go) {
 function tile(person, place, index) {
   const row = person.detections[index], sheet = stripOf(person), picture = make("img", {src: sheet || pictureOf(person) || "data:,", alt: "", className: sheet ? "cut" : ""});
   if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
-  return make("button", {className: "tile", type: "button", "aria-label": fill(TEXTS.film.goTo, {time: formatTime(row[0])}), onclick: () => player.seek(row[0])}, picture, make("span", {}, formatTime(row[0])));
+  return make("button", {className: "tile", type: "button", "aria-label": fill(TEXTS.film.goTo, {time: placeOf(row)}), onclick: () => player.seek(row[0])}, picture, make("span", {}, placeOf(row)));
 }
 
 function drawChosen() {
@@ -132,7 +134,7 @@ function movePlayhead() {
 // What belongs to the shown moment: boxes, clock, timeline, who is there.
 onTime = time => {
   const width = data && data.metadata.frame_width || video.videoWidth || 16, height = data && data.metadata.frame_height || video.videoHeight || 9;
-  drawBoxes(people, time, width, height, chosen);
+  drawBoxes(people, player.from(), width, height, chosen);
   if (document.activeElement !== $("seek") || !seeking) $("seek").value = time;
   $("seek").setAttribute("aria-valuetext", fill(TEXTS.film.timeOf, {time: formatTime(time), all: formatTime(player.duration)}));
   $("clock").textContent = data && isAlbum() ? fill(TEXTS.film.pictureOf, {n: player.moments.indexOf(time) + 1, all: player.moments.length}) : `${formatTime(time)} / ${formatTime(player.duration)}`;
@@ -214,9 +216,9 @@ $("speed").addEventListener("change", () => { video.playbackRate = Number($("spe
 addEventListener("resize", () => onTime(player.time));
 addEventListener("hashchange", goToHash);
 whenUnplayable = () => {
-  const seen = job.media_type ? fill(TEXTS.film.unplayable, {codec: (data && data.metadata.codec) || job.media_type}) : TEXTS.film.noMedia;
+  const seen = job.media_type ? fill(TEXTS.film.unplayable, {codec: (data && data.metadata.codec) || job.media_type}) : data && isAlbum() ? TEXTS.film.album : TEXTS.film.noMedia;
   $("unplayable").hidden = false;
-  $("unplayable").textContent = `${seen} ${player.moments.length ? TEXTS.film.moments : ""}`;
+  $("unplayable").textContent = `${seen} ${player.moments.length && !(data && isAlbum()) ? TEXTS.film.moments : ""}`;
 };
 for (const [id, name] of [["before", "before"], ["after", "after"], ["show-boxes", "boxes"], ["full", "full"]]) drawIcon(id, name);
 $("key-list").append(...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.map(key => make("kbd", {}, key))), make("dd", {}, TEXTS.film[text])]));

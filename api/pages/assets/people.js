@@ -69,20 +69,20 @@ function arrange() {
   if ($("shown").textContent !== counted) $("shown").textContent = counted;
   showNobody();
   showChosen();
+  observeAgain();
 }
 function showNobody() {
   $("nobody").hidden = list.length > 0;
   $("filters").hidden = !everyone.size;
   if (!list.length) $("nobody").replaceChildren(everyone.size ? T.nobody : library() ? T.nobodyYet : T.noLibrary, ...everyone.size ? [] : [make("p", {}, make("a", {className: "tool first", href: link("")}, T.toFilms))]);
 }
-new IntersectionObserver(([entry]) => {
-  if (!entry.isIntersecting || room >= list.length) return;
+const end = new IntersectionObserver(entries => {
+  if (!entries.at(-1).isIntersecting || room >= list.length) return;
   room += CHUNK;
   arrange();
-  observeAgain();
-}, {rootMargin: "1500px"}).observe($("more"));
-// The observer reports changes only: where the end of the page is still near, more cards are added.
-function observeAgain() { requestAnimationFrame(() => { if (room < list.length && $("more").getBoundingClientRect().top < innerHeight + 1500) { room += CHUNK; arrange(); observeAgain(); } }); }
+}, {rootMargin: "1500px"});
+// The observer reports changes, and the state when it begins: where the end of the page is still near, more cards are added.
+function observeAgain() { end.unobserve($("more")); end.observe($("more")); }
 
 function choose(id, on) {
   on ? chosen.add(id) : chosen.delete(id);
@@ -178,9 +178,9 @@ async function refresh(force) {
 const options = texts => Object.entries(texts).map(([value, text]) => make("option", {value}, text));
 $("sort").append(...options(T.sorts));
 $("filter").append(...options(T.filters));
-for (const id of ["text", "filter", "sort"]) $(id).addEventListener("input", () => { room = CHUNK; arrange(); observeAgain(); });
+for (const id of ["text", "filter", "sort"]) $(id).addEventListener("input", () => { room = CHUNK; arrange(); });
 addEventListener("hashchange", () => guard(showView()));
 onLibrary(() => guard(refresh(true)));
 whenChanged = refresh;
-startPage("people", async () => { showRights(); await refresh(true); await showView(true); observeAgain(); });
+startPage("people", async () => { showRights(); await refresh(true); await showView(true); });
 repeat(POLL_SECONDS, refresh);

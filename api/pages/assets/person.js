@@ -214,7 +214,10 @@ let seenVersion = "";
 async function follow() {
   const {version: now} = await requestJson(libraryPath());
   if (now === seenVersion) return;
-  await Promise.all([loadPerson(), loadEveryone()]);
+  try { await Promise.all([loadPerson(), loadEveryone()]); } catch (error) {
+    if (error.status === 404) seenVersion = now;  // who is missing can only come back with a change
+    throw error;
+  }
   seenVersion = now;
 }
 startPage("people", async () => { showRights(); $("back").href = link("people"); seenVersion = ""; await follow(); });

@@ -76,7 +76,7 @@ async function search(file) {
   state.className = "soft";
   state.textContent = F.searching;
   try {
-    const found = await requestJson(libraryPath(`/search?limit=${MOST}&threshold=${LEAST_SIMILARITY}`), {method: "POST", headers: {"Content-Type": file.type || "application/octet-stream"}, body: file});
+    const found = await requestJson(libraryPath(`/search?limit=${MOST}&threshold=${LEAST_SIMILARITY}`), {method: "POST", headers: {"Content-Type": file.type.startsWith("image/") ? file.type : "application/octet-stream"}, body: file});
     if (mine !== searches) return null;
     showResults(found.matches.filter(one => one.probability >= LEAST_LIKELIHOOD));
     return found;

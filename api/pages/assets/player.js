@@ -3,6 +3,7 @@
 // `player` has time, duration, playing, seek, toggle; `onTime` is called whenever the shown moment changes.
 const SHORT_SECONDS = 5, LONG_SECONDS = 10;  // of the keys
 const HOLD_SECONDS = 0.4;  // a box stays beside its sample for this time where the next sample does not continue it
+const MOST_LETTERS = 24;  // of a name beside a box; the whole one stands below the film
 const NUDGE_SECONDS = 0.001;  // so that rounding does not show the frame before
 const MOMENT_SECONDS = 1.2;  // of each moment, where there is no film to play
 const video = $("video");
@@ -106,7 +107,7 @@ let drawnScale = 0;
 function boxOf(person, scale) {
   if (!drawn.has(person)) {
     const frame = (name, stroke) => makeSvg("rect", {class: name, rx: 4 * scale, "stroke-width": stroke * scale});
-    const group = makeSvg("g", {"data-face": person.id}, frame("edge", 4), frame("line", 2), makeSvg("text", {"font-size": 14 * scale, "stroke-width": 3.5 * scale}, person.name));
+    const group = makeSvg("g", {"data-face": person.id}, frame("edge", 4), frame("line", 2), makeSvg("text", {"font-size": 14 * scale, "stroke-width": 3.5 * scale}, person.name.length > MOST_LETTERS ? person.name.slice(0, MOST_LETTERS) + "…" : person.name));
     group.style.color = person.colour;
     drawn.set(person, group);
   }

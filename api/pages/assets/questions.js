@@ -34,7 +34,7 @@ function openQuestions() {
   const within = box.contains(document.activeElement);
   asked = one || null;
   const again = skipped.size ? make("p", {className: "soft"}, some(skipped.size, A.skipped) + " ", make("button", {className: "tool", type: "button", onclick: () => { skipped.clear(); openQuestions(); box.focus(); }}, A.again)) : null;
-  if (!one) box.replaceChildren(make("div", {className: "empty"}, make("p", {id: "question"}, A.none), again || "", back));
+  if (!one) box.replaceChildren(make("div", {className: "empty"}, make("p", {id: "question"}, A.none), again || "", settled.size ? back : ""));
   else {
     const button = (text, key, act, className = "") => make("button", {className: "tool " + className, type: "button", onclick: act}, text, " ", make("kbd", {"aria-hidden": "true"}, key));
     box.replaceChildren(make("h2", {id: "question"}, A.title), make("p", {className: "soft says", role: "status"}, fill(A.says, {likelihood: likelihood(one.probability)})),
@@ -52,7 +52,7 @@ function answer(same) {
   openQuestions();
   const said = same ? {type: "same", face_id: one.face_id, other_face_id: one.other_face_id} : {type: "differ", one: one.person.person_id, other: one.other.person_id};
   sent = sent.then(async () => {
-    const applied = await guard(change([said], same ? T.did.same : T.did.differ));
+    const applied = await guard(change([said], same ? T.did.same : T.did.differ).catch(error => { settled.delete(pairOf(one)); openQuestions(); throw error; }));
     if (applied) answered.push([applied.entry_id, pairOf(one)]);
   });
 }

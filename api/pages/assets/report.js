@@ -7,7 +7,9 @@ let jobs = [], people = [], shown = [], open = null;
 
 const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
 const videoName = person => fileName(person.job.metadata.video_path);
-const nameOf = person => person.label || person.id;  // a name that the library of the job has
+// The name that the library of the job has, else what the page of the film says.
+const nameOf = person => person.label || (person.identifiable === false ? "Too unclear to identify" : `Person ${person.place + 1}`);
+const nameIn = (job, id) => { const place = job.people.findIndex(one => one.id === id); return place < 0 ? id : nameOf({...job.people[place], place}); };
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
 const times = person => person.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
 const videos = person => [...new Set(person.parts.map(part => part.job))].map(job => fileName(job.metadata.video_path));
@@ -41,10 +43,10 @@ function headIcon(shot) {
       makeSvg("circle", {class: "nose", cx: 8 * clamp(yaw), cy: -8 * clamp(pitch), r: 3})));
 }
 
-function meter(value, title) {
+function meter(value) {
   const fill = make("i");
   fill.style.width = 100 * value + "%";
-  return make("span", {className: "meter " + grade(value), title: title || ""}, fill);
+  return make("span", {className: "meter " + grade(value)}, fill);
 }
 
 function bars(shot) {
@@ -72,7 +74,7 @@ const briefText = person => {
   const {gender, emotion} = person.demographics || {};
   return [SEXES[gender], ageOf(person, "≈"), emotion].filter(Boolean).join(" · ");
 };
-const score = shot => make("span", {className: "score " + grade(shot[1]), title: "quality"}, shot[1].toFixed(2));
+const score = shot => make("span", {className: "score " + grade(shot[1]), title: "of the best shot, from 0 to 1"}, `quality ${shot[1].toFixed(2)}`);
 
 // Caches the element of each person, so that filtering and sorting build nothing.
 const cached = build => {
@@ -92,8 +94,7 @@ const card = cached(person => {
       make("span", {className: "soft"}, count(person.parts.reduce((sum, part) => sum + part.appearances.length, 0), "time", "times") +
         (videos(person).length > 1 ? ` in ${videos(person).length} videos` : `, from ${formatTime(person.detections[0][0])}`)),
       make("span", {className: "soft", title: describe(person)}, briefText(person) || best[6]),
-      jobs.length > 1 ? make("span", {className: "soft", title: videos(person).join(", ")}, videos(person).join(", ")) : null,
-      make("span", {className: "parts"}, ...PARTS.map((name, i) => meter(best[2 + i], `${name} ${best[2 + i].toFixed(2)}`)))));
+      jobs.length > 1 ? make("span", {className: "soft", title: videos(person).join(", ")}, videos(person).join(", ")) : null));
 });
 
 // Appearances, the quality of every detection and scene changes, as a few paths, however many there are.
@@ -216,8 +217,8 @@ function show(person, part = person) {
       make("dl", {}, ...fact("looks like", describe(p)), ...fact("best shot", `at ${formatTime(p.best[0])}, ${p.best[6]}`),
         ...fact("video", jobs.length > 1 ? videoName(p) : ""),
         ...fact("seen", `in ${(100 * p.share).toFixed(0)} % of the frames, ${count(p.detections.length, "detection", "detections")}`),
-        ...fact("appears", times(p)), ...fact("in the library", p.person_id), ...fact("cohesion", p.cohesion.toFixed(2)),
-        ...fact("most alike", p.nearest ? `${p.nearest.face_id} (${p.nearest.similarity.toFixed(2)})` : "")))),
+        ...fact("appears", times(p)), ...fact("in the library", p.person_id), ...fact("in the result", p.id), ...fact("cohesion", p.cohesion.toFixed(2)),
+        ...fact("most alike", p.nearest ? `${nameIn(p.job, p.nearest.face_id)} (${p.nearest.similarity.toFixed(2)})` : "")))),
     ...parted(person, p), make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
     strip(p), make("h3", {}, "All detections"), list(p, false));
   $("dialog").setAttribute("aria-label", nameOf(p));
@@ -266,7 +267,7 @@ function about(job) {
 // Shows these jobs instead of the current ones.
 function update(data) {
   jobs = data;
-  const parts = jobs.flatMap(job => job.people.map(person => ({...person, job})));  // new objects, so that the cache builds them again
+  const parts = jobs.flatMap(job => job.people.map((person, place) => ({...person, place, job})));  // new objects, so that the cache builds them again
   people = together(parts);
   const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0) - parts.length + people.length;
   const where = jobs.length === 1 ? fileName(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");

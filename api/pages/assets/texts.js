@@ -73,7 +73,7 @@ const TEXTS = {
     seconds: "{time} on screen", here: "on screen", notYet: "No people yet.", rejected: "No people are left: all detections were rejected as too uncertain.", goTo: "Go to {time}", personPage: "Person in all films", some: "{n} of {all} detections",
     unclearPerson: "This face shows too little to say who it is. It is one detection and belongs to no person.", appearances: "Appearances", nameOf: "Name of this person", name: "Save name", named: "Saved: {name}.", rowLabel: "{name}: {times}", shots: "{n} shots, marked by lines",
     timeOf: "{time} of {all}", now: "On screen: {names}", nobodyNow: "Nobody was seen at this moment.", pictureOf: "Picture with faces {n} of {all}", bestShot: "best shot", atMoment: "Faces at this moment",
-    unplayable: "This browser cannot play this film ({codec}).", noMedia: "The film itself cannot be shown here: it is an address, an album, or not on this machine.", moments: "These are the moments at which faces were seen.",
+    unplayable: "This browser cannot play this film ({codec}).", noMedia: "The film itself cannot be shown here: it is an address, or not on this machine.", album: "An album has no player: these are the faces of each picture.", picture: "picture {n}", moments: "These are the moments at which faces were seen.",
     keyPlay: "play and pause", keyShort: "5 seconds back and on", keyLong: "10 seconds back and on", keyFrame: "one frame back and on", keyMoment: "previous and next moment with a face", keyEnds: "beginning and end", keyTenths: "tenths of the film", keyMute: "sound", keyBoxes: "boxes and names", keyFull: "full screen"},
 };
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
