@@ -56,7 +56,7 @@ const TEXTS = {
     removed: "Deleted.", keptNow: "Kept until it is deleted.", cancelled2: "Cancelled.", again: "Runs again.", sure: "Delete {name}?",
     sureText: "Its result, pictures and times are deleted; an uploaded file too. Files of the media directories stay.", sureLibrary: "Its people stay in the library {library}; the page of the library removes them.",
     nobody: "No faces were found.", cached: "answered from an earlier analysis", opening: "Opening the film",
-    hints: [[/no file at|does not exist/i, "Check the path; the machine that analyses has to see the file under this path."], [/outside the directories/i, "Choose a file below the media directories, or ask whoever runs the service to add this one (FACES_MEDIA_ROOTS)."],
+    hints: [[/no file at|does not exist|absolute path/i, "Check the path; the machine that analyses has to see the file under this path."], [/outside the directories/i, "Choose a file below the media directories, or ask whoever runs the service to add this one (FACES_MEDIA_ROOTS)."],
       [/not allowed|allowed hosts|FACES_ALLOWED_HOSTS/i, "Whoever runs the service decides which addresses may be fetched (FACES_ALLOWED_HOSTS)."], [/memory|too large|max_pixels/i, "The film is larger than this service allows; a smaller version may work."],
       [/deadline|longer than/i, "It took longer than is allowed. Try again, or take fewer frames."], [/cannot be (read|decoded|opened)|no video|damaged|invalid data/i, "The file is damaged, or of a kind that cannot be read. If it plays elsewhere, convert it to MP4."]],
     hint: "Try again; if it fails once more, the operations page may say more."},
