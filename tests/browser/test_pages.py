@@ -334,6 +334,10 @@ def test_pages_ask_for_a_key_and_replaying_needs_the_admin_scope(
         assert page.locator("#actions button").count() == 0, (
             "a reader is offered neither keeping nor deleting"
         )
+        page.set_viewport_size({"width": 360, "height": 844})
+        page.evaluate("$('library').replaceChildren(make('option', {}, 'a library with a long name'))")
+        page.evaluate("$('library-box').hidden = false")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, "all of the header fits"
         page.goto(f"{locked}/faces/operations")
         page.locator("#forget").click()
         _type_key(page, KEYS["operator"])
