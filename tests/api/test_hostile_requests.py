@@ -60,7 +60,7 @@ BODY_PATHS = (
     ("POST", "/faces/analyze"), ("POST", "/faces/collections/cast/faces"), ("POST", "/faces/collections/cast/search"),
     ("PATCH", "/faces/collections/cast/people/person-" + "0" * 24), ("POST", "/faces/libraries/cast/corrections"),
     ("POST", "/faces/libraries/cast/regroup"), ("POST", "/faces/libraries/cast/search"),
-    ("POST", "/faces/dead/1-1/replay"),
+    ("POST", "/faces/dead/1-1/replay"), ("PATCH", "/faces/uploads/" + "0" * 32),
 )  # fmt: skip
 DEEP = {"lists": b"[" * 1_000_000, "objects": b'{"a":' * 500_000, "closed": b"[" * 500_000 + b"]" * 500_000}
 
@@ -73,7 +73,7 @@ async def test_every_body_is_listed(start: Start) -> None:
 
 @pytest.mark.parametrize("body", [*DEEP, "a field of it"])
 async def test_a_deeply_nested_body_is_400(cast: Client, body: str) -> None:
-    for method, path in BODY_PATHS[:-1]:
+    for method, path in BODY_PATHS[:-2]:
         deep = DEEP.get(body) or b'{"label": %s}' % DEEP["closed"]
         answer = await cast.request(method, path, data=deep, headers={"Content-Type": "application/json"})
         assert answer.status in (400, 422), (path, answer.status)

@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,16 +24,24 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fac
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator["Browser"]:
-    """A headless browser, closed after this folder: while it is open, its event loop occupies this thread."""
+def launch() -> Iterator[Callable[..., "Browser"]]:
+    """Starts headless browsers, closed after this folder: until then, their event loop occupies this thread."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("there is no chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
+    with sync_api.sync_playwright() as playwright, ExitStack() as browsers:
+
+        def launched(*flags: str) -> "Browser":
+            started = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *flags])
+            return browsers.enter_context(closing(started))
+
+        yield launched
+
+
+@pytest.fixture(scope="package")
+def browser(launch: Callable[..., "Browser"]) -> "Browser":
+    return launch()
 
 
 @dataclass

@@ -2,12 +2,11 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compose.server import free_port
-from tests.browser.conftest import FLAGS
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 REBOUND = "evil.test"
 BODIES = {
@@ -45,18 +43,9 @@ def api(valkey: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator["Page"]:
+def page(launch: Callable[..., "Browser"]) -> "Page":
     """A page of a browser in which the name leads to this machine, as after a rebinding."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
-    flags = [*FLAGS, f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1"]
-    with (
-        sync_api.sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=chromium, args=flags)) as browser,
-    ):
-        yield browser.new_page()
+    return launch(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1").new_page()
 
 
 def test_a_rebound_name_reads_and_changes_nothing(api: str, page: "Page") -> None:
