@@ -135,10 +135,8 @@ def test_frames_at_other_times_than_requested_are_decoded_locally(
     with_server: Service, double: ServerProcess, six_people: Path
 ) -> None:
     double.faults(spacing=5.0)
-    parameters = {
-        "min_confidence": 0.63,
-        "cache_duration": 0,
-    }  # nothing of what was seen for earlier requests
+    # cache_duration 0: nothing that was seen for earlier requests is used.
+    parameters = {"min_confidence": 0.63, "cache_duration": 0}
     result = with_server.analyze({"video_path": str(six_people), "parameters": parameters})
     assert result["metadata"]["frame_source"] == "decoder" and len(result["faces"]) == 6
 
