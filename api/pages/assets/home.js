@@ -137,7 +137,8 @@ async function refresh() {
   await Promise.all([loadFilms(), loadLibraries()]);
   const version = library() + " " + (libraries.find(one => one.name === library()) || {}).version;
   if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
-  const running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
+  // A film that is being opened has nobody yet, and may fail meanwhile.
+  const running = films.filter(job => job.status === "processing" && job.progress > 0).slice(0, LIVE_PREVIEWS);
   draw();
   const wanted = [...running, ...films.filter(job => job.status === "completed" && !job.missing)];
   for (let start = 0; start < wanted.length; start += 6) await Promise.all(wanted.slice(start, start + 6).map(loadFaces));
