@@ -1,4 +1,8 @@
-"""Byte ranges and conditions of requests for files (RFC 9110, sections 13 and 14), and sending files."""
+"""Byte ranges and conditions of requests for files (RFC 9110, sections 13 and 14), and sending files.
+
+aiohttp's FileResponse is not used: it takes If-Range as a date alone, so that a player with the entity tag of an
+earlier file would be sent parts of two; it refuses several ranges; callers wait for the rest of a file that shrinks.
+"""
 
 import asyncio
 import os

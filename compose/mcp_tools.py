@@ -20,6 +20,7 @@ from schemas.client import AsyncClient, FacesError
 from schemas.client.libraries import AsyncLibrary
 from schemas.library import PERSON_ID, Name, Undo
 from schemas.library_view import FilmAppearance, LibraryFilm, LibraryPerson
+from schemas.media import PICTURE_SUFFIXES
 from schemas.names import LIBRARY
 from schemas.results import Appearance, Evidence
 
@@ -30,8 +31,6 @@ MAX_TIMES = 50
 MAX_SEARCHED = 5000
 """Most films that are looked at for one that a text names."""
 MAX_PHOTOGRAPH_BYTES = 8 << 20
-PICTURES = frozenset({".avif", ".bmp", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes of files that are sent to the service as photographs."""
 INSTRUCTIONS = (
     "Questions about the people in a library of films. People have an id, and a name once somebody has given one; "
     "a person is meant by either. Times are seconds from the begin of a film. A probability says how likely it is "
@@ -271,9 +270,9 @@ async def _find_film(library: AsyncLibrary, film: str) -> LibraryFilm:
 
 
 def _read_picture(path: Path) -> bytes:
-    if path.suffix.lower() not in PICTURES:
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise ToolError(
-            f"{path.name!r} is no picture by its name; expected one of {', '.join(sorted(PICTURES))}."
+            f"{path.name!r} is no picture by its name; expected one of {', '.join(sorted(PICTURE_SUFFIXES))}."
         )
     try:
         if not path.is_file():

@@ -156,7 +156,10 @@ class AnalyzeStage(BaseStage[Any]):
             for i, (picture, of_job) in enumerate(zip(pictures, stored, strict=True))
             if picture is not None and not of_job.is_over
         }
-        named = {i: self._named(batch[i], stored[i], picture) for i, picture in present.items()}
+        named = await asyncio.get_running_loop().run_in_executor(
+            self._pixels,
+            lambda: {i: self._named(batch[i], stored[i], picture) for i, picture in present.items()},
+        )
 
         async def analyse(images: Mapping[int, Image]) -> None:
             inputs = [_input(batch[i].envelope.body, image) for i, image in images.items()]

@@ -11,7 +11,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from consumers.libraries.writer import LibraryWriter
 from consumers.service import Service as Worker
-from schemas.names import Partitions
+from schemas.names import Names, Partitions
 from schemas.settings import Settings
 from schemas.store.jobs import Jobs
 from tests.chaos.libraries import film
@@ -51,6 +51,14 @@ def jobs_of_others(service: Service) -> set[bytes]:
     """Keys of jobs of earlier tests, which may have found the same people in the same film."""
     with Redis.from_url(service.redis_url) as redis:
         return set(redis.scan_iter(match="faces*:job:*"))
+
+
+def sources_observed(service: Service, *jobs: str) -> list[bytes]:
+    """Keys of what was seen in the pictures of the sources of jobs."""
+    with Redis.from_url(service.redis_url) as redis:
+        sources = redis.hmget(Names().observed, jobs)
+        keys = [Names().observations(source.decode()).encode() for source in sources if source]
+        return [key for key in keys if redis.exists(key)]
 
 
 def _text(redis: Redis, key: bytes) -> bytes:
@@ -183,9 +191,11 @@ def test_people_are_the_same_in_film_and_photograph_until_they_are_erased(
     kept = everything(service, but=others)
     traces = [b"Ann Example", shown, ",".join(str(x) for x in face["embedding"][:9]).encode()]
     assert all(trace in kept for trace in traces)
+    observed = sources_observed(service, movie, photograph)
+    assert len(observed) == 2 and all(key in kept for key in observed)
     assert service.delete(f"{BASE}/people/{ann}").status == 204
     left = everything(service, but=others)
-    assert not [trace for trace in traces if trace in left]
+    assert not [trace for trace in (*traces, *observed) if trace in left]
     for job in (movie, photograph):
         result = service.result(job)
         assert len(result["faces"]) == result["metadata"]["unique_faces"] == 5
