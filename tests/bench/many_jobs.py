@@ -121,11 +121,7 @@ def fairness(folder: Path, clips: list[Path], film: Path) -> dict[str, Any]:
             ended = bool(redis.hexists(Names().job("long").metadata, "ended"))
         service.post("/faces/jobs/long/cancel", {})
     return {
-        "alone_p95_seconds": round(p95(alone), 2),
-        "beside_p95_seconds": round(p95(beside), 2),
-        "alone_median_seconds": round(statistics.median(alone), 2),
-        "beside_median_seconds": round(statistics.median(beside), 2),
-        "times_alone": round(p95(beside) / p95(alone), 2),
+        **compared(alone, beside),
         "long_job_ended_meanwhile": ended,
         "long_job_frames_meanwhile": done,
     }
@@ -142,13 +138,19 @@ def callers(folder: Path, clips: list[Path], film: Path, busy_jobs: int) -> dict
         beside = short_jobs(service, [film] * MINUTE_JOBS, "quiet-beside")
         left = int(redis.zcard(Names().active))
     return {
+        **compared(alone, beside),
+        "jobs_of_the_other_caller": busy_jobs,
+        "of_these_left_at_the_end": left,
+    }
+
+
+def compared(alone: list[float], beside: list[float]) -> dict[str, float]:
+    return {
         "alone_p95_seconds": round(p95(alone), 2),
         "beside_p95_seconds": round(p95(beside), 2),
         "alone_median_seconds": round(statistics.median(alone), 2),
         "beside_median_seconds": round(statistics.median(beside), 2),
         "times_alone": round(p95(beside) / p95(alone), 2),
-        "jobs_of_the_other_caller": busy_jobs,
-        "of_these_left_at_the_end": left,
     }
 
 

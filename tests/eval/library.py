@@ -34,7 +34,7 @@ from schemas.collections import MATCH_THRESHOLD
 from schemas.library import Correction, Differ, Entry, Merge
 from tests.eval.crowd import HALVES, Photographs, half, load
 from tests.eval.library_material import Shot, composed, footage, photographs
-from tests.eval.methods import IMMICH_FACES, IMMICH_SIMILARITY
+from tests.eval.methods import by_immich
 
 ORDERS = 3
 ANSWERS = 20
@@ -111,21 +111,7 @@ def grow(shots: Sequence[Shot], thresholds: Thresholds = DEFAULTS) -> Outcome:
 def immich(shots: Sequence[Shot]) -> Outcome:
     """Clusters as immich does (see tests.eval.methods): faces come one after the other."""
     faces = [face for shot in shots for face in shot.film.faces]
-    units = unit(from_bytes([face.prototype for face in faces]))
-    labels = np.full(len(units), -1)
-    for _attempt in range(2):  # faces without a person are tried once more when all are known
-        for i in np.flatnonzero(labels < 0):
-            cosines = units @ units[i]
-            if not _attempt:
-                cosines[i + 1 :] = -1  # not there yet
-            similar = np.flatnonzero(cosines >= IMMICH_SIMILARITY)
-            settled = similar[labels[similar] >= 0]
-            if len(settled):
-                labels[i] = labels[settled[cosines[settled].argmax()]]
-            elif len(similar) >= IMMICH_FACES:
-                labels[i] = labels.max() + 1
-    alone = np.flatnonzero(labels < 0)
-    labels[alone] = labels.max() + 1 + np.arange(len(alone))
+    labels = by_immich(unit(from_bytes([face.prototype for face in faces])), arriving=True)
     return Outcome({face.face_id: str(label) for face, label in zip(faces, labels, strict=True)})
 
 

@@ -73,13 +73,23 @@ def hdbscan(*, may_be_one: bool) -> Method:
 
 
 def immich(detections: Detections, _: float, __: float) -> NDArray[np.int64]:
+    """Clusters as immich does, when all faces are there (`by_immich`)."""
+    return by_immich(unit(detections.embeddings), arriving=False)
+
+
+def by_immich(units: NDArray[np.float32], *, arriving: bool) -> NDArray[np.int64]:
     """Clusters as immich does: DBSCAN (Ester et al. 1996) with faces that come one after the other. A face joins the
-    person of its most similar face, founds a person when enough are similar, else it is left without one."""
-    units = unit(detections.embeddings)
+    person of its most similar face, founds a person when enough are similar, else it is left without one.
+
+    Args:
+        arriving: a face does not see those after it, until all are there.
+    """
     labels = np.full(len(units), -1)
-    for _attempt in range(2):  # faces without a person are tried once more when all are known
+    for round_ in range(2):  # faces without a person are tried once more when all are known
         for i in np.flatnonzero(labels < 0):
             cosines = units @ units[i]
+            if arriving and round_ == 0:
+                cosines[i + 1 :] = -1
             similar = np.flatnonzero(cosines >= IMMICH_SIMILARITY)
             settled = similar[labels[similar] >= 0]
             if len(settled):
