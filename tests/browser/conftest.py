@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
 import pytest
+
+from tests.browser.shown import FILM, SOURCE_ID, multiply
+from tests.integration.client import Service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -131,3 +136,30 @@ def violations(page: "Page", axe: str) -> list[str]:
         f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
         for one in found
     ]
+
+
+@pytest.fixture(scope="package")
+def hostile(service: Service, six_people: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job on six people whose names are markup; that of the film is as wide as a telephone too."""
+    video = tmp_path_factory.mktemp("films") / FILM
+    shutil.copy(six_people, video)
+    job_id = service.submit({"video_path": str(video), "source_id": SOURCE_ID, "job_id": "page-six"})
+    assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 6
+    return job_id
+
+
+@pytest.fixture(scope="package")
+def nobody(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A job on a picture without people."""
+    picture = tmp_path_factory.mktemp("films") / "wall.png"
+    cv2.imwrite(str(picture), np.full((360, 640, 3), 180, np.uint8))
+    job_id = service.submit({"video_path": str(picture), "job_id": "page-nobody"})
+    assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 0
+    return job_id
+
+
+@pytest.fixture(scope="package")
+def crowd(service: Service, hostile: str) -> str:
+    """A job whose result has 500 people: copies of the people of a real one."""
+    multiply(service, hostile, "page-crowd", 500)
+    return "page-crowd"

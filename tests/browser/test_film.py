@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import Tab, new_tab, violations
-from tests.browser.test_pages import until
+from tests.browser.shown import until
 from tests.integration.client import Service
 from tests.waiting import eventually
 
