@@ -6,11 +6,12 @@ about some faces at a time, until all have been tried (`Reembedding.step`). The 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import cast
 
 import msgspec
 
-from consumers.libraries.steps import progressed, reembedded
+from consumers.libraries.steps import counted, progressed, reembedded
 from consumers.libraries.writer import LibraryWriter, Shelf
 from consumers.service import Service
 from schemas.library import NewVector, Reembedded, decode_entry
@@ -51,7 +52,7 @@ class Reembedding:
             The faces that have vectors of the pack now, and those whose films must be analysed again.
         """
         async with self._writer.reading(name) as replica:
-            faces = replica.of_other_packs(pack)
+            faces = list(replica.of_other_packs(pack))
         count = 0
         for start in range(0, len(faces), FACES_PER_ENTRY):
             pictures = await self._reader.thumbnails(name, faces[start : start + FACES_PER_ENTRY])
@@ -59,7 +60,7 @@ class Reembedding:
             async with self._writer.writing(name) as shelf:
                 count += await self._apply(shelf, Reembedded(pack=pack, faces=seen))
         async with self._writer.reading(name) as replica:
-            return count, len(replica.of_other_packs(pack))
+            return count, sum(1 for _ in replica.of_other_packs(pack))
 
     async def step(self, task: ReembedTask) -> EmbedTask | None:
         """Applies the vectors of the faces that were tried last; returns the next ones to try, None at the end."""
@@ -74,20 +75,24 @@ class Reembedding:
                 await self._apply(shelf, entry)
             numbers = shelf.replica.view.numbers
             tried = max((numbers.get(face, -1) for face in task.faces), default=-1)
-            left, progress = progressed(shelf.replica, noted, tried)
-            if not left:
+            following = tuple(islice(shelf.replica.of_other_packs(noted.model, tried), FACES_PER_TASK))
+            if following:
+                progress = progressed(shelf.replica, noted, task.faces)
+            else:
                 now = await server_time(self._redis, self._names.library_names)
+                progress = await asyncio.to_thread(counted, shelf.replica, noted, len(numbers))
                 progress = msgspec.structs.replace(progress, ended_at=rfc3339(now))
             await self._libraries.note(name, progress)
         await self._redis.unlink(key)
-        return EmbedTask(library=name, run=task.run, faces=tuple(left[:FACES_PER_TASK])) if left else None
+        return EmbedTask(library=name, run=task.run, faces=following) if following else None
 
     async def _apply(self, shelf: Shelf, entry: Reembedded) -> int:
         """Appends the vectors of those faces that are still there and of another pack; returns how many these are."""
-        wanted = set(shelf.replica.of_other_packs(entry.pack))  # some may have been erased meanwhile
         entry = Reembedded(
             pack=entry.pack,
-            faces=tuple(face for face in entry.faces if face.face_id in wanted),
+            faces=tuple(  # some may have been erased meanwhile
+                face for face in entry.faces if shelf.replica.is_of_another_pack(face.face_id, entry.pack)
+            ),
             at=round(await server_time(self._redis, self._names.library_names), 3),
         )
         if entry.faces:

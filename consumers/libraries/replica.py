@@ -82,10 +82,23 @@ class Replica:
         """Ids of the entries of a film."""
         return self._analyses.get(film_id, [])
 
-    def of_other_packs(self, pack: str) -> list[str]:
-        """Ids of the faces in the latest analyses whose vectors are of other model packs."""
-        packs = ((node, self.view.vectors.pack(number)) for number, node in enumerate(self.view.nodes))
-        return [node.face_id for node, of in packs if node.current and of not in (None, pack)]
+    def of_other_packs(self, pack: str, after: int = -1) -> Iterator[str]:
+        """Yields the ids of the faces in the latest analyses whose vectors are of other model packs, by number.
+
+        Args:
+            after: number of the last face that is left out.
+        """
+        for number in range(after + 1, len(self.view.nodes)):
+            if self._is_of_another(number, pack):
+                yield self.view.nodes[number].face_id
+
+    def is_of_another_pack(self, face_id: str, pack: str) -> bool:
+        """Returns whether a face is in the latest analysis of its film, with a vector of another model pack."""
+        number = self.view.numbers.get(face_id)
+        return number is not None and self._is_of_another(number, pack)
+
+    def _is_of_another(self, number: int, pack: str) -> bool:
+        return self.view.nodes[number].current and self.view.vectors.pack(number) not in (None, pack)
 
     def follow(self, entries: Sequence[NewEntry]) -> None:
         """Applies entries that are stored already."""

@@ -1,6 +1,6 @@
 """Steps of a library's writer on its replica: what each appends to the log, and how it changes the stored view."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -58,19 +58,37 @@ def begun(replica: Replica, run: str, pack: str, at: float) -> ReembedProgress:
     nothing = ReembedProgress(
         run=run, model=pack, started_at=now, ended_at=None, waiting=0, unfit=0, films=[]
     )
-    left, progress = progressed(replica, nothing, -1)
-    return progress if left else msgspec.structs.replace(progress, ended_at=now)
+    progress = counted(replica, nothing, -1)
+    return progress if progress.waiting else msgspec.structs.replace(progress, ended_at=now)
 
 
-def progressed(replica: Replica, noted: ReembedProgress, tried: int) -> tuple[list[str], ReembedProgress]:
-    """Returns the faces that are to be embedded yet, and how far it is.
+def counted(replica: Replica, noted: ReembedProgress, tried: int) -> ReembedProgress:
+    """Returns how far it is, counted over all faces of the library.
 
     Args:
         tried: number of the last face that was tried; -1: none.
     """
-    view = replica.view
-    others = replica.of_other_packs(noted.model)
-    left = [face for face in others if view.numbers[face] > tried]
-    unfit = others[: len(others) - len(left)]
-    films = list(dict.fromkeys(view.nodes[view.numbers[face]].film for face in unfit))
-    return left, msgspec.structs.replace(noted, waiting=len(left), unfit=len(unfit), films=films[:MAX_FILMS])
+    view, others = replica.view, list(replica.of_other_packs(noted.model))
+    unfit = [face for face in others if view.numbers[face] <= tried]
+    films = dict.fromkeys(view.nodes[view.numbers[face]].film for face in unfit)
+    return msgspec.structs.replace(
+        noted, waiting=len(others) - len(unfit), unfit=len(unfit), films=list(films)[:MAX_FILMS]
+    )
+
+
+def progressed(replica: Replica, noted: ReembedProgress, faces: Sequence[str]) -> ReembedProgress:
+    """Returns how far it is when these faces have been tried as well.
+
+    It is not counted anew for some faces of a large library: what was erased or delivered twice meanwhile makes a
+    difference until the end, when `counted` is exact.
+    """
+    unfit = [face for face in faces if replica.is_of_another_pack(face, noted.model)]
+    films = dict.fromkeys(
+        [*noted.films, *(replica.view.nodes[replica.view.numbers[face]].film for face in unfit)]
+    )
+    return msgspec.structs.replace(
+        noted,
+        waiting=max(0, noted.waiting - len(faces)),
+        unfit=noted.unfit + len(unfit),
+        films=list(films)[:MAX_FILMS],
+    )

@@ -145,7 +145,8 @@ class LibraryWriter:
         replica = shelf.replica
         if isinstance(order, Reembedding):
             now = await server_time(self._redis, self._names.library_names)
-            progress = begun(replica, order.correction_id, self._service.settings.pack, now)
+            pack = self._service.settings.pack
+            progress = await asyncio.to_thread(begun, replica, order.correction_id, pack, now)
             await self._libraries.begin(shelf.name, progress)
             await self._libraries.refuse(shelf.name, waiting)
             return Answer.of(progress)
