@@ -103,7 +103,8 @@ class Tools:
         return {"libraries": msgspec.to_builtins(found[:MAX_ENTRIES]), "more": len(found) > MAX_ENTRIES}
 
     async def list_people(self, text: str = "", library: Library = None, limit: Limit = 50) -> dict[str, Any]:
-        """The people of a library, oldest first: id, name, number of films, seconds on screen.
+        """The people of a library, oldest first: id, name, number of films, seconds on screen, number of pictures of
+        albums.
 
         With a text, only people whose name contains it.
         """
@@ -137,7 +138,7 @@ class Tools:
                 _person(one.person)
                 | {"seconds_in_film": one.seconds}
                 | _evidence(one.evidence)
-                | _times(one.appearances)
+                | _times(one.appearances, one.pictures)
                 for one in found.people[:limit]
             ],
             "more": len(found.people) > limit,
@@ -146,7 +147,7 @@ class Tools:
     async def when_is_person(
         self, person: Person, library: Library = None, limit: Limit = 20
     ) -> dict[str, Any]:
-        """In which films a person is, and when in each, as time ranges in seconds."""
+        """In which films a person is, and when in each, as time ranges in seconds; of an album, in which pictures."""
         reader = self._library(library)
         found = await _find_person(reader, person)
         films, more = await _bounded(reader.appearances(found.person_id), limit)
@@ -155,13 +156,21 @@ class Tools:
     async def who_appears_with(
         self, person: Person, library: Library = None, limit: Limit = 20
     ) -> dict[str, Any]:
-        """Who is in the same films as a person, and for how many seconds at the same time; longest first."""
+        """Who is in the same films as a person, and for how many seconds at the same time; longest first.
+
+        Of albums, in how many pictures both are.
+        """
         reader = self._library(library)
         found = await reader.together((await _find_person(reader, person)).person_id)
         return {
             "person": _person(found.person),
             "together": [
-                _person(one.person) | {"films_in_common": one.films, "seconds_together": one.seconds}
+                _person(one.person)
+                | {
+                    "films_in_common": one.films,
+                    "seconds_together": one.seconds,
+                    "pictures_together": one.pictures,
+                }
                 for one in found.together[:limit]
             ],
             "more": len(found.together) > limit or not found.complete,
@@ -291,6 +300,7 @@ def _person(person: LibraryPerson) -> dict[str, Any]:
         "name": person.label,
         "films": person.films,
         "seconds": person.seconds,
+        "pictures": person.pictures,
     } | ({"hidden": True} if person.hidden else {})
 
 
@@ -311,7 +321,7 @@ def _appearance(seen: FilmAppearance) -> dict[str, Any]:
         "source": seen.source,
         "seconds": seen.seconds,
         **_evidence(seen.evidence),
-        **_times(seen.appearances),
+        **_times(seen.appearances, seen.pictures),
     }
 
 
@@ -323,7 +333,10 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     return {"probability": evidence.probability}
 
 
-def _times(appearances: tuple[Appearance, ...]) -> dict[str, Any]:
+def _times(appearances: tuple[Appearance, ...], pictures: tuple[int, ...]) -> dict[str, Any]:
+    if pictures:
+        more = {"more_pictures": len(pictures) - MAX_TIMES} if pictures[MAX_TIMES:] else {}
+        return {"pictures_of_album": pictures[:MAX_TIMES]} | more
     times = [[seen.start, seen.end] for seen in appearances[:MAX_TIMES]]
     return {"times": times} | (
         {"more_times": len(appearances) - MAX_TIMES} if appearances[MAX_TIMES:] else {}

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from compose.terminal import counted
 from schemas.file_names import printable
+from schemas.metadata import STILLS
 from schemas.results import Demographics, Face, JobResult
 from schemas.table_cells import cell
 
@@ -109,7 +110,11 @@ def people_table(result: JobResult, columns: int) -> Table:
         columns: width of the terminal; quality and pose of the best shot are left out of a narrow one.
     """
     metadata = result.metadata
-    wide = columns >= WIDE_COLUMNS
+    wide, stills = columns >= WIDE_COLUMNS, metadata.frame_source in STILLS
+    unit = "picture" if stills else "frame"
+    where = (
+        "numbers of the first, the last and the best" if stills else "first, last and best shot in seconds"
+    )
     table = Table(
         title=Text(printable(Path(metadata.video_path).name)),
         box=None,
@@ -117,11 +122,11 @@ def people_table(result: JobResult, columns: int) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{counted(metadata.unique_faces, 'person', 'people')} in "
-        f"{counted(metadata.frames_processed, 'analysed frame', 'analysed frames')}. Frames: in how many a person was"
-        f" seen; first, last and best shot in seconds{'; quality 0 to 1' if wide else ''}",
+        f"{counted(metadata.frames_processed, f'analysed {unit}', f'analysed {unit}s')}. {unit.capitalize()}s: in how"
+        f" many a person was seen; {where}{'; quality 0 to 1' if wide else ''}",
         caption_justify="left",
     )
-    for name in ("person", "frames", "first", "last", "best"):
+    for name in ("person", f"{unit}s", "first", "last", "best"):
         table.add_column(name, justify="left" if name == "person" else "right")
     if wide:
         table.add_column("quality", justify="right")
@@ -134,7 +139,10 @@ def people_table(result: JobResult, columns: int) -> Table:
         table.add_row(
             face.face_id,
             str(len(face.detections)),
-            *(f"{seen.timestamp:.1f}" for seen in (face.detections[0], face.detections[-1], best)),
+            *(
+                str(seen.frame_index + 1) if stills else f"{seen.timestamp:.1f}"
+                for seen in (face.detections[0], face.detections[-1], best)
+            ),
             *([f"{best.quality.composite:.2f}", best.pose] if wide else []),
             _age(person) if person else "",
             (person.gender or "") if person else "",
@@ -155,7 +163,7 @@ def library_table(library: str, people: "Sequence[Recurring]", files: int) -> Ta
         caption=f"{counted(len(shown), 'person', 'people')} in {counted(files, 'file', 'files')};"
         f" library {library}",
     )
-    for name in ("person", "name", "files", "in library", "seconds"):
+    for name in ("person", "name", "files", "in library", "seconds", "pictures"):
         table.add_column(name, justify="left" if name in ("person", "name") else "right", no_wrap=True)
     for one in shown:
         table.add_row(
@@ -164,5 +172,6 @@ def library_table(library: str, people: "Sequence[Recurring]", files: int) -> Ta
             str(one.files),
             str(one.person.films),
             f"{one.person.seconds:.1f}",
+            str(one.person.pictures),
         )
     return table

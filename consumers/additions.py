@@ -10,6 +10,7 @@ from facecore.contact_sheet import thumbnail
 from facecore.library.prototypes import library_faces
 from facecore.people import People
 from schemas.library import FilmEntry
+from schemas.metadata import STILLS
 from schemas.requests import AnalyzeRequest
 from schemas.results import ResultBody
 from schemas.store.additions import Addition
@@ -36,7 +37,7 @@ def build_addition(
         at=at,
         pack=body.metadata.model,
         duration=body.metadata.duration,
-        faces=library_faces(people, job_id, body.faces),
+        faces=library_faces(people, job_id, body.faces, stills=body.metadata.frame_source in STILLS),
     )
     names = [face.face_id.partition("/")[2] for face in film.faces]
     pictures = {name: thumbnail(best[name], THUMBNAIL_PIXELS) for name in names if name in best}

@@ -16,7 +16,7 @@ from facecore.people import People, gather
 from facecore.result_builder import describe
 from schemas.envelope import Envelope
 from schemas.messages import FinalizeTask
-from schemas.metadata import EnhancementReport, FailedFrame, Film, FrameSource, Metadata
+from schemas.metadata import STILLS, EnhancementReport, FailedFrame, Film, FrameSource, Metadata
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest, Enhancement
 from schemas.results import Match, ResultBody, ResultSummary
@@ -214,7 +214,7 @@ def _interval(job: JobFrames) -> float:
 def _largest_gap(job: JobFrames) -> float | None:
     """Returns the seconds between the two analysed samples that are farthest apart, the start of the film included;
     None for pictures, which have no time. The last sample is at most an interval before the end of the film."""
-    if job.record["method"] in ("image", "album"):
+    if job.record["method"] in STILLS:
         return None
     parameters = job.request.parameters
     regular = parameters.scene_boundaries is None and not parameters.use_sprites
@@ -226,7 +226,7 @@ def _largest_gap(job: JobFrames) -> float | None:
 def _source_type(video_path: str, frame_source: FrameSource) -> Literal["video", "image", "url"]:
     if is_address(video_path):
         return "url"
-    return "image" if frame_source in ("image", "album") else "video"
+    return "image" if frame_source in STILLS else "video"
 
 
 def _frame_enhancement(requested: Enhancement) -> Enhancement | None:

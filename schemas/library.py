@@ -58,6 +58,8 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         spread: 1 minus the mean cosine similarity of the detections to the prototype.
         quality: composite quality of the best shot, 0-1.
         timestamp: seconds of the best shot.
+        pictures: numbers of the pictures of an album that show the person, from 1, which have no times and hence no
+            appearances; of a single picture too.
         known: who it is in a collection that the request names; the name stays there.
         likeness: cosine of the face to that person.
     """
@@ -70,6 +72,7 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     quality: float = 0.0
     timestamp: float = 0.0
     appearances: tuple[Appearance, ...] = ()
+    pictures: tuple[int, ...] = ()
     demographics: Demographics | None = None
     known: KnownAs | None = None
     likeness: float = 0.0

@@ -32,6 +32,7 @@ class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         portrait: the face that shows the person best; None: no film shows the person any more.
         faces: people of films who are this person.
         seconds: time on screen in all films.
+        pictures: number of pictures of albums that show the person.
     """
 
     label: str | None = None
@@ -42,6 +43,7 @@ class PersonRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     films: int
     detections: int
     seconds: float
+    pictures: int = 0
 
 
 class FaceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,12 +51,14 @@ class FaceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         seconds: time on screen.
+        pictures: numbers of the pictures of an album, see `LibraryFace`.
     """
 
     film_id: str
     detections: int
     appearances: tuple[Appearance, ...]
     seconds: float
+    pictures: tuple[int, ...] = ()
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

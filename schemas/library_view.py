@@ -71,6 +71,7 @@ class LibraryPerson(msgspec.Struct, frozen=True, kw_only=True):
         portrait: address of the picture, relative to that of the library; null: no film shows the person any more.
         faces: people of films who are this person.
         seconds: time on screen in all films.
+        pictures: number of pictures of albums that show the person; a picture has no time on screen.
     """
 
     person_id: str
@@ -82,6 +83,7 @@ class LibraryPerson(msgspec.Struct, frozen=True, kw_only=True):
     films: int
     detections: int
     seconds: float
+    pictures: int
 
 
 class LibraryPeople(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,8 @@ class FilmAppearance(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         duration: seconds of the film; null: unknown.
         seconds: time on screen.
+        pictures: numbers of the pictures that show the person, from 1, of an album or a single picture: these have no
+            times. Empty for a film.
         thumbnail: address of the picture, relative to that of the library.
     """
 
@@ -114,6 +118,7 @@ class FilmAppearance(msgspec.Struct, frozen=True, kw_only=True):
     appearances: tuple[Appearance, ...]
     detections: int
     seconds: float
+    pictures: tuple[int, ...]
     thumbnail: str
     evidence: Evidence
 
@@ -151,13 +156,14 @@ class LibraryFilms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FilmPerson(msgspec.Struct, frozen=True, kw_only=True):
-    """A person in a film."""
+    """A person in a film; `pictures`: as in `FilmAppearance`."""
 
     person: LibraryPerson
     face_id: str
     appearances: tuple[Appearance, ...]
     detections: int
     seconds: float
+    pictures: tuple[int, ...]
     thumbnail: str
     evidence: Evidence
 
@@ -174,11 +180,13 @@ class Companion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         seconds: time on screen together.
+        pictures: number of pictures of albums that show both.
     """
 
     person: LibraryPerson
     films: int
     seconds: float
+    pictures: int
 
 
 class Companions(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from schemas.orientation import FrameServerPicture, SourcePicture
 from schemas.requests import Enhancement
 
 FrameSource = Literal["decoder", "image", "album", "sprites", "frame-server", "frame-server-scenes"]
+STILLS: frozenset[FrameSource] = frozenset({"image", "album"})
+"""Frame sources whose frames are pictures, which have an order and no times."""
 """Ways to obtain the frames of a source."""
 
 

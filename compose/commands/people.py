@@ -13,9 +13,9 @@ import msgspec
 
 from compose.arguments import DEFAULT_LIBRARY, Commands, service_options
 from compose.failures import sentence
-from compose.terminal import print_json, print_table
+from compose.terminal import counted, print_json, print_table
 from schemas.library import Change, Correction, Hide, Merge, Name, Split
-from schemas.library_view import LibraryPerson
+from schemas.library_view import FilmAppearance, LibraryPerson
 from schemas.settings import Settings
 
 if TYPE_CHECKING:  # redis and the models take long to import
@@ -79,10 +79,10 @@ def list_people(library: str | None, data: Path | None, text: str, everyone: boo
             print_json(found)
             return 0
         print_table(
-            ("person", "name", "films", "seconds", "detections"),
+            ("person", "name", "films", "seconds", "pictures", "detections"),
             (
                 (one.person_id, (one.label or "") + (" (hidden)" if one.hidden else ""), str(one.films),
-                 f"{one.seconds:.1f}", str(one.detections))
+                 f"{one.seconds:.1f}", str(one.pictures), str(one.detections))
                 for one in found
             ),
         )  # fmt: skip
@@ -102,8 +102,7 @@ def show(library: str | None, data: Path | None, person: str, as_json: bool) -> 
         print_table(
             ("film", "face", "seconds", "when", "probability"),
             (
-                (one.source, one.face_id, f"{one.seconds:.1f}",
-                 ", ".join(f"{a.start:.1f}-{a.end:.1f}" for a in one.appearances),
+                (one.source, one.face_id, "" if one.pictures else f"{one.seconds:.1f}", _when(one),
                  f"{one.evidence.probability:.4f}")
                 for one in seen.films
             ),
@@ -171,6 +170,14 @@ def export(library: str | None, data: Path | None, as_json: bool) -> int:
         return 0
 
     return _run(library, data, work)
+
+
+def _when(seen: FilmAppearance) -> str:
+    if seen.pictures:
+        return (
+            f"in {counted(len(seen.pictures), 'picture', 'pictures')}: {', '.join(map(str, seen.pictures))}"
+        )
+    return ", ".join(f"{one.start:.1f}-{one.end:.1f}" for one in seen.appearances)
 
 
 def _run(library: str | None, data: Path | None, work: "Callable[[LocalLibrary], Awaitable[int]]") -> int:

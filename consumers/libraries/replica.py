@@ -22,6 +22,7 @@ class _Seen(NamedTuple):
     film_id: str
     detections: int
     seconds: float
+    pictures: int
     quality: float
 
 
@@ -182,9 +183,13 @@ class Replica:
             return  # erased
         seconds = round(sum(seen.end - seen.start for seen in face.appearances), 3)
         record = FaceRecord(
-            film_id=film_id, detections=face.detections, appearances=face.appearances, seconds=seconds
+            film_id=film_id,
+            detections=face.detections,
+            appearances=face.appearances,
+            seconds=seconds,
+            pictures=face.pictures,
         )
-        self._faces[face.face_id] = _Seen(film_id, face.detections, seconds, face.quality)
+        self._faces[face.face_id] = _Seen(film_id, face.detections, seconds, len(face.pictures), face.quality)
         yield Change("faces", "HSET", face.face_id, msgspec.msgpack.encode(record))
 
     def _name(self, film: FilmEntry) -> Iterator[Change]:
@@ -263,6 +268,7 @@ class Replica:
             films=len(person.films),
             detections=sum(one.detections for one in seen),
             seconds=round(sum(one.seconds for one in seen), 3),
+            pictures=sum(one.pictures for one in seen),
         )
         yield Change("people", "HSET", name, msgspec.msgpack.encode(record))
         yield Change("roll", "ZADD", 0, name)

@@ -29,11 +29,14 @@ def prototype(sightings: Sequence[Sighting]) -> Prototype:
     return Prototype(to_bytes(unit(mean)), float(lengths(mean[None])[0]), float(1 - cosines.mean()))
 
 
-def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[LibraryFace, ...]:
+def library_faces(
+    people: People, job_id: str, faces: Sequence[Face], *, stills: bool = False
+) -> tuple[LibraryFace, ...]:
     """Returns the people of a job as a library keeps them; those who cannot be identified are left out.
 
     Args:
         faces: of the job's result, one per person, in the same order.
+        stills: the frames are pictures of an album, or a single one, which have no times.
     """
     found = []
     known = _known(faces)
@@ -51,13 +54,19 @@ def library_faces(people: People, job_id: str, faces: Sequence[Face]) -> tuple[L
                 spread=round(mean.spread, 4),
                 quality=best.quality.composite,
                 timestamp=best.timestamp,
-                appearances=tuple(face.appearances),
+                appearances=() if stills else tuple(face.appearances),
+                pictures=picture_numbers(face) if stills else (),
                 demographics=face.demographics,
                 known=KnownAs(collection=who.collection, person_id=who.person_id) if who else None,
                 likeness=round(who.similarity, 4) if who else 0.0,
             )
         )
     return tuple(found)
+
+
+def picture_numbers(face: Face) -> tuple[int, ...]:
+    """Returns the numbers of the pictures of an album that show a person, from 1."""
+    return tuple(sorted({detection.frame_index + 1 for detection in face.detections}))
 
 
 def _known(faces: Sequence[Face]) -> dict[str, Match]:

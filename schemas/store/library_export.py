@@ -1,4 +1,4 @@
-"""A library as a table: one row for each appearance of a person in a film."""
+"""A library as a table: one row for each appearance of a person in a film, or for each picture of an album."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from schemas.table_cells import cell
 
 COLUMNS = (
     "person_id", "label", "hidden", "film_id", "source", "source_id", "face_id", "start", "end", "detections",
-    "probability",
+    "probability", "picture",
 )  # fmt: skip
 
 
@@ -57,10 +57,12 @@ async def csv_lines(reader: LibraryReader, name: str) -> AsyncIterator[str]:
     async for page in all_appearances(reader, name):
         person = page.person
         for film in page.films:
-            for seen in film.appearances:
+            places = [(None, None, number) for number in film.pictures]
+            times = [(seen.start, seen.end, None) for seen in film.appearances]
+            for start, end, picture in (*times, *places):
                 rows.writerow(map(cell, (
                     person.person_id, person.label, person.hidden, film.film_id, film.source, film.source_id,
-                    film.face_id, seen.start, seen.end, film.detections, film.evidence.probability,
+                    film.face_id, start, end, film.detections, film.evidence.probability, picture,
                 )))  # fmt: skip
         yield text.getvalue()
         text.seek(0)

@@ -1,6 +1,6 @@
 """Reads what is stored of a library's films: who is in them, when, and with whom."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence, Set
 from typing import Any, TypeVar, cast
 
@@ -92,6 +92,7 @@ class FilmReader:
                 appearances=details[face].appearances,
                 detections=details[face].detections,
                 seconds=details[face].seconds,
+                pictures=details[face].pictures,
                 thumbnail=thumbnail(face),
                 evidence=placed[face].evidence,
             )
@@ -119,7 +120,7 @@ class FilmReader:
         )
 
     async def film(self, name: str, film_id: str, since: float, until: float) -> FilmPeople | None:
-        """The people of a film who are seen in a time range; None when there is no such film."""
+        """The people of a film who are seen in a time range, of an album all; None when there is no such film."""
         keys = self._names.library_keys(name)
         record = (await self._read(keys.films, [film_id], FilmRecord)).get(film_id)
         if record is None:
@@ -134,6 +135,7 @@ class FilmReader:
                 appearances=details[face].appearances,
                 detections=details[face].detections,
                 seconds=details[face].seconds,
+                pictures=details[face].pictures,
                 thumbnail=thumbnail(face),
                 evidence=placed[face].evidence,
             )
@@ -141,7 +143,10 @@ class FilmReader:
             if face in details
             and face in placed
             and placed[face].person_id in persons
-            and any(seen.start <= until and since <= seen.end for seen in details[face].appearances)
+            and (
+                details[face].pictures  # which have no times
+                or any(seen.start <= until and since <= seen.end for seen in details[face].appearances)
+            )
         ]
         people.sort(key=lambda one: (-one.seconds, -one.detections, one.face_id))
         return FilmPeople(film=_film(film_id, record), people=people)
@@ -151,6 +156,7 @@ class FilmReader:
         mine = await self._faces_of(name, person.person_id, MAX_FILMS, "")
         details, _, films = await self._details(name, mine)
         seconds, counts = defaultdict[str, float](float), defaultdict[str, set[str]](set)
+        pictures = Counter[str]()
         ours = {details[face].film_id: details[face] for face in mine if face in details}
         for film_id, film in films.items():
             others = [f"{film.job_id}/{face}" for face in film.faces]
@@ -160,12 +166,20 @@ class FilmReader:
                     other = placed[face].person_id
                     counts[other].add(film_id)
                     seconds[other] += overlap(ours[film_id].appearances, theirs[face].appearances)
-        ranked = sorted(counts, key=lambda one: (-seconds[one], -len(counts[one]), one))[:limit]
+                    pictures[other] += len({*ours[film_id].pictures} & {*theirs[face].pictures})
+        ranked = sorted(counts, key=lambda one: (-seconds[one], -pictures[one], -len(counts[one]), one))[
+            :limit
+        ]
         persons = await self.persons(name, ranked)
         return Companions(
             person=person,
             together=[
-                Companion(person=persons[one], films=len(counts[one]), seconds=round(seconds[one], 3))
+                Companion(
+                    person=persons[one],
+                    films=len(counts[one]),
+                    seconds=round(seconds[one], 3),
+                    pictures=pictures[one],
+                )
                 for one in ranked
                 if one in persons
             ],
@@ -236,6 +250,7 @@ def _person(person_id: str, record: PersonRecord, known: str | None) -> LibraryP
         films=record.films,
         detections=record.detections,
         seconds=record.seconds,
+        pictures=record.pictures,
     )
 
 

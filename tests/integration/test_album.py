@@ -1,5 +1,6 @@
 """A directory of pictures as one job."""
 
+import csv
 import os
 import shutil
 from pathlib import Path
@@ -24,14 +25,31 @@ def album(tmp_path: Path, group_photograph: Path) -> Path:
     return tmp_path
 
 
-def test_people_are_found_across_the_pictures(service: Service, album: Path) -> None:
-    result = service.analyze({"video_path": str(album)})
+def test_people_are_found_across_the_pictures_which_have_no_times(service: Service, album: Path) -> None:
+    result = service.analyze({"video_path": str(album), "parameters": {"library": "albums"}})
     assert result["metadata"]["frame_source"] == "album"
     assert len(result["faces"]) == 6
     assert {d["frame_index"] for face in result["faces"] for d in face["detections"]} == {0, 2}
     damaged, missing = result["metadata"]["failed_frames"]
     assert damaged["frame_index"] == 1 and "JPEG" in damaged["reason"]
     assert missing["frame_index"] == 3
+    people = service.get("/faces/libraries/albums/people").json["people"]
+    assert [(one["seconds"], one["pictures"], one["detections"]) for one in people] == 6 * [(0.0, 2, 2)]
+    path = f"/faces/libraries/albums/people/{people[0]['person_id']}"
+    (seen,) = service.get(f"{path}/appearances").json["films"]
+    assert (seen["appearances"], seen["seconds"], seen["pictures"]) == ([], 0.0, [1, 3])
+    together = service.get(f"{path}/together").json["together"]
+    assert [(one["seconds"], one["pictures"]) for one in together] == 5 * [(0.0, 2)]
+    assert len(service.get(f"/faces/libraries/albums/films/{seen['film_id']}?since=50").json["people"]) == 6
+    assert (
+        service.get(f"/faces/libraries/albums/films/{seen['film_id']}/people.vtt").body.strip() == b"WEBVTT"
+    )
+    rows = list(
+        csv.DictReader(service.get("/faces/libraries/albums/appearances.csv").body.decode().splitlines())
+    )
+    assert sorted((row["start"], row["end"], row["picture"]) for row in rows) == 6 * [("", "", "1")] + 6 * [
+        ("", "", "3")
+    ]
 
 
 def test_another_picture_in_the_directory_changes_the_result(service: Service, album: Path) -> None:

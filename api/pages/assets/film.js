@@ -11,15 +11,16 @@ const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from
 const pictureOf = person => person.picture || (job.status === "completed" ? link(jobPath(job, `/faces/${person.id}/thumbnail`)) : "");
 const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? link(jobPath(job, `/faces/${person.id}/strip`)) : "");
 const isAlbum = () => data.metadata.frame_source === "album";  // its pictures have an order, and no times
+const isStill = () => isAlbum() || data.metadata.frame_source === "image";
 // Where a detection is: its time, or the number of its picture in an album.
-const placeOf = row => isAlbum() ? fill(TEXTS.film.picture, {n: player.moments.indexOf(row[0]) + 1}) : formatTime(row[0]);
+const placeOf = row => isAlbum() ? fill(TEXTS.film.picture, {n: row[0] + 1}) : formatTime(row[0]);
 const isThere = (person, time) => person.appearances.some(([from, to]) => time >= from - 0.04 && time <= to + 0.04);
 
 function drawHead() {
   const meta = data && data.metadata, summary = job.result_summary;
   $("title").textContent = filmTitle(job);
   document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
-  const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
+  const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
   $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
   $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
@@ -50,7 +51,7 @@ function drawPeople() {
   fillSlowly($("people"), people, person => {
     const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy", decoding: "async"}), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
     picture.style.borderColor = person.colour;
-    const facts = person.identifiable === false ? TEXTS.film.once : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds && !isAlbum() ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
+    const facts = person.identifiable === false ? TEXTS.film.once : isStill() ? some(new Set(person.detections.map(row => row[0])).size, TEXTS.people.inPictures) : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
     const button = make("button", {className: "who-button", type: "button", "aria-pressed": String(person === chosen), onclick: () => choose(person === chosen ? null : person, true)}, picture,
       make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, facts)));
     person.button = button;
@@ -137,7 +138,7 @@ onTime = time => {
   drawBoxes(people, player.from(), width, height, chosen);
   if (document.activeElement !== $("seek") || !seeking) $("seek").value = time;
   $("seek").setAttribute("aria-valuetext", fill(TEXTS.film.timeOf, {time: formatTime(time), all: formatTime(player.duration)}));
-  $("clock").textContent = data && isAlbum() ? fill(TEXTS.film.pictureOf, {n: player.moments.indexOf(time) + 1, all: player.moments.length}) : `${formatTime(time)} / ${formatTime(player.duration)}`;
+  $("clock").textContent = data && isAlbum() ? fill(TEXTS.film.pictureOf, {n: time + 1, all: data.metadata.total_frames}) : `${formatTime(time)} / ${formatTime(player.duration)}`;
   movePlayhead();
   const there = people.filter(person => isThere(person, time));
   for (const person of people) if (person.button) person.button.classList.toggle("there", there.includes(person));

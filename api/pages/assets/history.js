@@ -10,7 +10,7 @@ function described(one) {
   switch (one.type) {
     case "name": return one.label ? fill(H.name, {who: everyone.has(one.person_id) && everyone.get(one.person_id).label !== one.label ? whoIs(one.person_id) : T.somebody, name: one.label}) : fill(H.nameless, {who: whoIs(one.person_id)});
     case "merge": return fill(H.merge, {a: whoIs(one.person_id), b: whoIs(one.other_id)});
-    case "split": return fill(H.split, {pictures: some(one.faces.length, TEXTS.person.sampled), who: whoIs(one.person_id)});
+    case "split": return fill(H.split, {films: number(one.faces.length, TEXTS.units.film), who: whoIs(one.person_id)});
     case "move": return fill(H.move, {who: whoIs(one.person_id)});
     case "differ": return fill(H.differ, {a: subject(one.one), b: subject(one.other)});
     case "same": return H.same;

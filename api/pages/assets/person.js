@@ -47,16 +47,18 @@ function draw() {
     $("shot").replaceChildren(picture);
   }
   drawName();
-  $("figures").textContent = [number(person.films, TEXTS.units.film), ...person.seconds ? [fill(T.onScreen, {time: duration(person.seconds)})] : [], fill(P.seenIn, {pictures: some(person.detections, P.sampled)})].join(" · ");
+  $("figures").textContent = [number(person.films, TEXTS.units.film), figure(person), ...person.seconds ? [number(person.detections, TEXTS.units.detection)] : []].join(" · ");
   $("hidden-note").hidden = !person.hidden;
   $("hide").textContent = person.hidden ? P.show : P.hide;
   const shots = [...films].sort((a, b) => b.detections - a.detections).slice(0, MAX_SHOTS);
   $("shots-part").hidden = films.length < 2;
-  $("shots").replaceChildren(...shots.map(one => make("li", {}, make("a", {href: filmLink(one, start(one)), "aria-label": fill(P.openAt, {film: fileName(one.source), time: formatTime(start(one))})}, facePicture(libraryPath("/" + one.thumbnail), "", "shot")))));
+  $("shots").replaceChildren(...shots.map(one => make("li", {}, make("a", {href: filmLink(one, start(one)), "aria-label": fill(P.openAt, {film: fileName(one.source), time: placeOf(start(one), one)})}, facePicture(libraryPath("/" + one.thumbnail), "", "shot")))));
   drawFilms();
   drawExports();
 }
-const start = one => one.appearances.length ? one.appearances[0].start : 0;
+// Where a face is first seen: a time, or of an album the place of a picture, from 0, as the page of the film has it.
+const start = one => one.pictures.length ? one.pictures[0] - 1 : one.appearances.length ? one.appearances[0].start : 0;
+const placeOf = (time, one) => one.pictures.length ? fill(TEXTS.film.picture, {n: time + 1}) : formatTime(time);
 function drawName() {
   const text = person.label || (may("submit") ? T.addName : T.unnamed), button = $("name").querySelector("button.name");
   if (button && button.dataset.text === text || $("name").querySelector("form")) return;
@@ -93,16 +95,16 @@ function drawFilms() {
 function filmRow(one) {
   const film = fileName(one.source), {evidence} = one;
   const box = make("input", {type: "checkbox", "aria-label": fill(P.choose, {film}), onchange: () => { box.checked ? chosen.add(one.face_id) : chosen.delete(one.face_id); row.classList.toggle("on", box.checked); showChosen(); }});
-  const times = one.appearances.slice(0, MAX_TIMES).map(seen => {
-    const text = seen.end > seen.start ? `${formatTime(seen.start)} – ${formatTime(seen.end)}` : formatTime(seen.start);
+  const places = one.pictures.length ? one.pictures.map(n => ({start: n - 1, end: n - 1})) : one.appearances;
+  const times = places.slice(0, MAX_TIMES).map(seen => {
+    const text = seen.end > seen.start ? `${formatTime(seen.start)} – ${formatTime(seen.end)}` : placeOf(seen.start, one);
     return make("a", {className: "time", href: filmLink(one, seen.start), "aria-label": fill(P.openAt, {film, time: text})}, text);
   });
-  const still = !one.seconds && one.detections === 1;
   const row = make("li", {className: "card film"}, make("label", {className: "pick"}, box), facePicture(libraryPath("/" + one.thumbnail), "", "shot"),
     make("div", {className: "text"}, make("a", {className: "who", href: filmLink(one, start(one)), title: one.source}, film),
-      make("span", {className: "soft"}, one.seconds ? fill(P.figures, {time: duration(one.seconds), pictures: some(one.detections, P.sampled)}) : fill(P.seenIn, {pictures: some(one.detections, P.sampled)})),
+      make("span", {className: "soft"}, figure({...one, pictures: one.pictures.length}) + (one.seconds ? `, ${number(one.detections, TEXTS.units.detection)}` : "")),
       make("span", {className: "soft"}, fill(P.belongs[evidence.by], {likelihood: likelihood(evidence.probability)})),
-      still ? null : track(one), still ? null : make("span", {className: "times"}, ...times, one.appearances.length > MAX_TIMES ? make("span", {className: "soft"}, `+ ${one.appearances.length - MAX_TIMES}`) : null)),
+      one.pictures.length ? null : track(one), make("span", {className: "times"}, ...times, places.length > MAX_TIMES ? make("span", {className: "soft"}, `+ ${places.length - MAX_TIMES}`) : null)),
     make("button", {type: "button", className: "tool not", "aria-label": fill(P.notThisIn, {film}), onclick: () => leave([one.face_id])}, P.notThis));
   return row;
 }
@@ -118,7 +120,7 @@ function drawCompany({together, films: looked, complete}) {
   list.dataset.state = state;
   list.replaceChildren(...together.length ? together.map(one => make("li", {className: "card"}, portrait(one.person, "face large", ""), make("span", {},
     make("a", {className: "who", href: personLink(one.person.person_id)}, called(one.person)), make("span", {className: "soft"}, fill(P.common, {films: number(one.films, TEXTS.units.film)})),
-    make("span", {className: "soft"}, one.seconds ? fill(P.same, {time: duration(one.seconds)}) : P.never)))) : [make("li", {className: "soft"}, P.alone)]);
+    make("span", {className: "soft"}, [one.seconds ? fill(P.same, {time: duration(one.seconds)}) : "", one.pictures ? some(one.pictures, P.samePictures) : ""].filter(Boolean).join(", ") || P.never)))) : [make("li", {className: "soft"}, P.alone)]);
   $("incomplete").textContent = complete ? "" : fill(P.incomplete, {n: looked});
   if (at) { const again = [...list.querySelectorAll("a")].find(node => node.getAttribute("href") === at); if (again) again.focus({preventScroll: true}); }
 }
@@ -185,8 +187,11 @@ async function erase() {
 const cell = value => /[",\n\r]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value);
 async function allFilms() { pages = Infinity; await loadPerson(); return films; }
 async function csv() {
-  const lines = [["person_id", "name", "film", "job_id", "face_id", "start_seconds", "end_seconds", "probability"]];
-  for (const one of await allFilms()) for (const seen of one.appearances) lines.push([id, plain(person.label || ""), plain(one.source), one.job_id, one.face_id, seen.start, seen.end, one.evidence.probability]);
+  const lines = [["person_id", "name", "film", "job_id", "face_id", "start_seconds", "end_seconds", "picture", "probability"]];
+  for (const one of await allFilms()) {
+    const seen = one.pictures.length ? one.pictures.map(n => ["", "", n]) : one.appearances.map(({start, end}) => [start, end, ""]);
+    for (const where of seen) lines.push([id, plain(person.label || ""), plain(one.source), one.job_id, one.face_id, ...where, one.evidence.probability]);
+  }
   return lines.map(line => line.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 const plain = text => /^[=+\-@\t\r]/.test(text) ? "'" + text : text;  // no formula for a spreadsheet
@@ -199,7 +204,7 @@ function drawExports() {
   const name = (person.label || id).replace(/[^\p{L}\p{N}_-]+/gu, "-"), item = (text, make_) => make("button", {type: "button", className: "item", onclick: event => act(event.target, async () => { await make_(); $("export").open = false; $("export").querySelector("summary").focus(); })}, text);
   if ($("exports").contains(document.activeElement)) return;
   $("exports").replaceChildren(item(P.csv, async () => download(await csv(), name + ".csv", "text/csv")), item(P.json, async () => { const all = await allFilms(); download(JSON.stringify({person, films: all}, null, 1), name + ".json", "application/json"); }),
-    ...[...new Map(films.map(one => [one.film_id, one])).values()].filter(one => one.seconds).slice(0, 10).map(one => item(fill(P.vtt, {film: fileName(one.source)}), async () => download(await (await request(libraryPath(`/films/${one.film_id}/people.vtt`))).text(), fileName(one.source) + ".vtt", "text/vtt"))));
+    ...[...new Map(films.map(one => [one.film_id, one])).values()].filter(one => one.appearances.length).slice(0, 10).map(one => item(fill(P.vtt, {film: fileName(one.source)}), async () => download(await (await request(libraryPath(`/films/${one.film_id}/people.vtt`))).text(), fileName(one.source) + ".vtt", "text/vtt"))));
 }
 $("export").addEventListener("keydown", event => { if (event.key === "Escape") { $("export").open = false; $("export").querySelector("summary").focus(); } });
 document.addEventListener("click", event => { if (!$("export").contains(event.target)) $("export").open = false; });

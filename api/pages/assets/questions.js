@@ -13,8 +13,9 @@ const nextQuestion = () => {
 };
 
 function sideOf(person, seen, likeThis) {
-  const times = seen.appearances[0], moment = times && times.end > 0;
-  const film = fileName(seen.source), where = make("a", {href: filmLink(seen, moment ? times.start : 0)}, fill(moment ? A.seenAt : A.seenIn, {film, time: moment ? formatTime(times.start) : ""}));
+  const times = seen.appearances[0], moment = times && times.end > 0, [picture] = seen.pictures;
+  const time = picture ? fill(TEXTS.film.picture, {n: picture}) : moment ? formatTime(times.start) : "";
+  const film = fileName(seen.source), where = make("a", {href: filmLink(seen, picture ? picture - 1 : moment ? times.start : 0)}, fill(time ? A.seenAt : A.seenIn, {film, time}));
   const others = make("div", {className: "others"});
   if (person.faces > 1) guard(requestJson(`${personPath(person.person_id)}/appearances?limit=7`).then(({films}) => {
     const more = films.filter(one => one.face_id !== seen.face_id).slice(0, 6);

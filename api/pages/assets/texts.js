@@ -8,13 +8,13 @@ const TEXTS = {
   key: {title: "This service needs a key", label: "Key", use: "Use it", wrong: "This key is not known, or was revoked.",
     hint: "Whoever runs the service makes one: faces keys create NAME. It is kept until this tab is closed.", waiting: "Nothing is shown until a key is entered."},
   units: {person: ["person", "people"], film: ["film", "films"], face: ["face", "faces"], detection: ["detection", "detections"], frame: ["frame", "frames"],
-    worker: ["worker", "workers"], time: ["time", "times"]},
+    picture: ["picture", "pictures"], worker: ["worker", "workers"], time: ["time", "times"]},
   operations: {title: "Operations", stages: "Stages", jobs: "Jobs", letters: "Dead letters", source: "Source", part: "part of a name", together: "Show together",
     older: "Older jobs", updated: "Updated every 2 seconds while this page is visible.",
     explain: "Messages that failed on their last attempt. Replaying one gives it all its attempts again; a job that ended without it is reopened as long as its frames are kept."},
   people: {title: "People", views: "Views", people: "People", questions: "Questions", photograph: "Find by photograph", history: "Changes",
     unnamed: "Unnamed person", portrait: "Portrait of {name}", portraitUnnamed: "Portrait of an unnamed person", noPicture: "no picture kept",
-    onScreen: "{time} on screen", seen: ["seen once", "seen {n} times"], inFilms: "in {films}, {figure}",
+    onScreen: "{time} on screen", inPictures: ["in 1 picture", "in {n} pictures"], inFilms: "in {films}, {figure}",
     addName: "Add a name", nameFor: "Add a name: unnamed person {figures}", rename: "{name}, change the name", choose: "Choose {name}", chooseUnnamed: "Choose unnamed person {figures}",
     open: "{name}, {figures}", question: ["question", "questions"], openQuestion: ["open question", "open questions"], hidden: "hidden",
     name: "Name", save: "Save", cancel: "Cancel", undo: "Undo", ok: "OK", found: "{n} names to choose from",
@@ -42,14 +42,14 @@ const TEXTS = {
       results: "Who it may be", none: "Nobody in this library looks like this face.", is: "{words} this person, {percent}", similarity: "similarity of the faces {similarity} (1 is the same picture)",
       unreadable: "This browser cannot show the picture. It is searched for all the same.", alt: "Your photograph"},
     log: {none: "Nothing has been changed yet. Every name, merge and other correction is listed here and can be taken back.", by: "with the key {key}", undone: "taken back", undo: "Undo: {what}", more: "Earlier changes",
-      name: "{who} was named {name}", nameless: "The name of {who} was taken away", merge: "{a} and {b} were merged", split: "{pictures} of {who} became another person", move: "A picture was moved to {who}",
+      name: "{who} was named {name}", nameless: "The name of {who} was taken away", merge: "{a} and {b} were merged", split: "{who} in {films} became another person", move: "A picture was moved to {who}",
       differ: "{a} and {b} were held apart", same: "Two faces were said to be one person", hide: "{who} was hidden", show: "{who} was shown again", undoing: "An automatic merge was taken back"}},
   person: {title: "Person", back: "All people", films: "Films", shots: "Best shots", together: "Together with", alone: "Nobody else is in these films.", missing: "There is no such person in this library. They may have been erased.",
     hide: "Hide", show: "Show again", merge: "Merge with…", mergeTitle: "Who is the same person?", export: "Export", csv: "Films as a table (CSV)", json: "Everything (JSON)", vtt: "Names as subtitles: {film} (WebVTT)",
     erase: "Erase…", eraseTitle: "Erase {name} for ever?", eraseHelp: "The name, all pictures and all face data of this person are deleted, in this library and in the results of its films. The films themselves stay. Nobody can take this back. In a film that is analysed later, the person appears as somebody new.", eraseYes: "Erase for ever",
     choose: "Choose the face in {film}", split: "Make another person", move: "Move to…", moveTitle: "Who is it?", notThis: "Not this person", notThisIn: "Not this person: the face in {film}", allLeave: "At least one film has to stay with the person.",
-    when: "When", openAt: "Open {film} at {time}", openFilm: "Open {film}", times: ["once", "{n} times"], sampled: ["1 picture", "{n} pictures"], figures: "{time} on screen, seen in {pictures}", seenIn: "Seen in {pictures}",
-    belongs: {first: "Nobody known looked like this when it was added", faces: "Recognised when it was added: {likelihood}", later: "Put here later, by a correction or by grouping anew"}, common: "{films} in common", same: "{time} at the same time", never: "never at the same time", moreFilms: "More films", incomplete: "The first {n} films were looked at.",
+    when: "When", openAt: "Open {film} at {time}", openFilm: "Open {film}", times: ["once", "{n} times"],
+    belongs: {first: "Nobody known looked like this when it was added", faces: "Recognised when it was added: {likelihood}", later: "Put here later, by a correction or by grouping anew"}, common: "{films} in common", same: "{time} at the same time", samePictures: ["1 picture with both", "{n} pictures with both"], never: "never at the same time", moreFilms: "More films", incomplete: "The first {n} films were looked at.",
     pick: "Search by name", nobody: "Nobody has that name.", hiddenNote: "Hidden: not in the list of people."},
   job: {queued: "Waiting", processing: "Running", completed: "Done", failed: "Failed", cancelled: "Cancelled", kept: "Kept until deleted", gone: "Gone in {time}",
     stays: "its people stay in the library {library}", keep: "Keep", remove: "Delete", cancel: "Cancel", retry: "Try again", unnamed: "Person {n}", added: "added", sourceId: "source id {id}", unclear: "Too unclear to identify",
@@ -72,12 +72,13 @@ const TEXTS = {
     figures: "All figures", cancelled: "The analysis was cancelled.", failedFrames: "{frames} could not be analysed.", unclear: "{detections} show too little to tell people apart and are not counted.", once: "one detection",
     seconds: "{time} on screen", here: "on screen", notYet: "No people yet.", rejected: "No people are left: all detections were rejected as too uncertain.", goTo: "Go to {time}", personPage: "Person in all films", some: "{n} of {all} detections",
     unclearPerson: "This face shows too little to say who it is. It is one detection and belongs to no person.", appearances: "Appearances", nameOf: "Name of this person", name: "Save name", named: "Saved: {name}.", rowLabel: "{name}: {times}", shots: "{n} shots, marked by lines",
-    timeOf: "{time} of {all}", now: "On screen: {names}", nobodyNow: "Nobody was seen at this moment.", pictureOf: "Picture with faces {n} of {all}", bestShot: "best shot", atMoment: "Faces at this moment",
+    timeOf: "{time} of {all}", now: "On screen: {names}", nobodyNow: "Nobody was seen at this moment.", pictureOf: "Picture {n} of {all}", bestShot: "best shot", atMoment: "Faces at this moment",
     unplayable: "This browser cannot play this film ({codec}).", noMedia: "The film itself cannot be shown here: it is an address, or not on this machine.", album: "An album has no player: these are the faces of each picture.", picture: "picture {n}", moments: "These are the moments at which faces were seen.",
     keyPlay: "play and pause", keyShort: "5 seconds back and on", keyLong: "10 seconds back and on", keyFrame: "one frame back and on", keyMoment: "previous and next moment with a face", keyEnds: "beginning and end", keyTenths: "tenths of the film", keyMute: "sound", keyBoxes: "boxes and names", keyFull: "full screen"},
 };
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const number = (n, pair) => count(n, ...pair);
+const some = (n, [one, many]) => n === 1 ? one : fill(many, {n});
 
 // Fills elements in that name a text: data-t (content), data-t-label (aria-label), data-t-hint (placeholder).
 function fillTexts(root) {

@@ -61,5 +61,7 @@ def test_a_person_of_a_film_becomes_a_mean_of_what_is_clear_and_the_unidentifiab
     assert abs(np.linalg.norm(vector) - 1) < 1e-6
     assert vector[0] > 0.999 > 1 - vector[1]
     assert (kept.face_id, kept.detections, kept.appearances) == ("job/face_0", 4, tuple(faces[0].appearances))
+    (still,) = library_faces(people, "job", faces, stills=True)
+    assert (still.pictures, still.appearances) == ((1, 2, 3, 4), ()), "a picture has no time"
     assert 2.9 < kept.sureness < 3.1
     assert 0 < kept.spread < 0.01
