@@ -85,8 +85,10 @@ def crop(image: Image, box: Box, size: int, *, plain: bool = False) -> Image:
 
 def to_sample(image: Image, mean: NDArray[np.float32] | float, std: NDArray[np.float32] | float) -> Points:
     """Converts (H, W, 3) BGR bytes to (3, H, W) RGB float32, ``(value - mean) / std``."""
-    normalised = (image[:, :, ::-1].astype(np.float32) - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), np.float32)
+    sample = np.array(cv2.split(image)[::-1], np.float32)  # planes: arithmetic on interleaved colours is slow
+    sample -= np.reshape(np.float32(mean), (-1, 1, 1))
+    sample /= np.reshape(np.float32(std), (-1, 1, 1))
+    return sample
 
 
 def imagenet_sample(image: Image) -> Points:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facecore.align import FaceInImage, Image
+from facecore.align import IMAGENET_MEAN, IMAGENET_STD, FaceInImage, Image, to_sample
 from facecore.analyzer import Analyzer
 from facecore.attributes import FaceAttributes
 from facecore.device import CPU, CUDA, TENSORRT, Device, TensorRT, check_session, choose_device, open_session
@@ -50,6 +50,18 @@ def numbers(value: Any) -> list[float]:
     if isinstance(value, FaceAttributes):
         return [number for number in value if number is not None]
     return [float(number) for number in np.ravel(value)]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0.0, 255.0), (127.5, 128.0), (IMAGENET_MEAN * 255, IMAGENET_STD * 255)]
+)
+def test_a_sample_has_every_bit_of_plain_arithmetic(mean: Any, std: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    for image in (noise, noise[3:9, 5:8], noise[:, :, ::-1], noise[::-1, ::2]):
+        sample = to_sample(image, mean, std)
+        plain = (image[:, :, ::-1].astype(np.float32) - mean) / std
+        assert sample.flags.c_contiguous
+        assert sample.tobytes() == plain.transpose(2, 0, 1).astype(np.float32).tobytes()
 
 
 @pytest.mark.parametrize("role", ROLES)
