@@ -60,8 +60,16 @@ async def list_jobs(request: web.Request) -> web.Response:
     query = parse_query(request.query, JobsQuery)
 
     def matches(state: JobState) -> bool:
-        return query.status in (UNSET, state.status) and query.source_id in (UNSET, state.source_id)
+        return (
+            query.status in (UNSET, state.status)
+            and query.source_id in (UNSET, state.source_id)
+            and query.library in (UNSET, state.library or "")
+            and query.job_id in (UNSET, state.job_id)
+        )
 
+    if query.job_id is not UNSET:
+        state = await request.app[READER].read(query.job_id)
+        return json_response(JobList(jobs=[listed(state)] if state and matches(state) else [], next=None))
     page = await request.app[READER].latest(
         query.limit,
         query.cursor or None,

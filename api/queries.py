@@ -26,6 +26,8 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filters and page of a list of jobs. A filter that is left out matches every job.
 
     Attributes:
+        job_id: this job alone, or none when it is gone.
+        library: jobs whose people join this library; an empty text: those that join none.
         created_after, created_before: submitted at or after, and before, that time.
         cursor: `next` of the page before this one.
     """
@@ -33,6 +35,8 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     status: JobState | UnsetType = UNSET
     source_id: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
+    job_id: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
+    library: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
     created_after: Timestamp | UnsetType = UNSET
     created_before: Timestamp | UnsetType = UNSET
     cursor: Cursor | UnsetType = UNSET

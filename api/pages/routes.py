@@ -30,6 +30,7 @@ MAX_REPORT_JOBS = 50
 """Jobs on one report page."""
 MAX_RESULTS_BYTES = 64 << 20
 """Of all results on a page, as JSON."""
+NO_JOBS = b"[]"
 RENDERING = web.AppKey("rendering", asyncio.Lock)
 """Held while results are decoded for a page."""
 _PAGE = Content({"text/html": None}, "A page")
@@ -50,13 +51,23 @@ async def live_page(_: web.Request) -> web.Response:
     parameters=[parameter(
         "pictures", "query", pattern="^(inline|none)$", description="Whether pictures of completed jobs are in it",
     )],
-    responses={200: Content({"application/json": None}, "What a page shows")}, problems=(404, 409),
+    responses={200: Content({"application/json": None}, "A list of one job, as pages show it, or of none")},
+    problems=(409,),
 ))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
-    """Serves a job's people to the live page; of a running job, those of the latest preview."""
-    state = await find_job(request)
-    if state.ended:
-        body = await rendered(request, [state], report.data, request.query.get("pictures") != "none")
+    """Serves a job's people to pages; of a running job, those of the latest preview.
+
+    The list is empty for a job without people to show: it failed, was cancelled, or is gone, which may have happened
+    since the page learnt of it.
+    """
+    state = await request.app[READER].read(request.match_info["job_id"])
+    if state is None or state.status in ("failed", "cancelled"):
+        body = NO_JOBS
+    elif state.ended:
+        try:
+            body = await rendered(request, [state], report.data, request.query.get("pictures") != "none")
+        except web.HTTPNotFound:  # the result has just expired
+            body = NO_JOBS
     else:
         previews = request.app[PREVIEWS]
         preview = await previews.read(state)

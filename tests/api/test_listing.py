@@ -54,7 +54,24 @@ async def test_filters_apply_to_all_jobs_not_to_a_page(start: Start, jobs: Jobs)
     wanted = sorted(name for name in names if name[-1] == "3")
     assert sorted(await listed(api, "limit=3&source_id=s3")) == wanted
     assert await listed(api, "source_id=null") == []
+    request = AnalyzeRequest(video_path="/v.mp4", parameters=Parameters(library="home"))
+    await jobs.submit(request, "at-home")
+    assert await listed(api, "limit=7&library=home") == ["at-home"]
+    assert sorted(await listed(api, "limit=7&library=")) == sorted(names)
+    assert await listed(api, "job_id=job-3&status=cancelled") == ["job-3"]
+    assert await listed(api, "job_id=job-3&library=home") == await listed(api, "job_id=gone") == []
     assert await pages(api, "status=cancelled&source_id=s0") == [["job-30"]]
+
+
+async def test_a_job_that_has_failed_or_is_gone_has_no_people_and_that_is_no_error(
+    start: Start, jobs: Jobs
+) -> None:
+    await submitted(jobs, 1)
+    await jobs.cancel("job-0")
+    api = await start()
+    for name in ("job-0", "gone"):
+        answer = await api.get(f"/faces/jobs/{name}/people")
+        assert (answer.status, await answer.json()) == (200, [])
 
 
 async def test_jobs_are_listed_by_creation_time(start: Start, jobs: Jobs, redis: Redis) -> None:

@@ -1,7 +1,10 @@
 """Films in a real browser: adding one, watching people appear, playing the moment at which a face was seen."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +15,11 @@ import pytest
 
 from tests.browser.conftest import Tab, new_tab, violations
 from tests.browser.shown import until
-from tests.integration.client import Service
+from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Request, Route
 
 HOSTILE = "<img src=x onerror=alert(1)>.mp4"
 FIRST_VIEW_BYTES = 100_000
@@ -38,6 +41,11 @@ def six(service: Service, six_people: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(params=[(1440, "light"), (360, "dark")], ids=["1440 light", "360 dark"])
 def tab(browser: "Browser", request: pytest.FixtureRequest) -> Iterator[Tab]:
     yield from new_tab(browser, *request.param)
+
+
+@pytest.fixture
+def phone(browser: "Browser") -> Iterator[Tab]:
+    yield from new_tab(browser, 360, "light")
 
 
 def seen_at(service: Service, job_id: str, time: float) -> list[list[Any]]:
@@ -179,9 +187,6 @@ def test_a_film_is_added_watched_and_deleted(
     page.wait_for_selector(".film, #empty:not([hidden])")
     assert page.locator(".film", has_text=name).count() == 0
     assert not Path(path).exists(), "an uploaded film is deleted with its job"
-    tab.errors[:] = [
-        error for error in tab.errors if "404" not in error
-    ]  # the deleted job was asked for once more
     tab.check(service.url)
 
 
@@ -208,8 +213,66 @@ def test_a_failure_says_what_to_do_and_is_retried(
         tab.check(service.url)
 
 
+def test_a_job_that_ends_while_a_page_asks_for_its_people_is_no_error(
+    service: Service, six_people: Path, browser: "Browser"
+) -> None:
+    """The analyze worker is stopped, so that a job goes on until it is cancelled while the page asks."""
+    (worker,) = pids_of("consumers analyze", service)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        for path, says in (("film", "#failure-text"), ("watch", "#stage"), ("", ".film .state.cancelled")):
+            request = {"video_path": str(six_people), "parameters": {"cache_duration": 0}}
+            job_id = service.submit(request)
+            eventually(partial(_is_running, service, job_id))
+            answers: list[int] = []
+            cancel = partial(_cancel, service, job_id, answers)
+            for tab in new_tab(browser, 1440, "light"):
+                tab.page.route(f"**/jobs/{job_id}/people*", cancel)
+                place = {"film": f"film/{job_id}", "watch": f"watch?jobs={job_id}", "": ""}[path]
+                page = tab.open(f"{service.url}/faces/{place}")
+                if not path and page.locator("#from").is_visible():
+                    page.locator("#from").select_option("all")
+                page.locator(says, has_text="cancelled" if path else "Cancelled").first.wait_for()
+                assert answers == [200]
+                tab.check(service.url)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+def test_home_shows_the_films_of_the_library_that_is_chosen(
+    service: Service, nobody: str, phone: Tab, tmp_path: Path
+) -> None:
+    for name in ("beach", "city"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((90, 160, 3), len(name), np.uint8))
+        request = {"video_path": str(tmp_path / f"{name}.png"), "parameters": {"library": name}}
+        service.wait_for_end(service.submit(request))
+    eventually(lambda: service.get("/faces/libraries/city").status == 200)
+    page = phone.open(f"{service.url}/faces/?library=beach")
+    names = page.locator(".film h3").all_inner_texts
+    eventually(lambda: names() == ["beach.png"])
+    page.locator("#library").select_option("city")
+    eventually(lambda: names() == ["city.png"])
+    page.locator("#from").select_option("none")
+    eventually(lambda: "wall.png" in names() and not {"beach.png", "city.png"} & set(names()))
+    assert page.locator("#joins").inner_text() == "The people join no library."
+    page.locator("#from").select_option("all")
+    eventually(lambda: {"wall.png", "beach.png", "city.png"} <= set(names()))
+    phone.check(service.url)
+
+
 def test_the_first_view_is_light(service: Service, six: str, browser: "Browser") -> None:
     size = "performance.getEntriesByType('navigation')[0].transferSize"
     for tab in new_tab(browser, 1440, "light"):
         for path in ("", f"film/{six}", "operations"):
             assert tab.open(f"{service.url}/faces/{path}").evaluate(size) < FIRST_VIEW_BYTES
+
+
+def _is_running(service: Service, job_id: str) -> bool:
+    return bool(service.get(f"/faces/jobs/{job_id}/status").json["status"] == "processing")
+
+
+def _cancel(service: Service, job_id: str, answers: list[int], route: "Route", _: "Request") -> None:
+    """Cancels a job before the first request that is caught goes on."""
+    if not answers:
+        answers.append(service.post(f"/faces/jobs/{job_id}/cancel", {}).status)
+    route.continue_()

@@ -160,6 +160,7 @@ function drawMoment(time) {
 async function loadPeople() {
   peopleAt = Date.now();
   const [found] = await requestJson(jobPath(job, "/people?pictures=none"));
+  if (!found) return;  // the job has failed or was cancelled meanwhile, or is gone: the next look at it says so
   setPeople(found);
   $("watch").hidden = $("keys").hidden = false;
   $("stage").style.aspectRatio = `${found.metadata.frame_width || 16} / ${found.metadata.frame_height || 9}`;
@@ -174,15 +175,15 @@ async function loadPeople() {
   onTime(player.time);
 }
 async function refresh() {
-  const before = job && job.status;
-  job = await requestJson("jobs/" + encodeURIComponent(JOB_ID));
+  const before = job && job.status, name = encodeURIComponent(JOB_ID);
+  const found = job ? (await requestJson("jobs?job_id=" + name)).jobs[0] : await requestJson("jobs/" + name);
+  if (!found) { location.href = link(""); return; }  // it was deleted, or has expired
+  const opens = job && !started && ["processing", "completed"].includes(found.status);  // its media type may be known by now
+  job = opens ? await requestJson("jobs/" + name) : {media_type: job && job.media_type, ...found};
   drawHead();
   if (job.status === "completed" ? before !== "completed" : job.status === "processing" && Date.now() - peopleAt > 1000 * PEOPLE_SECONDS) await loadPeople();
 }
-const refreshNow = () => refresh().then(() => showProblem(null), error => {
-  if (error.status === 404 && job) location.href = link("");  // deleted here
-  else showProblem(error);
-});
+const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 
 // #t=12.5&face=face_0: the moment and the person to begin with.
 function goToHash() {

@@ -4,7 +4,9 @@ const POLL_SECONDS = 2;
 const SHOWN_FACES = 6;
 const LIVE_PREVIEWS = 3;  // running jobs whose people so far are loaded
 const STATUSES = [["", "all"], ["running", "running"], ["completed", "done"], ["failed", "failed"]];
-let films = [], pages = 1, next = null, refreshing = null;
+const FROM = [["", "ofLibrary"], ["none", "ofNone"], ["all", "ofAll"]];  // which films are shown, of a service with libraries
+let films = [], pages = 1, next = null;
+const from = () => library() ? $("from").value : "all";
 const faces = new Map();  // job id -> its people, as far as they are known
 const facesAt = new Map();  // job id -> the state that they belong to
 
@@ -12,11 +14,12 @@ const facesAt = new Map();  // job id -> the state that they belong to
 async function loadFaces(job) {
   const version = job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${(libraries.find(one => one.name === job.library) || {}).version}`;
   if (facesAt.get(job.job_id) === version) return;
+  if (!films.some(one => one.job_id === job.job_id)) return;  // it was deleted meanwhile
   facesAt.set(job.job_id, version);
   try {
     if (job.status === "processing") {
       const [shown] = await requestJson(jobPath(job, "/people"));
-      faces.set(job.job_id, shown.people.map(one => ({label: one.label, identifiable: one.identifiable, picture: one.picture})));
+      if (shown) faces.set(job.job_id, shown.people.map(one => ({label: one.label, identifiable: one.identifiable, picture: one.picture})));
     } else {
       const fields = "faces.face_id,faces.label,faces.matches,faces.identifiable,faces.thumbnail";
       const result = await requestJson(jobPath(job, "/results?fields=" + fields));
@@ -81,16 +84,21 @@ function draw() {
     if (name) { const redrawn = [...$("films").querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
   }
   drawEarlier(text);
-  $("nothing").hidden = !films.length || shown.length > 0;
-  $("films-part").hidden = !films.length;
-  $("empty").hidden = films.length > 0 || people.length > 0;
+  const first = !films.length && !people.length && (!library() || libraries.length < 2 && !from());
+  $("from-box").hidden = !library();
+  for (const option of $("from").options) if (!option.value) option.textContent = fill(TEXTS.home.ofLibrary, {library: library()});
+  $("films-part").hidden = !films.length && !library();
+  $("nothing").hidden = shown.length > 0 || first;
+  $("nothing").textContent = films.length ? TEXTS.home.nothing : TEXTS.home.nothingHere;
+  $("empty").hidden = !first;
+  $("people-part").hidden = !people.length || Boolean(from());
   $("demo").parentElement.hidden = !session.max_upload_bytes || !may("submit");
   $("more").hidden = !next;
   $("browse").hidden = !session.serves_media || !may("submit");
   $("upload").hidden = !session.max_upload_bytes || !may("submit");
   $("add").classList.toggle("denied", !may("submit"));
   $("source").disabled = !may("submit");
-  $("joins").textContent = !may("submit") ? TEXTS.home.may : library() ? fill(TEXTS.home.joins, {library: library()}) : "";
+  $("joins").textContent = !may("submit") ? TEXTS.home.may : from() === "none" ? TEXTS.home.joinsNone : library() ? fill(TEXTS.home.joins, {library: library()}) : "";
   $("joins").hidden = !$("joins").textContent;
 }
 
@@ -98,7 +106,7 @@ function draw() {
 let earlier = [];
 const age = time => ago(Math.max(0, Date.now() - new Date(time)) / 1000);
 function drawEarlier(text) {
-  const known = new Set(films.flatMap(job => [job.job_id, job.video_path])), shown = next ? [] : earlier.filter(one => !known.has(one.job_id) && !known.has(one.source) && (!text || one.source.toLowerCase().includes(text)));
+  const known = new Set(films.flatMap(job => [job.job_id, job.video_path])), shown = next || from() ? [] : earlier.filter(one => !known.has(one.job_id) && !known.has(one.source) && (!text || one.source.toLowerCase().includes(text)));
   const row = one => {
     const again = make("button", {className: "tool small", type: "button", "aria-label": `${TEXTS.home.again}: ${fileName(one.source)}`, onclick: () => act(again, () => submit(one.source))}, TEXTS.home.again);
     return make("li", {className: "earlier"}, make("span", {}, make("b", {title: one.source}, fileName(one.source)), make("span", {className: "soft"}, fill(TEXTS.home.earlierOne, {people: number(one.people, TEXTS.units.person), age: age(one.added_at)}))), may("submit") ? again : null);
@@ -110,35 +118,37 @@ function drawEarlier(text) {
 
 let people = [];
 async function loadPeople() {
-  if (!library()) { people = earlier = []; $("people-part").hidden = true; return; }
+  if (!library()) { people = earlier = []; return; }
   earlier = (await requestJson(`libraries/${library()}/films?limit=200`)).films;
   people = (await requestJson(`libraries/${library()}/people?limit=24`)).people;
   people.sort((a, b) => Boolean(b.label) - Boolean(a.label) || b.films - a.films || b.seconds - a.seconds);
-  $("people-part").hidden = !people.length;
   $("people").replaceChildren(...people.slice(0, 12).map(one => make("li", {}, make("a", {href: link(`people/${encodeURIComponent(one.person_id)}?library=${encodeURIComponent(library())}`)},
     facePicture(one.portrait && `libraries/${library()}/${one.portrait}`, ""), make("span", {}, one.label || TEXTS.home.unnamed), make("span", {className: "soft"}, number(one.films, TEXTS.units.film))))));
   $("everybody").href = link("people?library=" + encodeURIComponent(library()));
 }
 
+const asked = () => ({"": library(), none: "", all: null})[from()];  // the library whose films are shown; empty: of none; null: all
 async function loadFilms() {
+  const wanted = asked();
   let found = [], cursor = null;
   for (let page = 0; page < pages; page++) {
-    const part = await requestJson("jobs?" + new URLSearchParams({limit: 50, ...cursor ? {cursor} : {}}));
+    const part = await requestJson("jobs?" + new URLSearchParams({limit: 50, ...wanted === null ? {} : {library: wanted}, ...cursor ? {cursor} : {}}));
     found = found.concat(part.jobs);
     cursor = part.next;
     if (!cursor) break;
   }
+  if (wanted !== asked()) return;  // others are wanted by now
   next = cursor;
   films = found;
 }
 
 let libraryVersion = "";
 async function refresh() {
-  await Promise.all([loadFilms(), loadLibraries()]);
+  await loadLibraries();
+  await loadFilms();
   const version = library() + " " + (libraries.find(one => one.name === library()) || {}).version;
   if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
-  // A film that is being opened has nobody yet, and may fail meanwhile.
-  const running = films.filter(job => job.status === "processing" && job.progress > 0).slice(0, LIVE_PREVIEWS);
+  const running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
   draw();
   const wanted = [...running, ...films.filter(job => job.status === "completed" && !job.missing)];
   for (let start = 0; start < wanted.length; start += 6) await Promise.all(wanted.slice(start, start + 6).map(loadFaces));
@@ -147,7 +157,7 @@ async function refresh() {
 const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 
 async function submit(path) {
-  await post("analyze", {video_path: path, ...library() ? {parameters: {library: library()}} : {}});
+  await post("analyze", {video_path: path, ...library() ? {parameters: {library: from() === "none" ? "" : library()}} : {}});
   say(fill(TEXTS.home.submitted, {name: fileName(path)}));
   await refreshNow();
 }
@@ -195,8 +205,10 @@ document.addEventListener("drop", event => {
   if (folders) showProblem(new ResponseError(TEXTS.home.noFolder)); else sendAll([...event.dataTransfer.files]);
 });
 $("status").replaceChildren(...STATUSES.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
+$("from").replaceChildren(...FROM.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
+$("from").addEventListener("change", () => { pages = 1; refreshNow(); });
 for (const id of ["search", "status"]) $(id).addEventListener("input", draw);
 $("more").addEventListener("click", () => { pages++; refreshNow(); });
-onLibrary(refreshNow);
+onLibrary(() => { pages = 1; refreshNow(); });
 startPage("films", refresh);
 repeat(POLL_SECONDS, refresh);

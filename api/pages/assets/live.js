@@ -30,6 +30,7 @@ async function loadPeople(id) {
   loadedAt.set(id, Date.now());
   try {
     const [job] = await requestJson(`jobs/${encodeURIComponent(id)}/people`);
+    if (!job) return;  // it has ended without people meanwhile; its next event says so
     loaded.set(id, job);
     update(ids.map(one => loaded.get(one)).filter(Boolean));
   } catch (error) {
