@@ -45,12 +45,13 @@ async def list_suggestions(request: web.Request) -> web.Response:
 
 
 @endpoints.add(Endpoint(
-    "GET", "/faces/libraries/{name}/corrections", "read", "The corrections of a library, latest first",
+    "GET", "/faces/libraries/{name}/corrections", "read",
+    "The corrections of a library, and the merges that the service made itself, latest first",
     patterns=NAME, query=LibraryPageQuery, parameters=IF_NONE_MATCH,
     responses={200: Corrections, 304: None}, problems=(400, 404),
 ))  # fmt: skip
 async def list_corrections(request: web.Request) -> web.Response:
-    """Lists what was said about a library, when and by whom."""
+    """Lists what was said about a library, when and by whom, and which people the service merged itself."""
     name, version = await find_library(request)
     query = parse_query(request.query, LibraryPageQuery)
     if (same := unchanged(request, version)) is not None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.library import Change, KnownAs
+from schemas.library import Change, Joined, KnownAs
 from schemas.questions import SeenFace
 from schemas.results import Appearance, Evidence
 
@@ -234,21 +234,22 @@ class Suggestions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoggedCorrection(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction that was applied.
+    """A correction that was applied, or a merge that the service made without being asked.
 
     Attributes:
         entry_id: its id in the log; `undo` names it.
-        by: who; empty: unknown.
+        by: who; empty: unknown, or the service.
+        change: of the type `joined`: by the service.
     """
 
     entry_id: str
     at: str
     by: str
-    change: Change
+    change: Change | Joined
 
 
 class Corrections(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the corrections, the latest first; `next`: as in `LibraryPeople`."""
+    """A page of the corrections and of the service's own merges, the latest first; `next`: as in `LibraryPeople`."""
 
     corrections: list[LoggedCorrection]
     next: str | None

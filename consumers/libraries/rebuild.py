@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from schemas.names import LibraryKeys
 from schemas.store.libraries import Change
 
-SETS = ("roll", "named", "members", "shelf", "corrections", "suggestions")
+SETS = ("roll", "named", "members", "shelf", "corrections", "joins", "suggestions")
 """Keys of the view that are sorted sets."""
 HASHES = ("people", "merged", "faces", "placed", "films", "jobs")
 """Keys of the view that are hashes. Thumbnails do not follow from the log."""

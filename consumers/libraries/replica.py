@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from facecore.library.view import View
-from schemas.library import Correction, Entry, FilmEntry, LibraryFace, Reembedded, person_id
+from schemas.library import Correction, Entry, FilmEntry, Joined, LibraryFace, Reembedded, person_id
 from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
 from schemas.results import Evidence, PlacedBy
 from schemas.store.libraries import Change, NewEntry, Position
@@ -144,6 +144,8 @@ class Replica:
             self.reembedded.append(entry_id)
         if isinstance(entry, Correction):
             yield Change("corrections", "ZADD", 0, entry_id)
+        if isinstance(entry, Joined):
+            yield Change("joins", "ZADD", 0, entry_id)
         if isinstance(entry, FilmEntry):
             known = {face.known.collection for face in entry.faces if face.known}
             if not known <= self._collections:

@@ -180,24 +180,32 @@ class LibraryReader(FilmReader):
         )
 
     async def corrections(self, name: str, limit: int, after: str = "") -> Corrections:
-        """A page of the corrections, the latest first.
+        """A page of the corrections and the automatic merges, the latest first.
 
         Args:
             after: the last entry of the page before.
         """
         keys = self._names.library_keys(name)
         start = f"({after}" if after else "+"
-        listed = await self._redis.zrevrangebylex(keys.corrections, start, "-", 0, limit)
-        ids = [entry_id.decode() for entry_id in cast("list[bytes]", listed)]
+        both = [
+            cast("list[bytes]", await self._redis.zrevrangebylex(key, start, "-", 0, limit))
+            for key in (keys.corrections, keys.joins)
+        ]
+        ids = sorted((entry_id.decode() for listed in both for entry_id in listed), reverse=True)[:limit]
         contents = cast("list[bytes | None]", await self._redis.hmget(keys.entries, ids)) if ids else []
         entries = [
             (one, decode_entry(content)) for one, content in zip(ids, contents, strict=True) if content
         ]
         return Corrections(
             corrections=[
-                LoggedCorrection(entry_id=one, at=rfc3339(entry.at), by=entry.by, change=entry.change)
+                LoggedCorrection(
+                    entry_id=one,
+                    at=rfc3339(entry.at),
+                    by="" if isinstance(entry, Joined) else entry.by,
+                    change=entry if isinstance(entry, Joined) else entry.change,
+                )
                 for one, entry in entries
-                if isinstance(entry, Correction)
+                if isinstance(entry, Correction | Joined)
             ],
             next=ids[-1] if len(ids) == limit else None,
         )

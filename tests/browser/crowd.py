@@ -36,6 +36,18 @@ async def fill(redis_url: str, name: str, people: int, doubtful: int, photograph
             await writer.add(_film(name, number, vectors, image))
 
 
+async def merge(redis_url: str, name: str) -> None:
+    """Adds films that show, one after the other, that two people are one: the library merges them itself."""
+    partitions, settings = Partitions("faces"), Settings.from_env({})
+    face = _random(0)
+    async with connect(redis_url) as redis:
+        jobs = Jobs(redis, partitions, settings)
+        writer = LibraryWriter(Service(redis, partitions.home, settings, jobs, partitions))
+        for number, cosine in enumerate((0.58, 0.58, *(0.9 for _ in range(8)))):
+            vectors = [_alike(face, cosine, 1 + number)]
+            await writer.add(_film(name, number, vectors, np.zeros((320, 320, 3), np.uint8)))
+
+
 def _random(seed: int) -> np.ndarray:
     return unit(np.random.default_rng(seed).normal(size=512).astype(np.float32))
 

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from tests.browser.conftest import Tab, new_tab, violations
-from tests.browser.crowd import fill
+from tests.browser.crowd import fill, merge
 from tests.integration.client import Service
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CAST, CROWD = "cast", "crowd"
+CAST, CROWD, ALIKE = "cast", "crowd", "alike"
 NAME = "Ann <img src=x onerror=alert(1)> & Co"
 LOADED = "images => images.filter(image => image.complete && image.naturalWidth > 50).length"
 
@@ -30,9 +30,10 @@ def film(service: Service, six_people: Path) -> None:
 
 @pytest.fixture(scope="module")
 def crowd(service: Service, group_photograph: Path) -> None:
-    """A library of 500 people, some of whom may be the same as twelve others."""
+    """A library of 500 people, some of whom may be the same as twelve others, and one that has merged people."""
     with ThreadPoolExecutor(1) as elsewhere:  # in this thread a loop runs already, the browser's
         elsewhere.submit(asyncio.run, fill(service.redis_url, CROWD, 500, 12, group_photograph)).result()
+        elsewhere.submit(asyncio.run, merge(service.redis_url, ALIKE)).result()
 
 
 @pytest.fixture
@@ -182,6 +183,17 @@ def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(
     assert page.locator(".says").inner_text() != asked
     page.keyboard.press("u")
     _said(page, "Taken back.")
+
+    page.goto(f"{service.url}/faces/people?library={ALIKE}#history")
+    page.locator(".log li").first.wait_for()
+    merges = page.locator(".log li", has_text="by the service itself").count()
+    assert merges == page.locator(".log li").count() and violations(page, axe) == []
+    before = service.get(f"/faces/libraries/{ALIKE}").json["people"]
+    _tab_to(page, ".log button")
+    page.keyboard.press("Enter")
+    _said(page, "Taken back.")
+    eventually(lambda: page.locator(".log .badge").count() == 1)
+    assert service.get(f"/faces/libraries/{ALIKE}").json["people"] == before + 1
     desk.check(service.url)
 
 

@@ -12,9 +12,11 @@ from consumers.libraries.replica import Replica
 from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
+from facecore.vectors import to_bytes
 from schemas.library import (
     Change,
     Correction,
+    Joined,
     KnownAs,
     Merge,
     Move,
@@ -36,6 +38,7 @@ from schemas.store.libraries import Libraries
 from schemas.store.library_reader import LibraryReader
 from schemas.store.replies import Replies
 from tests.chaos.libraries import NAME, Corrected, film, interrupted, vector
+from tests.facecore.library.test_resolve import ANNA, like
 
 
 class Library:
@@ -168,6 +171,26 @@ async def test_corrections_are_applied_in_order_and_once_and_answered(library: L
     assert third is not None and third.status == 409 and "is that of another correction" in third.detail
     named = [said.change for said in (await library.reader.corrections(NAME, 99)).corrections]
     assert [said.label for said in named if isinstance(said, Name)] == ["Bob", "Anna", "Ann"]
+
+
+async def test_merges_that_the_service_makes_itself_are_listed_and_taken_back(library: Library) -> None:
+    views = [like(ANNA, 0.58, 1), like(ANNA, 0.58, 2), *(like(ANNA, 0.9, 10 + i) for i in range(8))]
+    for number, view in enumerate(views):
+        added = film(number, [1])
+        face = msgspec.structs.replace(added.film.faces[0], prototype=to_bytes(view))
+        await library.writer.add(added._replace(film=msgspec.structs.replace(added.film, faces=(face,))))
+    (person,) = await library.persons()
+    await library.say(Name(person_id=person, label="Anna"))
+    named, joined, *earlier = (await library.reader.corrections(NAME, 10)).corrections
+    assert isinstance(named.change, Name)
+    for one in (joined, *earlier):
+        assert isinstance(one.change, Joined) and one.change.probability > 0.99 and one.by == ""
+    first = await library.reader.corrections(NAME, 1)
+    rest = await library.reader.corrections(NAME, 1, first.next or "")
+    assert (first.corrections, rest.corrections) == ([named], [joined]), "page by page, too"
+    assert (await library.say(Undo(entry_id=joined.entry_id))).status == 200
+    assert len(await library.persons()) == 2
+    assert await library.writer.rebuild(NAME) == 0
 
 
 async def test_a_rebuild_from_the_log_gives_what_readers_see_byte_for_byte(library: Library) -> None:

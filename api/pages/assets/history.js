@@ -10,6 +10,7 @@ function described(one) {
   switch (one.type) {
     case "name": return one.label ? fill(H.name, {who: everyone.has(one.person_id) && everyone.get(one.person_id).label !== one.label ? whoIs(one.person_id) : T.somebody, name: one.label}) : fill(H.nameless, {who: whoIs(one.person_id)});
     case "merge": return fill(H.merge, {a: whoIs(one.person_id), b: whoIs(one.other_id)});
+    case "joined": return fill(everyone.has(one.other_id) ? H.joinedBoth : H.joined, {a: whoIs(one.person_id), b: whoIs(one.other_id), likelihood: likelihood(one.probability)});
     case "split": return fill(H.split, {films: number(one.faces.length, TEXTS.units.film), who: whoIs(one.person_id)});
     case "move": return fill(H.move, {who: whoIs(one.person_id)});
     case "differ": return fill(H.differ, {a: subject(one.one), b: subject(one.other)});
@@ -42,7 +43,7 @@ async function openHistory() {
       : make("button", {className: "tool", type: "button", "aria-label": fill(H.undo, {what: text}), onclick: () => guard(takeBack([one.entry_id]))}, T.undo);
     if (undo && !back) undo.dataset.name = one.entry_id;
     return make("li", {className: back ? "card back" : "card"}, make("span", {className: "pictures"}, ...subjects(one.change).slice(0, 2).map(pictureOf)),
-      make("span", {className: "what"}, text, make("span", {className: "soft"}, when(one.at), one.by ? " · " + fill(H.by, {key: one.by}) : "")), undo);
+      make("span", {className: "what"}, text, make("span", {className: "soft"}, when(one.at), one.change.type === "joined" ? " · " + H.itself : one.by ? " · " + fill(H.by, {key: one.by}) : "")), undo);
   });
   const more = next ? [make("button", {className: "tool", type: "button", onclick: () => { logPages++; guard(openHistory()); }}, H.more)] : [];
   $("history").replaceChildren(rows.length ? make("ol", {className: "log"}, ...rows) : make("p", {className: "empty"}, H.none), ...more);

@@ -42,7 +42,7 @@ const TEXTS = {
       results: "Who it may be", none: "Nobody in this library looks like this face.", is: "{words} this person, {percent}", similarity: "similarity of the faces {similarity} (1 is the same picture)",
       unreadable: "This browser cannot show the picture. It is searched for all the same.", alt: "Your photograph"},
     log: {none: "Nothing has been changed yet. Every name, merge and other correction is listed here and can be taken back.", by: "with the key {key}", undone: "taken back", undo: "Undo: {what}", more: "Earlier changes",
-      name: "{who} was named {name}", nameless: "The name of {who} was taken away", merge: "{a} and {b} were merged", split: "{who} in {films} became another person", move: "A picture was moved to {who}",
+      name: "{who} was named {name}", nameless: "The name of {who} was taken away", merge: "{a} and {b} were merged", joined: "Somebody was merged into {a}: {likelihood} one person", joinedBoth: "{a} and {b} were merged: {likelihood} one person", itself: "by the service itself", split: "{who} in {films} became another person", move: "A picture was moved to {who}",
       differ: "{a} and {b} were held apart", same: "Two faces were said to be one person", hide: "{who} was hidden", show: "{who} was shown again", undoing: "An automatic merge was taken back"}},
   person: {title: "Person", back: "All people", films: "Films", shots: "Best shots", together: "Together with", alone: "Nobody else is in these films.", missing: "There is no such person in this library. They may have been erased.",
     hide: "Hide", show: "Show again", merge: "Merge with…", mergeTitle: "Who is the same person?", export: "Export", csv: "Films as a table (CSV)", json: "Everything (JSON)", vtt: "Names as subtitles: {film} (WebVTT)",
