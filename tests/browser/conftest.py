@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -136,6 +137,22 @@ def violations(page: "Page", axe: str) -> list[str]:
         f"{one['id']} ({one['impact']}): {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
         for one in found
     ]
+
+
+@contextmanager
+def tasks(page: "Page") -> Iterator[list[int]]:
+    """Yields a list that afterwards has the processor time of each task of the page in microseconds."""
+    browser, microseconds = page.context.browser, list[int]()
+    assert browser is not None
+    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
+    yield microseconds
+    events = msgspec.json.decode(browser.stop_tracing())["traceEvents"]
+    threads = {
+        (one["pid"], one["tid"])
+        for one in events
+        if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
+    }
+    microseconds += [one.get("tdur", 0) for one in events if (one["pid"], one["tid"]) in threads]
 
 
 @pytest.fixture(scope="package")

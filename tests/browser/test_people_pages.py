@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from tests.browser.conftest import Tab, new_tab, violations
+from tests.browser.conftest import Tab, new_tab, tasks, violations
 from tests.browser.crowd import fill, merge
 from tests.integration.client import Service
 from tests.waiting import eventually
@@ -205,21 +204,12 @@ def _add(service: Service, source: Path, films: int) -> None:
 
 def _scrolls(page: "Page") -> None:
     """Scrolls to the end: no task takes 100 ms of processor time, which a busy machine does not change."""
-    browser = page.context.browser
-    assert browser is not None
-    browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
     height = "document.documentElement.scrollHeight - innerHeight - scrollY"
-    while page.evaluate(height) > 2:
-        page.mouse.wheel(0, 900)
-        page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
-    events = msgspec.json.decode(browser.stop_tracing())["traceEvents"]
+    with tasks(page) as microseconds:
+        while page.evaluate(height) > 2:
+            page.mouse.wheel(0, 900)
+            page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
     assert page.locator(".gallery .card").count() == 512
-    threads = {
-        (one["pid"], one["tid"])
-        for one in events
-        if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
-    }
-    microseconds = [one.get("tdur", 0) for one in events if (one["pid"], one["tid"]) in threads]
     assert len(microseconds) > 100 and 0 < max(microseconds) < 100_000, max(microseconds)
     page.evaluate("scrollTo(0, 0)")
 

@@ -141,7 +141,8 @@ onTime = time => {
   $("clock").textContent = data && isAlbum() ? fill(TEXTS.film.pictureOf, {n: time + 1, all: data.metadata.total_frames}) : `${formatTime(time)} / ${formatTime(player.duration)}`;
   movePlayhead();
   const there = people.filter(person => isThere(person, time));
-  for (const person of people) if (person.button) person.button.classList.toggle("there", there.includes(person));
+  const now = new Set(there);
+  for (const person of people) if (person.button && person.there !== now.has(person)) person.button.classList.toggle("there", person.there = now.has(person));
   const text = there.length ? fill(TEXTS.film.now, {names: there.slice(0, 8).map(person => person.name).join(", ") + (there.length > 8 ? " …" : "")}) : TEXTS.film.nobodyNow;
   if ($("now").textContent !== text) $("now").textContent = text;
   if (player.mode === "moments") drawMoment(time);

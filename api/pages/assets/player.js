@@ -101,37 +101,39 @@ function continues(a, b) {
   return Math.hypot(ax - bx, ay - by) < Math.max(size(a), size(b)) && ratio > 0.5 && ratio < 2;
 }
 
-// Draws the boxes and names of a moment over the picture. The elements of a person are made once for a size of the picture.
-const drawn = new Map();  // person -> the group of its box and name
-let drawnScale = 0;
-function boxOf(person, scale) {
-  if (!drawn.has(person)) {
-    const frame = (name, stroke) => makeSvg("rect", {class: name, rx: 4 * scale, "stroke-width": stroke * scale});
-    const group = makeSvg("g", {"data-face": person.id}, frame("edge", 4), frame("line", 2), makeSvg("text", {"font-size": 14 * scale, "stroke-width": 3.5 * scale}, person.name.length > MOST_LETTERS ? person.name.slice(0, MOST_LETTERS) + "…" : person.name));
-    group.style.color = person.colour;
-    drawn.set(person, group);
-  }
-  return drawn.get(person);
-}
+// Draws the boxes and names of a moment over the picture, on a canvas: hundreds of them take some milliseconds.
+let shownBoxes = [];  // of the moment: {id, name, box, exact, chosen}
 function drawBoxes(people, time, width, height, chosen) {
-  const svg = $("boxes"), scale = Math.max(width / (svg.clientWidth || width), height / (svg.clientHeight || height));  // pixels of the film in one of the screen
-  if (scale !== drawnScale || !people.includes(drawn.keys().next().value)) drawn.clear();
-  drawnScale = scale;
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const groups = [];
-  for (const person of $("show-boxes").getAttribute("aria-pressed") === "true" ? people : []) {
-    const found = boxAt(person, time);
-    if (!found) continue;
-    const [left, top, right, bottom] = found.box, group = boxOf(person, scale), [edge, line, label] = group.children;
-    group.setAttribute("class", (found.exact ? "exact" : "between") + (person === chosen ? " chosen" : ""));
-    for (const rect of [edge, line]) {
-      for (const [name, value] of [["x", left], ["y", top], ["width", right - left], ["height", bottom - top], ["stroke-dasharray", found.exact ? "none" : `${6 * scale} ${5 * scale}`]]) rect.setAttribute(name, value);
-    }
-    label.setAttribute("x", left + 2 * scale);
-    label.setAttribute("y", top > 22 * scale ? top - 6 * scale : bottom + 16 * scale);
-    groups.push(group);
+  const wanted = $("show-boxes").getAttribute("aria-pressed") === "true" ? people : [];
+  shownBoxes = wanted.map(person => ({person, ...boxAt(person, time)})).filter(one => one.box)
+    .map(({person, box, exact}) => ({id: person.id, name: person.name, colour: person.colour, box, exact, chosen: person === chosen}));
+  const canvas = $("boxes"), sharp = devicePixelRatio || 1, across = Math.round(canvas.clientWidth * sharp), down = Math.round(canvas.clientHeight * sharp);
+  if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
+  const pen = canvas.getContext("2d"), scale = Math.min(across / width, down / height);  // pixels of the screen in one of the film
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, across, down);
+  pen.translate((across - scale * width) / 2, (down - scale * height) / 2);
+  pen.font = `600 ${14 * sharp}px ${getComputedStyle(canvas).fontFamily}`;
+  pen.lineJoin = "round";
+  for (const one of shownBoxes) drawBox(pen, one, scale, sharp);
+}
+function drawBox(pen, {name, colour, box, exact, chosen}, scale, sharp) {
+  const [left, top, right, bottom] = box.map(value => value * scale), text = name.length > MOST_LETTERS ? name.slice(0, MOST_LETTERS) + "…" : name;
+  pen.setLineDash(exact ? [] : [6 * sharp, 5 * sharp]);
+  for (const [stroke, thick] of [["#000a", 4], [chosen ? "#fff" : colour, 2]]) {
+    pen.strokeStyle = stroke;
+    pen.lineWidth = thick * sharp;
+    pen.beginPath();
+    pen.roundRect(left, top, right - left, bottom - top, 4 * sharp);
+    pen.stroke();
   }
-  if (groups.length !== svg.children.length || groups.some((group, place) => group !== svg.children[place])) svg.replaceChildren(...groups);
+  const x = left + 2 * sharp, y = top > 22 * sharp ? top - 6 * sharp : bottom + 16 * sharp;
+  pen.setLineDash([]);
+  pen.strokeStyle = "#000c";
+  pen.lineWidth = 3.5 * sharp;
+  pen.strokeText(text, x, y);
+  pen.fillStyle = "#fff";
+  pen.fillText(text, x, y);
 }
 
 const ICONS = {play: "M8 5v14l11-7z", pause: "M7 5h4v14H7zM13 5h4v14h-4z", before: "M6 5h2.5v14H6zM20 5v14L9.5 12z", after: "M15.500 5H18v14h-2.500zM4 5v14l10.500-7z", mute: "M4 9h4l5-4v14l-5-4H4zM16 9l5 6M21 9l-5 6",
