@@ -27,6 +27,7 @@ from facecore.identifiability import brightened, visibility
 from facecore.model import Model, Workers
 from facecore.narrowing import as_rejected, passing
 from facecore.packs import Pack, load_open
+from facecore.portraits import portrait
 from facecore.pose import from_landmarks, tilted
 from facecore.quality import occlusion_score, pose_score, size_score
 from facecore.turning import look_again, upright
@@ -197,7 +198,7 @@ class Analyzer:
         """
         landmarks = np.array(face.landmarks, np.float32).reshape(5, 2)
         head = upright(FaceInImage(image, face.box, landmarks), plain=True).face
-        shown = attributes.portrait(head.image, head.box)
+        shown = portrait(head.image, head.box)
         return brightened(shown) if face.dark else shown
 
     def emotions(self, portraits: Sequence[Image]) -> list[str | None]:

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facecore.align import FaceInImage, Image, Points, crop, to_sample
-from facecore.geometry import Box, squared, widened
+from facecore.geometry import widened
 from facecore.model import Model, Outputs, batch_size
+from facecore.portraits import PORTRAIT_SCALE
 
 GPU_BATCH = 16
 FACERES_SIDE = 224
@@ -33,10 +34,6 @@ EMOTION_SIDE, EMOTION_GPU_BATCH = 224, 4
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 EMOTION_MIN_PROBABILITY = 0.7
 """Emotions of lower probability are not reported."""
-PORTRAIT_SCALE = 1.5
-"""Side of a portrait in longer sides of the box."""
-PORTRAIT_MAX_SIDE = 256
-"""Pixels."""
 
 
 class FaceAttributes(NamedTuple):
@@ -97,13 +94,6 @@ def _estimate(odds: Points, male: float) -> FaceAttributes:
 def load_emotion(session: Any) -> Model[Image, str | None]:
     """Returns a model from portraits to the most probable of `EMOTIONS`; None below `EMOTION_MIN_PROBABILITY`."""
     return Model(session, _emotion_sample, _read_emotion, batch_size(session, EMOTION_GPU_BATCH))
-
-
-def portrait(image: Image, box: Box) -> Image:
-    """Cuts out the square around a face, at most 256 pixels a side, BGR."""
-    around = squared(box, PORTRAIT_SCALE)
-    side = max(1, round(min(PORTRAIT_MAX_SIDE, around[2] - around[0])))
-    return crop(image, around, side, plain=True)
 
 
 def _emotion_sample(picture: Image) -> Points:

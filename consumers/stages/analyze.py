@@ -25,6 +25,7 @@ from consumers.sources.frame_store import FrameStore
 from consumers.stored_frames import StoredFrame, read_stored
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
+from facecore.portraits import PORTRAIT_JPEG_QUALITY
 from facecore.video.images import encode
 from facecore.video.upright import look
 from schemas.envelope import Envelope, seal_next
@@ -36,7 +37,6 @@ from schemas.store.submissions import RECORD_MARGIN_SECONDS
 
 log = structlog.get_logger(__name__)
 
-PORTRAIT_JPEG_QUALITY = 90
 MAX_ENHANCED_FACTOR = 16
 """Pixels of an enhanced picture for each of the original one: enhancers enlarge by at most four in each direction."""
 NO_ORIGINAL_FACES = "The faces of the original frame are no longer stored."

@@ -1,14 +1,19 @@
 """Heads on their side and upside down are turned upright before networks and people see them."""
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
-from facecore.align import FaceInImage, Image, crop, tilt
+from facecore.align import FaceInImage, Image, tilt
 from facecore.analyzer import Analyzer
+from facecore.geometry import clipped
+from facecore.portraits import part_within, portrait, trimmed
 from facecore.turning import upright
 from facecore.vectors import cosine
+from facecore.video.images import decode, encode
 from tests.facecore.conftest import Look, as_frame
+from tests.facecore.faces import face, person
 
 LANDMARKS = np.array([[150, 150], [250, 150], [200, 200], [160, 250], [240, 250]], np.float32)
 
@@ -36,12 +41,30 @@ def test_an_upright_head_is_left_as_it_is() -> None:
     assert upright(face).face is face
 
 
-def test_a_portrait_that_leaves_the_picture_has_no_smeared_edge() -> None:
-    image = np.zeros((100, 100, 3), np.uint8)
-    image[::2] = 255
-    shown = crop(image, (-50.0, 0.0, 50.0, 100.0), 100, plain=True)
-    assert len(np.unique(shown[:, :45])) == 1
-    assert len(np.unique(crop(image, (-50.0, 0.0, 50.0, 100.0), 100)[:, :45])) == 2
+@pytest.mark.parametrize("center", [(25, 60), (180, 60), (100, 20), (20, 20), (150, 100), (100, 60)])
+@pytest.mark.parametrize("degrees", [0, 15, -40, 90, 180])
+@pytest.mark.parametrize("side", [40, 110])
+def test_a_portrait_at_the_edge_shows_the_picture_and_nothing_else(
+    center: tuple[int, int], degrees: int, side: int
+) -> None:
+    """The picture is green; beyond it, a portrait is red here."""
+    width, height, around = 200, 120, 200
+    wide = np.full((height + 2 * around, width + 2 * around, 3), (0, 0, 255), np.uint8)
+    wide[around:-around, around:-around] = 0, 255, 0
+    x, y = center
+    box = clipped((x - side / 2.5, y - side / 2, x + side / 2.5, y + side / 2), width, height)
+    turn = cv2.getRotationMatrix2D((x, y), -degrees, 1.0)
+    points = LANDMARKS * (side / 400) + np.array(center) - np.array((200, 200)) * (side / 400)
+    landmarks = (points @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
+    seen = msgspec.structs.replace(face(person(0)), box=box, landmarks=tuple(map(float, landmarks.ravel())))
+    moved = (box[0] + around, box[1] + around, box[2] + around, box[3] + around)
+    head = upright(FaceInImage(wide, moved, landmarks + around)).face
+    whole = portrait(head.image, head.box)
+    part = part_within(seen, width, height)
+    shown = whole if part is None else decode(trimmed(encode(whole, 90), part))
+    assert shown.shape[0] == shown.shape[1] >= 0.4 * whole.shape[0] - 1
+    assert shown[..., 2].max() < 60, "nothing from beyond the picture"
+    assert part is not None or whole[..., 2].max() < 60
 
 
 @pytest.mark.parametrize(("turn", "roll"), [(cv2.ROTATE_90_CLOCKWISE, 90), (cv2.ROTATE_180, 180)])
