@@ -238,9 +238,11 @@ def _frame_enhancement(requested: Enhancement) -> Enhancement | None:
 def _unidentifiable(people: People) -> list[str]:
     if not people.unidentifiable:
         return []
+    one = people.unidentifiable == 1
+    shows = "1 detection shows" if one else f"{people.unidentifiable} detections show"
     return [
-        f"{people.unidentifiable} detections show too little to tell people apart (nearly black, flat or few pixels)"
-        " and count as no person; include_unidentifiable adds them."
+        f"{shows} too little to tell people apart (nearly black, flat or few pixels) and "
+        f"{'counts as no person; include_unidentifiable adds it' if one else 'count as no person; include_unidentifiable adds them'}."
     ]
 
 

@@ -9,7 +9,7 @@ endpoints = Endpoints()
 
 HTML = Content({"text/html": None}, "A page")
 _HOME = AppPage("home", "Faces", "job.js", "upload.js", "picker.js")
-_OPERATIONS = AppPage("operations", "Operations · Faces")
+_OPERATIONS = AppPage("operations", "Operations · Faces", "job.js")
 
 
 @endpoints.add(Endpoint("GET", "/faces/", "page", "Films and their people", responses={200: HTML}))

@@ -91,7 +91,8 @@ class AppPage:
         names = (*parts, f"{name}.css", f"{name}.js")
         styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
         scripts = (
-            "dom.js", "texts.js", "access.js", "shell.js", *(part for part in names if part.endswith(".js")),
+            "dom.js", "dim.js", "texts.js", "access.js", "shell.js",
+            *(part for part in names if part.endswith(".js")),
         )  # fmt: skip
         self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
         plain = self._page.render(title)

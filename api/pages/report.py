@@ -14,11 +14,13 @@ from schemas.store.pictures import Pictures, strip_positions
 
 MAX_PEOPLE = 1000
 """People of one job on a page; without deduplication, a result has one for every detection."""
-PAGE = Page("report.html", ("base.css", "report.css"), ("dom.js", "report.js"), requests=False)
+PAGE = Page(
+    "report.html", ("base.css", "report.css"), ("dom.js", "dim.js", "texts.js", "report.js"), requests=False
+)
 LIVE = Page(
     "report.html",
     ("base.css", "report.css"),
-    ("dom.js", "texts.js", "report.js", "access.js", "live.js"),
+    ("dom.js", "dim.js", "texts.js", "report.js", "access.js", "live.js"),
     requests=True,
 )
 """The same page, but its script loads the jobs from the API, while they run too."""

@@ -32,21 +32,22 @@ const formatTime = seconds => {
   const rest = (s - whole).toFixed(1).slice(1);
   return (h ? h + ":" + two(m) : m) + ":" + two(whole % 60) + (rest === ".0" ? "" : rest);
 };
-const count = (n, one, many) => n + " " + (n === 1 ? one : many);
 const fileName = path => path.split("/").filter(Boolean).pop() || path;
 
 // Switches between the light and the dark theme; starts with the system's, or the one kept in `storage`.
 function theme(storage) {
   const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement;
   let chosen = storage && storage.getItem("faces-theme") || "";
-  const showLabel = () => { $("theme").textContent = (chosen || (dark.matches ? "dark" : "light")) === "dark" ? "Light" : "Dark"; };
-  $("theme").addEventListener("click", () => {
-    chosen = $("theme").textContent.toLowerCase();
+  const other = () => (chosen || (dark.matches ? "dark" : "light")) === "dark" ? "light" : "dark";
+  const show = () => {
     root.style.colorScheme = chosen;
+    $("theme").textContent = TEXTS.shell[other()];
+  };
+  $("theme").addEventListener("click", () => {
+    chosen = other();
     if (storage) storage.setItem("faces-theme", chosen);
-    showLabel();
+    show();
   });
-  dark.addEventListener("change", showLabel);
-  root.style.colorScheme = chosen;
-  showLabel();
+  dark.addEventListener("change", show);
+  show();
 }

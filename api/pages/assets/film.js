@@ -20,7 +20,7 @@ function drawHead() {
   const meta = data && data.metadata, summary = job.result_summary;
   $("title").textContent = filmTitle(job);
   document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
-  const facts = [summary ? number(summary.unique_faces, TEXTS.units.person) : "", summary ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
+  const facts = [!summary ? "" : summary.unique_faces ? number(summary.unique_faces, TEXTS.units.person) : TEXTS.film.noPeople, summary && summary.total_detections ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
   $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
   $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
@@ -32,7 +32,6 @@ function drawHead() {
   $("failure-hint").textContent = job.status === "failed" ? hint(job.error) : "";
   const warnings = meta ? [...meta.warnings] : [];
   if (meta && meta.failed_frames_count) warnings.push(fill(TEXTS.film.failedFrames, {frames: number(meta.failed_frames_count, TEXTS.units.frame)}));
-  if (meta && meta.unidentifiable) warnings.push(fill(TEXTS.film.unclear, {detections: number(meta.unidentifiable, TEXTS.units.detection)}));
   $("warnings").replaceChildren(...warnings.map(text => make("p", {className: "soft warning"}, text)));
 }
 

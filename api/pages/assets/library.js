@@ -15,11 +15,12 @@ const personLink = id => inLibrary(`people/${encodeURIComponent(id)}`);
 const filmLink = ({job_id: job, face_id: face}, seconds) => link(`film/${encodeURIComponent(job)}#t=${seconds || 0}&face=${encodeURIComponent(face.split("/")[1])}`);
 
 const called = one => one.label || T.unnamed;
-const duration = seconds => seconds < 60 ? `${Math.round(10 * seconds) / 10} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${Math.floor(seconds / 3600)} h ${Math.round(seconds % 3600 / 60)} min`;
+const duration = seconds => seconds < 60 ? fill(TEXTS.units.seconds, {n: Math.round(10 * seconds) / 10}) : seconds < 3600 ? fill(TEXTS.units.minutesSeconds, {n: Math.floor(seconds / 60), s: Math.round(seconds % 60)})
+  : fill(TEXTS.units.hoursMinutes, {n: Math.floor(seconds / 3600), m: Math.round(seconds % 3600 / 60)});
 // How long or how often a person is seen: `pictures` are those of albums, which have no time.
 const figure = one => [one.seconds ? fill(T.onScreen, {time: duration(one.seconds)}) : "", one.pictures ? some(one.pictures, T.inPictures) : ""].filter(Boolean).join(", ") || number(one.detections, TEXTS.units.detection);
 const figures = one => fill(T.inFilms, {films: number(one.films, TEXTS.units.film), figure: figure(one)});
-const percent = p => p > 0.999 ? "over 99.9 %" : p < 0.001 ? "under 0.1 %" : `${p > 0.99 || p < 0.01 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
+const percent = p => p > 0.999 ? T.percentOver : p < 0.001 ? T.percentUnder : `${p > 0.99 || p < 0.01 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
 const words = p => T.likely.find(([least]) => p >= least)[1];
 const likelihood = p => fill(T.likelihood, {words: words(p), percent: percent(p)});
 const founded = id => Number(id.split("-")[1]);  // milliseconds since 1970

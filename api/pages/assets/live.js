@@ -14,12 +14,12 @@ function showProgress() {
   $("bar").hidden = done === ids.length;
   $("bar").value = share;
   const running = current.find(state => !ENDED.includes(state.status));
-  const errors = [...problems].map(([id, text]) => `${id}: ${text}`);
+  const errors = [...problems].map(([id, text]) => fill(R.problem, {id, text}));
   $("stage").className = errors.length ? "soft error" : "soft";
-  $("stage").textContent = [ids.length > 1 ? `${done} of ${ids.length} done` : "", running ? running.message : "", ...errors].filter(Boolean).join(" · ");
+  $("stage").textContent = [ids.length > 1 ? fill(R.done, {n: done, all: ids.length}) : "", running ? running.message : "", ...errors].filter(Boolean).join(" · ");
   const complete = ids.filter(id => (states.get(id) || {}).status === "completed");
   $("save").hidden = !complete.length || done < ids.length;
-  if (!loaded.size) $("title").textContent = errors.length ? "No people to show" : "Waiting for the first frames";
+  if (!loaded.size) $("title").textContent = errors.length ? R.nothing : R.waiting;
 }
 
 // Loads the people of a job; of a running one at most every POLL_SECONDS.
@@ -63,11 +63,11 @@ async function followJob(id) {
       const response = await request(`jobs/${encodeURIComponent(id)}/events`, {headers: lastId ? {"Last-Event-ID": lastId} : {}});
       for await (const event of events(response)) {
         if (event.id) lastId = event.id;
-        if (event.event === "gone") problems.set(id, "deleted");
+        if (event.event === "gone") problems.set(id, R.deleted);
         else if (event.data) {
           const state = JSON.parse(event.data);
           states.set(id, state);
-          if (ENDED.includes(state.status) && state.status !== "completed") problems.set(id, state.error || state.status);
+          if (ENDED.includes(state.status) && state.status !== "completed") problems.set(id, state.error || TEXTS.job[state.status]);
           await loadPeople(id);
         }
         showProgress();
@@ -75,7 +75,7 @@ async function followJob(id) {
     } catch (error) {
       if (error instanceof ResponseError && error.status === 401) return;  // resumes when a key is entered
       if (error instanceof ResponseError && error.status < 500) problems.set(id, error.message);
-      else $("stage").textContent = "The service does not answer; trying again.";
+      else $("stage").textContent = TEXTS.shell.unreachable;
     }
     if (!isFinished(id)) await sleep(2);
   }
@@ -103,4 +103,4 @@ $("filters").hidden = $("keys").hidden = true;
 $("people").hidden = $("times").hidden = true;
 onKey = start;
 if (ids.length) start();
-else $("title").textContent = "No jobs: add ?jobs=JOB_ID to the address";
+else $("title").textContent = R.noJobs;

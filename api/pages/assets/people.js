@@ -73,7 +73,7 @@ function arrange() {
 }
 function showNobody() {
   $("nobody").hidden = list.length > 0;
-  $("filters").hidden = !everyone.size;
+  $("filters").hidden = $("keys").hidden = !everyone.size;
   if (!list.length) $("nobody").replaceChildren(everyone.size ? T.nobody : library() ? T.nobodyYet : T.noLibrary, ...everyone.size ? [] : [make("p", {}, make("a", {className: "tool first", href: link("")}, T.toFilms))]);
 }
 const end = new IntersectionObserver(entries => {

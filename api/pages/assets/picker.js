@@ -1,7 +1,10 @@
 
 // A dialog that looks through the media directories of the service; resolves to the chosen path, or null.
 const LAST_DIRECTORY = "faces-directory";
-const bytes = n => n < 1e6 ? `${Math.ceil(n / 1e3)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB` : `${(n / 1e9).toFixed(1)} GB`;
+const bytes = n => {
+  const [kilo, mega, giga] = TEXTS.units.bytes;
+  return n < 1e6 ? fill(kilo, {n: Math.ceil(n / 1e3)}) : n < 1e9 ? fill(mega, {n: (n / 1e6).toFixed(n < 1e7 ? 1 : 0)}) : fill(giga, {n: (n / 1e9).toFixed(1)});
+};
 
 const KIND_ICONS = {directory: "M3 7V5h6l2 2h10v12H3z", film: "M4 4h16v16H4zM8 4v16M16 4v16M4 12h16", picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4", up: "M12 20V5M5 12l7-7 7 7"};
 const kindIcon = kind => makeSvg("svg", {class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true"}, makeSvg("path", {d: KIND_ICONS[kind]}));

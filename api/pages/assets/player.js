@@ -115,9 +115,9 @@ function drawBoxes(people, time, width, height, chosen) {
   pen.translate((across - scale * width) / 2, (down - scale * height) / 2);
   pen.font = `600 ${14 * sharp}px ${getComputedStyle(canvas).fontFamily}`;
   pen.lineJoin = "round";
-  for (const one of shownBoxes) drawBox(pen, one, scale, sharp);
+  for (const one of shownBoxes) drawBox(pen, one, scale, sharp, scale * width);
 }
-function drawBox(pen, {name, colour, box, exact, chosen}, scale, sharp) {
+function drawBox(pen, {name, colour, box, exact, chosen}, scale, sharp, edge) {
   const [left, top, right, bottom] = box.map(value => value * scale), text = name.length > MOST_LETTERS ? name.slice(0, MOST_LETTERS) + "…" : name;
   pen.setLineDash(exact ? [] : [6 * sharp, 5 * sharp]);
   for (const [stroke, thick] of [["#000a", 4], [chosen ? "#fff" : colour, 2]]) {
@@ -127,7 +127,7 @@ function drawBox(pen, {name, colour, box, exact, chosen}, scale, sharp) {
     pen.roundRect(left, top, right - left, bottom - top, 4 * sharp);
     pen.stroke();
   }
-  const x = left + 2 * sharp, y = top > 22 * sharp ? top - 6 * sharp : bottom + 16 * sharp;
+  const x = Math.max(0, Math.min(left + 2 * sharp, edge - pen.measureText(text).width - 2 * sharp)), y = top > 22 * sharp ? top - 6 * sharp : bottom + 16 * sharp;
   pen.setLineDash([]);
   pen.strokeStyle = "#000c";
   pen.lineWidth = 3.5 * sharp;
@@ -150,7 +150,7 @@ function toggleFull() { if (document.fullscreenElement) document.exitFullscreen(
 function oneFrame(by) { player.pause(); if (player.mode === "moments") player.step(by); else player.seek(player.from() + by / player.fps); }
 
 // Keys as players have them; a control that is focused keeps its own.
-const KEYS = [[["Space", "k"], "keyPlay"], [["←", "→"], "keyShort"], [["j", "l"], "keyLong"], [[",", "."], "keyFrame"], [["p", "n"], "keyMoment"], [["Home", "End"], "keyEnds"], [["0", "…", "9"], "keyTenths"], [["m"], "keyMute"], [["b"], "keyBoxes"], [["f"], "keyFull"]];
+const KEYS = [[[keyName("Space"), "k"], "keyPlay"], [["←", "→"], "keyShort"], [["j", "l"], "keyLong"], [[",", "."], "keyFrame"], [["p", "n"], "keyMoment"], [[keyName("Home"), keyName("End")], "keyEnds"], [["0", "…", "9"], "keyTenths"], [["m"], "keyMute"], [["b"], "keyBoxes"], [["f"], "keyFull"]];
 const actions = {" ": () => player.toggle(), k: () => player.toggle(), ArrowLeft: () => player.seek(player.from() - SHORT_SECONDS), ArrowRight: () => player.seek(player.from() + SHORT_SECONDS),
   j: () => player.seek(player.from() - LONG_SECONDS), l: () => player.seek(player.from() + LONG_SECONDS), ",": () => oneFrame(-1), ".": () => oneFrame(1), p: () => player.step(-1), n: () => player.step(1),
   Home: () => player.seek(0), End: () => player.seek(player.duration), m: () => { video.muted = !video.muted; }, b: toggleBoxes, f: toggleFull};

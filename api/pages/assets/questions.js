@@ -35,7 +35,7 @@ function openQuestions() {
   const within = box.contains(document.activeElement);
   asked = one || null;
   const again = skipped.size ? make("p", {className: "soft"}, some(skipped.size, A.skipped) + " ", make("button", {className: "tool", type: "button", onclick: () => { skipped.clear(); openQuestions(); box.focus(); }}, A.again)) : null;
-  if (!one) box.replaceChildren(make("div", {className: "empty"}, make("p", {id: "question"}, A.none), again || "", settled.size ? back : ""));
+  if (!one) box.replaceChildren(make("div", {className: "empty"}, make("p", {id: "question"}, skipped.size ? A.noneLeft : A.none), again || "", settled.size ? back : ""));
   else {
     const button = (text, key, act, className = "") => make("button", {className: "tool " + className, type: "button", onclick: act}, text, " ", make("kbd", {"aria-hidden": "true"}, key));
     box.replaceChildren(make("h2", {id: "question"}, A.title), make("p", {className: "soft says", role: "status"}, fill(A.says, {likelihood: likelihood(one.probability)})),

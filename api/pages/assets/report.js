@@ -1,6 +1,8 @@
 
 // A detection is an array: [time, quality, size, pose, occlusion, sharpness, pose class, yaw, pitch, roll, confidence, enhanced]
+const R = TEXTS.report;
 const PARTS = ["size", "pose", "occlusion", "sharpness"];
+const COLUMNS = ["time", "quality", ...PARTS, "looks", "yaw", "pitch", "roll", "confidence"];
 const MAX_ROWS = 200;  // detections listed at first
 const TRACK_WIDTH = 1000;  // units of the SVG
 let jobs = [], people = [], shown = [], open = null;
@@ -8,10 +10,10 @@ let jobs = [], people = [], shown = [], open = null;
 const grade = q => q >= 0.65 ? "good" : q >= 0.4 ? "fair" : "poor";
 const videoName = person => fileName(person.job.metadata.video_path);
 // The name that the library of the job has, else what the page of the film says.
-const nameOf = person => person.label || (person.identifiable === false ? "Too unclear to identify" : `Person ${person.place + 1}`);
+const nameOf = person => person.label || (person.identifiable === false ? TEXTS.job.unclear : fill(TEXTS.job.unnamed, {n: person.place + 1}));
 const nameIn = (job, id) => { const place = job.people.findIndex(one => one.id === id); return place < 0 ? id : nameOf({...job.people[place], place}); };
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
-const times = person => person.appearances.map(([s, e]) => s === e ? formatTime(s) : formatTime(s) + " to " + formatTime(e)).join(", ");
+const times = person => person.appearances.map(([s, e]) => s === e ? formatTime(s) : fill(R.span, {from: formatTime(s), to: formatTime(e)})).join(", ");
 const videos = person => [...new Set(person.parts.map(part => part.job))].map(job => fileName(job.metadata.video_path));
 
 // Joins what the jobs show of the same person of a library: the part with the best shot, with all `parts`.
@@ -34,47 +36,37 @@ function picture(person) {
     : make("span", {className: "picture"});
 }
 
-// A head seen from the front: the nose moves with yaw and pitch, the whole turns with roll.
-function headIcon(shot) {
-  const [yaw, pitch, roll] = shot.slice(7, 10), clamp = v => Math.max(-1, Math.min(1, v / 60));
-  return makeSvg("svg", {class: "head", viewBox: "-13 -14 26 26", role: "img",
-    "aria-label": `${shot[6]}: yaw ${yaw}°, pitch ${pitch}°, roll ${roll}°`},
-    makeSvg("g", {transform: `rotate(${Number(roll)})`}, makeSvg("circle", {r: 10}), makeSvg("path", {d: "M0 -10 V-13"}),
-      makeSvg("circle", {class: "nose", cx: 8 * clamp(yaw), cy: -8 * clamp(pitch), r: 3})));
-}
-
 function meter(value) {
-  const fill = make("i");
-  fill.style.width = 100 * value + "%";
-  return make("span", {className: "meter " + grade(value)}, fill);
+  const filled = make("i");
+  filled.style.width = 100 * value + "%";
+  return make("span", {className: "meter " + grade(value)}, filled);
 }
 
 function bars(shot) {
   const box = make("div", {className: "bars"});
-  PARTS.forEach((name, i) => box.append(make("span", {}, name), meter(shot[2 + i]), make("span", {}, shot[2 + i].toFixed(2))));
+  PARTS.forEach((name, i) => box.append(make("span", {}, R.parts[name]), meter(shot[2 + i]), make("span", {}, shot[2 + i].toFixed(2))));
   return box;
 }
 
-const SEXES = {M: "man", F: "woman"};
 const attributes = person => {
-  const d = person.demographics || {};
-  return [SEXES[d.gender], d.emotion].filter(Boolean);
+  const {gender, emotion} = person.demographics || {};
+  return [gender && word("gender", gender), emotion && word("emotion", emotion)].filter(Boolean);
 };
 // The range of the age, or the age where no range is known.
 function ageOf(person, about) {
   const {age = null, age_low: low = null, age_high: high = null} = person.demographics || {};
   if (low !== null && high !== null) return low + "–" + high;
-  return age === null ? null : about + age;
+  return age === null ? null : fill(about, {n: age});
 }
 const describe = person => {
-  const age = ageOf(person, "about ");
-  return [age && age + " years", ...attributes(person)].filter(Boolean).join(", ");
+  const age = ageOf(person, R.about);
+  return [age && number(age, TEXTS.units.year), ...attributes(person)].filter(Boolean).join(", ");
 };
 const briefText = person => {
   const {gender, emotion} = person.demographics || {};
-  return [SEXES[gender], ageOf(person, "≈"), emotion].filter(Boolean).join(" · ");
+  return [gender && word("gender", gender), ageOf(person, R.nearly), emotion && word("emotion", emotion)].filter(Boolean).join(" · ");
 };
-const score = shot => make("span", {className: "score " + grade(shot[1]), title: "of the best shot, from 0 to 1"}, `quality ${shot[1].toFixed(2)}`);
+const score = shot => make("span", {className: "score " + grade(shot[1]), title: R.scoreOf}, fill(R.score, {n: shot[1].toFixed(2)}));
 
 // Caches the element of each person, so that filtering and sorting build nothing.
 const cached = build => {
@@ -85,15 +77,19 @@ const cached = build => {
   };
 };
 
+function seenText(person) {
+  const times = number(person.parts.reduce((sum, part) => sum + part.appearances.length, 0), TEXTS.units.time), {length} = videos(person);
+  return length > 1 ? fill(R.inVideos, {times, videos: number(length, TEXTS.units.video)}) : fill(R.from, {times, time: formatTime(person.detections[0][0])});
+}
+
 const card = cached(person => {
   const best = person.best;
   return make("button", {className: "card", type: "button", onclick: () => show(person)},
-    make("span", {className: "shot"}, picture(person), score(best), headIcon(best)),
+    make("span", {className: "shot"}, picture(person), score(best)),
     make("span", {className: "text"},
       make("b", {title: nameOf(person)}, nameOf(person)),
-      make("span", {className: "soft"}, count(person.parts.reduce((sum, part) => sum + part.appearances.length, 0), "time", "times") +
-        (videos(person).length > 1 ? ` in ${videos(person).length} videos` : `, from ${formatTime(person.detections[0][0])}`)),
-      make("span", {className: "soft", title: describe(person)}, briefText(person) || best[6]),
+      make("span", {className: "soft"}, seenText(person)),
+      make("span", {className: "soft", title: describe(person)}, briefText(person) || word("pose", best[6])),
       jobs.length > 1 ? make("span", {className: "soft", title: videos(person).join(", ")}, videos(person).join(", ")) : null));
 });
 
@@ -135,9 +131,8 @@ function timeline(job, visible) {
 }
 
 function legend() {
-  const mark = (name, text) => make("span", {}, make("i", {className: name}), text);
-  return make("p", {className: "legend soft"}, mark("appearance", "appearance"), mark("good", "good"), mark("fair", "fair"), mark("poor", "poor quality"),
-    jobs.some(job => job.scenes.length) ? mark("scene", "scene") : null);
+  const mark = name => make("span", {}, make("i", {className: name}), R.legend[name]);
+  return make("p", {className: "legend soft"}, ...["appearance", "good", "fair", "poor"].map(mark), jobs.some(job => job.scenes.length) ? mark("scene") : null);
 }
 
 function draw() {
@@ -149,27 +144,27 @@ function draw() {
   if (order === "quality") shown.sort((a, b) => b.best[1] - a.best[1]);
   else if (order === "first") shown.sort((a, b) => a.detections[0][0] - b.detections[0][0]);
   else if (jobs.length > 1) shown.sort((a, b) => b.seen - a.seen);
-  $("shown").textContent = shown.length === people.length ? count(people.length, "person", "people") : `${shown.length} of ${people.length} people`;
-  const focused = document.activeElement, place = focused && focused.closest(".gallery, #timeline"), number = place ? [...place.querySelectorAll("button")].indexOf(focused) : -1;
+  $("shown").textContent = shown.length === people.length ? number(people.length, TEXTS.units.person) : fill(R.shown, {n: shown.length, people: number(people.length, TEXTS.units.person)});
+  const focused = document.activeElement, place = focused && focused.closest(".gallery, #timeline"), nth = place ? [...place.querySelectorAll("button")].indexOf(focused) : -1;
   $("gallery").replaceChildren(...shown.map(person => card(person)));
   const visible = shown.flatMap(p => p.parts).filter(part => !video || part.job.job_id === video);
   const parts = jobs.map(job => [job, visible.filter(part => part.job === job)]).filter(([, some]) => some.length);
   $("timeline").replaceChildren(...parts.flatMap(([job, some]) => timeline(job, some)), legend());
-  if (number >= 0) { const redrawn = place.querySelectorAll("button")[number]; if (redrawn) redrawn.focus(); }
+  if (nth >= 0) { const redrawn = place.querySelectorAll("button")[nth]; if (redrawn) redrawn.focus(); }
   $("nobody").hidden = shown.length > 0;
-  $("nobody").textContent = people.length ? "No person matches these filters." : emptyText();
+  $("nobody").textContent = people.length ? R.noMatch : emptyText();
   for (const id of ["people", "times"]) $(id).hidden = !shown.length;
   $("filters").hidden = $("keys").hidden = !people.length;
 }
-const emptyText = () => !jobs.every(job => job.complete) ? "No people yet." :
-  jobs.some(job => Object.values(job.metadata.rejected).some(Boolean)) ? "No people are left: detections were rejected." : "No faces were found.";
+const emptyText = () => !jobs.every(job => job.complete) ? R.nobodyYet :
+  jobs.some(job => Object.values(job.metadata.rejected).some(Boolean)) ? R.rejected : R.nobody;
 
 function strip(person) {
   const tiles = person.tiles.map((index, place) => {
     const d = person.detections[index];
-    const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, headIcon(d));
+    const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, word("pose", d[6]));
     if (person.strip) { shot.style.objectFit = "none"; shot.style.objectPosition = `${-72 * place}px 0`; }
-    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": `at ${formatTime(d[0])}, quality ${d[1].toFixed(2)}`,
+    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": fill(R.tile, {time: formatTime(d[0]), n: d[1].toFixed(2)}),
       onclick: () => markRow(index)}, shot, meter(d[1]), formatTime(d[0]));
   });
   return make("div", {className: "strip"}, ...tiles);
@@ -185,23 +180,23 @@ function markRow(index) {
 
 function list(person, all) {
   const rows = all ? person.detections : person.detections.slice(0, MAX_ROWS);
-  const header = make("tr", {}, ...["time", "quality", ...PARTS, "looks", "yaw", "pitch", "roll", "confidence"].map(n => make("th", {scope: "col"}, n)));
-  const body = rows.map((d, number) => {
-    const line = make("tr", {}, make("td", {}, formatTime(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " enhanced" : "")),
+  const header = make("tr", {}, ...COLUMNS.map(name => make("th", {scope: "col"}, R.parts[name] || R.columns[name])));
+  const body = rows.map((d, place) => {
+    const line = make("tr", {}, make("td", {}, formatTime(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " " + R.enhanced : "")),
       make("td", {className: grade(d[1])}, d[1].toFixed(2)), ...d.slice(2, 6).map(v => make("td", {}, v.toFixed(2))),
-      make("td", {}, d[6]), ...d.slice(7, 10).map(v => make("td", {}, v.toFixed(0) + "°")), make("td", {}, d[10].toFixed(2)));
-    line.dataset.number = number;
+      make("td", {}, word("pose", d[6])), ...d.slice(7, 10).map(v => make("td", {}, v.toFixed(0) + "°")), make("td", {}, d[10].toFixed(2)));
+    line.dataset.number = place;
     return line;
   });
-  const box = make("div", {id: "list", className: "scroll", tabIndex: 0, role: "region", "aria-label": "Detections"},
+  const box = make("div", {id: "list", className: "scroll", tabIndex: 0, role: "region", "aria-label": R.detections},
     make("table", {}, make("thead", {}, header), make("tbody", {}, ...body)));
   if (rows.length < person.detections.length) box.append(make("button", {id: "all", className: "tool", type: "button",
-    onclick: () => box.replaceWith(list(person, true))}, `all ${person.detections.length}`));
+    onclick: () => box.replaceWith(list(person, true))}, fill(R.allRows, {n: person.detections.length})));
   return box;
 }
 
 // The videos of a person who is in several; a click shows what is known from one.
-const parted = (person, shown) => person.parts.length < 2 ? [] : [make("h3", {}, count(videos(person).length, "video", "videos")), ...person.parts.map(part =>
+const parted = (person, shown) => person.parts.length < 2 ? [] : [make("h3", {}, number(videos(person).length, TEXTS.units.video)), ...person.parts.map(part =>
   make("button", {className: "row part", type: "button", "aria-pressed": String(same(part, shown)), onclick: () => show(person, part)},
     make("span", {className: "name"}, picture(part), make("span", {}, videoName(part))), make("span", {}, track(part), make("span", {className: "soft"}, times(part)))))];
 
@@ -210,17 +205,17 @@ function show(person, part = person) {
   const p = part, tool = (text, label, act) => make("button", {className: "tool", type: "button", "aria-label": label, onclick: act}, text);
   const fact = (name, value) => value ? [make("dt", {}, name), make("dd", {}, value)] : [];
   $("dialog").replaceChildren(
-    make("div", {className: "line"}, make("h2", {}, nameOf(p)), make("span", {className: "tools"}, tool("←", "previous", () => step(-1)),
-      tool("→", "next", () => step(1)), tool("✕", "close", () => $("dialog").close()))),
-    make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best), headIcon(p.best))), make("div", {},
+    make("div", {className: "line"}, make("h2", {}, nameOf(p)), make("span", {className: "tools"}, tool("←", R.previous, () => step(-1)),
+      tool("→", R.next, () => step(1)), tool("✕", R.close, () => $("dialog").close()))),
+    make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best))), make("div", {},
       bars(p.best),
-      make("dl", {}, ...fact("looks like", describe(p)), ...fact("best shot", `at ${formatTime(p.best[0])}, ${p.best[6]}`),
-        ...fact("video", jobs.length > 1 ? videoName(p) : ""),
-        ...fact("seen", `in ${(100 * p.share).toFixed(0)} % of the frames, ${count(p.detections.length, "detection", "detections")}`),
-        ...fact("appears", times(p)), ...fact("in the library", p.person_id), ...fact("in the result", p.id), ...fact("cohesion", p.cohesion.toFixed(2)),
-        ...fact("most alike", p.nearest ? `${nameIn(p.job, p.nearest.face_id)} (${p.nearest.similarity.toFixed(2)})` : "")))),
-    ...parted(person, p), make("h3", {}, "When"), track(p), make("h3", {}, p.tiles.length < p.detections.length ? `${p.tiles.length} of ${p.detections.length} detections` : count(p.tiles.length, "detection", "detections")),
-    strip(p), make("h3", {}, "All detections"), list(p, false));
+      make("dl", {}, ...fact(R.looksLike, describe(p)), ...fact(R.bestShot, fill(R.at, {time: formatTime(p.best[0]), pose: word("pose", p.best[6])})),
+        ...fact(R.video, jobs.length > 1 ? videoName(p) : ""),
+        ...fact(R.seen, fill(R.seenIn, {percent: (100 * p.share).toFixed(0), detections: number(p.detections.length, TEXTS.units.detection)})),
+        ...fact(R.appears, times(p)), ...fact(R.inLibrary, p.person_id), ...fact(R.inResult, p.id), ...fact(R.cohesion, p.cohesion.toFixed(2)),
+        ...fact(R.alike, p.nearest ? fill(R.alikeOne, {name: nameIn(p.job, p.nearest.face_id), similarity: p.nearest.similarity.toFixed(2)}) : "")))),
+    ...parted(person, p), make("h3", {}, R.when), track(p), make("h3", {}, p.tiles.length < p.detections.length ? fill(R.some, {n: p.tiles.length, detections: number(p.detections.length, TEXTS.units.detection)}) : number(p.tiles.length, TEXTS.units.detection)),
+    strip(p), make("h3", {}, R.allDetections), list(p, false));
   $("dialog").setAttribute("aria-label", nameOf(p));
   if (!$("dialog").open) $("dialog").showModal();
   $("dialog").scrollTop = 0;
@@ -252,14 +247,14 @@ function options(id, values, first) {
   $(id).replaceChildren(make("option", {value: ""}, first), ...values.map(([value, text]) => make("option", {value}, text)));
   $(id).value = values.some(([value]) => value === chosen) ? chosen : "";
 }
-const unique = values => [...new Set(values)].sort().map(value => [value, value]);
+const unique = (values, text = value => value) => [...new Set(values)].sort().map(value => [value, text(value)]);
 
 function about(job) {
-  const meta = job.metadata, facts = [`${count(meta.total_detections, "detection", "detections")} in ${meta.frames_processed} of ${meta.sampled_frames || meta.total_frames} frames`,
-    `up to ${formatTime(job.length)}`, job.scenes.length ? count(job.scenes.length, "scene", "scenes") : "", meta.model ? `model pack ${meta.model}` : ""];
+  const meta = job.metadata, facts = [fill(R.inFrames, {detections: number(meta.total_detections, TEXTS.units.detection), n: meta.frames_processed, all: meta.sampled_frames || meta.total_frames}),
+    fill(R.upTo, {time: formatTime(job.length)}), job.scenes.length ? number(job.scenes.length, TEXTS.units.scene) : "", meta.model ? fill(R.model, {name: meta.model}) : ""];
   const warnings = [...meta.warnings];
-  if (meta.failed_frames_count) warnings.push(`${count(meta.failed_frames_count, "frame", "frames")} could not be analysed.`);
-  if (job.people.length < meta.unique_faces) warnings.push(`The first ${job.people.length} of ${meta.unique_faces} people are shown.`);
+  if (meta.failed_frames_count) warnings.push(fill(R.failedFrames, {frames: number(meta.failed_frames_count, TEXTS.units.frame)}));
+  if (job.people.length < meta.unique_faces) warnings.push(fill(R.firstPeople, {n: job.people.length, people: number(meta.unique_faces, TEXTS.units.person)}));
   return [make("p", {className: "soft"}, [meta.video_path, job.source_id, job.job_id].filter(Boolean).join(" · ")),
     make("p", {className: "soft"}, facts.filter(Boolean).join(", ")), ...warnings.map(text => make("p", {className: "soft warning"}, text))];
 }
@@ -269,16 +264,16 @@ function update(data) {
   jobs = data;
   const parts = jobs.flatMap(job => job.people.map((person, place) => ({...person, place, job})));  // new objects, so that the cache builds them again
   people = together(parts);
-  const number = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0) - parts.length + people.length;
-  const where = jobs.length === 1 ? fileName(jobs[0].metadata.video_path) : count(jobs.length, "video", "videos");
-  const title = `${count(number, "person", "people")}${jobs.every(job => job.complete) ? "" : " so far"} in ${where}`;
+  const total = jobs.reduce((sum, job) => sum + job.metadata.unique_faces, 0) - parts.length + people.length;
+  const where = jobs.length === 1 ? fileName(jobs[0].metadata.video_path) : number(jobs.length, TEXTS.units.video);
+  const title = fill(jobs.every(job => job.complete) ? R.title : R.soFar, {people: number(total, TEXTS.units.person), where});
   $("title").textContent = title;
   document.title = title;
   $("about").replaceChildren(...jobs.length === 1 ? about(jobs[0]) : jobs.flatMap(job => [make("details", {className: "soft"}, make("summary", {},
-    `${fileName(job.metadata.video_path)}: ${count(job.metadata.unique_faces, "person", "people")}`), ...about(job))]));
-  options("video", jobs.map(job => [job.job_id, fileName(job.metadata.video_path)]), "all");
-  options("pose", unique(people.map(p => p.best[6])), "any");
-  options("attribute", unique(people.flatMap(attributes)), "any");
+    `${fileName(job.metadata.video_path)}: ${number(job.metadata.unique_faces, TEXTS.units.person)}`), ...about(job))]));
+  options("video", jobs.map(job => [job.job_id, fileName(job.metadata.video_path)]), R.all);
+  options("pose", unique(people.map(p => p.best[6]), value => word("pose", value)), R.any);
+  options("attribute", unique(people.flatMap(attributes)), R.any);
   $("videos").hidden = jobs.length < 2;
   $("who").hidden = !people.some(p => attributes(p).length);
   $("often").max = Math.max(1, ...people.map(p => p.seen));
@@ -297,6 +292,8 @@ $("dialog").addEventListener("click", event => { if (event.target === $("dialog"
 $("dialog").addEventListener("close", () => { const at = shown.findIndex(person => same(person, open)), card = $("gallery").children[at]; if (card) card.focus(); });
 $("filters").addEventListener("input", draw);
 $("filters").addEventListener("submit", event => event.preventDefault());
+fillTexts(document);
+$("order").replaceChildren(...Object.entries(R.orders).map(([value, text]) => make("option", {value}, text)));
 theme();
 const embedded = JSON.parse($("data").textContent);
 if (embedded) update(embedded);

@@ -7,8 +7,9 @@ const ICON = "M3 9V5a2 2 0 0 1 2-2h4M15 3h4a2 2 0 0 1 2 2v4M21 15v4a2 2 0 0 1-2 
 let libraries = [], chosenLibrary = null, whenLibraryChanges = () => {}, session = null;
 
 const link = path => ROOT + path;  // address of a page
-const ago = seconds => seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${Math.round(seconds / 86400)} days`;
-const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, ago(Math.max(0, Date.now() - at) / 1000) + " ago"); };
+const ago = seconds => seconds < 90 ? fill(TEXTS.units.seconds, {n: Math.round(seconds)}) : seconds < 5400 ? fill(TEXTS.units.minutes, {n: Math.round(seconds / 60)})
+  : seconds < 172800 ? fill(TEXTS.units.hours, {n: (seconds / 3600).toFixed(1)}) : fill(TEXTS.units.days, {n: Math.round(seconds / 86400)});
+const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, fill(TEXTS.units.ago, {time: ago(Math.max(0, Date.now() - at) / 1000)})); };
 const library = () => chosenLibrary;  // name of the chosen one; null: there is none
 
 // Draws the header and fills the texts in. `current`: name of the page in PAGES; `load`: loads the page's content, called now
