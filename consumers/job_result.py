@@ -242,7 +242,7 @@ def _unidentifiable(people: People) -> list[str]:
     shows = "1 detection shows" if one else f"{people.unidentifiable} detections show"
     return [
         f"{shows} too little to tell people apart (nearly black, flat or few pixels) and "
-        f"{'counts as no person; include_unidentifiable adds it' if one else 'count as no person; include_unidentifiable adds them'}."
+        f"{'counts' if one else 'count'} as no person; include_unidentifiable adds {'it' if one else 'them'}."
     ]
 
 
