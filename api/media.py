@@ -49,7 +49,11 @@ _RANGES = [parameter(name, "header") for name in ("Range", "If-Range", "If-None-
 
 
 class MediaQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Directory to look into; empty: where to begin."""
+    """Directory to look into.
+
+    Attributes:
+        path: of the directory; empty: where to begin.
+    """
 
     path: Annotated[str, Meta(max_length=4096)] = ""
 

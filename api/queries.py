@@ -26,9 +26,13 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filters and page of a list of jobs. A filter that is left out matches every job.
 
     Attributes:
+        limit: most jobs of a page.
         job_id: this job alone, or none when it is gone.
         library: jobs whose people join this library; an empty text: those that join none.
-        created_after, created_before: submitted at or after, and before, that time.
+        status: jobs in this state.
+        source_id: jobs whose request gave it.
+        created_after: submitted at this time or later.
+        created_before: submitted before this time.
         cursor: `next` of the page before this one.
     """
 
@@ -43,7 +47,13 @@ class JobsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields of a result to return, and the form of embeddings and thumbnails."""
+    """Fields of a result to return, and the form of embeddings and thumbnails.
+
+    Attributes:
+        fields: names of the fields to return, with commas between; all when it is left out.
+        embeddings: as numbers, as base64 of little-endian 32-bit floats, or left out.
+        thumbnails: as addresses, or inline as `data:` addresses.
+    """
 
     fields: Annotated[list[Field], Meta(min_length=1, max_length=64)] | UnsetType = UNSET
     embeddings: Embeddings = "json"
@@ -54,6 +64,7 @@ class PeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Page of a list of people.
 
     Attributes:
+        limit: most people of a page.
         after: `after` of the page before this one.
     """
 
@@ -65,6 +76,7 @@ class LibraryPeopleQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Page and filters of a list of a library's people.
 
     Attributes:
+        limit: most people of a page.
         after: `next` of the page before this one.
         text: part of the label, whatever its case.
         only: people with a label, or without one.
@@ -82,6 +94,7 @@ class LibraryPageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Page of a list of a library.
 
     Attributes:
+        limit: most entries of a page.
         after: `next` of the page before this one.
     """
 
@@ -93,6 +106,8 @@ class LibraryFilmsQuery(LibraryPageQuery, frozen=True, kw_only=True):
     """Page and filter of a list of films.
 
     Attributes:
+        limit: most films of a page.
+        after: `next` of the page before this one.
         people: ids of people, with commas between; only films in which all of them are.
     """
 
@@ -100,20 +115,34 @@ class LibraryFilmsQuery(LibraryPageQuery, frozen=True, kw_only=True):
 
 
 class TimeRangeQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Part of a film, in seconds."""
+    """Part of a film.
+
+    Attributes:
+        since: where the part begins, in seconds from the start of the film.
+        until: where it ends.
+    """
 
     since: Annotated[float, Meta(ge=0.0, le=1e9)] = 0.0
     until: Annotated[float, Meta(ge=0.0, le=1e9)] = 1e9
 
 
 class LimitQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Most entries of a list."""
+    """Length of a list.
+
+    Attributes:
+        limit: most entries of the list.
+    """
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class SearchQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of a search whose body is a picture."""
+    """Options of a search whose body is a picture.
+
+    Attributes:
+        limit: most people to answer with.
+        threshold: cosine similarity below which nobody is a match.
+    """
 
     limit: Limit = DEFAULT_LIMIT
     threshold: Threshold = MATCH_THRESHOLD

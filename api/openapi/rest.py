@@ -17,6 +17,22 @@ STRUCTS: list[Any] = [JobEnded, JobEvent, JobResult, LibraryEvent, Problem]
 """Structs in the document that no endpoint declares as a body of its own."""
 COMMON_PROBLEMS = (401, 403, 429, 500, 503)
 """Statuses that every endpoint may answer."""
+PARAMETERS = {
+    "name": "Name of the collection or library",
+    "job_id": "Id of the job, as its submission was answered",
+    "face_id": "Id of the face in the result of its job, or in its collection",
+    "person_id": "Id of the person in the library or collection",
+    "film_id": "Id of the film in the library",
+    "letter_id": "Id of the dead letter",
+    "upload_id": "Id of the upload",
+    "If-None-Match": "Entity tags of the versions that the caller has; 304 when one of them is the present one",
+    "If-Range": "Entity tag of the version that the caller has a part of; another version is sent whole",
+    "Range": "Range of bytes to send",
+    "Last-Event-ID": "Id of the last event that the caller has; those after it are sent",
+    "Tus-Resumable": "Version of the protocol of uploads",
+    "Upload-Offset": "Number of bytes of the upload that the service has",
+}
+"""Descriptions of path and header parameters, by name. The docstrings of structs have those of query parameters."""
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -69,12 +85,21 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     in_query = _query(endpoint.query) if endpoint.query else []
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
-        "parameters": [*in_path, *in_query, *endpoint.parameters],
+        "parameters": [_described(one) for one in (*in_path, *in_query, *endpoint.parameters)],
         "responses": _responses(endpoint),
     }
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, "content": _media_types(_content_of(endpoint.body))}
     return operation
+
+
+def _described(one: dict[str, Any]) -> dict[str, Any]:
+    """Returns a parameter with its description.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return one if "description" in one else one | {"description": PARAMETERS[one["name"]]}
 
 
 def _anchored(pattern: re.Pattern[str] | None) -> str | None:
@@ -107,13 +132,14 @@ def _schema(schema: type[msgspec.Struct] | Mapping[str, Any]) -> dict[str, Any]:
 
 def _query(query: type[msgspec.Struct]) -> list[dict[str, Any]]:
     """The query parameters of a struct."""
-    (_,), components = msgspec.json.schema_components([query])
-    properties = components[query.__name__]["properties"]
-    return [
-        {"name": name, "in": "query", "schema": schema}
-        | ({"style": "form", "explode": False} if "items" in schema else {})
-        for name, schema in properties.items()
-    ]
+    properties = components_of([query])[query.__name__]["properties"]
+    parameters = []
+    for name, schema in properties.items():
+        described = {key: schema[key] for key in ("description",) if key in schema}
+        plain = {key: value for key, value in schema.items() if key not in described}
+        style = {"style": "form", "explode": False} if "items" in schema else {}
+        parameters.append({"name": name, "in": "query", "schema": plain} | described | style)
+    return parameters
 
 
 def _add_parts(components: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Finds texts of the pages that are not in `texts.js`.
 
-The pages are served with every letter of the texts in `texts.js` replaced by a Cyrillic one. A Latin word that is then
-on the page, and comes from no answer of the API, is written elsewhere.
+The pages are served with every letter of the texts in `texts.js` replaced by a Cyrillic one. A Latin word that is
+then on the page, and comes from no answer of the API, is written elsewhere.
 """
 
 import re
@@ -21,17 +21,24 @@ _LATIN = re.compile(r"[A-Za-z]{2,}")
 _REPLACE = r"""
 (function replace(texts) {
   for (const [key, text] of Object.entries(texts)) {
-    if (typeof text === "string") texts[key] = text.replace(/\{\w+\}|[A-Za-z]/g, part => part.length > 1 ? part : "ж");
-    else if (typeof text === "object" && !(text instanceof RegExp)) replace(text);
+    if (typeof text === "string") {
+      texts[key] = text.replace(/\{\w+\}|[A-Za-z]/g, part => part.length > 1 ? part : "ж");
+    } else if (typeof text === "object" && !(text instanceof RegExp)) replace(text);
   }
 })(TEXTS);
 """
 _SHOWN = """() => {
   const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) if (!walker.currentNode.parentNode.closest('script, style, noscript')) found.push(walker.currentNode.data);
-  for (const node of document.body.querySelectorAll(':not(time)'))
-    for (const name of ['aria-label', 'aria-valuetext', 'title', 'alt', 'placeholder']) if (node.hasAttribute(name)) found.push(node.getAttribute(name));
-  return [found.filter(text => /[A-Za-z]{2}/.test(text)), JSON.parse(document.getElementById('data').textContent)];
+  const names = ['aria-label', 'aria-valuetext', 'title', 'alt', 'placeholder'];
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    if (!text.parentNode.closest('script, style, noscript')) found.push(text.data);
+  }
+  for (const node of document.body.querySelectorAll(':not(time)')) {
+    found.push(...names.filter(name => node.hasAttribute(name)).map(name => node.getAttribute(name)));
+  }
+  const data = JSON.parse(document.getElementById('data').textContent);
+  return [found.filter(text => /[A-Za-z]{2}/.test(text)), data];
 }"""
 
 
