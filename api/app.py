@@ -106,6 +106,7 @@ def create_app(settings: Settings) -> web.Application:
         min(event_streams.MAX_STREAMS, connections // 4), "event streams"
     )
     app[pages.RENDERING] = asyncio.Lock()
+    app[health.DOCUMENTS] = []
     app[media.PLAYERS] = SharedSlots(min(media.MAX_PLAYERS, connections // 4), "films")
     app[demo.MAKING] = asyncio.Lock()
     app[media.BROWSERS] = asyncio.Semaphore(media.MAX_BROWSERS)

@@ -1,5 +1,6 @@
 """Health probes, and the documents that describe the interfaces."""
 
+import asyncio
 from importlib.metadata import version
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from api.endpoints import ENDPOINTS, Endpoint, Endpoints
 from api.openapi import html as docs
 from api.openapi.asyncapi import asyncapi
 from api.openapi.rest import openapi
+from api.pages.page import AppPage
 from api.responses import json_response
 from schemas.results import Health
 from schemas.store import workers
@@ -18,6 +20,8 @@ from schemas.topology import WORKER_TYPES
 
 endpoints = Endpoints()
 
+DOCUMENTS = web.AppKey("documents", list[AppPage])
+"""The page of the documents, once it was asked for."""
 READY_TTL_SECONDS = 10
 """Lifetime of the key that the readiness probe writes."""
 
@@ -73,11 +77,15 @@ async def openapi_document(request: web.Request) -> web.Response:
 @endpoints.add(Endpoint("GET", "/faces/docs", "public", None))
 async def documentation(request: web.Request) -> web.Response:
     """Serves both documents as a page."""
-    app, prefix = request.app, request.app[PARTITIONS].home.shared
-    rest = openapi(app[ENDPOINTS].values())
-    body = docs.page(rest, asyncapi(prefix), str(request.url.origin()), prefix)
-    headers = {"Content-Security-Policy": docs.POLICY, "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
+    rendered = request.app[DOCUMENTS]
+    if not rendered:
+        rendered.append(await asyncio.to_thread(_documents, request.app))
+    return rendered[0].response(request)
+
+
+def _documents(app: web.Application) -> AppPage:
+    prefix = app[PARTITIONS].home.shared
+    return docs.page(openapi(app[ENDPOINTS].values()), asyncapi(prefix), prefix)
 
 
 @endpoints.add(Endpoint("GET", "/faces/asyncapi.json", "public", None))

@@ -34,8 +34,8 @@ consumers.stages    : consumers.galleries
 consumers.processes : consumers.stages
 consumers.__main__  : consumers.processes
 api                 : schemas.store
-api.openapi         : api
 api.pages           : api
+api.openapi         : api.pages
 api.health          : api.openapi
 api.results         : api.pages
 api.app             : api.health api.results

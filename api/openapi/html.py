@@ -1,27 +1,20 @@
-"""The documentation page: both documents as one HTML page, without scripts or further requests."""
+"""The documentation page: both documents as one HTML page, with a request to each endpoint."""
 
 from html import escape
 from typing import Any
 
+from api.openapi.examples import curl
 from api.openapi.rest import COMMON_PROBLEMS
+from api.pages.page import AppPage
 
-STYLE = """
-:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
-body{margin:0 auto;max-width:60rem;padding:1rem}
-h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem;border-bottom:1px solid #8888}
-code,pre{font:.9em/1.4 ui-monospace,monospace}pre{overflow:auto;padding:.75rem;background:#8882;border-radius:.5rem}
-details{border:1px solid #8886;border-radius:.5rem;margin:.5rem 0;padding:.25rem .75rem}
-summary{cursor:pointer;overflow-wrap:anywhere}summary b{display:inline-block;min-width:4.75rem}
-table{border-collapse:collapse;width:100%;display:block;overflow:auto}
-th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-top:1px solid #8884}
-small{opacity:.8}
-"""
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Content-Security-Policy of the page."""
-START = """curl {url}/faces/analyze -H 'Content-Type: application/json' \\
+ORIGIN = "<span class=origin>http://127.0.0.1:5003</span>"
+"""Where the API is; the page's script puts the address of the browser there."""
+URL = "ORIGIN"
+"""Stands for it while texts are escaped."""
+START = f"""curl {URL}/faces/analyze -H 'Content-Type: application/json' \\
      -d '{{"video_path": "/media/film.mp4"}}'
-curl -N {url}/faces/jobs/JOB_ID/events
-curl '{url}/faces/jobs/JOB_ID/results?embeddings=none'"""
+curl -N {URL}/faces/jobs/JOB_ID/events
+curl '{URL}/faces/jobs/JOB_ID/results?embeddings=none'"""
 LIMITS = (
     ("minimum", "at least"), ("exclusiveMinimum", "above"), ("maximum", "at most"), ("exclusiveMaximum", "below"),
     ("minLength", "length at least"), ("maxLength", "length at most"), ("minItems", "items at least"),
@@ -29,12 +22,11 @@ LIMITS = (
 )  # fmt: skip
 
 
-def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -> bytes:
-    """Renders the page; returns HTML in UTF-8.
+def page(rest: dict[str, Any], streams: dict[str, Any], prefix: str) -> AppPage:
+    """Renders the page.
 
     Args:
         rest, streams: the OpenAPI and the AsyncAPI document.
-        url: of the API, as its caller sees it.
         prefix: first part of the streams' names.
     """
     operations = [
@@ -46,10 +38,11 @@ def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -
     parts = (
         f"<h1>{escape(rest['info']['title'])} <small>{escape(rest['info']['version'])}</small></h1>",
         f"<p>{escape(rest['info']['description'])} Submit a video, follow the job, read its people:</p>",
-        f"<pre>{escape(START.format(url=url))}</pre>",
+        _command(START),
         "<p>For machines: <a href='openapi.json'>openapi.json</a>, <a href='asyncapi.json'>asyncapi.json</a>.</p>",
         "<h2>Operations</h2>",
-        f"<p>Where keys are required: <code>Authorization: Bearer KEY</code>. {_problems()}</p>",
+        "<p>Each has a request: replace the words in capitals, and where keys are required add "
+        f"<code>-H 'Authorization: Bearer KEY'</code>. {_problems()}</p>",
         *operations,
         "<h2>Streams</h2><p>One entry is one message. To publish a job, the bare request is enough, in the field "
         f"<code>json</code>:</p><pre>{escape(_publish(prefix))}</pre>",
@@ -57,11 +50,11 @@ def page(rest: dict[str, Any], streams: dict[str, Any], url: str, prefix: str) -
         "<h2>Schemas</h2>",
         *(_schema(name, schema) for name, schema in sorted(schemas.items())),
     )
-    head = (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Faces: documentation</title>"
-        "<meta name=viewport content='width=device-width,initial-scale=1'>"
-    )
-    return f"{head}<style>{STYLE}</style><main>{''.join(parts)}</main></html>".encode()
+    return AppPage("docs", "Documents · Faces", content="".join(parts))
+
+
+def _command(text: str) -> str:
+    return f"<pre tabindex=0>{escape(text).replace(URL, ORIGIN)}</pre>"
 
 
 def _publish(prefix: str) -> str:
@@ -95,6 +88,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         f"<details><summary><b>{method.upper()}</b> <code>{escape(path)}</code> "
         f"{escape(operation['summary'])}</summary>"
         + (f"<p>{escape(operation['description'])}</p>" if "description" in operation else "")
+        + _command(curl(URL, path, method, operation))
         + (f"<table>{rows}</table>" if rows else "")
         + body
         + f"<table><tr><th>Status<th><th>{responses}</table></details>"

@@ -19,7 +19,7 @@ COMMON_PROBLEMS = (401, 403, 429, 500, 503)
 """Statuses that every endpoint may answer."""
 PARAMETERS = {
     "name": "Name of the collection or library",
-    "job_id": "Id of the job, as its submission was answered",
+    "job_id": "Id of the job, from the answer to its submission",
     "face_id": "Id of the face in the result of its job, or in its collection",
     "person_id": "Id of the person in the library or collection",
     "film_id": "Id of the film in the library",

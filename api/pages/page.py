@@ -79,15 +79,16 @@ class Page:
 
 
 class AppPage:
-    """A page that holds no data: its script loads it from the API. It is compressed once.
+    """A page that is the same for everybody: its script loads the data from the API. It is compressed once.
 
     Args:
         name: of its HTML, style and script; the shell (header, texts, requests) is joined to them.
         parts: names of further styles and scripts, which come before them.
         root: see `Page`.
+        content: HTML that its body has a place for.
     """
 
-    def __init__(self, name: str, title: str, *parts: str, root: str = "./") -> None:
+    def __init__(self, name: str, title: str, *parts: str, root: str = "./", content: str = "") -> None:
         names = (*parts, f"{name}.css", f"{name}.js")
         styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
         scripts = (
@@ -95,14 +96,15 @@ class AppPage:
             *(part for part in names if part.endswith(".js")),
         )  # fmt: skip
         self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
-        plain = self._page.render(title)
+        plain = self._page.render(title).replace(b"{{content}}", content.encode())
+        self._version = hashlib.sha256(plain).hexdigest()[:16]
         self._bodies: dict[Coding | None, bytes] = {None: plain}
         self._bodies |= {coding: compressed(plain, coding) for coding in COMPRESSORS}
 
     def response(self, request: web.Request) -> web.Response:
         """Serves the page, in a coding that the browser accepts; 304 where it has this version."""
         coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
-        tag = f"{self._page.version}-{coding or 'plain'}"
+        tag = f"{self._version}-{coding or 'plain'}"
         headers = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"', "Vary": "Accept-Encoding"}
         headers |= self._page.headers
         if tag in {etag.value for etag in request.if_none_match or ()}:

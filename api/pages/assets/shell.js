@@ -12,22 +12,27 @@ const ago = seconds => seconds < 90 ? fill(TEXTS.units.seconds, {n: Math.round(s
 const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, fill(TEXTS.units.ago, {time: ago(Math.max(0, Date.now() - at) / 1000)})); };
 const library = () => chosenLibrary;  // name of the chosen one; null: there is none
 
-// Draws the header and fills the texts in. `current`: name of the page in PAGES; `load`: loads the page's content, called now
-// and again when a key was entered.
-function startPage(current, load) {
-  fillTexts(document);
-  const tab = ([path, name]) => make("a", {href: link(path), ...name === current ? {"aria-current": "page"} : {}}, TEXTS.shell[name]);
+// Draws the header. `current`: name of the page in PAGES, or "documents".
+function drawHeader(current) {
+  const here = name => name === current ? {"aria-current": "page"} : {};
+  const tab = ([path, name]) => make("a", {href: link(path), ...here(name)}, TEXTS.shell[name]);
   const icon = makeSvg("svg", {viewBox: "0 0 24 24", "aria-hidden": "true"}, makeSvg("path", {d: ICON}));
   document.body.prepend(make("a", {className: "skip", href: "#main"}, TEXTS.shell.skip), make("header", {className: "shell"}, make("div", {className: "wide"},
     make("a", {className: "brand", href: link("")}, icon, TEXTS.shell.name), make("nav", {"aria-label": TEXTS.shell.pages}, ...PAGES.map(tab)),
     make("span", {className: "tools"},
       make("label", {id: "library-box", hidden: true}, TEXTS.shell.library, make("select", {id: "library", onchange: () => chooseLibrary($("library").value)})),
-      make("a", {className: "tool quiet", href: link("docs")}, TEXTS.shell.documents),
+      make("a", {className: "tool quiet", href: link("docs"), ...here("documents")}, TEXTS.shell.documents),
       make("button", {id: "forget", className: "tool quiet", type: "button", hidden: true, onclick: forgetKey}, TEXTS.shell.forget),
       make("button", {id: "theme", className: "tool quiet", type: "button"})))),
     make("p", {id: "health", className: "banner", role: "status", hidden: true}));
-  document.body.append(make("p", {id: "said", className: "said", role: "status"}));
   theme(localStorage);
+}
+
+// Draws the page's shell and fills the texts in; `load`: loads the page's content, called now and again when a key was entered.
+function startPage(current, load) {
+  fillTexts(document);
+  drawHeader(current);
+  document.body.append(make("p", {id: "said", className: "said", role: "status"}));
   const begin = async () => {
     $("forget").hidden = !sessionStorage.getItem(KEY);
     try { await beginSession(); await loadLibraries(); await load(); showProblem(null); } catch (error) { showProblem(error); }
