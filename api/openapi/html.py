@@ -45,7 +45,8 @@ def page(rest: dict[str, Any], streams: dict[str, Any], prefix: str) -> AppPage:
         f"<code>-H 'Authorization: Bearer KEY'</code>. {_problems()}</p>",
         *operations,
         "<h2>Streams</h2><p>One entry is one message. To publish a job, the bare request is enough, in the field "
-        f"<code>json</code>:</p><pre>{escape(_publish(prefix))}</pre>",
+        "<code>json</code>:</p>",
+        _command(_publish(prefix)),
         *(_channel(channel) for channel in streams["channels"].values()),
         "<h2>Schemas</h2>",
         *(_schema(name, schema) for name, schema in sorted(schemas.items())),
@@ -91,7 +92,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         + _command(curl(URL, path, method, operation))
         + (f"<table>{rows}</table>" if rows else "")
         + body
-        + f"<table><tr><th>Status<th><th>{responses}</table></details>"
+        + f"<table><tr><th>Status<th>Body<th>Meaning{responses}</table></details>"
     )
 
 

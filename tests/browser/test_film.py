@@ -129,6 +129,16 @@ def test_between_samples_a_box_is_an_estimate_and_far_from_them_there_is_none(
             ([(2, 0)], 2.6, None), ([], 1, None),
         ):  # fmt: skip
             assert page.evaluate(at, [rows, time]) == expected
+        left, right, edge = page.evaluate(
+            f"""() => {{
+              const pen = $("boxes").getContext("2d"), edges = [];
+              pen.fillText = (text, x) => edges.push(x, x + pen.measureText(text).width, pen.canvas.width);
+              drawBoxes([{{name: "N".repeat(24), detections: [({row})([0, 600])]}}], 0, 640, 360, null);
+              delete pen.fillText;
+              return edges;
+            }}"""
+        )
+        assert 0 <= left < right <= edge, "a name at the edge is not cut"
         row = (
             "[7, ...Array(11).fill(0), 80 * (n % 14), 50 * (n % 12), 80 * (n % 14) + 60, 50 * (n % 12) + 40]"
         )
@@ -275,7 +285,7 @@ def test_home_shows_the_films_of_the_library_that_is_chosen(
 def test_the_first_view_is_light(service: Service, six: str, browser: "Browser") -> None:
     size = "performance.getEntriesByType('navigation')[0].transferSize"
     for tab in new_tab(browser, 1440, "light"):
-        for path in ("", f"film/{six}", "operations"):
+        for path in ("", f"film/{six}", "people", "operations", "docs", f"watch?jobs={six}"):
             assert tab.open(f"{service.url}/faces/{path}").evaluate(size) < FIRST_VIEW_BYTES
 
 

@@ -16,6 +16,17 @@ from tests.browser.shown import FILM, HOSTILE, SOURCE_ID, until
 from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
 
+FACE_OF_LIGHT = """light => {
+  const canvas = make("canvas", {width: 64, height: 64}), drawing = canvas.getContext("2d");
+  drawing.fillStyle = `rgb(${light} ${light} ${light})`;
+  drawing.fillRect(0, 0, 64, 64);
+  const picture = make("img", {id: "seen", alt: "", src: canvas.toDataURL()});
+  picture.addEventListener("load", () => { picture.dataset.light = light; });
+  document.querySelector("#seen")?.remove();
+  document.querySelector("main").append(picture);
+}"""
+"""Shows a picture that is grey of this light, 0-255."""
+
 
 def test_a_report_shows_everybody_and_requests_nothing(service: Service, hostile: str, tab: Tab) -> None:
     page = tab.open(f"{service.url}/faces/jobs/{hostile}/report")
@@ -24,6 +35,12 @@ def test_a_report_shows_everybody_and_requests_nothing(service: Service, hostile
     loaded = "[...document.querySelectorAll('.card img')].filter(img => img.naturalWidth > 50).length"
     eventually(lambda: page.evaluate(loaded) == 6)
     assert SOURCE_ID in page.locator("#about").inner_text()
+    for light, shown in ((40, "brightness(3.75)"), (5, "brightness(4)"), (120, ""), (250, "")):
+        page.evaluate(FACE_OF_LIGHT, light)
+        until(page, f"document.querySelector('#seen')?.dataset.light === '{light}'")
+        assert page.evaluate("document.querySelector('#seen').style.filter") == shown, (
+            "a dim one is brightened"
+        )
     tab.check(service.url)
     assert [url for url in tab.requests if not url.startswith("data:")] == [page.url]
 
