@@ -12,9 +12,9 @@ from facecore.device import on_gpu
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-Array = NDArray[np.float32]
-Outputs = Sequence[Array]
-"""Output tensors of one run, each with the batch axis first."""
+Sample = NDArray[np.float32] | NDArray[np.uint8]
+Outputs = Sequence[NDArray[Any]]
+"""Output tensors of one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Model(Generic[Item, Value]):
 
     Attributes:
         session: ONNX Runtime session with one input, batch axis first.
-        prepare: item → one sample, float32, without the batch axis.
+        prepare: item → one sample, without the batch axis.
         read: outputs of a batch → one value a sample.
         batch: samples in every run. Shorter runs are padded with zeros, so that a sample is always computed by the
             same kernels and memory use stays constant.
     """
 
     session: Any
-    prepare: Callable[[Item], Array]
+    prepare: Callable[[Item], Sample]
     read: Callable[[Outputs], list[Value]]
     batch: int = 1
 
@@ -42,7 +42,7 @@ class Model(Generic[Item, Value]):
         """
         samples = np.stack([self.prepare(item) for item in items])
         if missing := self.batch - len(items):
-            samples = np.concatenate([samples, np.zeros((missing, *samples.shape[1:]), np.float32)])
+            samples = np.concatenate([samples, np.zeros((missing, *samples.shape[1:]), samples.dtype)])
         outputs = self.session.run(None, {self.session.get_inputs()[0].name: samples})
         return self.read(outputs)[: len(items)]
 

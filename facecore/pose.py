@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facecore.align import FaceInImage, Points, crop, imagenet_sample
 from facecore.geometry import widened
-from facecore.model import Array, Model, Outputs, batch_size
+from facecore.model import Model, Outputs, batch_size
 from schemas.observations import Angles
 
 GPU_BATCH = 16
@@ -46,7 +46,7 @@ def _read_hopenet(outputs: Outputs) -> list[Angles]:
     return [Angles(*(float(v) for v in values)) for values in turned]
 
 
-def _expectation(logits: Array) -> Array:
+def _expectation(logits: Points) -> Points:
     odds = np.exp(logits - logits.max(1, keepdims=True))
     bins = np.arange(logits.shape[1], dtype=np.float32) * BIN_DEGREES + FIRST_BIN_DEGREES
     return np.asarray((odds * bins).sum(1) / odds.sum(1), np.float32)

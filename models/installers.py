@@ -51,6 +51,7 @@ def installer(name: str) -> Callable[[str, Path], None] | None:
 
 def _install_open(name: str, directory: Path) -> None:
     # importing onnx and onnxruntime takes a second
+    from models.centerface import rewrite
     from models.prepare import PrepareError, prepare
     from models.tensorflow_js import ConversionError, convert
 
@@ -81,7 +82,11 @@ def _install_open(name: str, directory: Path) -> None:
                 if file.graph:
                     convert(published / Path(file.graph).name, source, made / file.file)
                 else:
-                    difference = prepare(source, made / file.file, any_size=file.role == "detector")
+                    detector = file.role == "detector"
+                    prepared = work / file.file if detector else made / file.file
+                    difference = prepare(source, prepared, any_size=detector)
+                    if detector:
+                        difference = max(difference, rewrite(prepared, made / file.file))
                     log.info("model file prepared", file=file.file, largest_difference=f"{difference:.1e}")
             except (PrepareError, ConversionError) as error:
                 raise FetchError(str(error)) from error

@@ -1,12 +1,13 @@
 """The CenterFace detector (Xu et al. 2019): a heat map of face centres with size, offset and landmarks at each."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facecore.align import Points, to_sample
+from facecore.align import Points
 from facecore.detection.detector import (
-    HINT_SCORE,
     Calibration,
     Canvas,
     Detections,
@@ -29,31 +30,33 @@ def load(session: Any, name: str) -> Detector:
     """Returns the detector.
 
     Args:
-        session: takes (N, 3, H, W), RGB 0-255, sides divisible by 32. Its outputs have a quarter of that resolution:
-            heat (N, 1), log of height and width (N, 2), offset y, x (N, 2), landmarks y, x relative to the
-            box (N, 10).
+        session: a graph as `models.centerface.rewrite` writes it.
         name: of the model file.
     """
-    model: Model[Canvas, Detections] = Model(
-        session, lambda canvas: to_sample(canvas.fitted(), 0.0, 1.0), read, batch_size(session, GPU_BATCH)
-    )
+    batch = batch_size(session, GPU_BATCH)
+    model: Model[Canvas, Detections] = Model(session, Canvas.fitted, reader(batch), batch)
     # On a GPU full squares only: every new shape would take more memory. A CPU computes only what the picture covers.
     gpu = on_gpu(session)
     return Detector(name, model, None, gpu, 1024 if gpu else 640, MIN_CONFIDENCE, CALIBRATION)
 
 
-def read(outputs: Outputs) -> list[Detections]:
-    """Returns the detections on each canvas of a batch, in pixels of the canvas."""
-    return [_read_one(*maps) for maps in zip(*outputs, strict=True)]
+def reader(batch: int) -> Callable[[Outputs], list[Detections]]:
+    """Returns a function that decodes the candidates of ``batch`` canvases, into pixels of their canvas."""
+
+    def read(outputs: Outputs) -> list[Detections]:
+        places, scores, regressions = outputs
+        of = [places[:, 0] == number for number in range(batch)]
+        return [_read_one(places[one, 1:], scores[one], regressions[one]) for one in of]
+
+    return read
 
 
-def _read_one(heat: Points, scale: Points, offset: Points, landmarks: Points) -> Detections:
-    rows, columns = np.nonzero(heat[0] > HINT_SCORE)
-    height, width = np.exp(scale[:, rows, columns]) * STRIDE
-    top = (rows + offset[0, rows, columns] + 0.5) * STRIDE - height / 2
-    left = (columns + offset[1, rows, columns] + 0.5) * STRIDE - width / 2
+def _read_one(places: NDArray[np.int64], scores: Points, regressions: Points) -> Detections:
+    (rows, columns), (height, width) = places.T, np.exp(regressions[:, :2].T) * STRIDE
+    top = (rows + regressions[:, 2] + 0.5) * STRIDE - height / 2
+    left = (columns + regressions[:, 3] + 0.5) * STRIDE - width / 2
     boxes = np.stack([left, top, left + width, top + height], 1).astype(np.float32)
-    relative = landmarks[:, rows, columns].T.reshape(-1, 5, 2)  # y, x
+    relative = regressions[:, 4:].reshape(-1, 5, 2)  # y, x
     points = np.stack(
         [
             relative[:, :, 1] * width[:, None] + left[:, None],
@@ -61,4 +64,4 @@ def _read_one(heat: Points, scale: Points, offset: Points, landmarks: Points) ->
         ],
         2,
     ).astype(np.float32)
-    return non_maximum_suppression(boxes, heat[0, rows, columns], points, NMS_IOU)
+    return non_maximum_suppression(boxes, scores, points, NMS_IOU)

@@ -77,11 +77,11 @@ class Canvas(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Returns height and width of the sample: multiples of 32, the coarsest stride of the detectors."""
+        """Returns height and width of the sample: multiples of 8, as `models.centerface` requires."""
         if self.full:
             return self.size, self.size
         height, width = self.covered
-        return -(-height // 32) * 32, -(-width // 32) * 32
+        return -(-height // 8) * 8, -(-width // 8) * 8
 
     def fitted(self) -> Image:
         """Returns the sample: the resized picture in the upper left corner, black elsewhere."""

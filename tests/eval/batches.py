@@ -33,7 +33,7 @@ def in_batches(analyzer: Analyzer) -> Analyzer:
     detector = pack.detector.model
     if detector.batch == 1 and not isinstance(detector.session.get_inputs()[0].shape[0], int):
         wide = centerface.GPU_BATCH if pack.name == "open" else scrfd.GPU_BATCH
-        read = detector.read if pack.name == "open" else scrfd.reader(0.4, wide)
+        read = centerface.reader(wide) if pack.name == "open" else scrfd.reader(0.4, wide)
         detector = replace(detector, batch=wide, read=read)
     analyzer._pack = replace(
         pack,

@@ -11,10 +11,13 @@ import pytest
 from facecore.align import IMAGENET_MEAN, IMAGENET_STD, FaceInImage, Image, to_sample
 from facecore.analyzer import Analyzer
 from facecore.attributes import FaceAttributes
+from facecore.detection.centerface import reader
+from facecore.detection.detector import HINT_SCORE
 from facecore.device import CPU, CUDA, TENSORRT, Device, TensorRT, check_session, choose_device, open_session
 from facecore.errors import DeviceUnavailable
 from facecore.model import Model, Workers
 from facecore.packs import Pack, load_open
+from models.centerface import CANDIDATE_SCORE
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
 from tests.eval.batches import differences, emotions, in_batches
@@ -89,7 +92,7 @@ def test_a_batch_of_pictures_equals_single_pictures(pack: Pack, group: Image) ->
     half = np.ascontiguousarray(group[::2, ::2])
     pictures = [group, np.ascontiguousarray(group[:, ::-1]), half, np.zeros_like(group), group[:300]]
     workers = Workers(2)
-    batched = replace(pack.detector, model=replace(pack.detector.model, batch=4))
+    batched = replace(pack.detector, model=replace(pack.detector.model, read=reader(4), batch=4))
     try:
         alone = pack.detector.detect(pictures, workers)
         together = batched.detect(pictures, workers)
@@ -100,6 +103,25 @@ def test_a_batch_of_pictures_equals_single_pictures(pack: Pack, group: Image) ->
         assert np.allclose(one.landmarks, many.landmarks, atol=0.01)
         assert np.allclose(one.scores, many.scores, atol=TOLERANCE)
     assert [len(found.boxes) for found in together][:4] == [6, 6, 6, 0]
+
+
+def test_a_picture_gives_the_faces_that_its_full_square_gives(pack: Pack, group: Image) -> None:
+    pictures = [group[:rows, :columns] for rows, columns in ((536, 900), (700, 900), (512, 780), (600, 491))]
+    workers = Workers(2)
+    try:
+        covered = pack.detector.detect(pictures, workers)
+        full = replace(pack.detector, full=True).detect(pictures, workers)
+    finally:
+        workers.close()
+    for found, in_square in zip(covered, full, strict=True):
+        one, square = (faces.where(faces.scores > 0.5) for faces in (found, in_square))
+        assert len(one.boxes) == len(square.boxes) > 0
+        assert np.allclose(one.boxes, square.boxes, atol=3)
+        assert np.allclose(one.landmarks, square.landmarks, atol=3)
+
+
+def test_the_detectors_graph_gives_every_hint() -> None:
+    assert CANDIDATE_SCORE == HINT_SCORE
 
 
 def test_gpu_batches_of_crowds_give_the_same_faces(analyzer: Analyzer, models_path: Any) -> None:
