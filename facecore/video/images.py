@@ -70,7 +70,7 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
     Raises:
         SourceError: the bytes are not a picture of a supported format, are damaged, or have too many pixels.
     """
-    kind, _ = _checked(encoded, max_pixels)
+    kind, _, _ = _checked(encoded, max_pixels)
     if _needs_pillow(kind, encoded):
         return decode_with_pillow(kind, still_avif(encoded) if kind == "AVIF" else encoded, max_pixels)
     try:
@@ -86,18 +86,17 @@ def decode(encoded: bytes, max_pixels: int = 100_000_000) -> Image:
 
 def decoding_bytes(encoded: bytes, max_pixels: int = 100_000_000) -> int:
     """Estimates the memory that `decode` takes, from the header; raises SourceError as `decode` does."""
-    kind, (width, height) = _checked(encoded, max_pixels)
+    kind, (width, height), scans = _checked(encoded, max_pixels)
     if _needs_pillow(kind, encoded):
         if high_dynamic_range(kind, encoded):
             return width * height * HIGH_DYNAMIC_RANGE_BYTES
         return width * height * PILLOW_BYTES_OF.get(kind, PILLOW_BYTES)
-    progressive = kind == "JPEG" and jpeg_scans(encoded) > 1
-    return width * height * (PROGRESSIVE_JPEG_BYTES if progressive else DECODING_BYTES[kind])
+    return width * height * (PROGRESSIVE_JPEG_BYTES if scans > 1 else DECODING_BYTES[kind])
 
 
 def decode_grey(encoded: bytes, max_pixels: int = 100_000_000) -> NDArray[np.uint8]:
     """Decodes a picture of OpenCV's formats in grey, as it is stored; raises SourceError as `decode`."""
-    kind, _ = _checked(encoded, max_pixels)
+    kind, _, _ = _checked(encoded, max_pixels)
     flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if image is None:
@@ -107,12 +106,12 @@ def decode_grey(encoded: bytes, max_pixels: int = 100_000_000) -> NDArray[np.uin
 
 def picture_size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
     """Returns width and height of the upright picture; raises SourceError as `decode` does."""
-    kind, size = _checked(encoded, max_pixels)
+    kind, size, _ = _checked(encoded, max_pixels)
     return shown_size(kind, encoded, size)
 
 
-def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
-    """Returns format and size of a picture whose decoding takes bounded time and memory.
+def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int], int]:
+    """Returns format, size and number of scans of a picture whose decoding takes bounded time and memory.
 
     Raises:
         SourceError: it would not, or the picture is not supported or damaged.
@@ -130,9 +129,9 @@ def _checked(encoded: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
         raise SourceError(
             f"The picture has {size[0]} x {size[1]} pixels; at most {max_pixels} are allowed (FACES_MAX_PIXELS)."
         )
-    if kind == "JPEG":
-        check_scans(jpeg_scans(encoded), size, max_pixels, "The JPEG picture")
-    return kind, size
+    scans = jpeg_scans(encoded) if kind == "JPEG" else 1
+    check_scans(scans, size, max_pixels, "The JPEG picture")
+    return kind, size, scans
 
 
 def _needs_pillow(kind: str, encoded: bytes) -> bool:
