@@ -17,6 +17,7 @@ local function append(stream, at)
   local caller, step, credit = unpack(ARGV, at + 1, at + 3)
   if step == '' then
     redis.call('XADD', stream, '*', unpack(ARGV, at + 4, following(at) - 1))
+    counts[stream] = nil
   else
     send(stream, caller, tonumber(step), tonumber(credit), ARGV[at + 5])
   end

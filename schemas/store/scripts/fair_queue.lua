@@ -32,16 +32,29 @@ local function pending(stream)
   return 0
 end
 
--- Entries of a stream that its group has not read.
+-- How many messages wait for a stream, and how many of its entries its group has not read, as this call has counted
+-- them: nothing else changes them meanwhile.
+local counts = {}
+
+local function waits(stream)
+  local count = counts[stream] or {waiting = redis.call('ZCARD', waiting_of(stream))}
+  counts[stream] = count
+  return count.waiting
+end
+
 local function unread(stream)
-  local length = redis.call('XLEN', stream)
-  return length > 0 and length - pending(stream) or 0
+  waits(stream)
+  local count = counts[stream]
+  if not count.unread then
+    local length = redis.call('XLEN', stream)
+    count.unread = length > 0 and length - pending(stream) or 0
+  end
+  return count.unread
 end
 
 -- Moves waiting messages to the stream until so many of its entries are unread; returns how many still wait.
 local function release(stream, wanted)
-  local waiting, turns = waiting_of(stream), turns_of(stream)
-  local size = redis.call('ZCARD', waiting)
+  local waiting, turns, size = waiting_of(stream), turns_of(stream), waits(stream)
   local room = size > 0 and math.min(size, wanted - unread(stream)) or 0
   if room <= 0 then
     return size
@@ -58,6 +71,7 @@ local function release(stream, wanted)
     redis.call('ZADD', turns, 'GT', now, NOW)
     redis.call('ZREMRANGEBYSCORE', turns, '-inf', '(' .. string.format('%.17g', tonumber(now) - MAX_CREDIT))
   end
+  counts[stream] = {waiting = size - room, unread = unread(stream) + room}
   return size - room
 end
 
@@ -66,15 +80,17 @@ end
 -- waited before, so that little work does not wait behind much.
 local function send(stream, caller, step, credit, bytes)
   local waiting, turns = waiting_of(stream), turns_of(stream)
-  if redis.call('ZCARD', waiting) == 0 and unread(stream) == 0 then
+  if waits(stream) == 0 and unread(stream) == 0 then
     redis.call('XADD', stream, '*', 'msgpack', bytes)
+    counts[stream].unread = 1
     return
   end
   local now, last = unpack(redis.call('ZMSCORE', turns, NOW, caller))
   local start = math.max(tonumber(last or '-inf'), tonumber(now or 0) - credit)
-  redis.call('ZADD', turns, string.format('%.17g', start + step), caller)
-  redis.call('ZADD', waiting, 'NX', string.format('%.17g', start), caller .. ' ' .. bytes)
-  if redis.call('ZCARD', turns) > MAX_CALLERS then
+  local is_new = redis.call('ZADD', turns, string.format('%.17g', start + step), caller) == 1
+  local added = redis.call('ZADD', waiting, 'NX', string.format('%.17g', start), caller .. ' ' .. bytes)
+  counts[stream].waiting = waits(stream) + added
+  if is_new and redis.call('ZCARD', turns) > MAX_CALLERS then
     local lowest = redis.call('ZRANGE', turns, 0, 1)
     redis.call('ZREM', turns, lowest[1] == NOW and lowest[2] or lowest[1])
   end
