@@ -18,7 +18,8 @@ from consumers.runtime.scripts import Owner
 from consumers.runtime.stage import Stage
 from schemas.store import lua
 from schemas.store.fair_queue import waiting
-from schemas.store.server_errors import group_missing
+from schemas.store.lua import Call
+from schemas.store.server_errors import error_text, group_missing
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,8 @@ class Reader:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reads until `stop` is set."""
+        if self._stage.fair:  # the server has the script then
+            await retry_until_available("release", lua.run, self._control, self._release(1))
         while not stop.is_set():
             await self._executor.wait_for_slot()
             if stop.is_set() or await self._back_pressure():
@@ -85,20 +88,30 @@ class Reader:
     async def _read_new(self, count: int, block: float) -> list[tuple[bytes, Mapping[bytes, bytes]]]:
         if count <= 0:
             return []
-        waiting_still = await self._release(count)
-        reply = await self._blocking.execute_command(  # type: ignore[no-untyped-call]
+        read = (
             "XREADGROUP", "GROUP", self._owner.group, self._owner.consumer,
             "COUNT", count, "BLOCK", max(1, int(block * 1000)), "STREAMS", self._owner.stream, ">",
         )  # fmt: skip
-        if waiting_still:
-            await self._release(1)  # wakes a worker that waits for entries
-        return cast("list[Any]", reply)[0][1] if reply else []
+        async with self._blocking.pipeline(transaction=False) as pipe:
+            if self._stage.fair:
+                pipe.execute_command(*self._release(count).command())
+            pipe.execute_command(*read)
+            if self._stage.fair:
+                pipe.execute_command(*self._release(1).command())  # wakes a worker that waits for entries
+            replies = await pipe.execute(raise_on_error=False)
+        reply = replies[len(replies) // 2]
+        if isinstance(reply, Exception):
+            raise reply
+        entries = cast("list[Any]", reply)[0][1] if reply else []
+        if failed := [released for released in replies if isinstance(released, Exception)]:
+            log.warning("waiting messages not released", error=error_text(failed[0]))
+            if not entries:
+                await lua.run(self._control, self._release(1))
+        return cast("list[tuple[bytes, Mapping[bytes, bytes]]]", entries)
 
-    async def _release(self, wanted: int) -> int:
-        """Moves messages whose turn it is to a stream that has a fair queue; returns how many still wait."""
-        if not self._stage.fair:
-            return 0
-        return int(await lua.run(self._control, scripts.release_waiting(self._owner.stream, wanted)))
+    def _release(self, wanted: int) -> Call:
+        """Moves messages whose turn it is from the fair queue of the stream to the stream."""
+        return scripts.release_waiting(self._owner.stream, wanted)
 
     async def _back_pressure(self) -> bool:
         """Reports whether a downstream stream is above its high-water mark; waits a moment if so."""
