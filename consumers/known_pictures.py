@@ -8,6 +8,7 @@ import msgspec
 from consumers.reuse import Wanted, emotion_field, usable
 from consumers.service import Service
 from schemas.observations import FrameFaces, Observation
+from schemas.store.lua import Call
 from schemas.store.observations import Observations
 
 FRAMES_PER_STEP = 64
@@ -66,8 +67,8 @@ class KnownPictures:
                 taken |= {known[frame][0] for frame in adopted}
         return taken
 
-    async def keep(self, seen: Iterable[tuple[PictureOf, FrameFaces, Mapping[str, bytes]]]) -> None:
-        """Keeps what was seen in pictures.
+    def keeping(self, seen: Iterable[tuple[PictureOf, FrameFaces, Mapping[str, bytes]]]) -> list[Call]:
+        """Returns the calls that keep what was seen in pictures; their replies go to `forget`.
 
         Args:
             seen: pictures with their faces, and the crop of each face by its field in the job's hash of portraits.
@@ -77,8 +78,15 @@ class KnownPictures:
             fields = by_run.setdefault((picture.source, picture.job_id, picture.run), {})
             fields[picture.name] = msgspec.msgpack.encode(Observation(picture.wanted.demographics, faces))
             fields |= {f"{picture.name}/{field.rpartition('/')[2]}": crop for field, crop in crops.items()}
-        for (source, job_id, run), fields in by_run.items():
-            await self._kept.keep(source, job_id, fields, run)
+        return [
+            self._kept.keeping(source, job_id, fields, run)
+            for (source, job_id, run), fields in by_run.items()
+        ]
+
+    async def forget(self, replies: Iterable[Sequence[bytes]]) -> None:
+        """Forgets the sources for which there is no room any more."""
+        for reply in replies:
+            await self._kept.forget(reply)
 
     async def emotions(
         self, source: str, observer: str, shots: Sequence[bytes | None]

@@ -1,11 +1,11 @@
 """Picture decoder: decodes the pictures of a batch in groups that fit into the memory of the process."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from consumers.sources.memory_budget import MemoryBudget
+from consumers.threads import map_in_threads
 from facecore.video import SourceError
 from facecore.video.images import decode, decoding_bytes
 from facecore.video.picture import Image
@@ -35,11 +35,13 @@ class PictureDecoder:
 
     Args:
         memory: that the decoded pictures of the process share.
+        threads: number of threads of the pool.
     """
 
-    def __init__(self, memory: MemoryBudget, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, memory: MemoryBudget, pool: ThreadPoolExecutor, threads: int) -> None:
         self._memory = memory
         self._pool = pool
+        self._threads = threads
 
     async def each_group(self, pictures: Mapping[int, Encoded], use: UseImages) -> dict[int, str]:
         """Decodes pictures group by group and calls ``use`` with each group.
@@ -68,10 +70,7 @@ class PictureDecoder:
         return {place: reason for place, reason in decoded.items() if isinstance(reason, str)}
 
     async def _run(self, call: Callable[[Encoded], T], pictures: Mapping[int, Encoded]) -> dict[int, T]:
-        loop = asyncio.get_running_loop()
-        results = await asyncio.gather(
-            *(loop.run_in_executor(self._pool, call, picture) for picture in pictures.values())
-        )
+        results = await map_in_threads(self._pool, self._threads, call, list(pictures.values()))
         return dict(zip(pictures, results, strict=True))
 
     def _size(self, encoded: Encoded) -> int | str:

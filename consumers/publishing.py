@@ -149,7 +149,7 @@ class FramePublisher:
         parameters, messages = request.parameters, []
         share = self._service.share(envelope, FRAMES_CREDIT)
         pictures = [(str(f.index), f.picture) for f in chunk if isinstance(f.picture, bytes)]
-        stored = await self._store.put_many(envelope.job, envelope.run, pictures)
+        stored, hashes = await self._store.prepare(envelope.job, envelope.run, pictures)
         locations = iter(stored)
         for frame in chunk:
             location = next(locations) if isinstance(frame.picture, bytes) else frame.picture
@@ -171,7 +171,7 @@ class FramePublisher:
         count = {counter.field: chunk[-1].index + 1 - counter.start}
         unpublished = [(envelope.job, location) for location in stored]
         try:
-            published = await delivery.publish(messages, names.job(envelope.job).metadata, count)
+            published = await delivery.publish(messages, names.job(envelope.job).metadata, count, hashes)
         except LeaseLost:
             await self._store.delete(unpublished)
             raise

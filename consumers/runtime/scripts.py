@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consumers.runtime.stage import Completion, FanIn, Outgoing
-from schemas.store.lua import Call, Value, load
+from schemas.store.lua import Call, Value, flat, load
+from schemas.store.run_data import HashFields, arguments
 
 (
     COMPLETE, CHECK_FAN_IN, PUBLISH, RETRY, MOVE_DUE, RENEW, CLAIM_EXPIRED, RELEASE, REMOVE_IDLE, ACQUIRE_LOCK,
@@ -77,20 +78,21 @@ def publish(
     record: str | None,
     run: str,
     fields: Mapping[str, str | int],
+    hashes: Sequence[HashFields] = (),
 ) -> Call:
     """Publishes messages before their entry is completed; returns LOST, DONE or DROPPED.
 
     Args:
         record: hash in which `fields` are set in the same step; nothing is published when its run is over.
+        hashes: further hashes that are written in the same step.
     """
-    args: list[Value] = [owner.group, owner.consumer, entry_id, run, 2 * len(fields)]
-    for name, value in fields.items():
-        args += (name, value)
+    args: list[Value] = [owner.group, owner.consumer, entry_id, run, 2 * len(fields), len(hashes)]
+    args += (*flat(fields), *arguments(hashes))
     for message in messages:
         _add(args, message)
-    return Call(
-        PUBLISH, [owner.stream, record or owner.stream, *(message.stream for message in messages)], args
-    )
+    keys = [owner.stream, record or owner.stream]
+    keys += (*(one.hash for one in hashes), *(message.stream for message in messages))
+    return Call(PUBLISH, keys, args)
 
 
 def retry(owner: Owner, delay_set: str, entry_id: str, after: float, replays: int, message: bytes) -> Call:

@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.envelope import Envelope
 from schemas.store.fair_queue import Share
+from schemas.store.run_data import HashFields
 
 Body = TypeVar("Body")
 Fields = Mapping[bytes, bytes]
@@ -116,8 +117,11 @@ class Completion:
             raise ValueError("part requires units and must be in the range of parts")
 
 
-Publish = Callable[[str, Sequence[Outgoing], str | None, str, Mapping[str, str | int]], Awaitable[bool]]
-"""Entry id, messages, record, run, fields of the record → whether the run goes on; raises LeaseLost."""
+Publish = Callable[
+    [str, Sequence[Outgoing], str | None, str, Mapping[str, str | int], Sequence[HashFields]], Awaitable[bool]
+]
+"""Entry id, messages, record, run, fields of the record, fields of other hashes → whether the run goes on; raises
+LeaseLost."""
 
 
 @dataclass(slots=True)
@@ -146,8 +150,10 @@ class Delivery(Generic[Body]):
         messages: Sequence[Outgoing],
         record: str | None = None,
         fields: Mapping[str, str | int] = {},
+        hashes: Sequence[HashFields] = (),
     ) -> bool:
-        """Publishes messages before the handler is done, and sets fields of the record, atomically.
+        """Publishes messages before the handler is done, and sets fields of the record and of other hashes,
+        atomically.
 
         Returns:
             False when the record's run is over; nothing was published.
@@ -155,7 +161,7 @@ class Delivery(Generic[Body]):
         Raises:
             LeaseLost: another worker owns the message; nothing was published.
         """
-        return await self.publisher(self.entry_id, messages, record, self.envelope.run, fields)
+        return await self.publisher(self.entry_id, messages, record, self.envelope.run, fields, hashes)
 
 
 class Stage(Protocol):

@@ -28,6 +28,7 @@ from consumers.runtime.stage import LeaseLost, Outgoing, Stage
 from consumers.runtime.tracing import RecordSpan
 from schemas.store import lua
 from schemas.store.connection import connect
+from schemas.store.run_data import HashFields
 
 log = structlog.get_logger(__name__)
 
@@ -132,8 +133,9 @@ class Worker:
         record: str | None,
         run: str,
         fields: Mapping[str, str | int],
+        hashes: Sequence[HashFields],
     ) -> bool:
-        call = scripts.publish(self._owner, entry_id, messages, record, run, fields)
+        call = scripts.publish(self._owner, entry_id, messages, record, run, fields, hashes)
         reply = await retry_until_available("publish", lua.run, self._control, call)
         if reply == scripts.LOST:
             raise LeaseLost(entry_id)

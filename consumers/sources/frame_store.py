@@ -7,15 +7,16 @@ import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from consumers.sources.safety import open_source_file
 from facecore.video import SourceError
 from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
-from schemas.store.run_data import Kept, keep_all
+from schemas.store.run_data import HashFields, Kept, keep_all
 
 MAX_FRAME_BYTES = 64 << 20
 """Largest frame in a file that is read; no frame server writes a larger one."""
@@ -56,48 +57,66 @@ class FrameStore:
         self._swept = 0.0
 
     async def put(self, job_id: str, run: str, name: str, encoded: bytes) -> StoredFrame | FileFrame:
-        """Stores a frame. The time to live of all frames of the job restarts.
+        """Stores a frame, unless its run is over. The time to live of all frames of the job restarts.
 
         Raises:
             OSError: the volume is full or not writable.
         """
-        (stored,) = await self.put_many(job_id, run, [(name, encoded)])
+        (stored,), fields = await self.prepare(job_id, run, [(name, encoded)])
+        await keep_all(self._redis, [Kept(self._names.job(job_id).metadata, run, fields)])
         return stored
 
-    async def put_many(
+    async def prepare(
         self, job_id: str, run: str, frames: Sequence[tuple[str, bytes]]
-    ) -> Sequence[StoredFrame | FileFrame]:
-        """Stores frames of a job, given as name and picture, in one round trip; see `put`. In Redis, frames of a run
-        that is over are not stored.
+    ) -> tuple[Sequence[StoredFrame | FileFrame], Sequence[HashFields]]:
+        """Prepares to store frames of a job, given as name and picture: in a directory they are stored now.
 
         Each call makes names of its own: an earlier attempt that still runs, perhaps on another version of the
         source, cannot replace a frame that is published.
+
+        Returns:
+            The frames, and what is yet to be written to Redis.
+
+        Raises:
+            OSError: the volume is full or not writable.
         """
         attempt = secrets.token_hex(6)
         named = {f"{run}:{name}:{attempt}": encoded for name, encoded in frames}
         if (directory := self._directory) is not None:
-            return [
+            files = [
                 await asyncio.to_thread(self._write, directory, f"{job_id}:{name}{SUFFIX}", encoded)
                 for name, encoded in named.items()
             ]
-        keys = self._names.job(job_id)
-        if named:
-            await keep_all(self._redis, [Kept(keys.metadata, keys.frames, run, self._ttl, named)])
-        return [StoredFrame(name) for name in named]
+            return files, ()
+        fields = [HashFields(self._names.job(job_id).frames, self._ttl, named)] if named else []
+        return [StoredFrame(name) for name in named], fields
 
-    async def get_many(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> list[bytes | None]:
-        """Reads frames, given as job id and frame; None for one that no longer exists or may not be read."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for job_id, frame in frames:
-                if isinstance(frame, StoredFrame):
-                    pipe.hget(self._names.job(job_id).frames, frame.name)
-            stored = iter(cast("list[bytes | None]", await pipe.execute()))
-        return [
-            next(stored)
+    async def get_many(
+        self, frames: Sequence[tuple[str, StoredFrame | FileFrame]], pipe: Pipeline
+    ) -> tuple[list[bytes | None], list[Any]]:
+        """Reads frames, given as job id and frame, in the round trip of other commands.
+
+        Args:
+            pipe: has the other commands.
+
+        Returns:
+            The frames, None for one that no longer exists or may not be read; the replies to the other commands.
+        """
+        others, named = len(pipe), dict[str, list[str]]()
+        for job_id, frame in frames:
+            if isinstance(frame, StoredFrame):
+                named.setdefault(job_id, []).append(frame.name)
+        for job_id, names in named.items():
+            pipe.hmget(self._names.job(job_id).frames, names)
+        replies = await pipe.execute()
+        stored = {job_id: iter(pictures) for job_id, pictures in zip(named, replies[others:], strict=True)}
+        found = [
+            next(stored[job_id])
             if isinstance(frame, StoredFrame)
             else await asyncio.to_thread(self._read, Path(frame.path))
-            for _, frame in frames
+            for job_id, frame in frames
         ]
+        return found, replies[:others]
 
     async def delete(self, frames: Sequence[tuple[str, StoredFrame | FileFrame]]) -> None:
         """Deletes frames of the store; files of other services stay."""

@@ -22,7 +22,8 @@ from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.films import shown, shown_like
 from consumers.sources.frame_store import FrameStore
-from consumers.stored_frames import StoredFrame, read_stored
+from consumers.stored_frames import SeenFrame, StoredFrame, read_stored, store_seen
+from consumers.threads import map_in_threads
 from facecore.analyzer import Analyzer, FrameInput
 from facecore.enhancement import at_source_scale, improve, scaled, triggered
 from facecore.portraits import PORTRAIT_JPEG_QUALITY
@@ -32,8 +33,6 @@ from schemas.envelope import Envelope, seal_next
 from schemas.messages import EnhanceTask, FinalizeTask, FrameTask, PortraitsTask
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces
-from schemas.store.run_data import Kept, keep_all
-from schemas.store.submissions import RECORD_MARGIN_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -100,8 +99,9 @@ class AnalyzeStage(BaseStage[Any]):
         self._inference = inference
         self._known = KnownPictures(service)
         self._emotions = Emotions(service, inference, self._known)
-        self._pixels = ThreadPoolExecutor(settings.worker_threads, "pixels")
-        self._decoder = PictureDecoder(inference.picture_memory, self._pixels)
+        self._threads = settings.worker_threads
+        self._pixels = ThreadPoolExecutor(self._threads, "pixels")
+        self._decoder = PictureDecoder(inference.picture_memory, self._pixels, self._threads)
         self.batch_size = settings.batch
 
     async def start(self) -> None:
@@ -148,18 +148,14 @@ class AnalyzeStage(BaseStage[Any]):
     async def _frames(self, batch: Sequence[Delivery[FrameTask]]) -> list[Completion | Exception]:
         """Analyses frames, except those of runs that are over; faces stored by an earlier attempt are reused, and so
         is what was seen in the same picture before."""
-        stored = await read_stored(self._service, batch)
-        pictures = await self._store.get_many([(d.envelope.job, d.envelope.body.frame) for d in batch])
+        stored = await read_stored(self._service, self._store, batch)
         completed: dict[int, Completion] = {}
         present = {
-            i: picture
-            for i, (picture, of_job) in enumerate(zip(pictures, stored, strict=True))
-            if picture is not None and not of_job.is_over
+            i: of_job.picture
+            for i, of_job in enumerate(stored)
+            if of_job.picture is not None and not of_job.is_over
         }
-        named = await asyncio.get_running_loop().run_in_executor(
-            self._pixels,
-            lambda: {i: self._named(batch[i], stored[i], picture) for i, picture in present.items()},
-        )
+        named = await self._names(batch, stored, present)
 
         async def analyse(images: Mapping[int, Image]) -> None:
             inputs = [_input(batch[i].envelope.body, image) for i, image in images.items()]
@@ -197,12 +193,28 @@ class AnalyzeStage(BaseStage[Any]):
                 completions.append(self._without_picture(delivery, stored[i], refused.get(i, NO_PICTURE)))
         return completions
 
-    def _named(self, delivery: Delivery[FrameTask], stored: StoredFrame, picture: bytes) -> PictureOf | None:
-        """Returns the picture of a frame by its name; None where no observations are used. Enhanced pictures, and
-        those that are to be enhanced, are looked at each time."""
+    async def _names(
+        self,
+        batch: Sequence[Delivery[FrameTask]],
+        stored: Sequence[StoredFrame],
+        pictures: Mapping[int, bytes],
+    ) -> dict[int, PictureOf | None]:
+        """Returns the pictures by their names; None where no observations are used. Enhanced pictures, and those that
+        are to be enhanced, are looked at each time."""
+        used = [
+            i
+            for i in pictures
+            if stored[i].source
+            and not batch[i].envelope.body.enhanced
+            and batch[i].envelope.body.enhancement is None
+        ]
+        names = await map_in_threads(
+            self._pixels, self._threads, lambda i: self._named(batch[i], stored[i], pictures[i]), used
+        )
+        return dict.fromkeys(pictures) | dict(zip(used, names, strict=True))
+
+    def _named(self, delivery: Delivery[FrameTask], stored: StoredFrame, picture: bytes) -> PictureOf:
         task, envelope = delivery.envelope.body, delivery.envelope
-        if not stored.source or task.enhanced or task.enhancement is not None:
-            return None
         default = self.analyzer.describe().min_confidence
         threshold = default if task.min_confidence is None else task.min_confidence
         return PictureOf(
@@ -238,35 +250,27 @@ class AnalyzeStage(BaseStage[Any]):
         return limit * MAX_ENHANCED_FACTOR if delivery.envelope.body.enhanced else limit
 
     async def _store_faces(self, analyses: Sequence[_Analysis]) -> list[Completion]:
-        """Stores the faces and their crops, then deletes the pictures; two round trips for the whole batch."""
-        loop = asyncio.get_running_loop()
+        """Stores the faces and their crops, and deletes the pictures, in one round trip for the whole batch."""
         found = [analysis.faces() for analysis in analyses]
         pieces = [
             (analysis, faces) for analysis, faces in zip(analyses, found, strict=True) if faces is not None
         ]
-        portraits = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._pixels, self._portraits, analysis, faces)
-                for analysis, faces in pieces
+        shown = [piece for piece in pieces if piece[1].faces]
+        cropped = await map_in_threads(
+            self._pixels, self._threads, lambda piece: self._portraits(*piece), shown
+        )
+        crops = {analysis.delivery.entry_id: of for (analysis, _), of in zip(shown, cropped, strict=True)}
+        seen = [
+            SeenFrame(
+                analysis.delivery.envelope,
+                analysis.field,
+                faces,
+                crops.get(analysis.delivery.entry_id, {}),
+                analysis.picture,
             )
-        )
-        data = [
-            kept
-            for (analysis, faces), crops in zip(pieces, portraits, strict=True)
-            for kept in self._data(analysis, faces, crops)
+            for analysis, faces in pieces
         ]
-        await keep_all(self._service.redis, data)
-        await self._known.keep(
-            (analysis.picture, faces, crops)
-            for (analysis, faces), crops in zip(pieces, portraits, strict=True)
-            if analysis.picture is not None
-        )
-        await self._store.delete(
-            [
-                (analysis.delivery.envelope.job, analysis.delivery.envelope.body.frame)
-                for analysis, _ in pieces
-            ]
-        )
+        await store_seen(self._service, self._store, self._known, seen)
         return [
             self._end(
                 analysis.delivery.envelope,
@@ -276,15 +280,6 @@ class AnalyzeStage(BaseStage[Any]):
             else self._next(analysis.delivery, faces)
             for analysis, faces in zip(analyses, found, strict=True)
         ]
-
-    def _data(self, analysis: _Analysis, faces: FrameFaces, crops: dict[str, bytes]) -> Iterator[Kept]:
-        """Yields what is stored of a frame."""
-        envelope = analysis.delivery.envelope
-        keys, ttl = self._service.names.job(envelope.job), self._service.settings.job_deadline
-        encoded = {analysis.field: msgspec.msgpack.encode(faces)}
-        for key, fields in ((keys.faces, encoded), (keys.portraits, crops)):
-            if fields:
-                yield Kept(keys.metadata, key, envelope.run, ttl + RECORD_MARGIN_SECONDS, fields)
 
     def _portraits(self, analysis: _Analysis, faces: FrameFaces) -> dict[str, bytes]:
         """Crops the faces that this picture shows best. Faces are in source pixels; the picture may be larger."""

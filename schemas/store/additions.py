@@ -10,7 +10,7 @@ from schemas.envelope import MSGPACK, seal
 from schemas.library import FilmEntry
 from schemas.messages import AddTask
 from schemas.names import Names
-from schemas.store.run_data import Kept
+from schemas.store.run_data import HashFields
 
 KEPT_SECONDS = 7 * 86400.0
 """Time that a library stage which does not run has to come back."""
@@ -29,12 +29,10 @@ class Addition(NamedTuple):
     film: FilmEntry
     thumbnails: Mapping[str, bytes]
 
-    def kept(self, names: Names, job_id: str, run_id: str) -> Kept:
+    def kept(self, names: Names, job_id: str) -> HashFields:
         """What is written before the job ends."""
         fields = {"film": msgspec.msgpack.encode(self.film), **self.thumbnails}
-        return Kept(
-            names.job(job_id).metadata, names.film(job_id), run_id, KEPT_SECONDS, fields, replaces=True
-        )
+        return HashFields(names.film(job_id), KEPT_SECONDS, fields, replaces=True)
 
     def message(self, job_id: str) -> bytes:
         """The message to the library stage, which is sent when the job ends."""

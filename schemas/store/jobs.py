@@ -22,7 +22,7 @@ from schemas.store.lua import Call, Value, flat, load, milliseconds, run
 from schemas.store.observations import Observations
 from schemas.store.pictures import NO_PICTURES, Pictures, picture_fields
 from schemas.store.results import result_fields
-from schemas.store.run_data import Kept, keep_all
+from schemas.store.run_data import HashFields, Kept, keep_all
 from schemas.store.submissions import (
     MAX_EVENTS,
     MAX_QUEUED_SECONDS,
@@ -162,16 +162,17 @@ class Jobs(Submissions):
         """
         keys = self._partitions.of(job_id).job(job_id)
         stored = await asyncio.to_thread(result_fields, body)
-        kept = Kept(
-            keys.metadata,
-            keys.result,
-            run_id,
-            RESULT_MIN_TTL_SECONDS,  # until the job ends, which is next
-            stored | picture_fields(pictures),
-            replaces=True,  # an earlier end may have left more parts
-        )
-        kept_too = [] if addition is None else [addition.kept(self._partitions.of(job_id), job_id, run_id)]
-        if not all(await keep_all(self._redis, [kept, *kept_too])):
+        kept = [
+            HashFields(
+                keys.result,
+                RESULT_MIN_TTL_SECONDS,  # until the job ends, which is next
+                stored | picture_fields(pictures),
+                replaces=True,  # an earlier end may have left more parts
+            )
+        ]
+        if addition is not None:
+            kept.append(addition.kept(self._partitions.of(job_id), job_id))
+        if not all(await keep_all(self._redis, [Kept(keys.metadata, run_id, kept)])):
             return False
         fields = {"summary": msgspec.json.encode(summary)}
         task = b"" if addition is None else addition.message(job_id)

@@ -48,6 +48,12 @@ class Observations:
         Args:
             run_id: run of the job; None: the job may have ended.
         """
+        await self.forget(await run(self._redis, self.keeping(source, job_id, fields, run_id)))
+
+    def keeping(
+        self, source: str, job_id: str, fields: Mapping[str, bytes], run_id: str | None = None
+    ) -> Call:
+        """Returns the call of `keep`, whose reply goes to `forget`."""
         names, settings = self._names, self._settings
         kept = names.observations(source)
         record = kept if run_id is None else names.job(job_id).metadata
@@ -59,8 +65,12 @@ class Observations:
             milliseconds(settings.observations_ttl),
             settings.observations_bytes,
         ]
-        for forgotten in await run(self._redis, Call(OBSERVE, keys, [*args, *flat(fields)])):
-            await self._forget(forgotten.decode())
+        return Call(OBSERVE, keys, [*args, *flat(fields)])
+
+    async def forget(self, sources: Sequence[bytes]) -> None:
+        """Forgets sources."""
+        for source in sources:
+            await self._forget(source.decode())
 
     async def adopt(
         self,

@@ -16,7 +16,7 @@ from schemas.names import Partitions
 from schemas.results import ResultBody
 from schemas.store.job_reader import JobState
 from schemas.store.pictures import Pictures, picture_fields, read_pictures
-from schemas.store.run_data import Kept, keep_all
+from schemas.store.run_data import HashFields, Kept, keep_all
 
 MAX_PEOPLE = 100
 """Most people in a preview, the most present ones."""
@@ -78,8 +78,8 @@ class Previews:
         fields = {"body": encoded, "people": body.metadata.unique_faces, **picture_fields(pictures)}
         record = self._partitions.of(job_id).job(job_id).metadata
         key, pause = self._key(job_id), max(MIN_PAUSE_SECONDS, PAUSE_FACTOR * seconds)
-        kept = Kept(record, key, run, PREVIEW_TTL_SECONDS, fields, replaces=True)
-        if all(await keep_all(self._redis, [kept])):
+        kept = HashFields(key, PREVIEW_TTL_SECONDS, fields, replaces=True)
+        if all(await keep_all(self._redis, [Kept(record, run, [kept])])):
             await self._redis.set(_requested(key), 1, px=int(pause * 1000))
 
     def _key(self, job_id: str) -> str:

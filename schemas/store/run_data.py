@@ -5,40 +5,58 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from schemas.store.lua import Call, flat, load, milliseconds, run_all
+from schemas.store.lua import Call, Value, flat, load, milliseconds, run_all
 
 KEEP = load(__package__, "keep")
 
 
-class Kept(NamedTuple):
+class HashFields(NamedTuple):
     """Fields for a hash of a job.
 
     Attributes:
-        record, hash: keys.
-        run: run of the job that made them; empty: any.
+        hash: its key.
         ttl: seconds that the hash is kept from now on.
         replaces: whether the hash loses its other fields.
+        removed: fields that the hash loses.
     """
 
-    record: str
     hash: str
-    run: str
     ttl: float
     fields: Mapping[str, Any]
     replaces: bool = False
+    removed: Sequence[str] = ()
+
+
+class Kept(NamedTuple):
+    """What is written of a job in one step.
+
+    Attributes:
+        record: key of its record.
+        run: run of the job that made it; empty: any.
+    """
+
+    record: str
+    run: str
+    hashes: Sequence[HashFields]
+
+
+def arguments(hashes: Sequence[HashFields]) -> list[Value]:
+    """Returns hashes as scripts take them (``write_hashes`` in ``common.lua``); their keys go into KEYS."""
+    args: list[Value] = []
+    for one in hashes:
+        args += (milliseconds(one.ttl), int(one.replaces), 2 * len(one.fields), len(one.removed))
+        args += (*flat(one.fields), *one.removed)
+    return args
+
+
+def keeping(kept: Kept) -> Call:
+    """Returns the call that writes data; its reply is 0 when the run is over and nothing was written."""
+    return Call(KEEP, [kept.record, *(one.hash for one in kept.hashes)], [kept.run, *arguments(kept.hashes)])
 
 
 async def keep_all(redis: Redis, data: Sequence[Kept]) -> list[bool]:
-    """Writes the fields in one round trip; returns, for each, False when its run is over and nothing was written."""
-    calls = [
-        Call(
-            KEEP,
-            [kept.record, kept.hash],
-            [kept.run, milliseconds(kept.ttl), int(kept.replaces), *flat(kept.fields)],
-        )
-        for kept in data
-    ]
-    answers = await run_all(redis, calls) if calls else []
+    """Writes data in one round trip; returns, for each, False when its run is over and nothing was written."""
+    answers = await run_all(redis, [keeping(kept) for kept in data]) if data else []
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

@@ -3,7 +3,32 @@
 -- Whether a run of a job goes on. A message of the version before names no run, and counts as of the present one.
 local function goes_on(record, run)
   local current, ended = unpack(redis.call('HMGET', record, 'run', 'ended'))
-  return redis.call('EXISTS', record) == 1 and not ended and (run == '' or run == current)
+  return not ended and (run == '' or run == current) and (current or redis.call('EXISTS', record) == 1)
+end
+
+-- Writes the hashes at KEYS[first] to KEYS[last]; returns the position behind them in ARGV. Each is, from ARGV[at] on, its
+-- time to live (ms), whether it replaces what the hash holds (1 or 0), the number of its fields and values, the number of
+-- fields that it loses, then these. What is lost comes last: a server whose memory is full refuses the write before it.
+local function write_hashes(first, last, at)
+  local VALUES_PER_COMMAND = 1000 -- unpack has a limit
+  for i = first, last do
+    local ttl, replaces, values, removed = unpack(ARGV, at, at + 3)
+    local start, stop = at + 4, at + 3 + tonumber(values)
+    at = stop + 1 + tonumber(removed)
+    if replaces == '1' then
+      redis.call('UNLINK', KEYS[i])
+    end
+    for j = start, stop, VALUES_PER_COMMAND do
+      redis.call('HSET', KEYS[i], unpack(ARGV, j, math.min(stop, j + VALUES_PER_COMMAND - 1)))
+    end
+    for j = stop + 1, at - 1 do
+      redis.call('HDEL', KEYS[i], ARGV[j])
+    end
+    if values ~= '0' then
+      redis.call('PEXPIRE', KEYS[i], ttl)
+    end
+  end
+  return at
 end
 
 -- The key under which other programs know a key of this service (schemas.names); nil when it is not one. Shared keys are

@@ -79,7 +79,7 @@ async def test_a_batch_of_decompression_bombs_is_decoded_within_the_budget() -> 
     pictures = {number: Encoded(bomb, 10**8) for number in range(8)} | {8: Encoded(small, 10**8)}
     pictures |= {9: Encoded(b"no picture", 10**8), 10: Encoded(bomb, 10**6)}
     with ThreadPoolExecutor(2) as pool:
-        refused = await PictureDecoder(budget, pool).each_group(pictures, use)
+        refused = await PictureDecoder(budget, pool, 2).each_group(pictures, use)
     assert len(bomb) < 100_000 and decoding_bytes(bomb) > 90 * MIB
     assert seen == set(range(9)) and max(sizes) <= budget.total // 2
     assert "not a JPEG" in refused[9] and "FACES_MAX_PIXELS" in refused[10]

@@ -22,7 +22,7 @@ from schemas.store.clock import server_time
 from schemas.store.fair_queue import waiting
 from schemas.store.job_reader import JobReader, result_json
 from schemas.store.jobs import Jobs
-from schemas.store.run_data import Kept, keep_all
+from schemas.store.run_data import HashFields, Kept, keep_all
 from schemas.store.submissions import JobExists
 from tests.schemas.store.records import BODY, SUMMARY
 
@@ -145,7 +145,7 @@ class Ledger:
         if not run or "alias" in self.do(self._record(job)):
             return
         keys = self.names.job(job)
-        data = [Kept(keys.metadata, key, run, 600, {"0": b"x"}) for key in keys[2:-1]]
+        data = [Kept(keys.metadata, run, [HashFields(key, 600, {"0": b"x"})]) for key in keys[2:-1]]
         assert set(self.do(keep_all(self.redis, data))) == {run == self.do(self._goes_on(job))}
 
     def end(self, job: str) -> None:

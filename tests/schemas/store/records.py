@@ -12,7 +12,7 @@ from schemas.settings import Settings
 from schemas.store.fair_queue import turns, waiting
 from schemas.store.job_reader import JobReader
 from schemas.store.jobs import Jobs
-from schemas.store.run_data import Kept, keep_all
+from schemas.store.run_data import HashFields, Kept, keep_all
 
 REQUEST = AnalyzeRequest(video_path="/v.mp4", source_id="s")
 SUMMARY = ResultSummary(unique_faces=0, total_detections=0, frames_processed=1, processing_time_seconds=0.5)
@@ -50,7 +50,7 @@ class Records:
     async def keeps(self, job_id: str, run_id: str = "") -> bool:
         """Whether data that a run of a job makes are stored."""
         keys = self.names.job(job_id)
-        data = [Kept(keys.metadata, key, run_id, 60, {"0": b"data"}) for key in keys[2:-1]]
+        data = [Kept(keys.metadata, run_id, [HashFields(key, 60, {"0": b"data"})]) for key in keys[2:-1]]
         stored = set(await keep_all(self.redis, data))
         assert len(stored) == 1
         return stored.pop()
