@@ -22,7 +22,12 @@ from schemas.store.fair_queue import FRAMES_CREDIT, room
 PRIORITY_FACTOR: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
 """Factor on the jobs that a worker samples at the same time, and on the window of frames in flight of each."""
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
-"""Pause before a job with a full window is checked again: grows by half each time, from the first to the second."""
+"""Shortest and longest pause before a job with a full window is checked again."""
+PAUSE_FACTOR = 1.5
+"""The pause grows by it with each check that finds no room, and shrinks by it with each that finds some: so most
+checks find room."""
+FRAMES_PER_CHECK = 8
+"""Most frames that a job publishes before its room is checked again."""
 
 GIVE_WAY_SECONDS = 1.0
 """Pause of a job that has given its place in a frames worker to one of another caller."""
@@ -42,6 +47,30 @@ class SampleCounter(msgspec.Struct, frozen=True):
     all: tuple[str, ...]
     start: int
     window: int
+
+
+class _Pace:
+    """Room of a job as it was found last, less what was published since.
+
+    Attributes:
+        room: frames that may be published.
+        unchecked: frames that may be published before the next check.
+        pause: seconds before a check that is expected to find no room.
+    """
+
+    def __init__(self) -> None:
+        self.room, self.unchecked, self.pause = 1, 0, FIRST_POLL_SECONDS
+
+    def found(self, room: int) -> None:
+        """Notes what a check has found."""
+        factor = 1 / PAUSE_FACTOR if room > 0 else PAUSE_FACTOR
+        self.pause = min(MAX_POLL_SECONDS, max(FIRST_POLL_SECONDS, self.pause * factor))
+        self.room, self.unchecked = room, min(room, FRAMES_PER_CHECK)
+
+    def published(self, frames: int) -> None:
+        """Notes frames."""
+        self.room -= frames
+        self.unchecked -= frames
 
 
 class FramePublisher:
@@ -81,13 +110,14 @@ class FramePublisher:
             JobEnded: the job ended while its frames were read or decoded.
             NotReady: a job of another caller waits for this worker.
         """
-        number, downloaded = first, "://" in request.video_path
+        number, downloaded, pace = first, "://" in request.video_path, _Pace()
         while chunk := await self._next_chunk(delivery.envelope, frames):
             turn = None if downloaded else number - first
-            if not await self._has_room(delivery.envelope, counter, _largest(chunk), turn):
+            if not await self._has_room(delivery.envelope, counter, _largest(chunk), turn, pace):
                 return None
             if not await self._publish(delivery, request, chunk, frames.expected, counter):
                 return None
+            pace.published(len(chunk))
             number = chunk[-1].index + 1
             self.check_number(request, number)
         return number
@@ -106,7 +136,7 @@ class FramePublisher:
             )
 
     async def _has_room(
-        self, envelope: Envelope[Any], counter: SampleCounter, size: int, turn: int | None
+        self, envelope: Envelope[Any], counter: SampleCounter, size: int, turn: int | None, pace: _Pace
     ) -> bool:
         """Waits until this job, its caller, and all jobs together may have more frames in flight; False: its run is
         over.
@@ -118,23 +148,22 @@ class FramePublisher:
             size: bytes of a frame; the other frames of the job are assumed to be as large.
             turn: frames that the worker has published in this turn of the job; None when it does not give way.
         """
-        service, names, pause = self._service, self._service.names, FIRST_POLL_SECONDS
+        service, names = self._service, self._service.names
         window = min(counter.window, max(1, service.settings.job_window_bytes // max(1, size)))
         share, high_water = service.share(envelope, FRAMES_CREDIT), service.settings.frames_high_water
         frames = (names.frames, names.express, names.urgent)
-        while True:
+        while pace.unchecked <= 0:
+            if pace.room <= 0:
+                await asyncio.sleep(pace.pause)
             found = await room(
                 service.redis, names.job(envelope.job), self._source, frames, share, counter.all
             )
             if not found.run or not envelope.is_of(found.run):
                 return False
-            has_room = found.own < window and found.all + found.waiting < high_water
-            if turn is not None and found.contended and (turn >= counter.window or not has_room):
+            pace.found(min(window - found.own, high_water - found.all - found.waiting))
+            if turn is not None and found.contended and (turn >= counter.window or pace.room <= 0):
                 raise NotReady(GIVE_WAY_SECONDS, "a job of another caller waits for this worker")
-            if has_room:
-                return True
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, MAX_POLL_SECONDS)
+        return True
 
     async def _publish(
         self,
