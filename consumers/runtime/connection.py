@@ -3,13 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, TypeVarTuple, cast
+from typing import Any, TypeVar, TypeVarTuple
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import BusyLoadingError, RedisClusterException, RedisError, ResponseError
 
+from schemas.store.connection import info_of_primaries
 from schemas.store.server_errors import error_text, is_unavailable
 
 log = structlog.get_logger(__name__)
@@ -64,10 +64,7 @@ def _check_info(info: dict[str, Any]) -> str:
 async def _info_of_primaries(redis: Redis) -> list[dict[str, Any]]:
     """Returns the reply of INFO from each primary."""
     try:
-        client = cast("Any", redis)  # see schemas.store.connection
-        if isinstance(client, RedisCluster):
-            return list((await client.info(target_nodes=RedisCluster.PRIMARIES)).values())
-        return [await redis.info()]
+        return await info_of_primaries(redis)
     except BusyLoadingError:
         raise
     except (RedisError, RedisClusterException, OSError) as error:

@@ -40,11 +40,16 @@ def connect(url: str, *, waits: float = 0.0) -> Redis:
     )
 
 
+async def info_of_primaries(redis: Redis, *sections: str) -> list[dict[str, Any]]:
+    """Returns the reply of INFO from the server, or from each primary of a cluster."""
+    client = cast("Any", redis)  # see connect()
+    if not isinstance(client, RedisCluster):
+        return [await client.info(*sections)]
+    await client.initialize()
+    return [await client.info(*sections, target_nodes=node) for node in client.get_primaries()]
+
+
 async def memory(redis: Redis) -> dict[str, int]:
     """Bytes in use (``used_memory``) and their limit (``maxmemory``, 0: none), of the server or all primaries."""
-    client = cast("Any", redis)  # see connect()
-    if isinstance(client, RedisCluster):
-        nodes = list((await client.info("memory", target_nodes=RedisCluster.PRIMARIES)).values())
-    else:
-        nodes = [await client.info("memory")]
+    nodes = await info_of_primaries(redis, "memory")
     return {name: sum(int(node.get(name, 0)) for node in nodes) for name in ("used_memory", "maxmemory")}

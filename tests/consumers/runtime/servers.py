@@ -106,14 +106,15 @@ class Server:
 
 
 class Cluster:
-    """A cluster of three nodes on loopback; the URL names one of them."""
+    """A cluster on loopback, its slots in equal ranges; the URL names one of the nodes."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, nodes: int = CLUSTER_NODES) -> None:
         extra = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
         self._nodes = [
             Server(program, folder / str(i), extra=(*extra, "--cluster-port", str(free_port())))
-            for i in range(CLUSTER_NODES)
+            for i in range(nodes)
         ]
+        self.ports = [node.port for node in self._nodes]
         self.port = self._nodes[0].port
         self.url = f"redis+cluster://127.0.0.1:{self.port}"
 
@@ -121,7 +122,7 @@ class Cluster:
         for node in self._nodes:
             node.start()
         clients = [sync_redis.Redis(port=node.port) for node in self._nodes]
-        share = -(-SLOTS // CLUSTER_NODES)
+        share = -(-SLOTS // len(clients))
         for i, client in enumerate(clients):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", i * share, min(SLOTS, (i + 1) * share) - 1)
             client.execute_command("CONFIG", "SET", "cluster-announce-ip", "127.0.0.1")
@@ -129,7 +130,7 @@ class Cluster:
             bus = node.extra[-1]
             clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         deadline = time.monotonic() + 20
-        while not all(_joined(client) for client in clients):
+        while not all(_joined(client, len(clients)) for client in clients):
             assert time.monotonic() < deadline, "the nodes do not form a cluster"
             time.sleep(0.05)
         for client in clients:
@@ -140,9 +141,9 @@ class Cluster:
             node.stop()
 
 
-def _joined(client: sync_redis.Redis) -> bool:
+def _joined(client: sync_redis.Redis, nodes: int) -> bool:
     info = client.execute_command("CLUSTER INFO")
-    return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(CLUSTER_NODES))
+    return bool(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(nodes))
 
 
 def running(name: str, folder: Path, cache: Path) -> Server | Cluster:

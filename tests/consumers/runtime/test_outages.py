@@ -11,9 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import retry_policy
-from consumers.runtime.connection import ServerError, check_server
+from consumers.runtime.connection import ServerError, check_server, ensure_group
 from consumers.runtime.stage import Completion, Delivery
-from schemas.store.connection import connect
+from schemas.envelope import MSGPACK
+from schemas.store.connection import connect, memory
+from schemas.store.fair_queue import waiting
 from schemas.store.server_errors import error_text, group_missing, is_unavailable
 from tests.consumers.runtime.chain import Units
 from tests.consumers.runtime.helpers import (
@@ -24,6 +26,7 @@ from tests.consumers.runtime.helpers import (
     refused,
     refused_calls,
 )
+from tests.consumers.runtime.servers import Cluster, binary
 from tests.consumers.runtime.world import World, count
 from tests.waiting import eventually_async
 
@@ -119,6 +122,17 @@ async def test_a_group_lost_under_running_work_costs_no_outcome(world: World) ->
     await world.redis.delete(world.keys.ends)
 
 
+async def test_a_cluster_may_have_a_single_primary(tmp_path: Path) -> None:
+    cluster = Cluster(binary("cluster", tmp_path), tmp_path, nodes=1)
+    cluster.start()
+    try:
+        async with connect(cluster.url) as redis:
+            assert (await memory(redis))["used_memory"] > 0
+            assert (await check_server(redis)).startswith("valkey")
+    finally:
+        cluster.stop()
+
+
 @pytest.mark.one_node
 async def test_a_server_with_an_evicting_policy_is_refused(world: World) -> None:
     await world.redis.config_set("maxmemory-policy", "allkeys-lru")
@@ -150,6 +164,24 @@ async def test_flushed_scripts_are_loaded_again(world: World) -> None:
         await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         await eventually_async(lambda: drained(world))
     assert len(await world.outcomes("job")) == 200
+    await world.redis.delete(world.keys.ends)
+
+
+async def test_what_waits_for_its_turn_is_read_although_scripts_are_flushed(world: World) -> None:
+    queue, number = waiting(world.keys.units), 60
+    await world.record("job", units=number)
+    await ensure_group(world.redis, world.keys.units, "units")
+    async with world.worker("units", fair=True, batch_size=4) as worker:
+        for n in range(number):
+            message = world.keys.unit("job", n, "ok").fields[MSGPACK]
+            await world.redis.zadd(queue, {b"caller " + message: n})
+            if n % 20 == 0:
+                await eventually_async(lambda: drained(world))
+                await world.redis.script_flush()
+        await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
+        await eventually_async(lambda: drained(world))
+        assert not worker.task.done()
+    assert len(await world.outcomes("job")) == number and not await world.redis.exists(queue)
     await world.redis.delete(world.keys.ends)
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from consumers.runtime import scripts
+from consumers.runtime.scripts import Owner
+from consumers.runtime.stage import Outgoing
 from consumers.sources.frame_store import FrameStore
 from schemas.messages import FileFrame, StoredFrame
 from schemas.names import Names
+from schemas.store import lua
 
 NAMES = Names("frame-store-test")
 RUN = "1-0"
@@ -78,6 +82,25 @@ async def test_no_frame_is_stored_of_a_run_that_is_over(redis: Redis) -> None:
     await redis.delete(record)
     assert await pictures(store, [("job-1", await store.put("job-1", RUN, "0", b"later"))]) == [None]
     assert await stored_keys(redis) == []
+
+
+async def test_frames_are_stored_with_their_messages_or_not_at_all(redis: Redis) -> None:
+    store, record = FrameStore(redis, NAMES, ttl=100), NAMES.job("job-1").metadata
+    source, group = NAMES.accepted, "frames"
+    await redis.xgroup_create(source, group, "0", mkstream=True)
+    entry = (await redis.xadd(source, {"a": "b"})).decode()
+    await redis.xreadgroup(group, "owner", {source: ">"})
+    (frame,), hashes = await store.prepare("job-1", RUN, [("0", b"picture")])
+    message = Outgoing(NAMES.frames, {b"msgpack": b"frame 0"})
+    for consumer, run, outcome in (
+        ("another", RUN, scripts.LOST), ("owner", "2-0", scripts.DROPPED), ("owner", RUN, scripts.DONE)
+    ):  # fmt: skip
+        assert await pictures(store, [("job-1", frame)]) == [None]
+        owner = Owner(source, group, consumer)
+        call = scripts.publish(owner, entry, [message], record, run, {"sampled": 1}, hashes)
+        assert await lua.run(redis, call) == outcome
+    assert await pictures(store, [("job-1", frame)]) == [b"picture"]
+    assert await redis.xlen(NAMES.frames) == 1 == int(await redis.hget(record, "sampled") or 0)
 
 
 async def test_files_are_read_below_the_frame_roots_only(redis: Redis, tmp_path: Path) -> None:
