@@ -63,6 +63,8 @@ def costs(seen: list[dict[str, Any]]) -> list[dict[str, float]]:
     last, found = seen[-1]["done"], []
     for fifth in range(FIFTHS):
         part = [s for s in seen if last * fifth / FIFTHS <= s["done"] <= last * (fifth + 1) / FIFTHS]
+        if not part or part[-1]["done"] == part[0]["done"]:
+            raise SystemExit("the film is too short to compare its fifths: give more --minutes")
         frames = part[-1]["done"] - part[0]["done"]
         each = {
             name: 1000 * (part[-1]["cpu"][name] - part[0]["cpu"][name]) / frames for name in part[0]["cpu"]

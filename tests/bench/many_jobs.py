@@ -7,7 +7,7 @@ All workers share the cores of this machine, so more of them cannot be faster th
 near 1 means that more workers cost nothing. `fairness` compares the 95th percentile of short jobs, sent one by one,
 while a long film is analysed and without it. `callers` compares that of a job of a minute, sent one by one, while
 another caller has a thousand clips waiting and without these. The soak sends clip after clip and watches the
-memory of every process.
+memory of every process; 0 minutes leave it out.
 """
 
 import argparse
@@ -45,6 +45,8 @@ LONG_INTERVAL = 0.5
 SOAK_CONCURRENT_JOBS = 8
 MAX_MEMORY_GROWTH = 0.05
 """Share by which memory may differ between the second and the last quarter of the soak and count as steady."""
+MIN_QUARTERS = 4
+"""Looks at the memory, at least, that say whether it is steady."""
 
 
 def copies(video: Path, folder: Path, count: int) -> list[Path]:
@@ -160,10 +162,9 @@ def p95(values: list[float]) -> float:
 
 def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
     """Samples memory while clips are submitted without a pause."""
-    seen: list[dict[str, float]] = []
     with running(folder / "soak") as service, Redis.from_url(service.redis_url) as redis:
         processes, until, sent = Processes(service), time.monotonic() + 60 * minutes, 0
-        look = time.monotonic()
+        seen, look = list[dict[str, float]](), time.monotonic()
         while time.monotonic() < until:
             while int(redis.zcard(Names().active)) < SOAK_CONCURRENT_JOBS:
                 submit(
@@ -175,19 +176,28 @@ def soak(folder: Path, clips: list[Path], minutes: float) -> dict[str, Any]:
                 look += max(2.0, minutes * 60 / 60)
             time.sleep(0.05)
         finished(service, TIMEOUT_SECONDS)
-        quarter = max(1, len(seen) // 4)
-        early = {n: statistics.median(s[n] for s in seen[quarter : 2 * quarter]) for n in seen[0]}
-        late = {n: statistics.median(s[n] for s in seen[-quarter:]) for n in seen[0]}
         return {
             "minutes": minutes,
             "jobs": sent,
-            "second_quarter_megabytes": early,
-            "last_quarter_megabytes": late,
+            **growth(seen),
             "most_megabytes": processes.most_memory(),
-            "steady": {name: late[name] <= (1 + MAX_MEMORY_GROWTH) * early[name] + 2 for name in early},
             "analyze_megabytes": [round(s["analyze"]) for s in seen],
             "server_dead_letters": int(redis.xlen(Names().dead)),
         }
+
+
+def growth(seen: list[dict[str, float]]) -> dict[str, Any]:
+    """Compares the memory of processes early and late; empty when it was looked at too rarely."""
+    quarter = len(seen) // MIN_QUARTERS
+    if not quarter:
+        return {}
+    early = {n: statistics.median(s[n] for s in seen[quarter : 2 * quarter]) for n in seen[0]}
+    late = {n: statistics.median(s[n] for s in seen[-quarter:]) for n in seen[0]}
+    return {
+        "second_quarter_megabytes": early,
+        "last_quarter_megabytes": late,
+        "steady": {name: late[name] <= (1 + MAX_MEMORY_GROWTH) * early[name] + 2 for name in early},
+    }
 
 
 def measure(
@@ -207,7 +217,7 @@ def measure(
         },
         "fairness": fairness(folder, clips, looped(video, folder, minutes=LONG_MINUTES)),
         "callers": callers(folder, clips, looped(video, folder, minutes=1), busy_jobs),
-        "soak": soak(folder, clips, soak_minutes),
+        **({"soak": soak(folder, clips, soak_minutes)} if soak_minutes > 0 else {}),
     }
 
 
