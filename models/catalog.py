@@ -8,7 +8,7 @@ OPEN = "open"
 EXTRAS = "extras"
 """Name of the set of models that are used with every pack: occlusion and sharpness."""
 
-PREPARED_BY = 3
+PREPARED_BY = 4
 """Version of the changes that models.prepare and models.tensorflow_js make to a file; packs of another version are
 prepared again."""
 

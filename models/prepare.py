@@ -1,4 +1,4 @@
-"""Rewrites published ONNX graphs for any batch size, and checks that they still give the same outputs.
+"""Rewrites published ONNX graphs for any batch size and less work, and checks that they still give the same outputs.
 
 The published files were exported with a fixed batch size: it is a constant in inputs, outputs and Reshape nodes. Old
 exports also list weights as inputs, which prevents ONNX Runtime from folding constants.
@@ -13,6 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from models.simplify import simplify
+
 TOLERANCE = 1e-4
 """Largest allowed difference to the published graph, relative to the output's largest magnitude. Folding constants
 and fusing layers reorder float32 sums (observed: below 1e-5)."""
@@ -24,7 +26,7 @@ class PrepareError(Exception):
 
 
 def prepare(source: Path, target: Path, *, any_size: bool = False) -> float:
-    """Writes a graph with a dynamic batch axis.
+    """Writes a graph with a dynamic batch axis, simplified.
 
     Args:
         source, target: the published and the prepared file.
@@ -46,6 +48,7 @@ def prepare(source: Path, target: Path, *, any_size: bool = False) -> float:
     for value in (*graph.input, *graph.output):
         _free_axes(value, any_size=any_size)
     _free_reshapes(graph)
+    simplify(graph)
     model.ir_version = max(model.ir_version, 4)  # since version 4 weights need not be inputs
     onnx.checker.check_model(model)
     onnx.save(model, target)

@@ -6,6 +6,7 @@ ONNX on (batch, channels, height, width); so kernels are transposed.
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class _Converter:
     def __init__(self, model: Node, weights: Mapping[str, Array]) -> None:
         self._graph, self._weights = model["modelTopology"]["node"], weights
         self._signature = model["signature"]
+        self._users = Counter(name for node in self._graph for name in node.get("input", ()))
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, Array] = {}
 
@@ -120,9 +122,22 @@ class _Converter:
         self._emit(node["op"], node, [source, self._constant(factor, lambda array: array.reshape(-1, 1, 1))])
 
     def _limit(self, node: Node) -> None:
-        """A limit from above or below; ONNX Runtime fuses Clip into the convolution before it, not Min and Max."""
+        """A limit from above or below; ONNX Runtime fuses one Clip into the convolution before it, not Min and Max.
+
+        A limit from below takes the one from above, if this comes right before it, into the same Clip.
+        """
         source, limit = node["input"]
-        ends = ["", self._constant(limit)] if node["op"] == "Minimum" else [self._constant(limit)]
+        if node["op"] == "Minimum":
+            self._emit("Clip", node, [source, "", self._constant(limit)])
+            return
+        ends = [self._constant(limit)]
+        if (
+            self._users[source] == 1
+            and (above := self._nodes[-1]).output[0] == source
+            and above.op_type == "Clip"
+        ):
+            source, ends = above.input[0], [*ends, above.input[2]]
+            self._nodes.pop()
         self._emit("Clip", node, [source, *ends])
 
     def _mean(self, node: Node) -> None:
