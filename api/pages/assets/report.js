@@ -13,7 +13,9 @@ const videoName = person => fileName(person.job.metadata.video_path);
 const nameOf = person => person.label || (person.identifiable === false ? TEXTS.job.unclear : fill(TEXTS.job.unnamed, {n: person.place + 1}));
 const nameIn = (job, id) => { const place = job.people.findIndex(one => one.id === id); return place < 0 ? id : nameOf({...job.people[place], place}); };
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
-const times = person => person.appearances.map(([s, e]) => s === e ? formatTime(s) : fill(R.span, {from: formatTime(s), to: formatTime(e)})).join(", ");
+const isAlbum = job => job.metadata.frame_source === "album";  // its pictures have an order, and no times
+const moment = (job, time) => isAlbum(job) ? fill(TEXTS.film.picture, {n: time + 1}) : formatTime(time);
+const times = ({job, appearances}) => appearances.map(([s, e]) => s === e ? moment(job, s) : fill(R.span, {from: moment(job, s), to: moment(job, e)})).join(", ");
 const videos = person => [...new Set(person.parts.map(part => part.job))].map(job => fileName(job.metadata.video_path));
 
 // Joins what the jobs show of the same person of a library: the part with the best shot, with all `parts`.
@@ -78,8 +80,9 @@ const cached = build => {
 };
 
 function seenText(person) {
+  if (person.parts.length === 1 && isAlbum(person.job)) return some(new Set(person.detections.map(row => row[0])).size, TEXTS.people.inPictures);
   const times = number(person.parts.reduce((sum, part) => sum + part.appearances.length, 0), TEXTS.units.time), {length} = videos(person);
-  return length > 1 ? fill(R.inVideos, {times, videos: number(length, TEXTS.units.video)}) : fill(R.from, {times, time: formatTime(person.detections[0][0])});
+  return length > 1 ? fill(R.inVideos, {times, videos: number(length, TEXTS.units.video)}) : fill(R.from, {times, time: moment(person.job, person.detections[0][0])});
 }
 
 const card = cached(person => {
@@ -113,12 +116,12 @@ const row = cached(part => {
 
 // A few round times, and the end.
 const STEPS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
-function axis(length) {
-  const box = make("div", {className: "axis"}), most = innerWidth < 620 ? 4 : 9;
-  const every = STEPS.find(s => length / s <= most) || length / most, times = length > 0 ? [length] : [0];
+function axis(job) {
+  const {length} = job, box = make("div", {className: "axis"}), most = innerWidth < 620 ? 4 : 9;
+  const every = STEPS.find(s => length / s <= most && (s >= 1 || !isAlbum(job))) || length / most, times = length > 0 ? [length] : [0];
   for (let time = 0; time < length - 0.6 * every; time += every) times.push(time);
   for (const time of times.sort((a, b) => a - b)) {
-    const mark = make("span", {}, formatTime(time));
+    const mark = make("span", {}, isAlbum(job) ? Math.round(time) + 1 : formatTime(time));
     mark.style.left = (length > 0 ? 100 * time / length : 0) + "%";
     box.append(mark);
   }
@@ -126,7 +129,7 @@ function axis(length) {
 }
 
 function timeline(job, visible) {
-  const items = [jobs.length > 1 ? make("h3", {}, fileName(job.metadata.video_path)) : null, ...visible.map(person => row(person)), axis(job.length)];
+  const items = [jobs.length > 1 ? make("h3", {}, fileName(job.metadata.video_path)) : null, ...visible.map(person => row(person)), axis(job)];
   return items.filter(Boolean);
 }
 
@@ -164,8 +167,8 @@ function strip(person) {
     const d = person.detections[index];
     const shot = person.strip ? make("img", {src: person.strip, alt: "", className: "none"}) : make("span", {className: "none"}, word("pose", d[6]));
     if (person.strip) { shot.style.objectFit = "none"; shot.style.objectPosition = `${-72 * place}px 0`; }
-    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": fill(R.tile, {time: formatTime(d[0]), n: d[1].toFixed(2)}),
-      onclick: () => markRow(index)}, shot, meter(d[1]), formatTime(d[0]));
+    return make("button", {type: "button", className: "tile" + (d[0] === person.best[0] ? " best" : ""), "aria-label": fill(R.tile, {time: moment(person.job, d[0]), n: d[1].toFixed(2)}),
+      onclick: () => markRow(index)}, shot, meter(d[1]), moment(person.job, d[0]));
   });
   return make("div", {className: "strip"}, ...tiles);
 }
@@ -182,7 +185,7 @@ function list(person, all) {
   const rows = all ? person.detections : person.detections.slice(0, MAX_ROWS);
   const header = make("tr", {}, ...COLUMNS.map(name => make("th", {scope: "col"}, R.parts[name] || R.columns[name])));
   const body = rows.map((d, place) => {
-    const line = make("tr", {}, make("td", {}, formatTime(d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " " + R.enhanced : "")),
+    const line = make("tr", {}, make("td", {}, moment(person.job, d[0]) + (d[0] === person.best[0] ? " ★" : "") + (d[11] ? " " + R.enhanced : "")),
       make("td", {className: grade(d[1])}, d[1].toFixed(2)), ...d.slice(2, 6).map(v => make("td", {}, v.toFixed(2))),
       make("td", {}, word("pose", d[6])), ...d.slice(7, 10).map(v => make("td", {}, v.toFixed(0) + "°")), make("td", {}, d[10].toFixed(2)));
     line.dataset.number = place;
@@ -209,7 +212,7 @@ function show(person, part = person) {
       tool("→", R.next, () => step(1)), tool("✕", R.close, () => $("dialog").close()))),
     make("div", {className: "person"}, make("div", {}, make("span", {className: "shot"}, picture(p), score(p.best))), make("div", {},
       bars(p.best),
-      make("dl", {}, ...fact(R.looksLike, describe(p)), ...fact(R.bestShot, fill(R.at, {time: formatTime(p.best[0]), pose: word("pose", p.best[6])})),
+      make("dl", {}, ...fact(R.looksLike, describe(p)), ...fact(R.bestShot, fill(R.at, {time: moment(p.job, p.best[0]), pose: word("pose", p.best[6])})),
         ...fact(R.video, jobs.length > 1 ? videoName(p) : ""),
         ...fact(R.seen, fill(R.seenIn, {percent: (100 * p.share).toFixed(0), detections: number(p.detections.length, TEXTS.units.detection)})),
         ...fact(R.appears, times(p)), ...fact(R.inLibrary, p.person_id), ...fact(R.inResult, p.id), ...fact(R.cohesion, p.cohesion.toFixed(2)),
@@ -250,8 +253,8 @@ function options(id, values, first) {
 const unique = (values, text = value => value) => [...new Set(values)].sort().map(value => [value, text(value)]);
 
 function about(job) {
-  const meta = job.metadata, facts = [fill(R.inFrames, {detections: number(meta.total_detections, TEXTS.units.detection), n: meta.frames_processed, all: meta.sampled_frames || meta.total_frames}),
-    fill(R.upTo, {time: formatTime(job.length)}), job.scenes.length ? number(job.scenes.length, TEXTS.units.scene) : "", meta.model ? fill(R.model, {name: meta.model}) : ""];
+  const meta = job.metadata, facts = [fill(isAlbum(job) ? R.inAlbum : R.inFrames, {detections: number(meta.total_detections, TEXTS.units.detection), n: meta.frames_processed, all: meta.sampled_frames || meta.total_frames}),
+    isAlbum(job) ? "" : fill(R.upTo, {time: formatTime(job.length)}), job.scenes.length ? number(job.scenes.length, TEXTS.units.scene) : "", meta.model ? fill(R.model, {name: meta.model}) : ""];
   const warnings = [...meta.warnings];
   if (meta.failed_frames_count) warnings.push(fill(R.failedFrames, {frames: number(meta.failed_frames_count, TEXTS.units.frame)}));
   if (job.people.length < meta.unique_faces) warnings.push(fill(R.firstPeople, {n: job.people.length, people: number(meta.unique_faces, TEXTS.units.person)}));
