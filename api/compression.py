@@ -1,9 +1,12 @@
 """Content codings (RFC 9110, section 8.4): negotiation, and compression piece by piece."""
 
+import asyncio
 import sys
 import zlib
 from collections.abc import Callable
 from typing import Literal, Protocol
+
+from aiohttp import hdrs, web
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -40,6 +43,15 @@ def compressed(body: bytes, coding: Coding) -> bytes:
     """Returns a body in a coding."""
     compressor = COMPRESSORS[coding]()
     return compressor.compress(body) + compressor.flush()
+
+
+async def packed(request: web.Request, body: bytes) -> tuple[bytes, dict[str, str]]:
+    """Returns a body, in a coding that the caller accepts where it is large, and the headers that say so."""
+    headers: dict[str, str] = {hdrs.VARY: hdrs.ACCEPT_ENCODING}
+    coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+    if coding is None or len(body) < MIN_COMPRESSED_BYTES:
+        return body, headers
+    return await asyncio.to_thread(compressed, body, coding), headers | {hdrs.CONTENT_ENCODING: coding}
 
 
 def negotiate(accept_encoding: str) -> Coding | None:

@@ -1,14 +1,13 @@
 """Looks up the libraries and people that a request names, and answers with entity tags."""
 
-import asyncio
 import hashlib
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 from yarl import URL
 
 from api.app_keys import LIBRARY_READER
-from api.compression import MIN_COMPRESSED_BYTES, compressed, negotiate
+from api.compression import packed
 from schemas.library import PERSON_ID
 from schemas.library_view import LibraryPerson
 from schemas.names import LIBRARY
@@ -48,12 +47,8 @@ def unchanged(request: web.Request, version: str) -> web.Response | None:
 
 async def tagged(request: web.Request, version: str, body: msgspec.Struct) -> web.Response:
     """An answer as JSON, which stays the same as long as the version of the library does; compressed if large."""
-    text, headers = msgspec.json.encode(body), tag_headers(request, version)
-    headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
-    coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
-    if coding is not None and len(text) >= MIN_COMPRESSED_BYTES:
-        text = await asyncio.to_thread(compressed, text, coding)
-        headers[hdrs.CONTENT_ENCODING] = coding
+    text, headers = await packed(request, msgspec.json.encode(body))
+    headers |= tag_headers(request, version)
     return web.Response(body=text, content_type="application/json", headers=headers)
 
 

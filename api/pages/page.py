@@ -78,25 +78,16 @@ class Page:
         }
 
 
-class AppPage:
+class SharedPage:
     """A page that is the same for everybody: its script loads the data from the API. It is compressed once.
 
     Args:
-        name: of its HTML, style and script; the shell (header, texts, requests) is joined to them.
-        parts: names of further styles and scripts, which come before them.
-        root: see `Page`.
         content: HTML that its body has a place for.
     """
 
-    def __init__(self, name: str, title: str, *parts: str, root: str = "./", content: str = "") -> None:
-        names = (*parts, f"{name}.css", f"{name}.js")
-        styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
-        scripts = (
-            "dom.js", "dim.js", "texts.js", "access.js", "shell.js",
-            *(part for part in names if part.endswith(".js")),
-        )  # fmt: skip
-        self._page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
-        plain = self._page.render(title).replace(b"{{content}}", content.encode())
+    def __init__(self, page: Page, title: str, content: str = "") -> None:
+        plain = page.render(title).replace(b"{{content}}", content.encode())
+        self._headers = page.headers
         self._version = hashlib.sha256(plain).hexdigest()[:16]
         self._bodies: dict[Coding | None, bytes] = {None: plain}
         self._bodies |= {coding: compressed(plain, coding) for coding in COMPRESSORS}
@@ -106,7 +97,7 @@ class AppPage:
         coding = negotiate(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         tag = f"{self._version}-{coding or 'plain'}"
         headers = {"Cache-Control": "private, no-cache", "ETag": f'"{tag}"', "Vary": "Accept-Encoding"}
-        headers |= self._page.headers
+        headers |= self._headers
         if tag in {etag.value for etag in request.if_none_match or ()}:
             return web.Response(status=304, headers=headers)
         if coding is not None:
@@ -114,6 +105,27 @@ class AppPage:
         return web.Response(
             body=self._bodies[coding], content_type="text/html", charset="utf-8", headers=headers
         )
+
+
+class AppPage(SharedPage):
+    """A shared page with the shell: header, texts, requests.
+
+    Args:
+        name: of its HTML, style and script; those of the shell are joined to them.
+        parts: names of further styles and scripts, which come before them.
+        root: see `Page`.
+        content: see `SharedPage`.
+    """
+
+    def __init__(self, name: str, title: str, *parts: str, root: str = "./", content: str = "") -> None:
+        names = (*parts, f"{name}.css", f"{name}.js")
+        styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
+        scripts = (
+            "dom.js", "dim.js", "texts.js", "access.js", "shell.js",
+            *(part for part in names if part.endswith(".js")),
+        )  # fmt: skip
+        page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
+        super().__init__(page, title, content)
 
 
 def data_of(html: bytes) -> bytes | None:

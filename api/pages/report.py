@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.pages.page import Page, data_of, with_data
+from api.pages.page import Page, SharedPage, data_of, with_data
 from schemas.requests import Parameters
 from schemas.results import Detection, Face, ResultBody
 from schemas.store.pictures import Pictures, strip_positions
@@ -17,11 +17,14 @@ MAX_PEOPLE = 1000
 PAGE = Page(
     "report.html", ("base.css", "report.css"), ("dom.js", "dim.js", "texts.js", "report.js"), requests=False
 )
-LIVE = Page(
-    "report.html",
-    ("base.css", "report.css"),
-    ("dom.js", "dim.js", "texts.js", "report.js", "access.js", "live.js"),
-    requests=True,
+LIVE = SharedPage(
+    Page(
+        "report.html",
+        ("base.css", "report.css"),
+        ("dom.js", "dim.js", "texts.js", "report.js", "access.js", "live.js"),
+        requests=True,
+    ),
+    "People",
 )
 """The same page, but its script loads the jobs from the API, while they run too."""
 

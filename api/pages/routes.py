@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api.app_keys import PREVIEWS, READER
+from api.compression import packed
 from api.endpoints import Content, Endpoint, Endpoints, parameter
 from api.library_results import with_people
 from api.lookup import find_job, stored_result
@@ -41,9 +42,9 @@ _JOBS = "Job ids with commas between"
     "GET", "/faces/watch", "page", "The people of jobs, while they run too",
     parameters=[parameter("jobs", "query", description=_JOBS)], responses={200: _PAGE},
 ))  # fmt: skip
-async def live_page(_: web.Request) -> web.Response:
+async def live_page(request: web.Request) -> web.Response:
     """Serves the page that shows the people of the jobs in its query, `jobs=A,B`, while they run too."""
-    return _html(report.LIVE, report.LIVE.render("People"))
+    return report.LIVE.response(request)
 
 
 @endpoints.add(Endpoint(
@@ -76,11 +77,9 @@ async def people(request: web.Request) -> web.Response:
         parameters, frames = await _parameters(request, state), max(1, state.expected)
         reported = Reported(state.job_id, state.source_id, result, pictures, parameters, frames)
         body = await asyncio.to_thread(report.data, [reported])
-    return web.Response(
-        body=body,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+    body, headers = await packed(request, body)
+    headers[hdrs.CACHE_CONTROL] = "no-store"
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 @endpoints.add(Endpoint(
