@@ -120,6 +120,24 @@ async def retry(request: web.Request) -> web.Response:
     return json_response(submitted, status=202)
 
 
+async def analyse_again(request: web.Request, state: JobState) -> str | None:
+    """Submits the request of a job once more, as another job, with what was said of its film by now; returns its id.
+
+    Returns:
+        None when the request has expired.
+    """
+    body = await request.app[READER].request(state)
+    if body is None:
+        return None
+    parameters = msgspec.structs.replace(body.parameters, divisions=None)
+    body = msgspec.structs.replace(body, job_id=None, tenant=UNSET, callback_url=None, parameters=parameters)
+    job_id = request.app[PARTITIONS].new_job_id(body.video_path)
+    traceparent = request.headers.get("traceparent", "")
+    await request.app[JOBS].submit(_with_caller(request, body), job_id, traceparent)
+    await note_job(request.app, body.video_path, job_id)
+    return job_id
+
+
 @endpoints.add(Endpoint(
     "POST", "/faces/jobs/{job_id}/keep", "admin", "Keep a completed job and its result until it is deleted",
     responses={200: ListedJob}, problems=(404, 409),

@@ -1,17 +1,21 @@
 """Endpoints that change a library: corrections, questions to answer, erasure."""
 
+from typing import cast
+
+import msgspec
 from aiohttp import web
 
-from api.app_keys import LIBRARIES, LIBRARY_READER, PARTITIONS, REDIS, key_name
+from api.app_keys import LIBRARIES, LIBRARY_READER, PARTITIONS, READER, REDIS, key_name
 from api.bodies import parse_body, read_json
 from api.endpoints import Endpoint, Endpoints
+from api.jobs import analyse_again
 from api.libraries import IF_NONE_MATCH, NAME, PERSON
 from api.library_films import FILM
 from api.library_lookup import find_library, find_person, tagged, unchanged
 from api.limits import SlotsTaken
 from api.queries import LibraryPageQuery, LimitQuery, parse_query
 from api.replies import has_workers, reply_response, wait_for_reply, waiting_slot
-from api.responses import problem
+from api.responses import json_response, problem
 from schemas.library import Correction
 from schemas.library_records import Erasure, Reembedding, Regrouping
 from schemas.library_view import (
@@ -25,6 +29,7 @@ from schemas.library_view import (
 from schemas.store.clock import server_time
 from schemas.store.libraries import Order
 from schemas.store.replies import new_question
+from schemas.store.submissions import QueueFull
 
 endpoints = Endpoints()
 
@@ -62,7 +67,7 @@ async def list_corrections(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "POST", "/faces/libraries/{name}/corrections", "submit",
-    "Correct a library: name, merge, split, move, differ, same, hide, undo",
+    "Correct a library: name, merge, split, move, differ, same, hide, divide, undo",
     patterns=NAME, body=CorrectionRequest,
     responses={200: Applied, 202: None}, problems=(400, 404, 408, 409, 413, 415, 422),
 ))  # fmt: skip
@@ -76,7 +81,12 @@ async def correct(request: web.Request) -> web.Response:
         by=key_name(request),
         at=await _now(request),
     )
-    return await _ordered(request, name, order)
+    answer = await _ordered(request, name, order)
+    if answer.status != 200:
+        return answer
+    applied = msgspec.json.decode(cast("bytes", answer.body), type=Applied)
+    jobs = [job for film in applied.films if (job := await _again(request, name, film))]
+    return json_response(msgspec.structs.replace(applied, jobs=jobs)) if jobs else answer
 
 
 @endpoints.add(Endpoint(
@@ -134,6 +144,16 @@ async def erase_film(request: web.Request) -> web.Response:
     """Erases a film."""
     name, _ = await find_library(request)
     return await _ordered(request, name, await _erasure(request, film_id=request.match_info["film_id"]))
+
+
+async def _again(request: web.Request, name: str, film: str) -> str | None:
+    """Has a film analysed again, by the request of its latest job; None when that is gone, or too many jobs wait."""
+    found = await request.app[LIBRARY_READER].film(name, film, 0.0, 0.0)
+    state = await request.app[READER].read(found.film.job_id) if found else None
+    try:
+        return await analyse_again(request, state) if state else None
+    except QueueFull:
+        return None
 
 
 async def _now(request: web.Request) -> float:

@@ -1,9 +1,6 @@
 """Builds what a completed job adds to a library: a film with its people, and a picture of each."""
 
-import hashlib
 from collections.abc import Mapping
-
-import msgspec
 
 from consumers.job_result import JobFrames
 from facecore.contact_sheet import thumbnail
@@ -11,7 +8,7 @@ from facecore.library.prototypes import library_faces
 from facecore.people import People
 from schemas.library import FilmEntry
 from schemas.metadata import STILLS
-from schemas.requests import AnalyzeRequest
+from schemas.requests import film_id
 from schemas.results import ResultBody
 from schemas.store.additions import Addition
 
@@ -42,9 +39,3 @@ def build_addition(
     names = [face.face_id.partition("/")[2] for face in film.faces]
     pictures = {name: thumbnail(best[name], THUMBNAIL_PIXELS) for name in names if name in best}
     return Addition(request.parameters.library or "", film, pictures)
-
-
-def film_id(request: AnalyzeRequest) -> str:
-    """Returns the id of a film, a hash of its source: the same for every analysis of it."""
-    source = msgspec.msgpack.encode((request.video_path, request.images))
-    return f"film-{hashlib.sha256(source).hexdigest()[:24]}"

@@ -91,6 +91,7 @@ def gather_people(job: JobFrames, min_quality: float) -> People:
         min_quality=min_quality if parameters.min_quality is None else parameters.min_quality,
         max_faces=parameters.max_faces,
         include_unidentifiable=parameters.include_unidentifiable,
+        divisions=parameters.divisions.divisions if parameters.divisions else (),
     )
 
 

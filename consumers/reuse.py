@@ -26,6 +26,7 @@ LAST_STAGE = frozenset(
         "cache_duration",
         "match_collections",
         "library",
+        "divisions",
     }
 )
 """Parameters that only the last stage uses: they change no observation."""

@@ -1,6 +1,7 @@
 """The people of a job: filters and clusters its faces, and chooses each person's best shot."""
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from facecore.clustering import WEAK_ABOVE, Detections, cluster, representative, weakness
 from facecore.quality import composite
 from facecore.vectors import from_bytes, lengths
+from schemas.divisions import Division, Spot
 from schemas.metadata import Rejected
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces, ObservedFace
@@ -36,10 +38,15 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One person: sightings in order of time, and the best shot among them."""
+    """One person: sightings in order of time, and the best shot among them.
+
+    Attributes:
+        division: by which the sightings are this person, whatever the grouping takes them for; else empty.
+    """
 
     sightings: list[Sighting]
     best: Sighting
+    division: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ def gather(
     min_quality: float,
     max_faces: int,
     include_unidentifiable: bool = False,
+    divisions: Sequence[Division] = (),
 ) -> People:
     """Finds the people in a job's frames; the order of the frames does not matter.
 
@@ -81,6 +89,7 @@ def gather(
         min_quality: detections of lower composite quality are dropped.
         max_faces: most people to return; those with the fewest detections are left out.
         include_unidentifiable: whether detections that show too little to tell people apart follow, each as a person.
+        divisions: detections that are one person, and no other.
     """
     seen = [
         Sighting(position, frame, face)
@@ -98,7 +107,8 @@ def gather(
         if deduplicate
         else np.arange(len(kept), dtype=np.int64)
     )
-    persons = _persons(kept, columns, labels) + (others if include_unidentifiable else [])
+    labels, names = _divided(kept, labels, divisions, sampling_interval / 2)
+    persons = _persons(kept, columns, labels, names) + (others if include_unidentifiable else [])
     return People(
         persons[:max_faces],
         Rejected(
@@ -122,7 +132,41 @@ def _columns(seen: Sequence[Sighting]) -> Detections:
     )
 
 
-def _persons(seen: Sequence[Sighting], columns: Detections, labels: NDArray[np.int64]) -> list[Person]:
+def _divided(
+    seen: Sequence[Sighting], labels: NDArray[np.int64], divisions: Sequence[Division], reach: float
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Gives the detections of each division a label of their own; returns the labels, and whose these are.
+
+    Args:
+        reach: seconds from a place to the sample that shows it, at most.
+    """
+    labels, names = labels.copy(), dict[int, str]()
+    times = [sighting.frame.timestamp for sighting in seen]
+    for division in divisions:
+        chosen = {found for spot in division.spots if (found := _at(seen, times, spot, reach)) is not None}
+        if chosen:
+            label = int(labels.max()) + 1
+            labels[sorted(chosen)] = label
+            names[label] = division.division_id
+    return labels, names
+
+
+def _at(seen: Sequence[Sighting], times: Sequence[float], spot: Spot, reach: float) -> int | None:
+    """Returns the detection at a place, in the nearest sample, the one whose centre is nearest; None without one."""
+    found = list[tuple[float, float, int]]()
+    for number in range(
+        bisect_left(times, spot.timestamp - reach), bisect_right(times, spot.timestamp + reach)
+    ):
+        left, top, right, bottom = seen[number].face.box
+        if left - 1 <= spot.x <= right + 1 and top - 1 <= spot.y <= bottom + 1:  # a result rounds its boxes
+            off = (left + right) / 2 - spot.x, (top + bottom) / 2 - spot.y
+            found.append((abs(times[number] - spot.timestamp), off[0] ** 2 + off[1] ** 2, number))
+    return min(found)[2] if found else None
+
+
+def _persons(
+    seen: Sequence[Sighting], columns: Detections, labels: NDArray[np.int64], divisions: Mapping[int, str]
+) -> list[Person]:
     """Returns the people by number of detections, then best quality, then first appearance."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
@@ -130,5 +174,6 @@ def _persons(seen: Sequence[Sighting], columns: Detections, labels: NDArray[np.i
     for members in groups:
         best = representative(members, columns.quality, columns.confidence, columns.timestamps)
         rank = (-len(members), -float(columns.quality[best]), int(members[0]))
-        found.append((rank, Person([seen[i] for i in members], seen[best])))
+        division = divisions.get(int(labels[members[0]]), "")
+        found.append((rank, Person([seen[i] for i in members], seen[best], division)))
     return [person for _, person in sorted(found, key=lambda item: item[0])]

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.collections import Label
+from schemas.divisions import MAX_SPOTS, Spot
 from schemas.results import Appearance, Demographics
 
 ENTRY_ID = re.compile(r"\d+-\d+")
@@ -62,6 +63,7 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             appearances; of a single picture too.
         known: who it is in a collection that the request names; the name stays there.
         likeness: cosine of the face to that person.
+        division: by which its detections are somebody else (`schemas.divisions`); empty: they were grouped.
     """
 
     face_id: str
@@ -76,6 +78,7 @@ class LibraryFace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     demographics: Demographics | None = None
     known: KnownAs | None = None
     likeness: float = 0.0
+    division: str = ""
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -174,13 +177,23 @@ class Hide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     hidden: bool = True
 
 
+class Divide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="divide"):
+    """Correction: the detections at these places of the film are one person, and not the one they were taken for.
+
+    It holds from the next analysis of the film on, which follows at once where the film's job still exists.
+    """
+
+    film_id: Annotated[str, Meta(pattern=r"^film-[0-9a-f]{24}(?!\n)$")]
+    spots: Annotated[tuple[Spot, ...], Meta(max_length=MAX_SPOTS)]
+
+
 class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="undo"):
     """Correction: takes back an earlier correction or an automatic merge, which is not repeated then."""
 
     entry_id: EntryId
 
 
-Change = Name | Merge | Split | Move | Differ | Same | Hide | Undo
+Change = Name | Merge | Split | Move | Differ | Same | Hide | Divide | Undo
 
 
 def people_of(change: Change) -> list[str]:

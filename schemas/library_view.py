@@ -273,10 +273,14 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         entry_id: its id in the log; `undo` names it.
         people: the people that it changed; those that are gone are left out.
+        films: ids of films that were divided: it shows when they are analysed again.
+        jobs: those that do this now; none for a film whose earlier job is gone.
     """
 
     entry_id: str
     people: list[LibraryPerson]
+    films: list[str] = []
+    jobs: list[str] = []
 
 
 class FoundPerson(msgspec.Struct, frozen=True, kw_only=True):

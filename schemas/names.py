@@ -104,6 +104,7 @@ class LibraryKeys(NamedTuple):
     shelf: str  # sorted set, all scores 0: films
     jobs: str  # hash: job -> its name in the ids of faces, where another film had a job of that id before
     corrections: str  # sorted set, all scores 0: ids in the log of the corrections
+    divisions: str  # hash: film -> encoded schemas.divisions.Divisions, of films that were divided
     joins: str  # sorted set, all scores 0: ids in the log of the automatic merges
     suggestions: str  # sorted set: encoded schemas.library_records.Suggestion by what an answer settles
     thumbnails: str  # hash: face -> JPEG

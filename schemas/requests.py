@@ -4,12 +4,14 @@ Each field of `AnalyzeRequest`, `Parameters` and `Enhancement` is documented bel
 type. Callers of vision-api spell some of them differently: `REQUEST_SPELLINGS`, `PARAMETER_SPELLINGS`.
 """
 
+import hashlib
 import math
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from schemas.divisions import Divisions
 from schemas.names import CALLER, COLLECTION, LIBRARY, Priority
 from schemas.schema_errors import MAX_NAME_LENGTH, allowed, locate, unknown_fields, unknown_name
 
@@ -130,6 +132,9 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     library: LibraryName | None = None
     """Library that the people of the video are added to, and recognized from other videos; empty: none. None:
     FACES_LIBRARY, else none. Without `enable_deduplication` there are no people to add."""
+    divisions: Divisions | None = None
+    """Detections that are somebody else than they would be taken for. None: those that people named in the film's
+    library."""
 
     def __post_init__(self) -> None:
         _require_finite(self)
@@ -168,6 +173,12 @@ class AnalyzeRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"the paths of images have more than {MAX_PATHS_LENGTH} characters together")
         if self.images and self.parameters.use_sprites:
             raise ValueError("images and use_sprites are two sources")
+
+
+def film_id(request: AnalyzeRequest) -> str:
+    """Returns the id of a film in libraries, a hash of its source: the same for every analysis of it."""
+    source = msgspec.msgpack.encode((request.video_path, request.images))
+    return f"film-{hashlib.sha256(source).hexdigest()[:24]}"
 
 
 FIELDS = {

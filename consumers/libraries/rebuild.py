@@ -11,7 +11,7 @@ from schemas.store.libraries import Change
 
 SETS = ("roll", "named", "members", "shelf", "corrections", "joins", "suggestions")
 """Keys of the view that are sorted sets."""
-HASHES = ("people", "merged", "faces", "placed", "films", "jobs")
+HASHES = ("people", "merged", "faces", "placed", "films", "jobs", "divisions")
 """Keys of the view that are hashes. Thumbnails do not follow from the log."""
 View = dict[str, dict[bytes, Any]]
 """Content by key: values of a hash by field, scores of a sorted set by member."""

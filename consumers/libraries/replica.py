@@ -7,7 +7,19 @@ from typing import NamedTuple
 import msgspec
 
 from facecore.library.view import View
-from schemas.library import Correction, Entry, FilmEntry, Joined, LibraryFace, Reembedded, person_id
+from schemas.divisions import Divisions
+from schemas.library import (
+    Correction,
+    Divide,
+    Entry,
+    Erased,
+    FilmEntry,
+    Joined,
+    LibraryFace,
+    Reembedded,
+    Undo,
+    person_id,
+)
 from schemas.library_records import FaceRecord, FilmRecord, PersonRecord, Placed, Suggestion, job_of
 from schemas.results import Evidence, PlacedBy
 from schemas.store.libraries import Change, NewEntry, Position
@@ -136,7 +148,14 @@ class Replica:
                 yield Change("suggestions", "ZADD", gain, suggestion)
 
     def _apply(self, entry_id: str, entry: Entry) -> Iterator[Change]:
+        film_id = self._divided(entry)
         changed = self.view.apply(entry_id, entry)
+        if film_id is not None:
+            divisions = Divisions(revision=entry_id, divisions=self.view.divisions(film_id))
+            yield Change("divisions", "HSET", film_id, msgspec.msgpack.encode(divisions))
+        if isinstance(entry, Erased):
+            for film_id in entry.films:
+                yield Change("divisions", "HDEL", film_id)
         if isinstance(entry, FilmEntry) and (before := self._films.get(entry.film_id)) is not None:
             changed.faces.update(f"{before.job_id}/{face}" for face in before.faces)
         self.position = self.position._replace(last=entry_id)
@@ -179,6 +198,14 @@ class Replica:
             yield from self._shelve(film)
         for person in sorted(changed.people):
             yield from self._describe(person)
+
+    def _divided(self, entry: Entry) -> str | None:
+        """Returns the film that an entry divides, or whose division it takes back."""
+        change = entry.change if isinstance(entry, Correction) else None
+        if isinstance(change, Undo):
+            undone = self.view.undoable.get(change.entry_id)
+            change = undone.change if isinstance(undone, Correction) else None
+        return change.film_id if isinstance(change, Divide) else None
 
     def _add(self, film_id: str, face: LibraryFace) -> Iterator[Change]:
         if not face.prototype:

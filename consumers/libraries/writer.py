@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -180,11 +180,12 @@ class LibraryWriter:
         changes = await asyncio.to_thread(applied, shelf.replica, entry)
         await self.append(shelf, known, [entry], changes, waiting)
         people = {str(one.argument) for one in changes if (one.key, one.command) == ("people", "HSET")}
-        return await self._applied(shelf.name, entry.entry_id, people)
+        films = [str(one.argument) for one in changes if (one.key, one.command) == ("divisions", "HSET")]
+        return await self._applied(shelf.name, entry.entry_id, people, films)
 
-    async def _applied(self, name: str, entry_id: str, people: set[str]) -> Answer:
+    async def _applied(self, name: str, entry_id: str, people: set[str], films: Sequence[str] = ()) -> Answer:
         persons = await self._reader.persons(name, sorted(people))
-        return Answer.of(Applied(entry_id=entry_id, people=list(persons.values())))
+        return Answer.of(Applied(entry_id=entry_id, people=list(persons.values()), films=list(films)))
 
     async def _erase(self, shelf: Shelf, waiting: str, order: Erasure) -> Answer:
         """Erases from results first, then from the library: a crash in between repeats both."""
@@ -219,7 +220,7 @@ class LibraryWriter:
         """Returns the entries that lose content, and the jobs of the erased films."""
         films = {one for film in erased.films for one in shelf.replica.analyses(film)}
         ids = films | {at for at, _ in erased.faces} | set(shelf.replica.reembedded)
-        if erased.people:
+        if erased.people or erased.films:
             ids |= set(await self._libraries.corrections(shelf.name))
         changed, jobs = list[NewEntry](), set[str]()
         for entry_id, entry in await self._libraries.read(shelf.name, sorted(ids)):

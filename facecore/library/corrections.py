@@ -8,6 +8,7 @@ from facecore.library.statements import Deed, Statement
 from schemas.library import (
     Change,
     Differ,
+    Divide,
     Hide,
     Joined,
     Merge,
@@ -101,6 +102,8 @@ def _words(change: Change) -> str:
             return f"say that {change.face_id} and {change.other_face_id} are one person"
         case Hide():
             return f"{'hide' if change.hidden else 'show'} {change.person_id}"
+        case Divide():
+            return f"divide {change.film_id}"
         case Undo():
             return f"undo {change.entry_id}"
 

@@ -6,7 +6,17 @@ import msgspec
 
 from facecore.library.corrections import Refused
 from facecore.library.state import State
-from schemas.library import Correction, Entry, Erased, FilmEntry, LibraryFace, Name, NewVector, Reembedded
+from schemas.library import (
+    Correction,
+    Divide,
+    Entry,
+    Erased,
+    FilmEntry,
+    LibraryFace,
+    Name,
+    NewVector,
+    Reembedded,
+)
 
 E = TypeVar("E", bound=Entry)
 
@@ -61,6 +71,10 @@ def rewritten(entry_id: str, entry: E, erased: Erased) -> E:
             if ids.intersection(f.face_id for f in kept)
             else entry
         )
+    if isinstance(entry, Correction) and isinstance(entry.change, Divide):
+        if entry.change.film_id not in erased.films or not entry.change.spots:
+            return entry
+        return msgspec.structs.replace(entry, change=msgspec.structs.replace(entry.change, spots=()))
     named = isinstance(entry, Correction) and isinstance(entry.change, Name) and entry.change.person_id
     if named in erased.people:
         return msgspec.structs.replace(entry, change=Name(person_id=named, label=None))

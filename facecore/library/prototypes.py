@@ -59,6 +59,7 @@ def library_faces(
                 demographics=face.demographics,
                 known=KnownAs(collection=who.collection, person_id=who.person_id) if who else None,
                 likeness=round(who.similarity, 4) if who else 0.0,
+                division=person.division,
             )
         )
     return tuple(found)

@@ -146,11 +146,13 @@ def _joined(view: State, one: str, other: Candidate, at: float) -> Joined:
 
 
 def _again(view: State, film: FilmEntry) -> dict[int, str]:
-    """Returns for faces that the film's earlier analysis had its face's id."""
+    """Returns for faces that the film's earlier analysis had its face's id; what a person divided stays apart."""
     old = [n for n in view.film_faces(film.film_id) if view.vectors.pack(n) == film.pack]
     if not old or not film.faces:
         return {}
     similar = _vectors(film.faces) @ view.vectors.of(old).T
+    for i, face in enumerate(film.faces):
+        similar[i, [view.nodes[number].division != face.division for number in old]] = -1.0
     pairs = zip(*linear_sum_assignment(similar, maximize=True), strict=True)
     return {int(i): view.nodes[old[j]].face_id for i, j in pairs if similar[i, j] >= SAME_FACE_AGAIN}
 

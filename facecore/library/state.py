@@ -9,7 +9,8 @@ import msgspec
 from facecore.library.partition import Partition
 from facecore.library.statements import Deed, Statements
 from facecore.library.vectors import Vectors
-from schemas.library import Correction, Hide, Joined, KnownAs, Name
+from schemas.divisions import Division
+from schemas.library import Correction, Divide, Hide, Joined, KnownAs, Name
 
 MAX_SUGGESTIONS = 1000
 """Suggestions that are listed at once."""
@@ -24,7 +25,7 @@ class Node:
         seen: entry and id of the face, one per analysis that saw it, the latest last.
         current: the film's latest analysis has it, and it was not erased.
         probability, similarity: of the decision that placed it.
-        sureness, detections, known, likeness: see `schemas.library.LibraryFace`.
+        sureness, detections, known, likeness, division: see `schemas.library.LibraryFace`.
     """
 
     film: str
@@ -36,6 +37,7 @@ class Node:
     detections: int = 0
     known: KnownAs | None = None
     likeness: float = 0.0
+    division: str = ""
 
     @property
     def face_id(self) -> str:
@@ -190,6 +192,17 @@ class State:
         """Returns the numbers of the faces of a film's latest analysis."""
         return self._films[film_id].faces if film_id in self._films else []
 
+    def divisions(self, film_id: str) -> tuple[Division, ...]:
+        """Returns the divisions of a film that are in force, in the order in which they were made."""
+        return tuple(
+            Division(division_id=entry_id, spots=done.change.spots)
+            for entry_id, done in self.undoable.items()
+            if isinstance(done, Correction)
+            and isinstance(done.change, Divide)
+            and done.change.film_id == film_id
+            and done.change.spots  # not those of an erased film
+        )
+
     def refresh(self) -> None:
         """Computes the mean faces of people whose faces have changed, for searches among them."""
         self.vectors.refresh(self._faces_of)
@@ -250,7 +263,7 @@ class State:
         nodes = [
             (
                 *(n.film, n.seen, n.current, n.probability, n.similarity),
-                *(n.sureness, n.detections, n.known, n.likeness),
+                *(n.sureness, n.detections, n.known, n.likeness, n.division),
             )
             for n in self.nodes
         ]

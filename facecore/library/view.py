@@ -16,6 +16,7 @@ from facecore.library.statements import Deed, Statement
 from schemas.library import (
     Change,
     Correction,
+    Divide,
     Doubt,
     Entry,
     Erased,
@@ -77,6 +78,11 @@ class View(State):
                     raise Refused("The name has no character that can be seen.")
             case Undo():
                 self._check_undo(change)
+            case Divide():
+                if change.film_id not in self._films:
+                    raise Refused(f"There is no film {change.film_id} in this library.")
+                if not change.spots:
+                    raise Refused("A division must name at least one place.")
             case _:
                 for subject in people_of(change):
                     self._require(subject)
@@ -131,7 +137,7 @@ class View(State):
             node.seen.append((entry_id, seen.face_id))
             node.current, node.probability, node.similarity = True, placed.probability, placed.similarity
             node.sureness, node.detections = seen.sureness, seen.detections
-            node.known, node.likeness = seen.known, seen.likeness
+            node.known, node.likeness, node.division = seen.known, seen.likeness, seen.division
             self.numbers[seen.face_id] = face
             worth = views(seen.detections, seen.spread, calibration(entry.pack))
             self.vectors.put(face, entry.pack, seen.prototype, worth, seen.sureness)
@@ -150,6 +156,8 @@ class View(State):
                 self._touch_person(root, changed)
             case Undo():
                 return self._undo(number, change.entry_id)
+            case Divide():
+                pass  # the next analysis of the film follows it
             case _:
                 changed = self._do(number, entry_id, deed(self, number, entry_id, change))
         self._remember(number, entry_id, entry)

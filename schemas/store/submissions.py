@@ -8,9 +8,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from schemas import results
+from schemas.divisions import Divisions
 from schemas.envelope import MSGPACK, seal
 from schemas.names import PUBLISHED, Partitions
-from schemas.requests import AnalyzeRequest
+from schemas.requests import AnalyzeRequest, film_id
 from schemas.settings import Settings
 from schemas.store.coalescing import Coalescer
 from schemas.store.fair_queue import share_of
@@ -75,7 +76,7 @@ class Submissions:
             QueueFull: the queue is at its limit.
             JobExists: the id belongs to another request.
         """
-        request = self._with_library(request)
+        request = await self._with_library(request)
         limit, caller = self._settings.max_queued_jobs, request.tenant or ""
         run_id, message = _accepted(request, job_id, traceparent, caller)
         answer = await self._create(
@@ -106,7 +107,7 @@ class Submissions:
         Raises:
             JobExists: the id belongs to another request.
         """
-        request = self._with_library(request)
+        request = await self._with_library(request)
         caller = f"{PUBLISHED}{request.tenant or ''}"
         run_id, message = _accepted(request, job_id, traceparent, caller)
         answer = await self._create(
@@ -124,11 +125,18 @@ class Submissions:
         """Whether a job was deleted and has not been submitted since."""
         return bool(await self._redis.exists(self._partitions.of(job_id).tombstone(job_id)))
 
-    def _with_library(self, request: AnalyzeRequest) -> AnalyzeRequest:
-        """Returns the request with the default library where it names none."""
-        if request.parameters.library is not None or self._settings.library is None:
+    async def _with_library(self, request: AnalyzeRequest) -> AnalyzeRequest:
+        """Returns the request with the default library where it names none, and the divisions of its film there."""
+        parameters = request.parameters
+        library = self._settings.library if parameters.library is None else parameters.library
+        divisions = parameters.divisions
+        if library and divisions is None:
+            key = self._partitions.home.library_keys(library).divisions
+            stored = await cast("Any", self._redis.hget(key, film_id(request)))
+            divisions = msgspec.msgpack.decode(stored, type=Divisions) if stored else None
+        if (library, divisions) == (parameters.library, parameters.divisions):
             return request
-        parameters = msgspec.structs.replace(request.parameters, library=self._settings.library)
+        parameters = msgspec.structs.replace(parameters, library=library, divisions=divisions)
         return msgspec.structs.replace(request, parameters=parameters)
 
     async def _create(

@@ -16,7 +16,7 @@ from tests.waiting import eventually
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CAST, CROWD, ALIKE = "cast", "crowd", "alike"
+CAST, CROWD, ALIKE, DIVIDED = "cast", "crowd", "alike", "divided"
 NAME = "Ann <img src=x onerror=alert(1)> & Co"
 LOADED = "images => images.filter(image => image.complete && image.naturalWidth > 50).length"
 
@@ -128,6 +128,40 @@ def test_people_are_named_found_again_corrected_and_erased_by_keyboard(
     phone.check(service.url)
 
 
+def test_pictures_that_show_somebody_else_become_another_person_by_keyboard(
+    service: Service, six_people: Path, phone: Tab, axe: str
+) -> None:
+    _add(service, six_people, 1, DIVIDED)
+    people = f"/faces/libraries/{DIVIDED}/people"
+    ann = service.get(people).json["people"][0]
+    page = phone.open(f"{service.url}/faces/people/{ann['person_id']}?library={DIVIDED}")
+    _tab_to(page, ".acts a")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.locator("#person input[type=checkbox]").count() == ann["detections"])
+    assert violations(page, axe) == []
+    for number in range(2):
+        _tab_to(page, f"#person label.tile:nth-of-type({number + 1}) input")
+        page.keyboard.press("Space")
+    first = page.url
+    _tab_to(page, "#person .divide .first")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda address: address.split("#")[0] != first.split("#")[0])
+    _said(page, "What was chosen is another person now.")
+    eventually(lambda: page.locator("#people li").count() == 7)
+    parts = [one["detections"] for one in service.get(people).json["people"]]
+    assert len(parts) == 7 and (parts[0], parts[-1]) == (ann["detections"] - 2, 2)
+    _tab_to(page, "#said button", back=True)
+    page.keyboard.press("Enter")
+    _said(page, "Taken back.")
+    eventually(lambda: page.locator("#people li").count() == 6)
+    whole = service.get(people).json["people"]
+    assert len(whole) == 6 and (whole[0]["person_id"], whole[0]["detections"]) == (
+        ann["person_id"],
+        ann["detections"],
+    )
+    phone.check(service.url)
+
+
 def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(
     service: Service, crowd: None, desk: Tab, axe: str
 ) -> None:
@@ -196,10 +230,10 @@ def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(
     desk.check(service.url)
 
 
-def _add(service: Service, source: Path, films: int) -> None:
-    request = {"video_path": str(source), "parameters": {"sampling_interval": 1.0, "library": CAST}}
+def _add(service: Service, source: Path, films: int, library: str = CAST) -> None:
+    request = {"video_path": str(source), "parameters": {"sampling_interval": 1.0, "library": library}}
     service.wait_for_end(service.submit(request))
-    eventually(lambda: service.get(f"/faces/libraries/{CAST}").json.get("films") == films)
+    eventually(lambda: service.get(f"/faces/libraries/{library}").json.get("films") == films)
 
 
 def _scrolls(page: "Page") -> None:

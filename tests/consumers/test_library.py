@@ -13,9 +13,11 @@ from consumers.libraries.writer import LibraryWriter
 from consumers.runtime.stage import NotReady
 from consumers.service import Service
 from facecore.vectors import to_bytes
+from schemas.divisions import Division, Divisions, Spot
 from schemas.library import (
     Change,
     Correction,
+    Divide,
     Joined,
     KnownAs,
     Merge,
@@ -28,11 +30,13 @@ from schemas.library import (
     encode_entry,
 )
 from schemas.library_records import Erasure, Reembedding, Regrouping
-from schemas.library_view import ReembedProgress
+from schemas.library_view import Applied, ReembedProgress
 from schemas.messages import ReembedTask
 from schemas.names import LibraryKeys
 from schemas.questions import Answer
+from schemas.requests import AnalyzeRequest, Parameters, film_id
 from schemas.results import Appearance
+from schemas.store.additions import Addition
 from schemas.store.collections import Candidate, Collections
 from schemas.store.libraries import Libraries
 from schemas.store.library_reader import LibraryReader
@@ -191,6 +195,58 @@ async def test_merges_that_the_service_makes_itself_are_listed_and_taken_back(li
     assert (await library.say(Undo(entry_id=joined.entry_id))).status == 200
     assert len(await library.persons()) == 2
     assert await library.writer.rebuild(NAME) == 0
+
+
+async def test_a_division_of_a_film_holds_in_every_analysis_until_it_is_taken_back(library: Library) -> None:
+    request = AnalyzeRequest(video_path="/films/1.mp4", parameters=Parameters(library=NAME))
+    identity = film_id(request)
+
+    def analysis(job: str, people: list[int], division: str = "") -> Addition:
+        """The last face has the division."""
+        made = film(1, people, job=job)
+        *others, last = made.film.faces
+        faces = (*others, msgspec.structs.replace(last, division=division))
+        return made._replace(film=msgspec.structs.replace(made.film, film_id=identity, faces=faces))
+
+    async def divisions(job: str) -> Divisions | None:
+        await library.service.jobs.submit(request, job)
+        stored = await cast(
+            "Any", library.service.redis.hget(library.service.names.job(job).metadata, "request")
+        )
+        return msgspec.msgpack.decode(stored, type=AnalyzeRequest).parameters.divisions
+
+    await library.writer.add(analysis("first", [1, 2]))
+    one, two = await library.persons()
+    assert await divisions("before") is None
+    spots = (Spot(timestamp=7.0, x=10.0, y=20.0),)
+    assert (await library.say(Divide(film_id="film-" + 24 * "0", spots=spots))).status == 409
+    assert (await library.say(Divide(film_id=identity, spots=()))).status == 409
+    applied = msgspec.json.decode(
+        (await library.say(Divide(film_id=identity, spots=spots))).body, type=Applied
+    )
+    assert applied.films == [identity]
+    entry = applied.entry_id
+    divided = Divisions(revision=entry, divisions=(Division(division_id=entry, spots=spots),))
+    assert await divisions("after") == divided, "every request for the film has it"
+    await library.writer.add(analysis("second", [1, 2, 1], entry))
+    assert (await library.persons())[:2] == [one, two] and len(await library.persons()) == 3
+    third = (await library.persons())[2]
+    await library.writer.add(analysis("third", [2, 1, 1], entry))
+    assert await library.persons() == [one, two, third], "who was divided stays apart, and stays the same"
+    assert await library.writer.rebuild(NAME) == 0
+    undone = await library.say(Undo(entry_id=entry))
+    assert msgspec.json.decode(undone.body, type=Applied).films == [identity]
+    again = await divisions("undone")
+    assert again is not None and again.divisions == () and again.revision != entry, "no cached result answers"
+    await library.writer.add(analysis("fourth", [1, 2]))
+    assert await library.persons() == [one, two]
+    await library.say(Divide(film_id=identity, spots=spots))
+    await library.say(Erasure(correction_id="", film_id=identity))
+    assert await divisions("erased") is None and await library.writer.rebuild(NAME) == 0
+    async for _, logged in library.store.entries(NAME):
+        assert not (
+            isinstance(logged, Correction) and isinstance(logged.change, Divide) and logged.change.spots
+        ) or (logged.change.film_id != identity), "where somebody was seen is erased, too"
 
 
 async def test_a_rebuild_from_the_log_gives_what_readers_see_byte_for_byte(library: Library) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from consumers.reuse import AT_LEAST, LAST_STAGE, Wanted, picture_name, sampling_key, usable
 from facecore.attributes import FaceAttributes
 from facecore.narrowing import ATTRIBUTES
+from schemas.divisions import Divisions
 from schemas.observations import Observation
 from schemas.orientation import Display
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
@@ -43,6 +44,7 @@ def test_a_sampling_is_found_with_other_parameters_of_the_last_stage_alone() -> 
     others: dict[str, Any] = {
         "min_quality": 0.5, "max_faces": 3, "enable_deduplication": False, "include_unidentifiable": True,
         "embedding_similarity_threshold": 0.4, "cache_duration": 5, "match_collections": ["cast"], "library": "home",
+        "divisions": Divisions(revision="1-0"),
         "min_confidence": 0.5, "detect_demographics": False,
     }  # fmt: skip
     assert others.keys() == LAST_STAGE | AT_LEAST

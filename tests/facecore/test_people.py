@@ -9,6 +9,7 @@ import pytest
 
 from facecore.people import People, gather
 from facecore.result_builder import describe as describe_people
+from schemas.divisions import Division, Spot
 from schemas.observations import FrameFaces
 from schemas.results import Face, Match
 from tests.facecore.faces import face, frame, person
@@ -39,6 +40,19 @@ def test_the_most_present_person_comes_first() -> None:
     faces = describe(people, None, demographics=True)
     assert [f.face_id for f in faces] == ["face_0", "face_1"]
     assert [d.timestamp for d in faces[1].detections] == [1.0, 3.0, 5.0]
+
+
+def test_detections_that_a_person_divides_are_one_person_and_no_other() -> None:
+    spots = tuple(Spot(timestamp=time, x=160.0, y=175.0) for time in (1.0, 4.0, 99.0))
+    people = people_in(two_people(), divisions=[Division(division_id="7-0", spots=spots)])
+    assert [(len(p.sightings), p.division) for p in people.persons] == [(4, ""), (3, ""), (2, "7-0")]
+    assert [s.frame.timestamp for s in people.persons[2].sightings] == [1.0, 4.0]
+    finer = [msgspec.structs.replace(one, index=i, timestamp=i / 2) for i, one in enumerate(two_people())]
+    people = people_in(finer, sampling_interval=0.5, divisions=[Division(division_id="7-0", spots=spots[:1])])
+    assert [s.frame.timestamp for s in people.persons[2].sightings] == [1.0], "by time, whatever the sampling"
+    nowhere = Division(division_id="7-0", spots=(Spot(timestamp=1.0, x=900.0, y=0.0),))
+    assert len(people_in(two_people(), divisions=[nowhere]).persons) == 2
+    assert people_in([], divisions=[nowhere]).persons == []
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:

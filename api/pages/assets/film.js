@@ -4,6 +4,8 @@ const POLL_SECONDS = 2, PEOPLE_SECONDS = 3, ENDED_POLL_SECONDS = 30;  // the las
 const JOB_ID = decodeURIComponent(location.pathname.split("/").pop());
 const TRACK_WIDTH = 1000;  // units of the SVG
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
+const DID = "faces-did";  // what was done to a film before its new analysis was opened, with its undo
+let dividing = null;  // person of whom the detections are chosen that are somebody else
 let job = null, data = null, people = [], chosen = null, peopleAt = 0, started = false;
 
 const colourOf = place => `hsl(${(place * 137.5 + 205) % 360} 85% 66%)`;  // the golden angle: neighbours differ
@@ -80,11 +82,64 @@ function drawChosen() {
   const person = chosen, jump = time => make("button", {className: "tool small", type: "button", onclick: () => player.seek(time[0])}, span(time));
   const page = person.person_id && job.library ? make("a", {className: "tool small", href: link(`people/${encodeURIComponent(person.person_id)}?library=${encodeURIComponent(job.library)}`)}, TEXTS.film.personPage) : null;
   const shown = person.tiles.length < person.detections.length ? fill(TEXTS.film.some, {n: person.tiles.length, all: person.detections.length}) : number(person.detections.length, TEXTS.units.detection);
-  fillNode($("person"), make("div", {className: "head"}, make("h2", {id: "person-name"}, person.name), make("span", {className: "tools"}, naming(person), page, make("button", {className: "tool small", type: "button", onclick: () => { const {button} = person; choose(null); button.focus(); }}, TEXTS.shell.close))),
+  fillNode($("person"), make("div", {className: "head"}, make("h2", {id: "person-name"}, person.name), make("span", {className: "tools"}, naming(person), canDivide(person) ? make("button", {className: "tool small", type: "button", onclick: () => { dividing = person.id; drawChosen(); $("person").querySelector("input[type=checkbox]").focus(); }}, TEXTS.film.divide) : null, page, make("button", {className: "tool small", type: "button", onclick: () => { const {button} = person; choose(null); button.focus(); }}, TEXTS.shell.close))),
     person.identifiable === false ? make("p", {className: "soft warning"}, TEXTS.film.unclearPerson) : null,
     isAlbum() ? null : make("h3", {}, TEXTS.film.appearances), isAlbum() ? null : make("p", {className: "jumps"}, ...person.appearances.slice(0, 60).map(jump), person.appearances.length > 60 ? make("span", {className: "soft"}, fill(TEXTS.home.more, {n: person.appearances.length - 60})) : null),
-    make("h3", {}, shown), make("div", {className: "tiles"}, ...person.tiles.map((index, place) => tile(person, place, index))));
+    ...dividing === person.id && canDivide(person) ? choice(person) : [make("h3", {}, shown), make("div", {className: "tiles"}, ...person.tiles.map((index, place) => tile(person, place, index)))]);
   $("person").hidden = false;
+}
+
+// Detections of a person that are somebody else: they are chosen, the library notes them, and the film is analysed again.
+const canDivide = person => Boolean(person.person_id && job.library && may("submit") && job.status === "completed" && person.detections.length > 1);
+const libraryOf = path => `libraries/${encodeURIComponent(job.library)}${path}`;
+function choice(person) {
+  const picked = new Set(), boxes = [], count = make("b", {role: "status"}), make_ = make("button", {className: "tool first", type: "button", onclick: () => act(make_, () => divide(person, picked))}, TEXTS.film.divideYes);
+  const show = () => {
+    boxes.forEach((box, index) => { box.checked = picked.has(index); box.closest("label").classList.toggle("on", box.checked); });
+    count.textContent = fill(TEXTS.people.chosen, {n: picked.size});
+    make_.disabled = !picked.size || picked.size === person.detections.length;
+    make_.title = picked.size === person.detections.length ? TEXTS.film.divideAll : "";
+  };
+  const cell = (row, index) => {
+    const place = person.tiles.indexOf(index), sheet = place >= 0 && stripOf(person), picture = sheet ? make("img", {src: sheet, alt: "", className: "cut"}) : make("span", {className: "blank", "aria-hidden": "true"});
+    if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
+    boxes[index] = make("input", {type: "checkbox", checked: picked.has(index), "aria-label": fill(TEXTS.film.divideAt, {time: placeOf(row)}), onfocus: () => player.seek(row[0]), onchange: event => { event.target.checked ? picked.add(index) : picked.delete(index); show(); }});
+    return make("label", {className: "tile"}, picture, make("span", {}, boxes[index], placeOf(row)));
+  };
+  const run = range => make("button", {className: "tool small", type: "button", onclick: () => {
+    const within = person.detections.flatMap((row, index) => row[0] >= range[0] && row[0] <= range[1] ? [index] : []), all = within.every(index => picked.has(index));
+    for (const index of within) all ? picked.delete(index) : picked.add(index);
+    player.seek(range[0]);
+    show();
+  }}, span(range));
+  const tiles = make("div", {className: "tiles", role: "group", "aria-label": TEXTS.film.divideTitle}), stop = () => { dividing = null; drawChosen(); $("person").querySelector(".tools button").focus(); };
+  fillSlowly(tiles, person.detections.map((row, index) => [row, index]), ([row, index]) => cell(row, index));
+  show();
+  return [make("h3", {}, TEXTS.film.divideTitle), make("p", {className: "soft"}, TEXTS.film.divideHelp),
+    isAlbum() || person.appearances.length < 2 ? null : make("p", {className: "jumps", role: "group", "aria-label": TEXTS.film.divideRuns}, ...person.appearances.slice(0, 60).map(run)),
+    tiles, make("p", {className: "tools divide"}, count, make_, make("button", {className: "tool", type: "button", onclick: stop}, TEXTS.shell.cancel))];
+}
+async function divide(person, picked) {
+  const {films} = await requestJson(libraryOf(`/people/${encodeURIComponent(person.person_id)}/appearances?limit=1000`));
+  const film = films.find(one => one.source === job.video_path);
+  if (!film) throw new ResponseError(TEXTS.film.divideGone);
+  const spots = [...picked].map(index => person.detections[index]).map(row => ({timestamp: row[0], x: (row[12] + row[14]) / 2, y: (row[13] + row[15]) / 2}));
+  await correctFilm({type: "divide", film_id: film.film_id, spots}, TEXTS.film.divided);
+}
+// Sends a correction that shows when the film is analysed again, and goes to that analysis.
+async function correctFilm(change, text) {
+  const answer = await request(libraryOf("/corrections"), {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({change})});
+  const applied = answer.status === 202 ? {jobs: []} : await answer.json();
+  dividing = null;
+  if (!applied.jobs.length) { drawChosen(); say(TEXTS.film.dividedLater); return; }
+  sessionStorage.setItem(DID, JSON.stringify({job: applied.jobs[0], text, entry: change.type === "undo" ? null : applied.entry_id}));
+  location.href = link(`film/${encodeURIComponent(applied.jobs[0])}#t=${player.from()}`);
+}
+function sayDone() {
+  const did = JSON.parse(sessionStorage.getItem(DID) || "null");
+  if (!did || did.job !== JOB_ID || job.status !== "completed") return;
+  sessionStorage.removeItem(DID);
+  say(did.text, did.entry && [TEXTS.people.undo, () => correctFilm({type: "undo", entry_id: did.entry}, TEXTS.people.did.undone).catch(showProblem)]);
 }
 
 // A form that names the person in the library of the job; null where that is not possible.
@@ -173,6 +228,7 @@ async function loadPeople() {
     goToHash();
   }
   onTime(player.time);
+  sayDone();
 }
 async function refresh() {
   const before = job && job.status, name = encodeURIComponent(JOB_ID);
@@ -188,6 +244,7 @@ const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 // #t=12.5&face=face_0: the moment and the person to begin with.
 function goToHash() {
   const wanted = new URLSearchParams(location.hash.slice(1)), face = people.find(person => person.id === wanted.get("face")), time = Number(wanted.get("t"));
+  if (face && wanted.has("choose")) dividing = face.id;
   if (face) choose(face, false);
   player.seek(wanted.has("t") && Number.isFinite(time) ? time : face ? face.detections[0][0] : player.mode === "moments" ? player.moments[0] || 0 : 0);
 }

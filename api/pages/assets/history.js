@@ -16,6 +16,7 @@ function described(one) {
     case "differ": return fill(H.differ, {a: subject(one.one), b: subject(one.other)});
     case "same": return H.same;
     case "hide": return fill(one.hidden === false ? H.show : H.hide, {who: whoIs(one.person_id)});
+    case "divide": return fill(H.divide, {detections: number(one.spots.length, TEXTS.units.detection)});
     default: return H.undoing;
   }
 }

@@ -105,7 +105,8 @@ function filmRow(one) {
       make("span", {className: "soft"}, figure({...one, pictures: one.pictures.length}) + (one.seconds ? `, ${number(one.detections, TEXTS.units.detection)}` : "")),
       make("span", {className: "soft"}, fill(P.belongs[evidence.by], {likelihood: likelihood(evidence.probability)})),
       one.pictures.length ? null : track(one), make("span", {className: "times"}, ...times, places.length > MAX_TIMES ? make("span", {className: "soft"}, `+ ${places.length - MAX_TIMES}`) : null)),
-    make("button", {type: "button", className: "tool not", "aria-label": fill(P.notThisIn, {film}), onclick: () => leave([one.face_id])}, P.notThis));
+    make("span", {className: "acts"}, make("button", {type: "button", className: "tool not", "aria-label": fill(P.notThisIn, {film}), onclick: () => leave([one.face_id])}, P.notThis),
+      one.detections > 1 ? make("a", {className: "tool", href: filmLink(one, start(one)) + "&choose=1", "aria-label": fill(P.someIn, {film})}, P.some) : null));
   return row;
 }
 // When the person is in the film, as a bar; the times beside it say the same in words.
