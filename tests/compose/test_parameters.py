@@ -13,7 +13,7 @@ VALUES = {
     "embedding_similarity_threshold": "0.5", "detect_demographics": "false", "scene_boundaries": f"[{SCENE}]",
     "use_sprites": "true", "sprite_vtt_url": "/a.vtt", "sprite_image_url": "/a.jpg", "cache_duration": "0",
     "enhancement": '{"enabled": true}', "match_collections": "family, friends",
-    "library": "travels",
+    "library": "travels", "divisions": '{"revision": "1-0"}',
 }  # fmt: skip
 
 
