@@ -22,6 +22,7 @@ from api.app import create_app
 from api.endpoints import ENDPOINTS
 from compose.cli import build_parser
 from consumers.runtime.metrics import Metrics
+from schemas.divisions import Division, Divisions, Spot
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.settings import Settings
 from schemas.store.job_metrics import JobMetrics
@@ -42,6 +43,9 @@ REQUESTS = {
     "Parameters": (Parameters, "`parameters` of a request, and `faces analyze --set NAME=VALUE`."),
     "Enhancement": (Enhancement, "`enhancement` of the parameters; `--set enhancement.NAME=VALUE`."),
     "Scene": (Scene, "One of `scene_boundaries`."),
+    "Divisions": (Divisions, "`divisions` of the parameters."),
+    "Division": (Division, "One of the `divisions`."),
+    "Spot": (Spot, "One of the `spots` of a division."),
 }
 
 
