@@ -7,6 +7,7 @@ A test compares the file with the output.
 
 import argparse
 import ast
+import inspect
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,7 +17,6 @@ from typing import Any
 import msgspec
 from prometheus_client import CollectorRegistry
 
-import schemas.requests
 from api import metrics
 from api.app import create_app
 from api.endpoints import ENDPOINTS
@@ -121,7 +121,7 @@ def whole(number: float) -> str:
 
 def docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
     """The texts below the fields of a struct, and those under `Attributes:` of its docstring."""
-    tree = ast.parse(Path(schemas.requests.__file__).read_text())
+    tree = ast.parse(Path(inspect.getfile(struct)).read_text())
     (body,) = (one.body for one in tree.body if isinstance(one, ast.ClassDef) and one.name == struct.__name__)
     texts, name = dict[str, str](), ""
     for line in (struct.__doc__ or "").partition("Attributes:")[2].splitlines():
