@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.occlusion.occluders import decoy, occlude
 from models.occlusion.painting import Image
+from models.occlusion.transplants import with_part_of
 
 SIDE = 224
 CLEAN = "clean"
@@ -24,11 +25,19 @@ MAFA_TYPES = {1: "simple", 2: "complex", 3: "body"}
 """MAFA's types of occluders: plain man-made objects, patterned ones, parts of the body (hands, hair)."""
 MAFA_UNMASKED, MAFA_INVALID = 2, 3
 
-CLEAN_SHARE, SYNTHETIC_SHARE = 0.48, 0.15
-"""Shares of an epoch: clean crops, and clean crops with a drawn occluder; the rest are photographed occlusions."""
+CLEAN_SHARE, SYNTHETIC_SHARE = 0.39, 0.16
+"""Shares of an epoch: clean crops, and clean crops with a drawn occluder."""
+CLEAN_PART_SHARE, OCCLUDED_PART_SHARE = 0.07, 0.07
+"""Shares of clean crops with a part of another clean crop, and of an occluded one; the rest of an epoch are
+photographed occlusions."""
+DIFFICULT_TIMES = 6
+"""A clean crop is drawn 1 + 6 p times as often, where p is its probability of occlusion by the weights so far, up to
+0.5."""
 DECOYS_ON_CLEAN, DECOYS_ON_OCCLUDED = 0.3, 0.12
 """Probability of drawing an object that hides nothing; also on occluded crops, so that drawing is no sign of a
 class."""
+SIDEWAYS, DARK = 0.06, 0.12
+"""Probability that a crop lies on its side or head, and that it is as dark as in a dim scene."""
 TYPE_WEIGHTS = {"hand": 2.0}
 """A type is sampled in proportion to the square root of its count times this weight: hands are few and varied."""
 
@@ -137,7 +146,12 @@ def normalised(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def augmented(image: Image, rng: Generator) -> Image:
     """Augments a crop: random geometry, light and degradation, with the same distribution for both classes, so that
     sharpness, size and compression do not separate them."""
-    return degraded(_relit(_moved(image, rng), rng), rng)
+    if rng.random() < SIDEWAYS:
+        image = np.ascontiguousarray(np.rot90(image, int(rng.integers(1, 4))))
+    image = degraded(_relit(_moved(image, rng), rng), rng)
+    if rng.random() < DARK:
+        image = np.asarray(image * rng.uniform(0.15, 0.6), np.uint8)
+    return image
 
 
 def degraded(image: Image, rng: Generator) -> Image:
@@ -198,49 +212,99 @@ def _relit(image: Image, rng: Generator) -> Image:
     return np.asarray(cv2.LUT(image, np.ascontiguousarray(table[None])), np.uint8)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Crop number ``index``; with a part of crop ``partner`` over it, or with a drawn occluder."""
+
+    index: int
+    partner: int | None = None
+    drawn: bool = False
+
+
 class Epoch:
     """The samples of one epoch, drawn by type. A sample depends only on seed, epoch and position.
 
-    Items are (3, side, side) uint8 RGB with the class: 0 clean, 1 occluded.
+    Items are (3, side, side) uint8 RGB with the class: 0 clean, 1 occluded. Everything is drawn at the side of
+    ``images`` and then shrunk, as the network shrinks its input.
+
+    Args:
+        images: the crops' pictures, in the same order.
+        difficulty: a probability of occlusion for every crop, by weights trained so far. Clean crops with a high one
+            are drawn more often.
     """
 
     def __init__(
-        self, crops: Sequence[Crop], images: Sequence[Image], side: int, size: int, seed: int, epoch: int
+        self,
+        crops: Sequence[Crop],
+        images: Sequence[Image],
+        side: int,
+        size: int,
+        seed: int,
+        epoch: int,
+        difficulty: NDArray[np.float64] | None = None,
     ) -> None:
         self._crops, self._images, self._side = crops, images, side
         self._seed = (seed, epoch)
         rng = np.random.default_rng([*self._seed, 0])
-        clean = [i for i, crop in enumerate(crops) if not crop.occluded]
         kinds: dict[str, list[int]] = {}
         for i, crop in enumerate(crops):
-            if crop.occluded:
-                kinds.setdefault(crop.kind, []).append(i)
-        weights = {kind: len(found) ** 0.5 * TYPE_WEIGHTS.get(kind, 1.0) for kind, found in kinds.items()}
-        real = (1 - CLEAN_SHARE - SYNTHETIC_SHARE) / sum(weights.values())
-        self._plan = [(i, False) for i in _drawn(clean, round(size * CLEAN_SHARE), rng)]
-        self._plan += [(i, True) for i in _drawn(clean, round(size * SYNTHETIC_SHARE), rng)]
-        for kind, found in kinds.items():
-            self._plan += [(i, False) for i in _drawn(found, round(size * real * weights[kind]), rng)]
+            kinds.setdefault(crop.kind, []).append(i)
+        clean = kinds[CLEAN]
+        often = clean if difficulty is None else repeated(clean, difficulty)
+
+        def photographed(count: int, shares: dict[str, float]) -> list[int]:
+            total = sum(shares.values())
+            return [
+                i
+                for kind, share in shares.items()
+                for i in _drawn(kinds[kind], round(count * share / total), rng)
+            ]
+
+        shares = {
+            kind: len(found) ** 0.5 * TYPE_WEIGHTS.get(kind, 1.0)
+            for kind, found in kinds.items()
+            if kind != CLEAN
+        }
+        real = 1 - CLEAN_SHARE - CLEAN_PART_SHARE - OCCLUDED_PART_SHARE - SYNTHETIC_SHARE
+        self._plan = [_Sample(i) for i in _drawn(often, round(size * CLEAN_SHARE), rng)]
+        self._plan += [_Sample(i) for i in photographed(round(size * real), shares)]
+        self._plan += [_Sample(i, drawn=True) for i in _drawn(clean, round(size * SYNTHETIC_SHARE), rng)]
+        partners = _drawn(clean, round(size * CLEAN_PART_SHARE), rng)
+        partners += photographed(round(size * OCCLUDED_PART_SHARE), shares)
+        self._plan += [
+            _Sample(i, partner)
+            for i, partner in zip(_drawn(clean, len(partners), rng), partners, strict=True)
+        ]
         rng.shuffle(self._plan)
 
     def __len__(self) -> int:
         return len(self._plan)
 
     def __getitem__(self, position: int) -> tuple[NDArray[np.uint8], int]:
-        index, synthetic = self._plan[position]
+        sample = self._plan[position]
         rng = np.random.default_rng([*self._seed, 1, position])
-        image = resized(self._images[index], self._side)
-        occluded = synthetic or self._crops[index].occluded
-        if synthetic:
+        image, crop = self._images[sample.index], self._crops[sample.index]
+        occluded = sample.drawn or crop.occluded
+        if sample.partner is not None:
+            other = self._crops[sample.partner]
+            image = with_part_of(image, self._images[sample.partner], other.kind, rng)
+            occluded = other.occluded
+        if sample.drawn:
             image, _ = occlude(image, rng)
         if rng.random() < (DECOYS_ON_OCCLUDED if occluded else DECOYS_ON_CLEAN):
             image = decoy(image, rng)
-        image = augmented(image, rng)
+        image = resized(augmented(image, rng), self._side)
         return np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)), int(occluded)
 
 
 def _type_of(file: Path) -> str:
     return file.stem.split("_", 1)[0]
+
+
+def repeated(clean: list[int], difficulty: NDArray[np.float64]) -> list[int]:
+    """Returns indices of clean crops, the more difficult ones up to four times."""
+    times = 1 + np.rint(DIFFICULT_TIMES * np.minimum(difficulty[clean], 0.5)).astype(int)
+    return [int(i) for i in np.repeat(clean, times)]
 
 
 def _drawn(indices: list[int], count: int, rng: Generator) -> list[int]:

@@ -33,7 +33,7 @@ from models.occlusion.data import (
     resized,
 )
 from models.occlusion.evaluate import figures
-from models.occlusion.network import ResNet18
+from models.occlusion.network import ResNet18, pruned
 from models.occlusion.painting import Image
 
 log = structlog.get_logger(__name__)
@@ -64,6 +64,7 @@ def main() -> None:
     training = Training(args.size, args.batch, args.lr, args.seed, stages_of(args.stages), args.workers)
     if args.init is not None:
         training.load_weights(args.init)
+        training.difficulty = training.probabilities(np.stack(images))
     args.out.mkdir(parents=True, exist_ok=True)
     if (args.out / CHECKPOINT).is_file():
         training.resume(args.out / CHECKPOINT)
@@ -109,6 +110,7 @@ class Training:
             workers,
         )
         self.epoch = self.step = 0
+        self.difficulty: np.ndarray[Any, np.dtype[np.float64]] | None = None
 
     def run_epoch(self, crops: list[Crop], images: list[Image]) -> float:
         """Trains one epoch; returns the mean loss."""
@@ -135,10 +137,10 @@ class Training:
     def probabilities(self, images: Image) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Returns the averaged network's probability of occlusion for (N, 224, 224, 3) BGR pictures.
 
-        The pictures are resized to the side of the last training epoch; at other sides the features have another
-        scale.
+        The pictures are resized to the side of the last training epoch, before the first one to its side; at other
+        sides the features have another scale.
         """
-        parts, side = [], self.sides[self.epoch - 1]
+        parts, side = [], self.sides[max(self.epoch - 1, 0)]
         for start in range(0, len(images), 64):
             pictures = np.stack([resized(image, side) for image in images[start : start + 64]])
             samples = torch.from_numpy(normalised(pictures)).to(self.device)
@@ -167,8 +169,8 @@ class Training:
         partial.replace(file)
 
     def load_weights(self, weights: Path) -> None:
-        """Loads the weights of an earlier training; the rest of the state stays initial."""
-        state = torch.load(weights, map_location=self.device, weights_only=True)
+        """Loads the weights of an earlier training, of a wider network too; the rest of the state stays initial."""
+        state = pruned(torch.load(weights, map_location=self.device, weights_only=True))
         self.network.load_state_dict(state)
         self.average.load_state_dict(state)
 
@@ -182,7 +184,9 @@ class Training:
         self.epoch, self.step = state["epoch"], state["step"]
 
     def _batches(self, crops: list[Crop], images: list[Image]) -> Iterator[tuple[Tensor, Tensor]]:
-        samples: Any = Epoch(crops, images, self.sides[self.epoch], self.size, self.seed, self.epoch)
+        samples: Any = Epoch(
+            crops, images, self.sides[self.epoch], self.size, self.seed, self.epoch, self.difficulty
+        )
         mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1) * 255
         std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1) * 255
         # The samples define their own order and seeds; the loader only draws them in parallel.
@@ -249,7 +253,11 @@ def _arguments() -> argparse.Namespace:
         required=True,
         help="directory of checkpoint, weights and history; an existing checkpoint is resumed",
     )
-    parser.add_argument("--init", type=Path, help="weights.pt of an earlier training to start from")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="weights.pt to start from; clean crops that these weights find difficult are drawn more often",
+    )
     parser.add_argument("--stages", default=STAGES, help=f"side:epochs, in order (default {STAGES})")
     parser.add_argument("--size", type=int, default=3584, help="samples in an epoch")
     parser.add_argument("--batch", type=int, default=64)

@@ -8,9 +8,10 @@ import pytest
 from scipy.io import savemat
 
 from facecore.align import imagenet_sample
-from models.occlusion.data import CLEAN, Epoch, augmented, load, normalised, read_folder, read_mafa
+from models.occlusion.data import CLEAN, Epoch, augmented, load, normalised, read_folder, read_mafa, repeated
 from models.occlusion.occluders import DECOYS, OCCLUDERS, decoy, occlude
 from models.occlusion.painting import Image
+from models.occlusion.transplants import with_part_of
 
 
 def face(side: int = 96) -> Image:
@@ -95,6 +96,19 @@ def test_an_epoch_depends_on_its_seed_alone(folder: Path) -> None:
     for i in range(0, len(one), 7):
         assert np.array_equal(one[i][0], same[i][0]) and one[i][0].shape == (3, 48, 48)
     assert any(not np.array_equal(one[i][0], other[i][0]) for i in range(8))
+
+
+def test_a_part_of_another_crop_covers_its_half_and_leaves_the_other() -> None:
+    dark, bright = np.full((96, 96, 3), 40, np.uint8), np.full((96, 96, 3), 220, np.uint8)
+    for seed in range(20):
+        for kind, covered, free in (("hand", 0.75, 0.1), ("sunglasses", 0.42, 0.95)):
+            mixed = with_part_of(dark, bright, kind, np.random.default_rng(seed))
+            assert mixed[round(covered * 96), 48].min() > 60, (kind, seed)
+            assert np.array_equal(mixed[round(free * 96), 48], dark[0, 0]), (kind, seed)
+
+
+def test_difficult_clean_crops_are_drawn_more_often() -> None:
+    assert repeated([0, 2, 3], np.array([0.9, 1.0, 0.01, 0.34])) == [0, 0, 0, 0, 2, 3, 3, 3]
 
 
 def test_augmenting_keeps_shape_and_range() -> None:
