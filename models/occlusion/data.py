@@ -25,9 +25,9 @@ MAFA_TYPES = {1: "simple", 2: "complex", 3: "body"}
 """MAFA's types of occluders: plain man-made objects, patterned ones, parts of the body (hands, hair)."""
 MAFA_UNMASKED, MAFA_INVALID = 2, 3
 
-CLEAN_SHARE, SYNTHETIC_SHARE = 0.39, 0.16
+CLEAN_SHARE, SYNTHETIC_SHARE = 0.36, 0.16
 """Shares of an epoch: clean crops, and clean crops with a drawn occluder."""
-CLEAN_PART_SHARE, OCCLUDED_PART_SHARE = 0.07, 0.07
+CLEAN_PART_SHARE, OCCLUDED_PART_SHARE = 0.07, 0.1
 """Shares of clean crops with a part of another clean crop, and of an occluded one; the rest of an epoch are
 photographed occlusions."""
 DIFFICULT_TIMES = 6
@@ -38,7 +38,7 @@ DECOYS_ON_CLEAN, DECOYS_ON_OCCLUDED = 0.3, 0.12
 class."""
 SIDEWAYS, DARK = 0.06, 0.12
 """Probability that a crop lies on its side or head, and that it is as dark as in a dim scene."""
-TYPE_WEIGHTS = {"hand": 2.0}
+TYPE_WEIGHTS = {"hand": 3.0, "film": 2.0}
 """A type is sampled in proportion to the square root of its count times this weight: hands are few and varied."""
 
 

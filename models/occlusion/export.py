@@ -1,7 +1,7 @@
 """Exports the trained network to ONNX: ``python -m models.occlusion.export --weights FILE --out FILE``.
 
 The graph is built node by node, without an exporter. Batch normalisation is folded into the convolutions. Weights are
-stored as 8-bit integers with a scale for each channel (11 MB instead of 45); the graph dequantises them, which ONNX
+stored as 8-bit integers with a scale for each channel (6 MB instead of 24); the graph dequantises them, which ONNX
 Runtime does once when it loads the file, and computes in float32. The graph first shrinks its input to the side of
 the last training stage.
 """

@@ -42,7 +42,7 @@ def test_a_batch_equals_single_faces() -> None:
 
 
 def test_it_is_small_enough_for_the_repository() -> None:
-    assert SHIPPED.stat().st_size < 25e6
+    assert SHIPPED.stat().st_size < 10e6
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
