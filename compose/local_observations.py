@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -12,12 +13,13 @@ from rich.text import Text
 from compose.local_library import local_service
 from compose.supervisor import ProcessFailed
 from consumers.reuse import source_name
+from consumers.service import Service
 from consumers.sources.http import is_address
 from consumers.sources.opening import on_this_host
 from facecore.video import SourceError
 from schemas.file_names import printable
 from schemas.names import Partitions
-from schemas.requests import AnalyzeRequest
+from schemas.requests import AnalyzeRequest, film_id
 from schemas.settings import Settings
 from schemas.store.observations import Observations
 
@@ -43,10 +45,11 @@ class LocalObservations:
         self._console = console
 
     async def bring(self, requests: Sequence[AnalyzeRequest]) -> None:
-        """Copies what the directory keeps of the sources of requests to the private server."""
-        if not (self._settings.observations_bytes and (self._directory or self._settings.data_path).exists()):
+        """Copies what the directory keeps of the sources of requests, and how people divided them, to the server."""
+        if not (self._directory or self._settings.data_path).exists():
             return
-        names = await asyncio.to_thread(_sources, requests)
+        uses = bool(self._settings.observations_bytes)
+        names = await asyncio.to_thread(_sources, requests) if uses else []
         try:
             async with (
                 local_service(self._settings, self._directory, remote=False) as service,
@@ -56,8 +59,23 @@ class LocalObservations:
                     kept = Observations(service.redis, partition, self._settings)
                     for name in names:
                         await kept.copy(name, self._private(redis))
+                await self._bring_divisions(service, redis, requests)
         except UNUSABLE as error:
-            self._note(f"What earlier runs have seen in these sources is not used: {error}")
+            self._note(
+                f"What earlier runs have seen, and what people divided, in these sources is not used: {error}"
+            )
+
+    async def _bring_divisions(
+        self, service: Service, redis: Redis, requests: Sequence[AnalyzeRequest]
+    ) -> None:
+        """Copies how people divided the films of requests in a library: `Submissions` puts that into the requests."""
+        for request in requests:
+            if library := request.parameters.library:
+                kept = service.partitions.home.library_keys(library).divisions
+                private = Partitions(self._settings.prefix).home.library_keys(library).divisions
+                film = film_id(request)
+                if (divisions := await cast("Any", service.redis.hget(kept, film))) is not None:
+                    await cast("Any", redis.hset(private, film, divisions))
 
     async def take_back(self, job_ids: Sequence[str]) -> None:
         """Copies what the private server keeps of the sources of jobs to the directory."""
