@@ -62,7 +62,7 @@ function editName(button, one, done) {
   let saved = false;
   const save = async (text, chosen) => {
     if (saved) return;
-    saved = true;
+    saved = field.input.readOnly = true;
     await guard(namePerson(one, text, chosen));
     finish();
   };

@@ -32,6 +32,8 @@ const formatTime = seconds => {
   const rest = (s - whole).toFixed(1).slice(1);
   return (h ? h + ":" + two(m) : m) + ":" + two(whole % 60) + (rest === ".0" ? "" : rest);
 };
+// The last part of an address's path, decoded; as it is where that is not possible.
+const lastPart = path => { const part = path.split("/").pop(); try { return decodeURIComponent(part); } catch { return part; } };
 const fileName = path => path.split("/").filter(Boolean).pop() || path;
 
 // Switches between the light and the dark theme; starts with the system's, or the one kept in `storage`.

@@ -1,12 +1,12 @@
 
 // The page of a film: its job, player, people and times.
 const POLL_SECONDS = 2, PEOPLE_SECONDS = 3, ENDED_POLL_SECONDS = 30;  // the last: for how long the result exists
-const JOB_ID = decodeURIComponent(location.pathname.split("/").pop());
+const JOB_ID = lastPart(location.pathname);
 const TRACK_WIDTH = 1000;  // units of the SVG
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
 const DID = "faces-did";  // what was done to a film before its new analysis was opened, with its undo
 let dividing = null;  // person of whom the detections are chosen that are somebody else
-let job = null, data = null, people = [], chosen = null, peopleAt = 0, started = false;
+let job = null, data = null, people = [], chosen = null, peopleAt = 0, started = false, missing = null, seenAt = 0;  // seenAt: when the job was last looked at
 
 const colourOf = place => `hsl(${(place * 137.5 + 205) % 360} 85% 66%)`;  // the golden angle: neighbours differ
 const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from)} – ${formatTime(to)}`;
@@ -25,7 +25,7 @@ function drawHead() {
   const facts = [!summary ? "" : summary.unique_faces ? number(summary.unique_faces, TEXTS.units.person) : TEXTS.film.noPeople, summary && summary.total_detections ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
   $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
-  $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, () => refreshNow()));
+  $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, did => { if (did === TEXTS.job.removed) location.href = link(""); else refreshNow(); }));
   $("progress").hidden = hasEnded(job);
   $("bar").value = job.progress;
   $("stage-text").textContent = hasEnded(job) ? "" : job.message;
@@ -232,12 +232,17 @@ async function loadPeople() {
 }
 async function refresh() {
   const before = job && job.status, name = encodeURIComponent(JOB_ID);
-  const found = job ? (await requestJson("jobs?job_id=" + name)).jobs[0] : await requestJson("jobs/" + name);
-  if (!found) { location.href = link(""); return; }  // it was deleted, or has expired
-  const opens = job && !started && ["processing", "completed"].includes(found.status);  // its media type may be known by now
+  const [found] = (await requestJson("jobs?job_id=" + name)).jobs;
+  if (!found) {  // it was deleted, or has expired; it does not come back
+    for (const id of ["watch", "keys", "progress", "failure", "warnings", "actions", "about", "person", "times"]) $(id).hidden = true;
+    missing = new ResponseError(TEXTS.film.missing);
+    throw missing;
+  }
+  const opens = !started && ["processing", "completed"].includes(found.status);  // its media type may be known by now
   job = opens ? await requestJson("jobs/" + name) : {media_type: job && job.media_type, ...found};
   drawHead();
   if (job.status === "completed" ? before !== "completed" : job.status === "processing" && Date.now() - peopleAt > 1000 * PEOPLE_SECONDS) await loadPeople();
+  seenAt = Date.now();
 }
 const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 
@@ -275,12 +280,14 @@ $("speed").addEventListener("change", () => { video.playbackRate = Number($("spe
 addEventListener("resize", () => onTime(player.time));
 addEventListener("hashchange", goToHash);
 whenUnplayable = () => {
-  const seen = job.media_type ? fill(TEXTS.film.unplayable, {codec: (data && data.metadata.codec) || job.media_type}) : data && isAlbum() ? TEXTS.film.album : TEXTS.film.noMedia;
+  const seen = player.opened ? TEXTS.film.lost : job.media_type ? fill(TEXTS.film.unplayable, {codec: (data && data.metadata.codec) || job.media_type}) : data && isAlbum() ? TEXTS.film.album : TEXTS.film.noMedia;
   $("unplayable").hidden = false;
   $("unplayable").textContent = `${seen} ${player.moments.length && !(data && isAlbum()) ? TEXTS.film.moments : ""}`;
 };
 for (const [id, name] of [["before", "before"], ["after", "after"], ["show-boxes", "boxes"], ["full", "full"]]) drawIcon(id, name);
 $("key-list").append(...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.map(key => make("kbd", {}, key))), make("dd", {}, TEXTS.film[text])]));
 startPage("films", async () => { showPlaying(); showMuted(); await refresh(); });
-repeat(POLL_SECONDS, async () => { if (!job || !hasEnded(job)) await refresh(); });
-repeat(ENDED_POLL_SECONDS, async () => { if (job && hasEnded(job)) await refresh(); });
+repeat(POLL_SECONDS, async () => {
+  if (missing) throw missing;
+  if (!job || !hasEnded(job) || Date.now() - seenAt > 1000 * ENDED_POLL_SECONDS) await refresh();
+});

@@ -12,7 +12,7 @@ const facesAt = new Map();  // job id -> the state that they belong to
 
 // The people of a job: of a running one those so far. Loaded again when the job or its library has changed.
 async function loadFaces(job) {
-  const version = job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${(libraries.find(one => one.name === job.library) || {}).version}`;
+  const version = job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${versionOf(job.library)}`;
   if (facesAt.get(job.job_id) === version) return;
   if (!films.some(one => one.job_id === job.job_id)) return;  // it was deleted meanwhile
   facesAt.set(job.job_id, version);
@@ -74,6 +74,7 @@ function filmCard(job) {
 }
 
 function draw() {
+  if (!session) return;  // something is typed while the page loads
   const text = $("search").value.trim().toLowerCase(), status = $("status").value;
   const matches = job => (!status || status === job.status || status === "running" && !hasEnded(job) || status === "failed" && job.status === "cancelled") &&
     (!text || [job.video_path, job.source_id, job.job_id, ...(faces.get(job.job_id) || []).map(one => one.label)].some(part => part && part.toLowerCase().includes(text)));
@@ -146,7 +147,7 @@ let libraryVersion = "";
 async function refresh() {
   await loadLibraries();
   await loadFilms();
-  const version = library() + " " + (libraries.find(one => one.name === library()) || {}).version;
+  const version = library() + " " + versionOf(library());
   if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
   const running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
   draw();
@@ -168,6 +169,7 @@ async function send(file) {
   const row = make("div", {className: "uploading"}, text, bar, stopping);
   $("uploads").append(row);
   try {
+    if (!file.size) throw new ResponseError(fill(TEXTS.home.noBytes, {name: file.name}));
     if (file.size > session.max_upload_bytes) throw new ResponseError(session.max_upload_bytes ? fill(TEXTS.home.tooLarge, {name: file.name, limit: bytes(session.max_upload_bytes)}) : TEXTS.home.noUpload);
     const path = await upload(file, done => { bar.value = done; text.textContent = fill(TEXTS.home.uploading, {name: file.name, done: bytes(done), all: bytes(file.size)}); }, stop.signal);
     await submit(path);
@@ -175,7 +177,7 @@ async function send(file) {
   } catch (error) {
     bar.remove();
     stopping.remove();
-    if (stop.signal.aborted) { await stopUpload(file).catch(showProblem); row.remove(); say(TEXTS.home.stopped); return; }
+    if (stop.signal.aborted) { await stopUpload(file).catch(showRefusal); row.remove(); say(TEXTS.home.stopped); return; }
     row.className = "error";
     text.textContent = error instanceof ResponseError ? error.message : fill(TEXTS.home.uploadFailed, {name: file.name, reason: unexpected(error)});
   }
@@ -184,7 +186,7 @@ async function sendAll(list) { for (const file of list) await send(file); }
 
 $("add").addEventListener("submit", event => {
   event.preventDefault();
-  const path = $("source").value.trim();
+  const path = $("source").value.trim().replace(/^(["'])(.+)\1$/, "$2");  // file managers copy paths in quotes
   if (path) act(event.submitter || $("source"), async () => { await submit(path); $("source").value = ""; });
 });
 $("browse").addEventListener("click", async () => { const path = await pick(); if (path) act($("browse"), () => submit(path)); });
@@ -202,7 +204,7 @@ document.addEventListener("drop", event => {
   event.preventDefault();
   $("drop").hidden = true;
   const folders = [...event.dataTransfer.items].some(item => item.webkitGetAsEntry && (item.webkitGetAsEntry() || {}).isDirectory);
-  if (folders) showProblem(new ResponseError(TEXTS.home.noFolder)); else sendAll([...event.dataTransfer.files]);
+  if (folders) showRefusal(new ResponseError(TEXTS.home.noFolder)); else sendAll([...event.dataTransfer.files]);
 });
 $("status").replaceChildren(...STATUSES.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
 $("from").replaceChildren(...FROM.map(([value, name]) => make("option", {value}, TEXTS.home[name])));

@@ -16,14 +16,14 @@ function hint(error) {
 }
 const jobPath = (job, rest = "") => `jobs/${encodeURIComponent(job.job_id)}${rest}`;
 
-// The buttons that the job's state and the key allow; `done` is called after an action.
+// The buttons that the job's state and the key allow; `done` is called after an action, with what it did.
 function jobButtons(job, done) {
   const button = (text, action, kind = "") => {
     const one = make("button", {className: "tool small " + kind, type: "button", "aria-label": `${text}: ${filmTitle(job)}`, onclick: () => act(one, action)}, text);
     one.dataset.name = `${text} ${job.job_id}`;
     return one;
   };
-  const after = text => { say(text); done(); };
+  const after = text => { say(text); done(text); };
   const buttons = [];
   if (!hasEnded(job) && may("submit")) buttons.push(button(TEXTS.job.cancel, async () => { await post(jobPath(job, "/cancel")); after(TEXTS.job.cancelled2); }));
   if ((job.status === "failed" || job.status === "cancelled") && may("submit")) buttons.push(button(TEXTS.job.retry, async () => { await post(jobPath(job, "/retry")); after(TEXTS.job.again); }, "first"));

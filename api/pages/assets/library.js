@@ -39,8 +39,9 @@ function showRights() {
 
 // Loads all people when the library has changed; returns whether it has.
 async function loadEveryone() {
-  if (!library()) { everyone.clear(); version = ""; return true; }
-  const {version: now} = await requestJson(libraryPath());
+  await loadLibraries();  // one may have been begun or erased; an erased one is not asked for again
+  if (!library()) { const before = version; everyone.clear(); version = ""; return before !== ""; }
+  const now = versionOf(library());
   if (now + library() === version) return false;
   const found = new Map();
   let after = "";

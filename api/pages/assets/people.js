@@ -60,6 +60,7 @@ function arrange() {
   while (cursor) { const next = cursor.nextSibling; cursor.remove(); cursor = next; }
   if (within && document.activeElement !== focused) {
     if (gallery.contains(focused)) focused.focus({preventScroll: true});
+    else if (typing(focused) && !focused.readOnly) { $("people").focus({preventScroll: true}); say(T.goneWhile); }  // not on a card: what is typed on would be its keys
     else { const near = gallery.children[Math.min(place, gallery.children.length - 1)]; (near ? near.querySelector(".link") : $("text")).focus({preventScroll: true}); }
   }
   const total = [...everyone.values()].filter(shows[$("filter").value === "hidden" ? "hidden" : "all"]).length;
@@ -165,7 +166,6 @@ async function showView(force) {
   if (moved && view !== "people") $(view).focus({preventScroll: true});
 }
 async function refresh(force) {
-  if (!library()) await loadLibraries();  // the first film begins one
   if (!await loadEveryone() && force !== true) return;
   doubts.clear();
   const {suggestions, total} = library() ? await requestJson(libraryPath("/suggestions?limit=200")) : {suggestions: [], total: 0};

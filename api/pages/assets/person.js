@@ -3,13 +3,14 @@
 const P = TEXTS.person;
 const PER_PAGE = 50, POLL_SECONDS = 4, MAX_SHOTS = 12, MAX_TIMES = 12, TRACK = 1000;  // TRACK: units of the SVG
 const rows = new Map(), chosen = new Set();  // rows of films, and chosen ones, by face
-let id = decodeURIComponent(location.pathname.split("/").pop()), person = null, films = [], pages = 1, more = false, drawn = "";
+let id = lastPart(location.pathname), person = null, films = [], pages = 1, more = false, drawn = "";
 
 async function loadPerson() {
   let answer;
-  try { answer = await loadFilms(); } catch (error) {
+  try { if (!library()) throw Object.assign(new ResponseError(""), {status: 404}); answer = await loadFilms(); } catch (error) {
     if (error.status !== 404) throw error;
     $("person").hidden = true;
+    drawn = "";
     throw Object.assign(new ResponseError(P.missing), {status: 404});
   }
   ({person} = answer);
@@ -216,15 +217,19 @@ $("erase").addEventListener("click", () => guard(erase()));
 $("more").addEventListener("click", () => act($("more"), async () => { pages++; await loadPerson(); }));
 onLibrary(() => { location.href = inLibrary("people"); });
 whenChanged = loadPerson;
-let seenVersion = "";
+let seenVersion = "", missing = null;
 async function follow() {
-  const {version: now} = await requestJson(libraryPath());
-  if (now === seenVersion) return;
-  try { await Promise.all([loadPerson(), loadEveryone()]); } catch (error) {
-    if (error.status === 404) seenVersion = now;  // who is missing can only come back with a change
-    throw error;
+  await loadLibraries();
+  const now = `${library()} ${versionOf(library())}`;
+  if (now !== seenVersion) {
+    missing = null;
+    try { await Promise.all([loadPerson(), loadEveryone()]); } catch (error) {
+      if (error.status !== 404) throw error;
+      missing = error;  // who is missing can only come back with a change
+    }
+    seenVersion = now;
   }
-  seenVersion = now;
+  if (missing) throw missing;
 }
 startPage("people", async () => { showRights(); $("back").href = link("people"); seenVersion = ""; await follow(); });
 repeat(POLL_SECONDS, follow);

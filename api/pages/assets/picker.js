@@ -16,7 +16,7 @@ function pick() {
     box.onclose = () => done(box.returnValue || null);
     box.replaceChildren();
     box.showModal();
-    look(localStorage.getItem(LAST_DIRECTORY) || "").catch(() => look("")).catch(error => { box.close(); showProblem(error); });
+    look(localStorage.getItem(LAST_DIRECTORY) || "").catch(() => look("")).catch(error => { box.close(); showRefusal(error); });
   });
 }
 async function look(path) {

@@ -6,8 +6,9 @@ const HOLD_SECONDS = 0.4;  // a box stays beside its sample for this time where 
 const MOST_LETTERS = 24;  // of a name beside a box; the whole one stands below the film
 const NUDGE_SECONDS = 0.001;  // so that rounding does not show the frame before
 const MOMENT_SECONDS = 1.2;  // of each moment, where there is no film to play
+const REOPEN_SECONDS = 2, REOPEN_TRIES = 60;  // of a film that stopped loading
 const video = $("video");
-const player = {mode: "film", time: 0, target: 0, duration: 0, fps: 25, interval: 2, moments: [], playing: false, timer: 0};
+const player = {mode: "film", time: 0, target: 0, duration: 0, fps: 25, interval: 2, moments: [], playing: false, timer: 0, opened: false, reopened: 0};
 let onTime = () => {}, whenUnplayable = () => {};
 
 player.seek = time => {
@@ -66,7 +67,18 @@ function showMode() {
   $("controls").hidden = player.mode === "picture";
   $("key").hidden = moments || player.mode === "picture";
 }
-video.addEventListener("error", () => { if (video.error) toMoments(); });
+// A film that could be opened ends with an error when the service is away, or the cookie has expired: it is opened again.
+async function reopen() {
+  const {time, playing} = player;
+  if (++player.reopened > REOPEN_TRIES) { toMoments(); return; }
+  await sleep(REOPEN_SECONDS);
+  try { await beginSession(); } catch { return reopen(); }
+  video.load();
+  video.currentTime = time + NUDGE_SECONDS;
+  if (playing) video.play().catch(() => {});
+}
+video.addEventListener("error", () => { if (video.error) player.opened && video.error.code !== MediaError.MEDIA_ERR_DECODE ? reopen() : toMoments(); });
+video.addEventListener("loadeddata", () => { player.opened = true; player.reopened = 0; });
 video.addEventListener("loadedmetadata", () => {
   if (Number.isFinite(video.duration)) player.duration = Math.max(player.duration, video.duration);
   if (!video.videoWidth) toMoments();  // the browser plays the sound and cannot decode the picture

@@ -38,7 +38,7 @@ function startPage(current, load) {
     try { await beginSession(); await loadLibraries(); await load(); showProblem(null); } catch (error) { showProblem(error); }
   };
   onKey = begin;
-  repeat(HEALTH_SECONDS, showHealth);
+  repeat(HEALTH_SECONDS, showHealth, "health");
   showHealth();
   begin();
 }
@@ -58,13 +58,13 @@ async function forgetKey() {
   try { await request("session", {method: "DELETE"}); } finally { location.reload(); }
 }
 
-// Calls `act` every so many seconds while the page is visible and no key is asked for, never twice at once.
-function repeat(seconds, act) {
+// Calls `act` every so many seconds while the page is visible and no key is asked for, never twice at once. `of`: whose problems it shows.
+function repeat(seconds, act, of) {
   let busy = false;
   return setInterval(async () => {
     if (busy || document.hidden || isLocked()) return;
     busy = true;
-    try { if (session) await act(); else await onKey(); showProblem(null); } catch (error) { showProblem(error); } finally { busy = false; }
+    try { if (session) await act(); else await onKey(); showProblem(null, of); } catch (error) { showProblem(error, of); } finally { busy = false; }
   }, 1000 * seconds);
 }
 
@@ -82,10 +82,11 @@ async function loadLibraries() {
   const wanted = [new URLSearchParams(location.search).get("library"), chosenLibrary, localStorage.getItem(LIBRARY)];
   const names = libraries.map(one => one.name);
   chosenLibrary = wanted.find(name => names.includes(name)) || names[0] || null;
-  $("library").replaceChildren(...names.map(name => make("option", {value: name}, name)));
+  if ([...$("library").options].map(one => one.value).join() !== names.join()) $("library").replaceChildren(...names.map(name => make("option", {value: name}, name)));
   $("library").value = chosenLibrary || "";
   $("library-box").hidden = names.length < 2;
 }
+const versionOf = name => (libraries.find(one => one.name === name) || {}).version;
 function chooseLibrary(name) {
   chosenLibrary = name;
   localStorage.setItem(LIBRARY, name);
@@ -97,11 +98,14 @@ function chooseLibrary(name) {
 const onLibrary = act => { whenLibraryChanges = act; };
 
 // Shows what went wrong in the page's element #problem; null: nothing. A missing key has a form of its own.
-function showProblem(error) {
+// What an action was refused for stays until the next action; a problem of the page, until the page could be loaded.
+const problems = {page: "", action: "", health: ""};
+function showProblem(error, of = "page") {
   const box = $("problem");
   if (!box || isLocked()) return;
-  const text = !error || error.status === 401 ? "" : !(error instanceof ResponseError) ? unexpected(error)
+  problems[of] = !error || error.status === 401 ? "" : !(error instanceof ResponseError) ? unexpected(error)
     : error.status === 403 ? fill(TEXTS.shell.forbidden, {detail: error.message}) : error.message;
+  const text = problems.page || problems.action || problems.health;
   box.hidden = !text;
   if (box.textContent !== text) box.textContent = text;
 }
@@ -111,10 +115,12 @@ function unexpected(error) {
   return TEXTS.shell.unreachable;
 }
 
+const showRefusal = error => showProblem(error, error instanceof ResponseError ? "action" : "page");  // without a connection, it is the page's
 // Runs an action of a button: it cannot be pressed again until that is done; what went wrong is shown.
 async function act(button, action) {
   button.disabled = true;
-  try { await action(); showProblem(null); } catch (error) { showProblem(error); } finally { button.disabled = false; }
+  showProblem(null, "action");
+  try { await action(); } catch (error) { showRefusal(error); } finally { button.disabled = false; }
 }
 
 // Says what was done, for eyes and screen readers; `undo`, if any, is offered beside it: [text, action].

@@ -46,7 +46,7 @@ const TEXTS = {
     merge: "Are {a} and {b} one person?", mergeMany: "Are these {n} one and the same person?", mergeHelp: "Their films and pictures come together. You can undo this.",
     keepName: "Name that stays", mergeYes: "Yes, one person", mergeNo: "No, different people",
     taken: "{name} is a name in this library already", takenAsk: "Is this the same person?", takenYes: "Yes, the same person", takenNo: "No, another {name}",
-    refused: "This cannot be done", gone: "somebody who was merged or erased", somebody: "an unnamed person",
+    refused: "This cannot be done", gone: "somebody who was merged or erased", goneWhile: "This person was merged, named or erased meanwhile, elsewhere; the name was not saved.", somebody: "an unnamed person",
     did: {named: "Named {name}.", renamed: "{before} is {name} now.", unnamed: "{before} has no name now.", merged: "Merged into one person.", split: "What was chosen is another person now.",
       moved: "Moved to {name}.", differ: "Noted: different people.", same: "Joined: one person.", hidden: ["1 person hidden.", "{n} people hidden."],
       shown: ["1 person shown again.", "{n} people shown again."], undone: "Taken back.", waits: "Accepted. It is applied as soon as a worker of the library runs."},
@@ -74,7 +74,7 @@ const TEXTS = {
     removed: "Deleted.", keptNow: "Kept until it is deleted.", cancelled2: "Cancelled.", again: "Runs again.", sure: "Delete {name}?",
     sureText: "Its result, pictures and times are deleted; an uploaded file too. Files of the media directories stay.", sureLibrary: "Its people stay in the library {library}; the page of people removes them.",
     nobody: "No faces were found.", cached: "answered from an earlier analysis",
-    hints: [[/no file at|does not exist|absolute path/i, "Check the path; the machine that analyses has to see the file under this path."], [/outside the directories/i, "Choose a file below the media directories, or ask whoever runs the service to add this one (FACES_MEDIA_ROOTS)."],
+    hints: [[/ is empty|incomplete|being copied/i, "Copy the file again, or wait until it is complete; then try again."], [/no file at|does not exist|absolute path/i, "Check the path; the machine that analyses has to see the file under this path."], [/outside the directories/i, "Choose a file below the media directories, or ask whoever runs the service to add this one (FACES_MEDIA_ROOTS)."],
       [/not allowed|allowed hosts|FACES_ALLOWED_HOSTS/i, "Whoever runs the service decides which addresses may be fetched (FACES_ALLOWED_HOSTS)."], [/memory|too large|max_pixels/i, "The film is larger than this service allows; a smaller version may work."],
       [/deadline|longer than/i, "It took longer than is allowed. Try again, or take fewer frames."], [/cannot be (read|decoded|opened)|no video|damaged|invalid data/i, "The file is damaged, or of a kind that cannot be read. If it plays elsewhere, convert it to MP4."]],
     hint: "Try again; if it fails once more, the operations page may say more."},
@@ -83,7 +83,7 @@ const TEXTS = {
     running: "running", done: "done", failed: "failed or cancelled", older: "Older films", people: "People", everybody: "All people", nothing: "No film matches.", nothingHere: "There are no films here.", from: "From", ofLibrary: "library {library}", ofNone: "no library", ofAll: "all films", joinsNone: "The people join no library.", submitted: "{name} is being analysed.",
     emptyTitle: "Give Faces its first film", empty: "Type a path, drop a file anywhere on this page, or look through the media directories. The people appear while the film is analysed; click one to give a name.",
     earlier: "Earlier films", earlierText: "Their results are gone; their people stay in the library.", earlierOne: "{people}, analysed {age} ago", again: "Analyse again", demo: "Try the demo film", making: "Making the demo film…", demoText: "12 seconds, six people, made on this machine.", more: "{n} more", faces: "People of {name}",
-    uploading: "Uploading {name}: {done} of {all}", uploadFailed: "{name}: {reason} Drop it again to go on where it stopped.", noUpload: "This service takes no uploads. Give a path that it can see.", tooLarge: "{name} is larger than {limit}.", stop: "Stop", stopped: "The upload was stopped.", noFolder: "Folders cannot be dropped; drop films.",
+    uploading: "Uploading {name}: {done} of {all}", uploadFailed: "{name}: {reason} Drop it again to go on where it stopped.", noUpload: "This service takes no uploads. Give a path that it can see.", tooLarge: "{name} is larger than {limit}.", noBytes: "{name} is empty.", stop: "Stop", stopped: "The upload was stopped.", noFolder: "Folders cannot be dropped; drop films.",
     picker: "Choose a film", up: "Up one directory", roots: "Media directories", pick: "Analyse this folder of pictures", truncated: "Only the first {n} entries are shown.", emptyFolder: "No films, pictures or folders here.", directory: "folder", film: "film", picture: "picture", progress: "{percent} %, {message}"},
   film: {title: "Film", progress: "Progress of the analysis", player: "Player", seek: "Position", play: "Play", pause: "Pause", before: "Previous moment with a face", after: "Next moment with a face", speed: "Speed", mute: "Mute", unmute: "Unmute",
     boxes: "Boxes and names", full: "Full screen", exact: "detected at this moment", between: "between two samples: the place is an estimate", people: "People", timeline: "Timeline", keys: "Keys", analysed: "analysed", inLibrary: "library {library}",
@@ -92,10 +92,14 @@ const TEXTS = {
     unclearPerson: "This face shows too little to say who it is. It is one detection and belongs to no person.", appearances: "Appearances", nameOf: "Name of this person", divide: "Some are somebody else…", divideTitle: "Which pictures show somebody else?", divideHelp: "What is chosen becomes another person, here and in the library. The film is looked at again for that, in every later analysis too. You can undo this.",
     divideAt: "Somebody else: {time}", divideRuns: "Choose whole appearances", divideYes: "Make another person", divideAll: "At least one picture has to stay with the person.", divideGone: "The library does not have this film any more.", divided: "What was chosen is another person now.", dividedLater: "Noted. It shows when the film is analysed again.", name: "Save name", named: "Saved: {name}.", rowLabel: "{name}: {times}", shots: "{n} shots, marked by lines",
     timeOf: "{time} of {all}", now: "On screen: {names}", nobodyNow: "Nobody was seen at this moment.", pictureOf: "Picture {n} of {all}", bestShot: "best shot", atMoment: "Faces at this moment",
+    missing: "There is no such film. It was deleted, or its result is older than results are kept.", lost: "The connection to the film was lost. Load the page again to play it.",
     unplayable: "This browser cannot play this film ({codec}).", noMedia: "The film itself cannot be shown here: it is an address, or not on this machine.", album: "An album has no player: these are the faces of each picture.", picture: "picture {n}", moments: "These are the moments at which faces were seen.",
     keyPlay: "play and pause", keyShort: "5 seconds back and on", keyLong: "10 seconds back and on", keyFrame: "one frame back and on", keyMoment: "previous and next moment with a face", keyEnds: "beginning and end", keyTenths: "tenths of the film", keyMute: "sound", keyBoxes: "boxes and names", keyFull: "full screen"},
 };
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => isolated(String(values[name])));
+// A value with letters or marks of right-to-left scripts, between marks that keep it from reordering the text around it.
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}\u200f\u202a-\u202e\u2066-\u2069]/u;
+const isolated = text => RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text;
 const number = (n, [one, many]) => `${n} ${n === 1 ? one : many}`;
 const some = (n, [one, many]) => n === 1 ? one : fill(many, {n});
 
