@@ -25,7 +25,7 @@ function drawHead() {
   const facts = [!summary ? "" : summary.unique_faces ? number(summary.unique_faces, TEXTS.units.person) : TEXTS.film.noPeople, summary && summary.total_detections ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
   $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
-  $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, did => { if (did === TEXTS.job.removed) location.href = link(""); else refreshNow(); }));
+  redraw($("actions"), () => $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, did => { if (did === TEXTS.job.removed) location.href = link(""); else return refreshNow(); })));
   $("progress").hidden = hasEnded(job);
   $("bar").value = job.progress;
   $("stage-text").textContent = hasEnded(job) ? "" : job.message;
@@ -147,10 +147,12 @@ function naming(person) {
   if (!person.person_id || !job.library || !may("submit") || job.status !== "completed") return null;
   const input = make("input", {type: "text", value: person.label || "", maxLength: 200, required: true, autocomplete: "off", "aria-label": TEXTS.film.nameOf, placeholder: TEXTS.film.nameOf});
   const button = make("button", {className: "tool small", type: "submit"}, TEXTS.film.name), form = make("form", {className: "tools naming"}, input, button);
+  button.dataset.name = "name";
   form.addEventListener("submit", event => {
     event.preventDefault();
     act(button, async () => {
-      const label = input.value.trim();
+      const label = input.value.trim().replace(/\s+/g, " ");
+      if (!label) { input.value = ""; input.reportValidity(); return; }
       await post(`libraries/${encodeURIComponent(job.library)}/corrections`, {change: {type: "name", person_id: person.person_id, label}});
       say(fill(TEXTS.film.named, {name: label}));
       await loadPeople();

@@ -78,12 +78,9 @@ function draw() {
   const text = $("search").value.trim().toLowerCase(), status = $("status").value;
   const matches = job => (!status || status === job.status || status === "running" && !hasEnded(job) || status === "failed" && job.status === "cancelled") &&
     (!text || [job.video_path, job.source_id, job.job_id, ...(faces.get(job.job_id) || []).map(one => one.label)].some(part => part && part.toLowerCase().includes(text)));
-  const shown = films.filter(matches), focused = document.activeElement, name = focused && $("films").contains(focused) ? focused.dataset.name : null;
+  const shown = films.filter(matches);
   const drawn = shown.map(cardOf), there = [...$("films").children];
-  if (drawn.length !== there.length || drawn.some((card, place) => card !== there[place])) {
-    $("films").replaceChildren(...drawn);
-    if (name) { const redrawn = [...$("films").querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
-  }
+  if (drawn.length !== there.length || drawn.some((card, place) => card !== there[place])) redraw($("films"), () => $("films").replaceChildren(...drawn));
   drawEarlier(text);
   const first = !films.length && !people.length && (!library() || libraries.length < 2 && !from());
   $("from-box").hidden = !library();

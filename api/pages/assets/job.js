@@ -23,16 +23,16 @@ function jobButtons(job, done) {
     one.dataset.name = `${text} ${job.job_id}`;
     return one;
   };
-  const after = text => { say(text); done(text); };
+  const after = text => { say(text); return done(text); };
   const buttons = [];
-  if (!hasEnded(job) && may("submit")) buttons.push(button(TEXTS.job.cancel, async () => { await post(jobPath(job, "/cancel")); after(TEXTS.job.cancelled2); }));
-  if ((job.status === "failed" || job.status === "cancelled") && may("submit")) buttons.push(button(TEXTS.job.retry, async () => { await post(jobPath(job, "/retry")); after(TEXTS.job.again); }, "first"));
-  if (job.status === "completed" && !job.kept && may("admin")) buttons.push(button(TEXTS.job.keep, async () => { await post(jobPath(job, "/keep")); after(TEXTS.job.keptNow); }));
+  if (!hasEnded(job) && may("submit")) buttons.push(button(TEXTS.job.cancel, async () => { await post(jobPath(job, "/cancel")); await after(TEXTS.job.cancelled2); }));
+  if ((job.status === "failed" || job.status === "cancelled") && may("submit")) buttons.push(button(TEXTS.job.retry, async () => { await post(jobPath(job, "/retry")); await after(TEXTS.job.again); }, "first"));
+  if (job.status === "completed" && !job.kept && may("admin")) buttons.push(button(TEXTS.job.keep, async () => { await post(jobPath(job, "/keep")); await after(TEXTS.job.keptNow); }));
   if (hasEnded(job) && may("admin")) buttons.push(button(TEXTS.job.remove, async () => {
     const text = TEXTS.job.sureText + (job.library && job.status === "completed" ? " " + fill(TEXTS.job.sureLibrary, {library: job.library}) : "");
     if (!await ask(fill(TEXTS.job.sure, {name: filmTitle(job)}), text, TEXTS.job.remove)) return;
     await request(jobPath(job), {method: "DELETE"});
-    after(TEXTS.job.removed);
+    await after(TEXTS.job.removed);
   }));
   return buttons;
 }

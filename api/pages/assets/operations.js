@@ -12,12 +12,10 @@ function cell(label, set, ...children) {
   if (label) td.dataset.label = label;
   return td;
 }
-// Draws a table; the focus stays on the same control.
+// Draws a table; the focus stays on the same control, or goes to the name of its job.
 function table(id, columns, rows, empty) {
-  const focused = document.activeElement, name = focused && $(id).contains(focused) ? focused.dataset.name : null;
   const head = make("tr", {}, ...columns.map(([text, kind]) => make("th", {scope: "col", className: kind || ""}, text)));
-  $(id).replaceChildren(rows.length ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)) : make("p", {className: "empty"}, empty));
-  if (name) { const redrawn = [...$(id).querySelectorAll("[data-name]")].find(node => node.dataset.name === name); if (redrawn) redrawn.focus(); }
+  redraw($(id), () => $(id).replaceChildren(rows.length ? make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)) : make("p", {className: "empty"}, empty)));
 }
 function named(node, name) { node.dataset.name = name; return node; }
 

@@ -8,7 +8,7 @@ const NUDGE_SECONDS = 0.001;  // so that rounding does not show the frame before
 const MOMENT_SECONDS = 1.2;  // of each moment, where there is no film to play
 const REOPEN_SECONDS = 2, REOPEN_TRIES = 60;  // of a film that stopped loading
 const video = $("video");
-const player = {mode: "film", time: 0, target: 0, duration: 0, fps: 25, interval: 2, moments: [], playing: false, timer: 0, opened: false, reopened: 0};
+const player = {mode: "film", time: 0, target: 0, duration: 0, fps: 25, interval: 2, moments: [], playing: false, timer: 0, opened: false, reopened: 0, resume: null};
 let onTime = () => {}, whenUnplayable = () => {};
 
 player.seek = time => {
@@ -69,7 +69,8 @@ function showMode() {
 }
 // A film that could be opened ends with an error when the service is away, or the cookie has expired: it is opened again.
 async function reopen() {
-  const {time, playing} = player;
+  if (!player.reopened) player.resume = {time: player.time, playing: player.playing};  // loading it sets both back
+  const {time, playing} = player.resume;
   if (++player.reopened > REOPEN_TRIES) { toMoments(); return; }
   await sleep(REOPEN_SECONDS);
   try { await beginSession(); } catch { return reopen(); }

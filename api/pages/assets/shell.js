@@ -32,6 +32,7 @@ function drawHeader(current) {
 function startPage(current, load) {
   fillTexts(document);
   drawHeader(current);
+  $("main").tabIndex = -1;  // the focus goes there when what had it is gone
   document.body.append(make("p", {id: "said", className: "said", role: "status"}));
   const begin = async () => {
     $("forget").hidden = !sessionStorage.getItem(KEY);
@@ -118,9 +119,25 @@ function unexpected(error) {
 const showRefusal = error => showProblem(error, error instanceof ResponseError ? "action" : "page");  // without a connection, it is the page's
 // Runs an action of a button: it cannot be pressed again until that is done; what went wrong is shown.
 async function act(button, action) {
+  const focused = document.activeElement === button || button.form && button.form.contains(document.activeElement), row = button.closest("li, tr, form") || button, list = row.parentElement, place = [...list.children].indexOf(row);
   button.disabled = true;
   showProblem(null, "action");
   try { await action(); } catch (error) { showRefusal(error); } finally { button.disabled = false; }
+  if (!focused || document.activeElement !== document.body) return;
+  const again = button.isConnected ? button : controlNamed(document, button.dataset.name || ""), near = list.isConnected && list.children[Math.min(place, list.children.length - 1)];
+  (again || near && near.querySelector("a, button") || near && near.matches("a, button") && near || $("main")).focus();
+}
+// The control of a name (data-name), which ends with what it is about; where it is gone, the one that opens this.
+const controlNamed = (part, name) => {
+  const of = wanted => [...part.querySelectorAll("[data-name]")].find(node => node.dataset.name === wanted);
+  return of(name) || of("open " + name.split(" ").pop());
+};
+// Draws a part of the page anew: the focus stays on the control of the same name.
+function redraw(part, draw) {
+  const focused = document.activeElement, name = focused && part.contains(focused) ? focused.dataset.name : "";
+  draw();
+  const again = name && !part.contains(document.activeElement) && controlNamed(part, name);
+  if (again) again.focus({preventScroll: true});
 }
 
 // Says what was done, for eyes and screen readers; `undo`, if any, is offered beside it: [text, action].
