@@ -139,7 +139,7 @@ function sayDone() {
   const did = JSON.parse(sessionStorage.getItem(DID) || "null");
   if (!did || did.job !== JOB_ID || job.status !== "completed") return;
   sessionStorage.removeItem(DID);
-  say(did.text, did.entry && [TEXTS.people.undo, () => correctFilm({type: "undo", entry_id: did.entry}, TEXTS.people.did.undone).catch(showProblem)]);
+  say(did.text, did.entry && [TEXTS.people.undo, () => correctFilm({type: "undo", entry_id: did.entry}, TEXTS.people.did.undone).catch(showRefusal)]);
 }
 
 // A form that names the person in the library of the job; null where that is not possible.

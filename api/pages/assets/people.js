@@ -94,9 +94,9 @@ function choose(id, on) {
 }
 const people = ids => [...ids].map(id => everyone.get(id)).filter(Boolean);
 function clearChosen() {
-  const within = $("chosen").contains(document.activeElement), card = last && cards.get(last);
+  const within = $("chosen").contains(document.activeElement), card = [last, ...chosen].map(id => cards.get(id)).find(one => one && one.node.isConnected);
   for (const id of [...chosen]) choose(id, false);
-  if (within) (card && card.node.isConnected ? card.box : $("text")).focus({preventScroll: true});
+  if (within) (card ? card.box : $("text")).focus({preventScroll: true});
 }
 // The bar of what can be done with those who are chosen; its buttons stay while it is shown.
 const bar = {

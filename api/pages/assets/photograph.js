@@ -21,6 +21,7 @@ function openPhotograph() {
 document.addEventListener("paste", event => { const [pasted] = event.clipboardData.files; if (view === "photograph" && pasted) take(pasted); });
 
 async function take(file) {
+  if (!file.size) { refuse(fill(TEXTS.home.noBytes, {name: file.name})); return; }
   if (photo) URL.revokeObjectURL(photo.url);
   const mine = photo = {file, url: URL.createObjectURL(file)}, picture = make("img", {alt: F.alt, src: mine.url});
   $("picture").replaceChildren(picture);
