@@ -197,8 +197,13 @@ def test_a_film_is_added_watched_and_deleted(
     eventually(lambda: card.locator("img").count() == 6)
     assert "6 people" in card.inner_text() and "Gone in" in card.inner_text()
     assert violations(page, axe) == []
-    card.get_by_role("button", name="Keep").click()
+    card.get_by_role("button", name="Keep").press("Enter")
     card.get_by_text("Kept until deleted").wait_for()
+    until(page, "document.activeElement.matches('.film h3 a')")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    page.locator("#file").set_input_files(empty)
+    page.locator("#uploads", has_text="empty.mp4 is empty.").wait_for()
     card.locator("a").first.click()
     until(page, "document.querySelectorAll('#people li').length === 6")
     path = page.evaluate("job.video_path")
@@ -209,6 +214,8 @@ def test_a_film_is_added_watched_and_deleted(
     page.wait_for_selector(".film, #empty:not([hidden])")
     assert page.locator(".film", has_text=name).count() == 0
     assert not Path(path).exists(), "an uploaded film is deleted with its job"
+    page.go_back()
+    page.locator("#problem", has_text="There is no such film.").wait_for()
     tab.check(service.url)
 
 
@@ -230,6 +237,15 @@ def test_a_failure_says_what_to_do_and_is_retried(
         page.locator("#source").fill("holiday.mp4")
         page.keyboard.press("Enter")
         page.locator(".film", has_text="holiday.mp4").get_by_text("Check the path").first.wait_for()
+        page.locator("#source").fill("/" + 5000 * "x")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#problem:not([hidden])")
+        for _ in range(2):
+            with page.expect_response("**/faces/jobs?*"):
+                """Waits for the page to look for films again."""
+        assert page.locator("#problem").is_visible(), "a refusal stays to be read"
+        assert len(tab.errors) == 1
+        tab.errors.clear()
         page.locator("#search").fill("nothing is called so")
         page.wait_for_selector("#nothing:not([hidden])")
         tab.check(service.url)

@@ -200,6 +200,19 @@ def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(
     page.locator("#filter").select_option("hidden")
     eventually(lambda: page.locator("#shown").inner_text() == "1 person")
 
+    page.locator("#filter").select_option("all")
+    page.locator("#text").fill("")
+    eventually(lambda: cards.count() > 1)
+    edited = cards.first.get_attribute("data-id")
+    cards.first.locator(".name").click()
+    hides = {"type": "hide", "person_id": edited, "hidden": True}
+    assert service.post(f"/faces/libraries/{CROWD}/corrections", {"change": hides}).status == 200
+    _said(page, "This person was changed elsewhere")
+    assert _focused(page, "id") == "people", "what is typed on is no key of another card"
+    assert page.evaluate("fill('{name}.', {name: 'שלום'})") == "\u2068שלום\u2069.", (
+        "it reorders no text around it"
+    )
+
     page.locator('#views [data-view="questions"]').click()
     until = page.locator("#left").inner_text
     total = int(until().split()[0])

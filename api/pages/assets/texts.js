@@ -46,7 +46,7 @@ const TEXTS = {
     merge: "Are {a} and {b} one person?", mergeMany: "Are these {n} one and the same person?", mergeHelp: "Their films and pictures come together. You can undo this.",
     keepName: "Name that stays", mergeYes: "Yes, one person", mergeNo: "No, different people",
     taken: "{name} is a name in this library already", takenAsk: "Is this the same person?", takenYes: "Yes, the same person", takenNo: "No, another {name}",
-    refused: "This cannot be done", gone: "somebody who was merged or erased", goneWhile: "This person was merged, named or erased meanwhile, elsewhere; the name was not saved.", somebody: "an unnamed person",
+    refused: "This cannot be done", gone: "somebody who was merged or erased", goneWhile: "This person was changed elsewhere and is no longer in this list. The name was not saved.", somebody: "an unnamed person",
     did: {named: "Named {name}.", renamed: "{before} is {name} now.", unnamed: "{before} has no name now.", merged: "Merged into one person.", split: "What was chosen is another person now.",
       moved: "Moved to {name}.", differ: "Noted: different people.", same: "Joined: one person.", hidden: ["1 person hidden.", "{n} people hidden."],
       shown: ["1 person shown again.", "{n} people shown again."], undone: "Taken back.", waits: "Accepted. It is applied as soon as a worker of the library runs."},
