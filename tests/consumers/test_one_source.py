@@ -28,6 +28,7 @@ from schemas.settings import Settings
 from schemas.store import lua
 from schemas.store.fair_queue import length, waiting
 from schemas.store.jobs import Jobs
+from schemas.store.run_data import HashFields
 
 GROUP, SECONDS = "frames", 30
 
@@ -73,12 +74,13 @@ async def attempt(
         record: str | None,
         run: str,
         noted: Mapping[str, str | int],
+        hashes: Sequence[HashFields],
     ) -> bool:
         nonlocal calls
         calls += 1
         if calls > dies_after:
             raise LeaseLost(entry_id)
-        reply = await lua.run(redis, scripts.publish(owner, entry_id, messages, record, run, noted))
+        reply = await lua.run(redis, scripts.publish(owner, entry_id, messages, record, run, noted, hashes))
         return bool(reply == scripts.DONE)
 
     await stage.start()

@@ -66,7 +66,7 @@ def test_analyze_takes_several_sources_and_names_the_one_that_failed(
     out, report = tmp_path / "made" / "results.json", tmp_path / "people.html"
     done = faces(
         "analyze", str(six_people), str(broken), str(group_photograph), "--set", "enhancement.enabled=true",
-        "--out", str(out), "--report", str(report), FACES_LIBRARY="home",
+        "--set", "enhancement.quality_trigger=1", "--out", str(out), "--report", str(report), FACES_LIBRARY="home",
     )  # fmt: skip
     assert done.returncode == 1
     assert "broken.mp4" in done.stderr and "6 people" in done.stdout
