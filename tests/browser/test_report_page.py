@@ -170,7 +170,7 @@ def test_a_person_of_a_library_stands_once_with_all_videos(tab: Tab, tmp_path: P
 
 def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path, wide_tab: Tab) -> None:
     """The analyze worker is stopped in the middle of the job: what is on the page then came before its end."""
-    request = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0}}
+    request = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.2}}
     job_id = service.submit(request)
     (worker,) = pids_of("consumers analyze", service)
     eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
