@@ -39,7 +39,7 @@ def main() -> None:
         film, page = folder / "two-pioneers.mp4", folder / "page.html"
         cv2.imwrite(str(folder / "both.png"), _side_by_side())
         make_video(folder / "both.png", film, SHOTS)
-        command = ["-m", "compose.cli", "analyze", film, "--report", page]
+        command = ["-m", "compose.cli", "analyze", film, "--report", page, "--data", folder / "data"]
         command += ["--set", "sampling_interval=1.0", "--set", "detect_demographics=false"]
         subprocess.run([sys.executable, *command], check=True)
         page.write_text(page.read_text().replace(f"{folder}/", "/media/"))  # no path of this machine
