@@ -34,8 +34,8 @@ ENVIRONMENT = {
     "FACES_CALLBACK_HOSTS": "127.0.0.1",
     "FACES_WEBHOOK_SECRET": "whsec_Y2hhb3MgY2hhb3MgY2hhb3MgY2hhb3MgY2hhb3M=",
 }
-"""Short leases, small batches and short segments: much work is in flight, so faults hit it often. No library, in which
-people depend on the films before: `tests.chaos.libraries` disturbs those."""
+"""Short leases, small batches and short segments: much work is in flight, so faults hit it often. No library, in
+which people depend on the films before: `tests.chaos.libraries` disturbs those."""
 JOBS_AT_ONCE = 7
 
 
