@@ -19,7 +19,7 @@ from tests.integration.client import Service
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 FILM = f"{HOSTILE}{60 * 'o'}.mp4"
@@ -29,6 +29,11 @@ SOURCE_ID = "</script><script>alert(2)</script>"
 def until(page: "Page", expression: str) -> None:
     """Waits until a condition holds on the page; `wait_for_function` would be refused by its security policy."""
     eventually(lambda: page.evaluate(expression))
+
+
+def drawn(elements: "Locator", texts: list[str]) -> None:
+    """Waits until elements have these texts: one with `content-visibility: auto` has none before it is drawn."""
+    eventually(lambda: elements.all_inner_texts() == texts)
 
 
 def multiply(service: Service, job_id: str, new: str, count: int) -> None:

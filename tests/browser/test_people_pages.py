@@ -83,7 +83,7 @@ def test_people_are_named_found_again_corrected_and_erased_by_keyboard(
     eventually(lambda: films.count() == 2)
     assert page.locator("h1").inner_text() == NAME
     assert "#t=" in str(page.locator(".film .who").first.get_attribute("href"))
-    assert page.locator(".companions .card").count() == 5
+    eventually(lambda: page.locator(".companions .card").count() == 5)
     eventually(lambda: "almost certainly" in page.locator("#films").inner_text(), 10)
     assert violations(page, axe) == []
     _tab_to(page, ".film input")

@@ -12,7 +12,7 @@ from schemas.results import Appearance
 from schemas.store.pictures import NO_PICTURES
 from tests.api.test_report import result
 from tests.browser.conftest import Tab
-from tests.browser.shown import FILM, HOSTILE, SOURCE_ID, until
+from tests.browser.shown import FILM, HOSTILE, SOURCE_ID, drawn, until
 from tests.integration.client import Service, pids_of
 from tests.waiting import eventually
 
@@ -150,16 +150,16 @@ def test_a_person_of_a_library_stands_once_with_all_videos(tab: Tab, tmp_path: P
     (tmp_path / "people.html").write_bytes(render(jobs))
     page = tab.open((tmp_path / "people.html").as_uri())
     assert page.title() == "3 people in 3 videos"
-    assert page.locator(".card b").all_inner_texts() == ["Ann", "Person 2", "Person 1"]
+    drawn(page.locator(".card b"), ["Ann", "Person 2", "Person 1"])
     assert "3 times in 3 videos" in page.locator(".card").first.inner_text()
     assert page.locator("button.row").count() == 5, "in the timeline of every video"
     page.locator(".card").first.click()
     videos = page.locator("dialog .part")
-    assert videos.all_inner_texts() == ["a.mp4\n0:00 to 0:02", "b.mp4\n0:10 to 0:12", "c.mp4\n0:00 to 0:02"]
+    drawn(videos, ["a.mp4\n0:00 to 0:02", "b.mp4\n0:10 to 0:12", "c.mp4\n0:00 to 0:02"])
     assert "person-1-0-0" in page.locator("dialog dl").inner_text()
     videos.nth(1).click()
     assert "0:10 to 0:12" in page.locator("dialog dl").inner_text()
-    assert page.locator("dialog .part[aria-pressed=true]").inner_text().startswith("b.mp4")
+    drawn(page.locator("dialog .part[aria-pressed=true]"), ["b.mp4\n0:10 to 0:12"])
     page.keyboard.press("ArrowRight")
     assert page.locator("dialog h2").inner_text() == "Person 2"
     page.keyboard.press("Escape")
