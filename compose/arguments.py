@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -63,12 +64,19 @@ def count(text: str) -> int:
     return int(text)
 
 
-def positive(text: str) -> float:
-    """Argument type: a finite number above 0."""
-    value = float(text)
-    if not (0 < value < math.inf):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Argument type: a number of a range."""
+
+    def parsed(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low:,g} to {high:,g}")
+        return value
+
+    return parsed
 
 
 def to_type(command: str, data: Path | None = None) -> str:

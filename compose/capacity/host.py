@@ -5,6 +5,7 @@ fairness, as by progressive filling: Bertsekas and Gallager, Data Networks, 6.5.
 seconds.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -59,10 +60,9 @@ class Host:
         return ended
 
     def next_end(self) -> float:
-        """When the first of the tasks ends, should none be added."""
-        return self.updated + min(
-            task.left / rate for task, rate in zip(self.tasks, self._rates(), strict=True)
-        )
+        """When the first of the tasks ends, should none be added; later than now, however coarse its numbers are."""
+        left = min(task.left / rate for task, rate in zip(self.tasks, self._rates(), strict=True))
+        return max(self.updated + left, math.nextafter(self.updated, math.inf))
 
     def _rates(self) -> list[float]:
         """Cores of each task, by progressive filling: the least parallel task first."""

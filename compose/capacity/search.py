@@ -7,6 +7,7 @@ import msgspec
 
 from compose.capacity.load import STAGES, Load, PlanError, ServiceTimes, Stage, arrivals_of, demand
 from compose.capacity.simulation import Fleet, Outcome, simulate
+from schemas.settings import Settings
 
 MAX_UTILIZATION = 0.8
 """Share of its cores that a stage may use: above it, waits grow steeply when jobs arrive irregularly."""
@@ -52,13 +53,17 @@ def plan(load: Load, times: ServiceTimes, cores: Mapping[Stage, float], slowdown
     Raises:
         PlanError: no fleet of reasonable size is enough.
     """
+    if load.film.frames > (most := Settings().max_frames):
+        raise PlanError(
+            f"a film of {load.film.frames:,} frames; the limit is {most:,} (FACES_MAX_FRAMES): a longer --interval"
+        )
     needs = demand(times, load.film)
     workers: dict[Stage, int] = {
         stage: max(1, math.ceil(load.jobs_per_hour / 3600 * needs[stage] / (MAX_UTILIZATION * cores[stage])))
         for stage in STAGES
     }
     if max(workers.values()) > MAX_WORKERS_PER_STAGE:
-        raise PlanError(f"this load needs {max(workers.values())} workers of one stage")
+        raise PlanError(f"this load needs {max(workers.values()):,} workers of one stage")
     fleet = Fleet(workers=workers, cores=cores, threads=max(1, math.floor(cores["analyze"])))
     arrivals = arrivals_of(load, SIMULATED_JOBS)
     for _ in range(MAX_SEARCH_STEPS):

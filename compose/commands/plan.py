@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compose.arguments import Commands, output_options, positive
+from compose.arguments import Commands, number, output_options
 from compose.terminal import print_json
 
 if TYPE_CHECKING:  # only needed to plan
@@ -17,27 +17,32 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "plan", help="how many workers of each stage a load needs", parents=[output_options()]
     )
-    parser.add_argument("--jobs-per-hour", type=positive, required=True, metavar="N")
-    parser.add_argument("--minutes", type=positive, required=True, metavar="M", help="length of a film")
+    parser.add_argument("--jobs-per-hour", type=number(1e-4, 1e9), required=True, metavar="N")
     parser.add_argument(
-        "--interval", type=positive, default=2.0, metavar="S", help="seconds between samples (default 2)"
+        "--minutes", type=number(1e-4, 1e6), required=True, metavar="M", help="length of a film"
     )
     parser.add_argument(
-        "--faces", type=float, default=2.0, metavar="N", help="faces in a frame, on average (default 2)"
-    )
+        "--interval", type=number(0.1, 86_400), default=2.0, metavar="S",
+        help="seconds between samples (default 2)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--faces", type=number(0, 1000), default=2.0, metavar="N",
+        help="faces in a frame, on average (default 2)",
+    )  # fmt: skip
     parser.add_argument(
         "--arrivals", choices=("steady", "poisson", "burst"), default="poisson",
         help="at equal distances, at random (default), or all jobs of an hour at once",
     )  # fmt: skip
     parser.add_argument(
-        "--gpu", type=positive, metavar="FPS",
+        "--gpu", type=number(0.01, 1e6), metavar="FPS",
         help="frames/s of an analyze worker on its GPU, as measured by python -m tests.bench.gpu",
     )  # fmt: skip
     parser.add_argument(
-        "--cores", type=positive, default=2.0, metavar="N", help="cores of an analyze worker (default 2)"
-    )
+        "--cores", type=number(0.1, 1024), default=2.0, metavar="N",
+        help="cores of an analyze worker (default 2)",
+    )  # fmt: skip
     parser.add_argument(
-        "--within", type=positive, default=4.0, metavar="TIMES", dest="slowdown",
+        "--within", type=number(1, 1000), default=4.0, metavar="TIMES", dest="slowdown",
         help="95 %% of the jobs take at most TIMES as long as one alone (default 4)",
     )  # fmt: skip
     parser.add_argument(

@@ -140,6 +140,8 @@ def test_jobs_that_come_all_at_once_wait_longest() -> None:
 def test_a_fleet_that_cannot_be_is_refused() -> None:
     with pytest.raises(PlanError, match="workers of one stage"):
         plan(Load(jobs_per_hour=10**9, film=Film(minutes=90)), ONE_SECOND, OWN_CORES, slowdown=4.0)
+    with pytest.raises(PlanError, match="FACES_MAX_FRAMES"):
+        plan(Load(jobs_per_hour=1, film=Film(minutes=10**6)), ONE_SECOND, OWN_CORES, slowdown=4.0)
     with pytest.raises(ValueError, match="every stage needs a worker"):
         simulate(ONE_SECOND, Fleet(workers={**dict.fromkeys(STAGES, 1), "analyze": 0}, cores=OWN_CORES), [])
 
@@ -155,6 +157,11 @@ def test_the_command_plans_with_the_times_that_are_shipped_and_with_a_gpu(tmp_pa
     assert planned["workers"]["analyze"] >= 1 and all(share <= 0.85 for share in planned["busy"].values())
     with_gpu = msgspec.json.decode(faces_plan("--gpu", "200", "--json").stdout)
     assert with_gpu["workers"]["analyze"] == 1 and "200 frames/s" in with_gpu["times"]
+    rare = msgspec.json.decode(faces_plan("--jobs-per-hour", "0.0001", "--minutes", "1", "--json").stdout)
+    assert set(rare["workers"].values()) == {1}, "a clock of years is coarse, and goes on"
+    for option in ("--faces=-1", "--faces=nan", "--jobs-per-hour=many", "--within=0.5", "--cores=1e9"):
+        refused = faces_plan(option)
+        assert refused.returncode == 2 and "is not a number from" in refused.stderr
     missing = faces_plan("--times", str(tmp_path / "none.json"))
     assert missing.returncode == 1 and "none.json" in missing.stderr
 
