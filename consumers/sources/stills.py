@@ -13,10 +13,12 @@ import cv2
 from facecore.video import SampledFrame
 from facecore.video.picture import Image
 
-SAME_LEVELS = 8
+SAME_LEVELS = 6
 """Largest difference of any pixel, in any of its three colours, of two pictures that count as the same, in 255
-levels: what codecs change of a still picture, and JPEG 95 too. A face that moves by a pixel changes those at its
-edges, eyes and mouth by more, unless its contrasts are smaller than that."""
+levels: what codecs change of a still picture, and JPEG 95 too. Two pictures that differ from a plain one by so much
+differ by less than the contrast of an identifiable face (`facecore.identifiability.MIN_CONTRAST`): none appears
+unseen. A face that moves by a pixel changes those at its edges, eyes and mouth by more, unless its contrasts are
+smaller than that."""
 SAMPLES_PER_GROUP = 8
 """At most so many samples share a picture; resumed work decodes at most one less again."""
 ROWS_PER_GLANCE = 32

@@ -7,6 +7,7 @@ import numpy as np
 from skimage.data import astronaut
 
 from consumers.sources.stills import SAME_LEVELS, SAMPLES_PER_GROUP, encoded, group_start, is_same
+from facecore.identifiability import MIN_CONTRAST
 from facecore.video import SampledFrame
 from facecore.video.picture import Image
 
@@ -31,6 +32,13 @@ def test_a_small_face_that_moves_by_a_pixel_is_another_picture_and_noise_is_not(
         for dx, dy in ((1, 0), (0, 1), (-1, 0), (0, -1)):
             assert not is_same(still, scene(x + dx, y + dy))
     assert not is_same(scene(10, 10), scene(10, 10)[:, :160])
+
+
+def test_no_face_that_tells_people_apart_appears_on_a_plain_ground_unseen() -> None:
+    assert 2 * SAME_LEVELS < MIN_CONTRAST
+    plain = np.full((180, 320, 3), 100, np.uint8)
+    faint = plain + np.where(scene(100, 100) < 128, 0, np.uint8(MIN_CONTRAST))
+    assert not any(is_same(faint, plain + np.uint8(level)) for level in range(int(MIN_CONTRAST) + 1))
 
 
 def test_resumed_work_gives_the_samples_the_same_pictures_and_small_changes_do_not_add_up() -> None:
