@@ -33,13 +33,13 @@ class Picture(NamedTuple):
 
     Attributes:
         name: path as listed.
-        identity: path with its links resolved, modification time (ns) and content of the file; None: it cannot be
-            read.
+        identity: path with its links resolved, times (ns) of the last change of the file and of its status, and
+            content of the file; None: it cannot be read.
         fault: why it cannot be read.
     """
 
     name: str
-    identity: tuple[str, int, Content] | None
+    identity: tuple[str, tuple[int, int], Content] | None
     fault: str = ""
 
 
@@ -52,13 +52,13 @@ class Album(NamedTuple):
     @property
     def version(self) -> str:
         """Returns a hash that changes when a picture is added, removed, replaced or touched."""
-        times = [picture.identity[1] if picture.identity else -1 for picture in self.pictures]
+        times = [picture.identity[1] if picture.identity else () for picture in self.pictures]
         return _hash([self.content, *map(str, times), *self.skipped])
 
     @property
     def content(self) -> str:
         """Returns a hash that changes when a picture is added, removed or replaced."""
-        found = [p.identity or (p.name, -1, Content(-1, "")) for p in self.pictures]
+        found = [p.identity or (p.name, (), Content(-1, "")) for p in self.pictures]
         return _hash([text for path, _, content in found for text in (path, str(content))])
 
 
@@ -164,7 +164,11 @@ def _picture(name: str, roots: Sequence[Path], *, listed: bool = False) -> Pictu
         content = content_of(opened)
     except OSError as error:
         return Picture(name, None, f"{name} cannot be read: {error.strerror}.")
-    return Picture(name, (str(opened), opened.status.st_mtime_ns, content))
+    return Picture(name, (str(opened), _times(opened), content))
+
+
+def _times(file: OpenedFile) -> tuple[int, int]:
+    return file.status.st_mtime_ns, file.status.st_ctime_ns  # the second cannot be set
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -176,8 +180,7 @@ def _bytes(picture: Picture, roots: Sequence[Path]) -> bytes:
     if picture.identity is None:
         return b""
     opened = open_source_file(picture.name, roots)
-    path, modified, content = picture.identity
-    is_touched = opened.status.st_mtime_ns != modified or opened.status.st_size != content.size
-    if str(opened) != path or (is_touched and content_of(opened) != content):
+    path, times, content = picture.identity
+    if str(opened) != path or (_times(opened) != times and content_of(opened) != content):
         raise changed(picture.name)
     return opened.read(MAX_FRAME_BYTES)

@@ -256,7 +256,8 @@ def on_this_host(request: AnalyzeRequest, roots: Sequence[Path]) -> Source:
     except OSError as error:
         raise SourceError(f"{opened} cannot be read: {error.strerror}.") from error
     film = ByteRange(opened, 0, content.size)
-    return Source(str(opened), opened.status.st_mtime, film, str(content))
+    status = opened.status
+    return Source(str(opened), status.st_mtime, film, str(content), changed=status.st_ctime_ns)
 
 
 def _job_error(error: Exception, source: Source) -> Exception:

@@ -20,6 +20,8 @@ class Source(NamedTuple):
             sprite maps.
         content: what the file, the album or the pictures of the sprite map are; empty for other sources.
         album: the pictures, where the source is an album.
+        changed: time of the last change of the file or of its status (ns), which nothing but its file system sets; 0:
+            the version and the content say all.
     """
 
     name: str
@@ -27,6 +29,13 @@ class Source(NamedTuple):
     path: ByteRange | Path | None
     content: str = ""
     album: Album | None = None
+    changed: int = 0
+
+    @property
+    def state(self) -> str:
+        """Returns what differs whenever the source may have changed: `content` knows some blocks of a large file, and
+        its modification time can be set."""
+        return f"{self.version} {self.changed}"
 
     @property
     def fingerprint(self) -> str:

@@ -187,7 +187,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         if resolved_enhancement(parameters, settings) is not None:
             return None
         served = await self._opener.is_served(request, source)
-        identity = f"{source.version} {request.video_path}" if served else str(source.version)
+        identity = f"{source.state} {request.video_path}" if served else source.state
         return ReuseTask(
             source=source_name(source.fingerprint),
             sampling=sampling_key(parameters, settings, identity, served=served),
@@ -211,7 +211,7 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         is_cached = not (ttl == 0 or parameters.match_collections or source.version == "")
         if not is_cached and reuse is None:
             return False
-        identity = {**_identity(parameters, settings), "content": source.content}
+        identity = {**_identity(parameters, settings), "content": [source.content, source.changed]}
         task = JoinTask(
             cache_key=cache_key(source.name, source.version, identity) if is_cached else "",
             keep=settings.cache_ttl if ttl is None else ttl,

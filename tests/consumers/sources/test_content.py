@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 from consumers.sources.content import BLOCK_BYTES, BLOCKS, GREW, Content, Version, begins_with, content_of
+from consumers.sources.opening import on_this_host
 from consumers.sources.safety import open_source_file
 from consumers.sources.segmentation import check_unchanged
 from facecore.video import Interval, SourceError, open_source
 from facecore.video.byte_range import ByteRange
+from schemas.requests import AnalyzeRequest
 from tests.facecore.video.clips import make_clip, number_in
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -34,6 +37,28 @@ def test_a_change_at_head_middle_or_tail_is_another_content(root: Path, size: in
     assert begins_with(film, content)
     film.write_bytes(held[:-1])
     assert not begins_with(film, content)
+
+
+@pytest.mark.parametrize("is_album", [False, True])
+def test_a_file_that_was_changed_in_place_has_another_state_even_with_the_same_blocks_and_time(
+    root: Path, is_album: bool
+) -> None:
+    film = root / "film.jpg"
+    film.write_bytes(bytes(2 * BLOCKS * BLOCK_BYTES))
+    request = AnalyzeRequest(video_path=str(root if is_album else film))
+    before, status = on_this_host(request, [root]), film.stat()
+    assert on_this_host(request, [root]).state == before.state
+
+    def changed_in_place() -> bool:
+        with film.open("r+b") as file:
+            file.seek(BLOCK_BYTES)  # between the first two blocks that are hashed
+            file.write(b"x")
+        os.utime(film, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return film.stat().st_ctime_ns != status.st_ctime_ns
+
+    eventually(changed_in_place)
+    after = on_this_host(request, [root])
+    assert after.fingerprint == before.fingerprint and after.state != before.state
 
 
 def test_a_recording_that_grows_is_sampled_as_it_was(root: Path) -> None:
