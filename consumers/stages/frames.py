@@ -211,7 +211,11 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
         is_cached = not (ttl == 0 or parameters.match_collections or source.version == "")
         if not is_cached and reuse is None:
             return False
-        identity = {**_identity(parameters, settings), "content": [source.content, source.changed]}
+        identity = {
+            **_identity(parameters, settings),
+            "content": [source.content, source.changed],
+            "video_path": envelope.body.video_path,  # which the result names; a link to the same file is another
+        }
         task = JoinTask(
             cache_key=cache_key(source.name, source.version, identity) if is_cached else "",
             keep=settings.cache_ttl if ttl is None else ttl,

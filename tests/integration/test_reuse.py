@@ -74,7 +74,7 @@ def test_other_parameters_give_the_result_of_a_fresh_analysis_without_one(
 def test_a_source_is_known_by_its_content_until_a_job_of_it_is_deleted(
     service: Service, tmp_path: Path, group_photograph: Path
 ) -> None:
-    picture, copy = tmp_path / "picture.png", tmp_path / "copy.png"
+    picture, copy, link = tmp_path / "picture.png", tmp_path / "copy.png", tmp_path / "link.png"
     image = cv2.imread(str(group_photograph))
     assert image is not None
 
@@ -88,6 +88,9 @@ def test_a_source_is_known_by_its_content_until_a_job_of_it_is_deleted(
     shutil.copy(picture, copy)
     os.utime(copy)
     assert reused(picture, 0.2)[0] == reused(copy, 0.3)[0] == 1
+    link.symlink_to(copy)
+    known, result = reused(link, 0.3)
+    assert known == 1 and result["metadata"]["source"] == str(link), "the name that was asked for"
     times, half = picture.stat(), np.ascontiguousarray(image[:, : image.shape[1] // 2])
     cv2.imwrite(str(picture), half)
     os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
