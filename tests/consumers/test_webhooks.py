@@ -323,10 +323,8 @@ async def test_a_receiver_that_hangs_delays_no_other(service: Service, at: str, 
     for number in range(200):
         await fail_job(service, f"{at.replace('hooks', 'slow')}/hangs", f"slow-{number}")
     await fail_job(service, f"{at}/hook", "quick")
-    submitted = time.monotonic()
     await eventually_async(lambda: _is_in("/hook", receiver))
-    assert time.monotonic() - submitted < 1.0
-    assert receiver.asked.count("/hangs") < 32
+    assert receiver.asked.index("/hook") < 32, "it does not come after what filled all slots of the stage"
 
 
 async def _is_in(path: str, receiver: Receiver) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import redis as sync_redis
 
+from tests.waiting import BOUND_SECONDS
+
 CLUSTER_NODES = 3
 SLOTS = 16384
 KNOWN = ("valkey", "redis7", "redis6", "cluster")
@@ -79,7 +81,7 @@ class Server:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._folder)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + BOUND_SECONDS
         with sync_redis.Redis(port=self.port) as client:
             while True:
                 try:
@@ -129,7 +131,7 @@ class Cluster:
         for node in self._nodes[1:]:
             bus = node.extra[-1]
             clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + BOUND_SECONDS
         while not all(_joined(client, len(clients)) for client in clients):
             assert time.monotonic() < deadline, "the nodes do not form a cluster"
             time.sleep(0.05)

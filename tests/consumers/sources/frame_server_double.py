@@ -4,13 +4,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,15 +36,15 @@ class ServerProcess:
             str(self.volume),
         ]
         self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                self.faults()
-                return
-            except (urllib.error.URLError, ConnectionError):
-                assert self._process.poll() is None, "the Frame Server double ended"
-                time.sleep(0.02)
-        raise AssertionError("the Frame Server double does not answer")
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        assert self.is_running, "the Frame Server double ended"
+        try:
+            self.faults()
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
 
     @property
     def is_running(self) -> bool:
