@@ -121,13 +121,13 @@ async def test_one_sweeper_leads_until_it_stops(world: World) -> None:
         async def sweep() -> None:
             sweeps.append(name)
 
-        return Sweeper(world.redis, "{t}:duty", 0.05, sweep)
+        return Sweeper(world.redis, "{t}:duty", 0.5, sweep)  # another one leads after a pause of 1.5 s
 
     first, second = asyncio.Event(), asyncio.Event()
     leading = asyncio.create_task(sweeper("first").run(first))
     await eventually_async(lambda: bool(sweeps))
     following = asyncio.create_task(sweeper("second").run(second))
-    await eventually_async(lambda: len(sweeps) > 5)
+    await eventually_async(lambda: len(sweeps) > 2)
     assert set(sweeps) == {"first"}
     first.set()
     await leading

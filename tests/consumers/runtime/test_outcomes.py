@@ -179,8 +179,8 @@ async def test_a_refused_completion_changes_nothing(world: World) -> None:
 
 async def test_long_work_runs_once(world: World) -> None:
     await world.record("job", units=1)
-    entry = await world.add_unit("job", 0, "sleep:2")
-    async with world.worker("units", "c1", lease=0.4), world.worker("units", "c2", lease=0.4) as second:
+    entry = await world.add_unit("job", 0, "sleep:3")
+    async with world.worker("units", "c1", lease=1.0), world.worker("units", "c2", lease=1.0) as second:
         await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
         seen = []
         while pending := await world.pending(world.keys.units, "units"):
