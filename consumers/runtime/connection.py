@@ -33,15 +33,19 @@ class ServerUnreachable(ServerError):
     """The Redis server cannot be reached at the moment."""
 
 
-async def check_server(redis: Redis) -> str:
+async def check_server(redis: Redis, *, known: bool = False) -> str:
     """Returns name and version of the server, after checking that it can be used.
+
+    Args:
+        known: the server, or another node of it, has answered this process: it is waited for, as in an outage.
 
     Raises:
         ServerUnreachable: the server cannot be reached.
         ServerError: the server is too old, is still loading, or evicts keys when its memory is full.
     """
     try:
-        nodes = await retry_until_available("check server", _info_of_primaries, redis)
+        read = info_of_primaries if known else _info_of_primaries
+        nodes = await retry_until_available("check server", read, redis)
     except BusyLoadingError as error:
         raise ServerError(f"the server is still loading its data: {error}") from error
     return {_check_info(info) for info in nodes}.pop()

@@ -92,7 +92,7 @@ class Worker:
     async def _run(self, stop: asyncio.Event) -> None:
         stage, owner, metrics, control = self._stage, self._owner, self._metrics, self._control
         await retry_until_available("ping the server", control.ping)
-        server = await check_server(control)
+        server = await check_server(control, known=True)
         await retry_until_available("create the group", ensure_group, control, owner.stream, owner.group)
         log.info("worker started", stage=stage.name, consumer=owner.consumer, server=server)
         async with asyncio.TaskGroup() as roles:

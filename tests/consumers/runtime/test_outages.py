@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from consumers.runtime import retry_policy
-from consumers.runtime.connection import ServerError, check_server, ensure_group
+from consumers.runtime.connection import ServerError, ServerUnreachable, check_server, ensure_group
 from consumers.runtime.stage import Completion, Delivery
 from schemas.envelope import MSGPACK
 from schemas.store.connection import connect, memory
@@ -26,7 +26,7 @@ from tests.consumers.runtime.helpers import (
     refused,
     refused_calls,
 )
-from tests.consumers.runtime.servers import Cluster, binary
+from tests.consumers.runtime.servers import Cluster, Server, binary
 from tests.consumers.runtime.world import World, count
 from tests.waiting import eventually_async
 
@@ -131,6 +131,22 @@ async def test_a_cluster_may_have_a_single_primary(tmp_path: Path) -> None:
             assert (await check_server(redis)).startswith("valkey")
     finally:
         cluster.stop()
+
+
+async def test_a_server_that_has_answered_once_is_waited_for_at_the_start(tmp_path: Path) -> None:
+    """A busy machine opens the connections of many workers, to every node of a cluster, late."""
+    server = Server(binary("valkey", tmp_path), tmp_path)
+    async with connect(server.url) as redis:
+        with pytest.raises(ServerUnreachable):
+            await check_server(redis)
+        starting = asyncio.create_task(check_server(redis, known=True))
+        await asyncio.wait([starting], timeout=0.2)
+        assert not starting.done()
+        await asyncio.to_thread(server.start)
+        try:
+            assert (await starting).startswith("valkey")
+        finally:
+            server.stop()
 
 
 @pytest.mark.one_node
@@ -275,13 +291,13 @@ async def test_leases_that_expired_in_an_outage_are_renewed_before_others_claim_
     await world.record("job", units=1)
     async with (
         connect(world.url) as administrator,
-        world.worker("units", "owner", lease=0.4),
-        world.worker("units", "other", lease=0.4) as other,
+        world.worker("units", "owner", lease=0.8),
+        world.worker("units", "other", lease=0.8) as other,
     ):
-        await world.add_unit("job", 0, "sleep:4")
+        await world.add_unit("job", 0, "sleep:6")
         await eventually_async(lambda: world.redis.hexists(world.keys.runs, "job/0"))
         async with long_script(administrator):
-            await asyncio.sleep(1.2)  # three leases
+            await asyncio.sleep(2.0)  # more than two leases
         await eventually_async(lambda: world.redis.hexists(world.keys.record("job"), "finalized"))
         assert await world.runs("job", 0) == 1
         assert count(other.metrics.recovered) == 0
