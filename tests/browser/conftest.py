@@ -160,7 +160,7 @@ def hostile(service: Service, six_people: Path, tmp_path_factory: pytest.TempPat
     """A job on six people whose names are markup; that of the film is as wide as a telephone too."""
     video = tmp_path_factory.mktemp("films") / FILM
     shutil.copy(six_people, video)
-    job_id = service.submit({"video_path": str(video), "source_id": SOURCE_ID, "job_id": "page-six"})
+    job_id = service.submit({"video_path": str(video), "source_id": SOURCE_ID})
     assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 6
     return job_id
 
@@ -170,7 +170,7 @@ def nobody(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A job on a picture without people."""
     picture = tmp_path_factory.mktemp("films") / "wall.png"
     cv2.imwrite(str(picture), np.full((360, 640, 3), 180, np.uint8))
-    job_id = service.submit({"video_path": str(picture), "job_id": "page-nobody"})
+    job_id = service.submit({"video_path": str(picture)})
     assert service.wait_for_end(job_id)["result_summary"]["unique_faces"] == 0
     return job_id
 
@@ -178,5 +178,5 @@ def nobody(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="package")
 def crowd(service: Service, hostile: str) -> str:
     """A job whose result has 500 people: copies of the people of a real one."""
-    multiply(service, hostile, "page-crowd", 500)
-    return "page-crowd"
+    multiply(service, hostile, f"{hostile}-crowd", 500)
+    return f"{hostile}-crowd"

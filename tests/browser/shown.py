@@ -31,6 +31,11 @@ def until(page: "Page", expression: str) -> None:
     eventually(lambda: page.evaluate(expression))
 
 
+def says(element: "Locator", *texts: str) -> None:
+    """Waits until an element has these parts of text, whether it is drawn or not."""
+    eventually(lambda: all(text in (element.text_content() or "") for text in texts))
+
+
 def drawn(elements: "Locator", texts: list[str]) -> None:
     """Waits until elements have these texts: one with `content-visibility: auto` has none before it is drawn."""
     eventually(lambda: elements.all_inner_texts() == texts)

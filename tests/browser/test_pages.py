@@ -18,9 +18,9 @@ from redis import Redis
 from compose.server import free_port
 from tests.browser.conftest import Tab, violations
 from tests.browser.crowd import fill
-from tests.browser.shown import HOSTILE, SOURCE_ID, until
+from tests.browser.shown import HOSTILE, SOURCE_ID, says, until
 from tests.browser.words import Words
-from tests.integration.client import Service
+from tests.integration.client import Service, letters
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 def test_the_page_of_operations_shows_jobs_stages_and_dead_letters(
     service: Service, hostile: str, tab: Tab
 ) -> None:
+    body = b'{"a message for the page of operations'
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces-service:dead")
-        redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces-service:dead") == 1)
+        redis.xadd("faces:requests", {"json": body})
+        (letter,) = eventually(lambda: letters(redis, body))
         page = tab.open(f"{service.url}/faces/operations")
         page.wait_for_selector("#jobs tbody tr")
         assert (
@@ -41,17 +42,19 @@ def test_the_page_of_operations_shows_jobs_stages_and_dead_letters(
         )
         workers = service.get("/faces/queues").json["workers"]
         assert page.locator(".stage").count() == len(workers) > 4 and workers["analyze"] > 0
-        assert not page.locator("#health").is_visible(), "shown while a stage has no worker"
+        page.wait_for_selector("#health", state="hidden")  # shown while a stage has no worker
         page.get_by_role("button", name="failed").click()
         until(page, "!document.querySelector('#jobs .completed')")
         page.get_by_role("button", name="all").click()
-        replay = page.locator("#dead button")
-        assert "cannot be decoded" in page.locator("#dead").inner_text()
-        replay.click()
-        until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
-        until(page, "document.getElementById('dead').textContent.includes('1×')")
+        row = page.locator("#dead tr", has_text=letter)
+        says(row, "cannot be decoded")
+        row.get_by_role("button").click()
+        until(page, f"document.getElementById('replay-status').textContent.includes('{letter}')")
+        says(page.locator("#replay-status"), "sent again")
+        (again,) = eventually(lambda: [one for one in letters(redis, body) if one != letter])
+        says(page.locator("#dead tr", has_text=again), "1×")
         redis.delete("faces-service:dead")
-    page.locator("#source").fill("page-six")
+    page.locator("#source").fill(hostile)
     row = page.locator("#jobs tbody tr").first
     if (keep := row.get_by_role("button", name="keep")).count():  # once for all sizes and themes
         assert "Gone in" in row.inner_text()
@@ -97,16 +100,17 @@ KEYS: dict[str, str] = {}
 def test_pages_ask_for_a_key_and_offer_what_it_may_do(
     service: Service, hostile: str, locked: str, wide_tab: Tab
 ) -> None:
+    body = b'{"a message for the keys'
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces-service:dead")
-        redis.xadd("faces:requests", {"json": '{"no": '})
-        eventually(lambda: redis.xlen("faces-service:dead") == 1)
+        redis.xadd("faces:requests", {"json": body})
+        (letter,) = eventually(lambda: letters(redis, body))
         page = wide_tab.open(f"{locked}/faces/operations")
         _type_key(page, "faces_reader.wrong")
         until(page, "document.querySelector('#key-box .error')?.textContent.includes('not known')")
         assert page.locator("#jobs tr").count() == 0
         _type_key(page, KEYS["reader"])
-        page.wait_for_selector("#dead tbody tr")
+        page.locator("#dead tr", has_text=letter).wait_for()
         assert page.locator("#dead button").count() == 0, "a reader is not offered replaying"
         page.goto(f"{locked}/faces/film/{hostile}")
         until(page, "video.readyState >= 2 && document.querySelector('#people img').naturalWidth > 50")
@@ -116,11 +120,12 @@ def test_pages_ask_for_a_key_and_offer_what_it_may_do(
         page.set_viewport_size({"width": 360, "height": 844})
         page.evaluate("$('library').replaceChildren(make('option', {}, 'a library with a long name'))")
         page.evaluate("$('library-box').hidden = false")
-        assert page.evaluate("document.documentElement.scrollWidth") == 360, "all of the header fits"
+        until(page, "document.documentElement.scrollWidth === 360")  # all of the header fits
         page.goto(f"{locked}/faces/operations")
-        page.locator("#forget").click()
+        with page.expect_navigation():
+            page.locator("#forget").click()
         _type_key(page, KEYS["operator"])
-        page.locator("#dead button").click()
+        page.locator("#dead tr", has_text=letter).get_by_role("button").click()
         until(page, "document.getElementById('replay-status').textContent.includes('sent again')")
         redis.delete("faces-service:dead")
     page.goto(f"{locked}/faces/watch?jobs={hostile}")
@@ -147,15 +152,14 @@ def test_a_form_of_another_site_replays_nothing(service: Service) -> None:
 def test_a_page_of_another_site_changes_nothing(service: Service, hostile: str, wide_tab: Tab) -> None:
     """To a browser, `localhost` is another site than 127.0.0.1; this one sends what a form could send."""
     page = wide_tab.open(service.url.replace("127.0.0.1", "localhost") + "/faces/health")
-    before = len(service.get("/faces/jobs?limit=500").json["jobs"])
-    request = "{method: 'POST', mode: 'no-cors', body: '{\"video_path\": \"/x\"}'}"
+    request = "{method: 'POST', mode: 'no-cors', body: '{\"video_path\": \"/of-another-site\"}'}"
     sends = f"(url) => fetch(url, {request}).then(response => response.type)"
-    answers: list[tuple[str, int]] = []
-    page.on("response", lambda answer: answers.append((answer.request.method, answer.status)))
-    assert page.evaluate(sends, f"{service.url}/faces/analyze") == "opaque"
-    assert page.evaluate(sends, f"{service.url}/faces/jobs/{hostile}/cancel") == "opaque"
-    assert answers == [("POST", 403), ("POST", 403)]
-    assert len(service.get("/faces/jobs?limit=500").json["jobs"]) == before
+    for path in ("/faces/analyze", f"/faces/jobs/{hostile}/cancel"):
+        with page.expect_response(service.url + path) as answer:
+            assert page.evaluate(sends, service.url + path) == "opaque"
+        assert (answer.value.request.method, answer.value.status) == ("POST", 403)
+    jobs = service.get("/faces/jobs?limit=500").json["jobs"]
+    assert "/of-another-site" not in {job["video_path"] for job in jobs}
 
 
 def test_pages_meet_the_accessibility_rules(
@@ -187,8 +191,9 @@ def test_pages_meet_the_accessibility_rules(
     page.locator("#theme").click()  # the other pages keep it
     scheme = page.evaluate("document.documentElement.style.colorScheme")
     page.get_by_role("link", name="Films").click()
-    page.wait_for_selector("#add")
-    assert page.evaluate("document.documentElement.style.colorScheme") == scheme != ""
+    page.wait_for_url(f"{service.url}/faces/")
+    assert scheme
+    until(page, f"document.documentElement.style.colorScheme === '{scheme}'")
 
 
 def test_every_text_of_the_pages_is_in_the_file_of_texts(
@@ -200,7 +205,7 @@ def test_every_text_of_the_pages_is_in_the_file_of_texts(
     page, words = wide_tab.page, Words(wide_tab.page)
     found = {}
     for address, there in (
-        (f"{service.url}/faces/", "#people li"),
+        (f"{service.url}/faces/?library=words", "#people li"),
         (f"{service.url}/faces/film/{hostile}", "#people button"),
         (f"{service.url}/faces/film/{nobody}", "#nobody"),
         (f"{service.url}/faces/people?library=words", ".gallery .card"),
@@ -213,11 +218,11 @@ def test_every_text_of_the_pages_is_in_the_file_of_texts(
         (f"{service.url}/faces/jobs/{hostile}/report", ".card"),
         (f"{locked}/faces/", "#key-box"),
     ):
-        page.goto("about:blank")  # a new page, where the hash alone differs too
-        page.goto(address)
+        words.open(address)
         page.locator(there).first.wait_for()
-        if address.endswith("/faces/") and there == "#people li":
+        if there == "#people li":
             page.locator("#from").select_option("all")
+            page.locator("#search").fill(hostile)
             page.locator("#films .film").first.wait_for()
         if "report" in address:
             page.locator(".card").first.click()

@@ -1,7 +1,5 @@
 """The report and the live page in a real browser on real results, on a wide screen and on a phone."""
 
-import os
-import signal
 from pathlib import Path
 
 import msgspec
@@ -13,7 +11,7 @@ from schemas.store.pictures import NO_PICTURES
 from tests.api.test_report import result
 from tests.browser.conftest import Tab
 from tests.browser.shown import FILM, HOSTILE, SOURCE_ID, drawn, until
-from tests.integration.client import Service, pids_of
+from tests.integration.client import Service, stopped
 from tests.waiting import eventually
 
 FACE_OF_LIGHT = """light => {
@@ -69,7 +67,7 @@ def test_a_person_is_found_by_keyboard_and_looked_at(service: Service, hostile: 
     page.keyboard.press("ArrowRight")
     assert dialog.locator("h2").inner_text() == "Person 3"
     page.keyboard.press("Escape")
-    assert not dialog.is_visible()
+    dialog.wait_for(state="hidden")
     until(page, "document.activeElement.querySelector('b')?.textContent === 'Person 3'")
     page.keyboard.press("/")
     until(page, "document.activeElement.id === 'quality'")
@@ -172,19 +170,15 @@ def test_a_live_page_fills_while_the_job_runs(service: Service, six_people: Path
     """The analyze worker is stopped in the middle of the job: what is on the page then came before its end."""
     request = {"video_path": str(six_people), "parameters": {"sampling_interval": 0.2}}
     job_id = service.submit(request)
-    (worker,) = pids_of("consumers analyze", service)
     eventually(lambda: service.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
-    os.kill(worker, signal.SIGSTOP)
     wide_tab.page.route("**/events", lambda route: route.abort(), times=1)  # it follows the job all the same
-    try:
+    with stopped("consumers analyze", service):
         state = service.get(f"/faces/jobs/{job_id}/status").json
         page = wide_tab.open(f"{service.url}/faces/watch?jobs={job_id}")
         page.wait_for_selector(".card")
         assert state["status"] == "processing"
         assert "so far" in page.title() and page.locator("#bar").is_visible()
         assert 0 < page.evaluate("document.getElementById('bar').value") < 1
-    finally:
-        os.kill(worker, signal.SIGCONT)
     until(page, "!document.title.includes('so far')")
     assert page.title() == f"6 people in {six_people.name}"
     page.wait_for_selector("#bar", state="hidden")  # when the end event has arrived, too

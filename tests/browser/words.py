@@ -52,6 +52,12 @@ class Words:
         page.route("**/faces/**", _serve)
         page.on("response", lambda answer: self._answers.append(answer))
 
+    def open(self, address: str) -> None:
+        """Opens a page anew, also where its hash alone differs; what the one before had asked for is forgotten."""
+        self._page.goto("about:blank")
+        self._answers.clear()
+        self._page.goto(address)
+
     def elsewhere(self) -> list[str]:
         """Returns the words on the page that are in no answer of the API and not in `texts.js`."""
         texts, data = self._page.evaluate(_SHOWN)

@@ -1,14 +1,19 @@
 """A running service and a client for it: submit, wait for the end, read the result."""
 
+import os
+import signal
 import subprocess
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from redis import Redis
 
 from tests.waiting import eventually
 
@@ -93,6 +98,41 @@ def pids_of(command: str, service: Service, anybody: bool = False) -> list[int]:
             if command in line and (anybody or service.redis_url in environment):
                 found.append(int(process.name))
     return sorted(found)
+
+
+@contextmanager
+def stopped(command: str, service: Service) -> Iterator[None]:
+    """Stops the processes of this service whose command line contains `command`, until the block ends.
+
+    A job that waits for them is in the middle, however slowly or fast a test goes on.
+    """
+    processes = pids_of(command, service)
+    assert processes
+    try:
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        for pid in processes:
+            eventually(partial(_is_stopped, pid))
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Reads the state after the name of the program, which is in brackets (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def idle(service: Service) -> None:
+    """Waits until nothing of earlier tests is under way, such as frames of a job that was cancelled."""
+    eventually(lambda: not any(queue["entries"] for queue in service.get("/faces/queues").json["queues"]))
+
+
+def letters(redis: Redis, body: bytes) -> list[str]:
+    """Returns the ids of the dead letters of messages with this body."""
+    entries: Any = redis.xrange("faces-service:dead")
+    return [entry.decode() for entry, letter in entries if letter[b"body"] == body]
 
 
 def without_times(result: Any) -> Any:

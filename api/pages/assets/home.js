@@ -155,6 +155,7 @@ async function refresh() {
 const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 
 async function submit(path) {
+  if (!libraries.length) await loadLibraries();  // the page may be loading
   await post("analyze", {video_path: path, ...library() ? {parameters: {library: from() === "none" ? "" : library()}} : {}});
   say(fill(TEXTS.home.submitted, {name: fileName(path)}));
   await refreshNow();
