@@ -10,6 +10,7 @@ import pytest
 
 from schemas.file_names import to_text
 from tests.integration.client import Service
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_people_are_found_across_the_pictures_which_have_no_times(service: Servi
     damaged, missing = result["metadata"]["failed_frames"]
     assert damaged["frame_index"] == 1 and "JPEG" in damaged["reason"]
     assert missing["frame_index"] == 3
-    people = service.get("/faces/libraries/albums/people").json["people"]
+    people = eventually(lambda: service.get("/faces/libraries/albums/people").json.get("people"))
     assert [(one["seconds"], one["pictures"], one["detections"]) for one in people] == 6 * [(0.0, 2, 2)]
     path = f"/faces/libraries/albums/people/{people[0]['person_id']}"
     (seen,) = service.get(f"{path}/appearances").json["films"]

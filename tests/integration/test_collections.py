@@ -28,7 +28,7 @@ def collection(service: Service) -> Iterator[str]:
     """The name of a collection that is deleted after the test."""
     yield "friends"
     service.delete("/faces/collections/friends")
-    assert service.get("/faces/collections").json == {"collections": []}
+    assert "friends" not in [one["name"] for one in service.get("/faces/collections").json["collections"]]
 
 
 def analyzed(service: Service, source: Path, **parameters: Any) -> tuple[str, Any]:
@@ -121,8 +121,8 @@ def test_enrolling_again_changes_nothing_and_a_label_gathers_faces(
         task = {"type": "enrol", "id": "again", "job": "", "body": again}
         redis.xadd("faces-service:collections", {"json": msgspec.json.encode(task)})
         eventually(lambda: redis.xlen("faces-service:collections") == 0)
-    (listed,) = service.get("/faces/collections").json["collections"]
-    assert (listed["name"], listed["people"], listed["faces"]) == (collection, 1, 2)
+    listed = {one["name"]: one for one in service.get("/faces/collections").json["collections"]}
+    assert (listed[collection]["people"], listed[collection]["faces"]) == (1, 2)
 
     person_id = answers[0].json["person_id"]
     base = f"/faces/collections/{collection}/people"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from redis import Redis
 
-from tests.integration.client import Service
+from tests.integration.client import Service, idle
 from tests.waiting import eventually
 
 
@@ -41,6 +41,7 @@ def test_jobs_are_listed_shown_and_deleted(service: Service, six_people: Path) -
 
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) -> None:
+    idle(service)
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces-service:dead")
         redis.xadd("faces:requests", {"json": '{"no": '})
@@ -63,6 +64,7 @@ def test_dead_letters_are_listed_shown_replayed_and_dropped(service: Service) ->
 
 
 def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
+    idle(service)
     with Redis.from_url(service.redis_url) as redis:
         redis.delete("faces-service:dead")
     doctor = faces(service, "doctor", "--json")

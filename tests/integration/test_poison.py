@@ -1,7 +1,5 @@
 """A frame that cannot be processed is skipped, dead-lettered, and can be replayed."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +8,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from tests.integration.client import Service, pids_of, without_times
+from tests.integration.client import Service, stopped, without_times
 from tests.integration.conftest import run_service
 from tests.integration.test_operating import faces
 from tests.waiting import eventually
@@ -104,16 +102,10 @@ def test_a_dead_frame_is_named_and_replayed_into_its_ended_job(faulty: Faulty, s
 
 def _submitted_with_spoilt_frame(service: Service, redis: "Redis", wanted: object, spoilt: bytes) -> str:
     """Submits a job one of whose frames is spoilt in the frame store before a worker reads it."""
-    workers = pids_of("consumers analyze", service)
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped("consumers analyze", service):
         job_id = service.submit(wanted)
         eventually(lambda: redis.hget(f"faces-service:job:{job_id}:metadata", "units"))
         frames = f"faces-service:job:{job_id}:frames"
         (name,) = [name for name in redis.hkeys(frames) if name.split(b":")[-2] == b"%d" % SPOILT]
         redis.hset(frames, name, redis.hget(frames, name) + spoilt)
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
     return job_id

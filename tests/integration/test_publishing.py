@@ -12,7 +12,7 @@ from redis import Redis
 
 from schemas.names import EXPRESS_FRAMES
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service, without_times
+from tests.integration.client import Service, letters, stopped, without_times
 from tests.vision_api import VisionApi
 from tests.waiting import eventually
 
@@ -73,13 +73,11 @@ def test_a_request_under_the_id_of_a_job_does_not_change_that_job(
     service.wait_for_end(job_id)
     before = service.result(job_id)
     with Redis.from_url(service.redis_url) as redis:
-        letters = redis.xlen("faces-service:dead")
         foreign = f'{{"job": "{job_id}", "type": "analyze", "id": "x", "body": {request_of_another}}}'
         redis.xadd("faces:requests", {"json": foreign})
-        eventually(lambda: redis.xlen("faces-service:dead") > letters)
-        ((_, letter),) = redis.xrevrange("faces-service:dead", count=1)
-        assert b"belongs to another request" in letter[b"reason"]
-        redis.xtrim("faces-service:dead", maxlen=0, approximate=False)
+        (letter,) = eventually(lambda: letters(redis, foreign.encode()))
+        ((_, fields),) = redis.xrange("faces-service:dead", letter, letter)
+        assert b"belongs to another request" in fields[b"reason"]
     assert service.get(f"/faces/jobs/{job_id}/status").json["status"] == "completed"
     assert service.result(job_id) == before
 
@@ -119,10 +117,7 @@ def test_a_program_that_clears_its_cache_meanwhile_costs_no_job(service: Service
     """vision-api lists the jobs, and deletes all keys that it knows, again and again."""
     vision_api = VisionApi(service.redis_url)
     body = {"video_path": str(six_people), "parameters": {"sampling_interval": 1.0, "cache_duration": 0}}
-    jobs = [service.submit(body), "published-meanwhile"]
     with Redis.from_url(service.redis_url) as redis:
-        redis.xadd("faces:requests", {"json": msgspec.json.encode({**body, "job_id": jobs[1]})})
-        appears(service, jobs[1])
 
         def cleared_until_the_end() -> bool:
             listed = {job["job_id"]: job for job in vision_api.jobs()}
@@ -136,6 +131,11 @@ def test_a_program_that_clears_its_cache_meanwhile_costs_no_job(service: Service
             return ended
 
         seen = set[str]()
+        with stopped("consumers analyze", service):
+            jobs = [service.submit(body), "published-meanwhile"]
+            redis.xadd("faces:requests", {"json": msgspec.json.encode({**body, "job_id": jobs[1]})})
+            appears(service, jobs[1])
+            assert not cleared_until_the_end()
         eventually(cleared_until_the_end, 240)
         assert seen and seen <= {"queued", "processing"}, "while they ran"
         first, second = (without_times(service.result(job)) for job in jobs)

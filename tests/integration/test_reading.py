@@ -13,7 +13,7 @@ import pytest
 
 from tests.api.test_report import Page
 from tests.facecore.video.films import loop_film
-from tests.integration.client import Service
+from tests.integration.client import Service, stopped
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +110,15 @@ def test_every_representation_has_its_own_etag(service: Service, job: str) -> No
 
 async def test_events_lead_to_the_end_and_can_be_resumed(service: Service, six_people: Path) -> None:
     wanted = {"video_path": str(six_people), "parameters": {"min_confidence": 0.58, "sampling_interval": 1.0}}
-    job_id = service.submit(wanted)
-    place = f"{service.url}/faces/jobs/{job_id}/events"
     async with aiohttp.ClientSession() as session:
-        async with session.get(place, timeout=aiohttp.ClientTimeout(120)) as stream:
+        with stopped("consumers finalize", service):  # the job does not end before it is followed
+            job_id = service.submit(wanted)
+            place = f"{service.url}/faces/jobs/{job_id}/events"
+            stream = await session.get(place, timeout=aiohttp.ClientTimeout(120))
             assert stream.content_type == "text/event-stream"
-            events = read(await stream.text())
+            begun = await stream.content.readuntil(b"event: stage\n")
+        async with stream:
+            events = read((begun + await stream.read()).decode())
         assert [event["event"] for event in events].count("end") == 1
         assert events[0]["event"] == "stage" and events[-1]["event"] == "end"
         assert events[-1]["data"] == service.get(f"/faces/jobs/{job_id}/status").json

@@ -44,7 +44,7 @@ def test_killed_workers_lose_nothing(service: Service, three_analyzers: Service,
             os.kill(pid, signal.SIGKILL)
     assert three_analyzers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_analyzers.result(job_id)) == without_times(calm)
-    assert "exited (signal SIGKILL); restarting" in three_analyzers.log.read_text()
+    eventually(lambda: "exited (signal SIGKILL); restarting" in three_analyzers.log.read_text())
     with Redis.from_url(three_analyzers.redis_url) as redis:
         names = Names()
         for stream in (names.requests, names.frames, names.express, names.urgent, names.finalize):

@@ -75,8 +75,7 @@ def test_a_source_is_known_by_its_content_until_a_job_of_it_is_deleted(
     service: Service, tmp_path: Path, group_photograph: Path
 ) -> None:
     picture, copy, link = tmp_path / "picture.png", tmp_path / "copy.png", tmp_path / "link.png"
-    image = cv2.imread(str(group_photograph))
-    assert image is not None
+    image = np.asarray(cv2.imread(str(group_photograph)))[2:, 1:]  # seen by no other test
 
     def reused(path: Path, threshold: float) -> tuple[int, dict[str, Any]]:
         parameters = {"embedding_similarity_threshold": threshold, "detect_demographics": False}

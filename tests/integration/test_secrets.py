@@ -66,9 +66,7 @@ def test_a_session_of_failures_shows_no_secret(
         eventually(lambda: answers_yet(service) or process.poll() is not None)
         with Redis.from_url(redis_url) as redis:
             answers = list(fail_in_every_way(service, redis, {"Authorization": f"Bearer {key}"}))
-            lines = [
-                Path(f"/proc/{pid}/cmdline").read_bytes() for pid in [process.pid, *pids_of("", service)]
-            ]
+            lines = list(command_lines([process.pid, *pids_of("", service)]))
             with suppress(ConnectionError):
                 redis.shutdown(nosave=True)
         eventually(lambda: service.get("/faces/ready").status == 503)
@@ -84,6 +82,12 @@ def test_a_session_of_failures_shows_no_secret(
     shown = printed + b"\n".join(answers + lines).decode()
     for secret in (PASSWORD, TOKEN, WEBHOOK_SECRET, WRONG_SECRET, key.partition(".")[2]):
         assert secret not in shown, shown[max(0, shown.index(secret) - 500) : shown.index(secret) + 50]
+
+
+def command_lines(processes: list[int]) -> Iterator[bytes]:
+    for pid in processes:
+        with suppress(OSError):  # gone meanwhile
+            yield Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def answers_yet(service: Service) -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from redis import Redis
 
 from schemas.names import Names
 from schemas.topology import groups
-from tests.integration.client import Service, pids_of, without_times
+from tests.integration.client import Service, pids_of, stopped, without_times
 from tests.integration.conftest import run_service
 from tests.waiting import eventually
 
@@ -74,12 +75,14 @@ def test_sampling_in_segments_equals_sampling_as_a_whole(
 def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, film: Path) -> None:
     request = wanted(film, min_confidence=0.55)
     calm = service.analyze(request)
-    job_id = three_workers.submit(request)
-    eventually(lambda: three_workers.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
-    for pid in pids_of("consumers frames", three_workers):
-        os.kill(pid, signal.SIGKILL)
-    with Redis.from_url(three_workers.redis_url) as redis:
-        assert not redis.hexists(f"faces-service:job:{job_id}:metadata", f"part:{PARTS - 1}"), "in the middle"
+    with stopped("consumers analyze", three_workers):
+        job_id = three_workers.submit(request)
+        eventually(partial(_is_sampled, three_workers))
+        for pid in pids_of("consumers frames", three_workers):
+            os.kill(pid, signal.SIGKILL)
+        with Redis.from_url(three_workers.redis_url) as redis:
+            record = f"faces-service:job:{job_id}:metadata"
+            assert not redis.hexists(record, f"part:{PARTS - 1}"), "in the middle"
     assert three_workers.wait_for_end(job_id)["status"] == "completed"
     assert without_times(three_workers.result(job_id)) == without_times(calm)
     assert len(parts_of(three_workers, job_id)) == PARTS
@@ -87,9 +90,10 @@ def test_killed_samplers_lose_nothing(service: Service, three_workers: Service, 
 
 
 def test_a_cancelled_film_leaves_no_segments(one_worker: Service, film: Path) -> None:
-    job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
-    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
-    assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
+    with stopped("consumers analyze", one_worker):
+        job_id = one_worker.submit(wanted(film, min_confidence=0.56, sampling_interval=0.5))
+        eventually(partial(_is_sampled, one_worker))
+        assert one_worker.post(f"/faces/jobs/{job_id}/cancel", {}).status == 200
     assert one_worker.wait_for_end(job_id)["status"] == "cancelled"
     _nothing_is_left(one_worker)
 
@@ -128,9 +132,10 @@ def test_only_another_film_of_the_same_name_fails_the_job(
     path.write_bytes(film)
     copy.write_bytes(film if same else film[:-1] + bytes([film[-1] ^ 1]))
     os.utime(copy, (1e9, 1e9))
-    job_id = one_worker.submit(wanted(path))
-    eventually(lambda: one_worker.get(f"/faces/jobs/{job_id}/status").json["progress"] > 0)
-    copy.replace(path)
+    with stopped("consumers analyze", one_worker):
+        job_id = one_worker.submit(wanted(path))
+        eventually(partial(_is_sampled, one_worker))
+        copy.replace(path)
     status = one_worker.wait_for_end(job_id)
     assert (status["status"], status.get("error")) == (
         ("completed", None)
@@ -139,6 +144,12 @@ def test_only_another_film_of_the_same_name_fails_the_job(
     )
     assert bool(parts_of(one_worker, job_id)) == (name != "makeup_occluded.avi")
     _nothing_is_left(one_worker)
+
+
+def _is_sampled(service: Service) -> bool:
+    """Whether frames wait to be analysed."""
+    with Redis.from_url(service.redis_url) as redis:
+        return any(redis.xlen(stream) for stream in (Names().frames, Names().express))
 
 
 def _nothing_is_left(service: Service) -> None:
