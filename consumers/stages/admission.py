@@ -18,7 +18,7 @@ from schemas.envelope import Envelope, EnvelopeError, seal
 from schemas.messages import open_request
 from schemas.names import Priority
 from schemas.requests import AnalyzeRequest, RequestError, to_request
-from schemas.store.submissions import CALLERS_AT_LIMIT, SUBMITTED, JobExists
+from schemas.store.submissions import PUBLISHED_AT_LIMIT, SUBMITTED, JobExists
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class AdmissionStage(OneByOneStage[dict[str, Any]]):
         super().__init__(service, "admission", "" if priority == "normal" else priority)
         self._priority: Priority = priority
         self._accepted = service.names.accepted_of(priority)
-        self.downstream = ((self._accepted, CALLERS_AT_LIMIT * service.settings.max_queued_jobs),)
+        self.downstream = ((self._accepted, PUBLISHED_AT_LIMIT * service.settings.max_queued_jobs),)
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[dict[str, Any]]:
         """Decodes a request, in an envelope or bare, that is no larger than one to the API may be."""

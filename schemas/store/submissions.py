@@ -26,6 +26,9 @@ SUBMITTED = "submitted"
 """Unit in the id of the message of an accepted job, which has a record."""
 CALLERS_AT_LIMIT = 10
 """All callers together may have as many waiting jobs as this many callers at their limit (FACES_MAX_QUEUED_JOBS)."""
+PUBLISHED_AT_LIMIT = CALLERS_AT_LIMIT // 2
+"""The same for requests that services publish themselves: the rest is kept for submissions, which are refused where
+those wait."""
 UNLIMITED = 1 << 53
 """Limit on the jobs of requests that have been published already: they are not refused for their number."""
 SETTLED_PER_CALL = 500

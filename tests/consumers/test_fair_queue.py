@@ -18,7 +18,7 @@ from schemas.settings import Settings, SettingsError
 from schemas.store import lua
 from schemas.store.fair_queue import Share, length, room, share_of, turns, waiting
 from schemas.store.jobs import Jobs
-from schemas.store.submissions import QueueFull
+from schemas.store.submissions import PUBLISHED_AT_LIMIT, QueueFull
 
 STREAM, SOURCE, GROUP = "faces-service:frames", "faces-service:source", "frames"
 WEIGHTS = Settings.from_env({"FACES_SHARES": "heavy=3, requests/light=0.5"}).weights
@@ -125,13 +125,22 @@ async def test_the_queue_of_one_caller_is_full_and_another_may_submit(redis: Red
     settings = Settings.from_env({"FACES_MAX_QUEUED_JOBS": "5"})
     jobs = Jobs(redis, Partitions(), settings)
     busy, other = (msgspec.structs.replace(REQUEST, tenant=tenant) for tenant in ("busy", "other"))
+    accepted = Partitions().home.accepted
+    await jobs.submit(other, "running")
+    await redis.xgroup_create(accepted, "frames", "0")
+    await redis.xreadgroup("frames", "worker", {accepted: ">"})
     for number in range(5):
         await jobs.submit(busy, f"busy-{number}")
     with pytest.raises(QueueFull):
         await jobs.submit(busy, "busy-5")
     await jobs.submit(other, "other")
-    for number in range(60):  # published already: not refused, nor counted against another
+    for number in range(
+        5 * PUBLISHED_AT_LIMIT
+    ):  # published already: not refused, nor counted against another
         await jobs.accept(busy, f"published-{number}", None)
+    await jobs.submit(msgspec.structs.replace(REQUEST, tenant="second"), "second")
+    for number in range(50):
+        await jobs.accept(busy, f"more-{number}", None)
     with pytest.raises(QueueFull):
         await jobs.submit(msgspec.structs.replace(REQUEST, tenant="third"), "third")
 

@@ -52,7 +52,7 @@ local tomb = published ~= '' and redis.call('GET', tombstone)
 if tomb and tonumber(published) <= tonumber(tomb) then
   return {'deleted'}
 end
-local length, waiting = redis.call('XLEN', accepted), redis.call('ZCARD', waiting_of(accepted))
+local length, waiting = unread(accepted), waits(accepted)
 local own = math.floor(backlog(accepted, caller, tonumber(credit)) / tonumber(step))
 if length + math.min(own, waiting) >= tonumber(limit) or length + waiting >= tonumber(limit_of_all) then
   return {'full', length + waiting}
