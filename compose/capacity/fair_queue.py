@@ -31,7 +31,8 @@ class FairQueue(Generic[T]):
 
     def add(self, caller: str, item: T, units: int = 1) -> None:
         """Adds work of a caller."""
-        start = max(self._ends.get(caller, float("-inf")), self._now - self._credit)
+        credit = self._credit if self._heap else 0
+        start = max(self._ends.get(caller, float("-inf")), self._now - credit)
         self._ends[caller] = start + units
         self.waiting[caller] += units
         heapq.heappush(self._heap, (start, next(self._counter), units, caller, item))

@@ -66,6 +66,13 @@ async def test_a_caller_with_little_work_does_not_wait_behind_one_with_much(redi
     assert (await read(redis, 4)).count("quiet") == 2
 
 
+async def test_who_came_a_moment_before_is_not_ahead_by_its_credit(redis: Redis) -> None:
+    """The first message of another caller comes before one has been released from the fair queue."""
+    await publish(redis, [("busy", n) for n in range(1000)], credit=32)
+    await publish(redis, [("quiet", n) for n in range(30)], credit=32)
+    assert (await read(redis, 31)).count("quiet") == 30
+
+
 async def test_callers_take_turns_by_their_weights(redis: Redis) -> None:
     callers = ("heavy", "plain", "requests/light")
     await publish(redis, [(caller, n) for caller in callers for n in range(400)])

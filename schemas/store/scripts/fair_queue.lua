@@ -77,13 +77,17 @@ end
 
 -- Sends a message to a stream, or lets it wait for its turn.
 -- caller: '' is one too; step: 1 / weight of the caller; credit: entries that it is ahead of others when nothing of it
--- waited before, so that little work does not wait behind much.
+-- waited before, so that little work does not wait behind much. Who waits first has no others to be ahead of: a caller
+-- that comes a moment later would wait behind its credit.
 local function send(stream, caller, step, credit, bytes)
   local waiting, turns = waiting_of(stream), turns_of(stream)
   if waits(stream) == 0 and unread(stream) == 0 then
     redis.call('XADD', stream, '*', 'msgpack', bytes)
     counts[stream].unread = 1
     return
+  end
+  if waits(stream) == 0 then
+    credit = 0
   end
   local now, last = unpack(redis.call('ZMSCORE', turns, NOW, caller))
   local start = math.max(tonumber(last or '-inf'), tonumber(now or 0) - credit)

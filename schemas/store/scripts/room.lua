@@ -11,8 +11,8 @@ for _, count in ipairs(redis.call('HMGET', record, unpack(ARGV, 4))) do
   sampled = sampled + tonumber(count or 0)
 end
 for i = 4, #KEYS do
-  all = all + redis.call('XLEN', KEYS[i]) + redis.call('ZCARD', waiting_of(KEYS[i]))
-  own = own + backlog(KEYS[i], caller, credit) / step
+  all = all + redis.call('XLEN', KEYS[i]) + waits(KEYS[i])
+  own = own + math.min(waits(KEYS[i]), backlog(KEYS[i], caller, credit) / step)
 end
 local head = redis.call('ZRANGE', waiting_of(source), 0, 0)[1]
 local other = head and string.sub(head, 1, string.find(head, ' ', 1, true) - 1) ~= caller
