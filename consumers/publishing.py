@@ -21,8 +21,9 @@ from schemas.store.fair_queue import FRAMES_CREDIT, room
 
 PRIORITY_FACTOR: dict[Priority, float] = {"high": 2.0, "normal": 1.0, "low": 0.25}
 """Factor on the jobs that a worker samples at the same time, and on the window of frames in flight of each."""
-FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.5
-"""Shortest and longest pause before a job with a full window is checked again."""
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.15
+"""Shortest and longest pause before a job without room is checked again. A job of another caller waits as long for
+its place in the worker."""
 PAUSE_FACTOR = 1.5
 """The pause grows by it with each check that finds no room, and shrinks by it with each that finds some: so most
 checks find room."""
