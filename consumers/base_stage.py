@@ -23,7 +23,6 @@ class BaseStage(ABC, Generic[Body]):
         lane: which of its streams (`schemas.topology.Stage.stream`).
     """
 
-    batch_size = 1
     linger = 0.0
     concurrency = 1
     max_run = 600.0
@@ -41,6 +40,11 @@ class BaseStage(ABC, Generic[Body]):
         self.scan = service.names.scan(self.stream)
         self.max_attempts = service.settings.max_attempts
         self.fair = stage.fair
+
+    @property
+    def batch_size(self) -> int:
+        """Maximum number of messages per call of the handler; 1 by default."""
+        return 1
 
     def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Body]:
         """Decodes and validates an entry of the stream."""

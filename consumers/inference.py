@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from consumers.batch_size import BatchSize
 from consumers.fair_lock import FairLock
 from consumers.observer import observer_of
 from consumers.sources.memory_budget import MemoryBudget
@@ -22,6 +23,7 @@ class InferenceThread:
 
     Attributes:
         picture_memory: for the decoded pictures of all stages of the process.
+        batch: frames in a batch of all stages of the process.
         observer: name of what this process sees pictures with, once the models are loaded.
     """
 
@@ -33,6 +35,7 @@ class InferenceThread:
         self._analyzer: Analyzer | None = None
         self.observer = ""
         self.picture_memory = MemoryBudget(settings.memory_bytes)
+        self.batch = BatchSize(settings.batch, settings.worker_threads)
 
     async def load(self) -> None:
         """Loads the models at the first call.

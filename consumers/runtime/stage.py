@@ -172,7 +172,6 @@ class Stage(Protocol):
         dead_stream: stream of its dead letters.
         delay_set: sorted set in which its failed messages wait for their retry.
         scan: hash with the state of the search for expired leases, while many entries are pending.
-        batch_size: maximum number of messages per call of the handler.
         linger: seconds to wait for a batch to fill once its first message is there.
         concurrency: maximum number of batches that are handled at the same time.
         max_run: seconds after which a handler counts as stuck and other workers may claim its messages.
@@ -186,12 +185,16 @@ class Stage(Protocol):
     dead_stream: str
     delay_set: str
     scan: str
-    batch_size: int
     linger: float
     concurrency: int
     max_run: float
     max_attempts: int
     fair: bool
+
+    @property
+    def batch_size(self) -> int:
+        """Maximum number of messages per call of the handler; may change while the stage runs."""
+        ...
 
     @property
     def downstream(self) -> Sequence[tuple[str, int]]:

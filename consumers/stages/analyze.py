@@ -102,7 +102,17 @@ class AnalyzeStage(BaseStage[Any]):
         self._threads = settings.worker_threads
         self._pixels = ThreadPoolExecutor(self._threads, "pixels")
         self._decoder = PictureDecoder(inference.picture_memory, self._pixels, self._threads)
-        self.batch_size = settings.batch
+
+    @property
+    def batch_size(self) -> int:
+        """Frames in a batch: FACES_BATCH, or fewer."""
+        return self._inference.batch.size
+
+    def decode(self, entry_id: str, fields: Mapping[bytes, bytes]) -> Envelope[Any]:
+        """Decodes a message, and notes whose job it is of."""
+        envelope = super().decode(entry_id, fields)
+        self._inference.batch.note(envelope.caller)
+        return envelope
 
     async def start(self) -> None:
         """Loads the models."""
