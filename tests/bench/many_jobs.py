@@ -5,9 +5,10 @@ memory over time.
 
 All workers share the cores of this machine, so more of them cannot be faster than the cores are: `times_one_worker`
 near 1 means that more workers cost nothing. `fairness` compares the 95th percentile of short jobs, sent one by one,
-while a long film is analysed and without it. `callers` compares that of a job of a minute, sent one by one, while
-another caller has a thousand clips waiting and without these. The soak sends clip after clip and watches the
-memory of every process; 0 minutes leave it out.
+while a long film is analysed and without it. `callers` compares that of a job of a minute while another caller has a
+thousand clips waiting and without these: a job that comes alone, and (`in_a_row`) jobs of which each is sent when the
+one before has ended, so that both callers have work all the time and each gets half of the turns. The soak sends clip
+after clip and watches the memory of every process; 0 minutes leave it out.
 """
 
 import argparse
@@ -42,6 +43,9 @@ SHORT_JOBS = 20
 MINUTE_JOBS = 20
 LONG_MINUTES = 10
 LONG_INTERVAL = 0.5
+JOBS_BETWEEN = 64
+"""Jobs of the other caller, of a frame each, that end from one job that comes alone to the next: as many turns as its
+frames and their credit (`schemas.store.fair_queue.FRAMES_CREDIT`) together."""
 SOAK_CONCURRENT_JOBS = 8
 MAX_MEMORY_GROWTH = 0.05
 """Share by which memory may differ between the second and the last quarter of the soak and count as steady."""
@@ -130,17 +134,34 @@ def fairness(folder: Path, clips: list[Path], film: Path) -> dict[str, Any]:
 
 
 def callers(folder: Path, clips: list[Path], film: Path, busy_jobs: int) -> dict[str, Any]:
-    """Compares the jobs of a caller beside none, and beside as many waiting jobs of another caller."""
+    """Compares the jobs of a caller beside none, and beside as many jobs of another caller."""
+    sent = 0
     with running(folder / "callers") as service, Redis.from_url(service.redis_url) as redis:
+
+        def fill() -> None:
+            nonlocal sent
+            for _ in range(busy_jobs - int(redis.zcard(Names().active))):
+                submit(service, clips[sent % len(clips)], f"busy-{sent}", "busy")
+                sent += 1
+
+        def ended() -> int:
+            return sent - int(redis.zcard(Names().active))
+
         submit(service, clips[0], "warm-up", sampling_interval=3.3)
         finished(service, TIMEOUT_SECONDS)
         alone = short_jobs(service, [film] * MINUTE_JOBS, "quiet-alone")
-        for number in range(busy_jobs):
-            submit(service, clips[number % len(clips)], f"busy-{number}", "busy")
-        beside = short_jobs(service, [film] * MINUTE_JOBS, "quiet-beside")
+        beside = list[float]()
+        for number in range(MINUTE_JOBS):
+            fill()
+            until = min(sent, ended() + JOBS_BETWEEN)
+            beside += short_jobs(service, [film], f"quiet-beside-{number}")
+            eventually(lambda until=until: ended() >= until, TIMEOUT_SECONDS)  # type: ignore[misc]
+        fill()
+        row = short_jobs(service, [film] * MINUTE_JOBS, "quiet-row")
         left = int(redis.zcard(Names().active))
     return {
         **compared(alone, beside),
+        "in_a_row": compared(alone, row),
         "jobs_of_the_other_caller": busy_jobs,
         "of_these_left_at_the_end": left,
     }
