@@ -86,9 +86,11 @@ def fetch(name: str, root: Path) -> Path:
             return directory
         raise ModelsUnavailable(_unknown(name, directory))
     try:
+        if _usable(name, directory) and not verify(name, root):
+            return directory  # also where the directory of models is read-only
         with locked(name, root):
             if _usable(name, directory) and not verify(name, root):
-                return directory
+                return directory  # another process has fetched it
             install(name, directory)
     except (FetchError, OSError) as error:
         raise ModelsUnavailable(_unavailable(name, directory, error)) from error
@@ -109,7 +111,11 @@ def verify(name: str, root: Path) -> list[str]:
     rows = _rows(name, root)
     if not rows:
         return [f"{name}: no such pack in {directory_of(name, root)}"]
-    return [f"{name}/{row.file}: {row.state}" for row in rows if row.state != "present"]
+    faults = [f"{name}/{row.file}: {row.state}" for row in rows if row.state != "present"]
+    manifest = read_manifest(directory_of(name, root))
+    if not faults and name == OPEN and manifest is not None and not _as_in_catalog(manifest):
+        faults = [f"{name}: of another version of this program, which prepares it anew when it is needed"]
+    return faults
 
 
 def soundness(name: str) -> str:
@@ -179,8 +185,11 @@ def _size(file: Path) -> int | None:
 
 
 def _unavailable(name: str, directory: Path, error: Exception) -> str:
+    found = (
+        "missing" if read_manifest(directory) is None else "incomplete, or of another version of this program"
+    )
     return (
-        f"model pack {name!r} is not in {directory} and could not be fetched ({error}). "
+        f"model pack {name!r} in {directory} is {found}, and could not be fetched ({error}). "
         f"On a machine with network access run `faces models fetch {name}`, then copy its models/{name} directory "
         f"to {directory}, or point INSIGHTFACE_MODELS_CACHE at the directory that holds models/{name}."
     )

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from models.archives import sha256_of
 
 MANIFEST = "manifest.json"
@@ -47,15 +49,12 @@ def directory_of(pack: str, root: Path) -> Path:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """Reads the manifest of a pack; None: missing or of another format."""
+    """Reads the manifest of a pack; None: missing, damaged or of another format."""
     try:
         content = json.loads((directory / MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return msgspec.convert(content, Manifest) if content["format"] == FORMAT else None
+    except (FileNotFoundError, NotADirectoryError, LookupError, TypeError, ValueError):
         return None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        return None
-    files = {name: Entry(**entry) for name, entry in content["files"].items()}
-    return Manifest(content["prepared_by"], files)
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

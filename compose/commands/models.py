@@ -76,5 +76,5 @@ def verify(pack: str | None, as_json: bool) -> int:
     else:
         for problem in problems:
             sys.stderr.write(f"{problem}\n")
-        sys.stdout.write(f"{name}: {'damaged' if problems else fetch.soundness(name)}\n")
+        sys.stdout.write(f"{name}: {'not usable as it is' if problems else fetch.soundness(name)}\n")
     return 1 if problems else 0

@@ -24,13 +24,22 @@ TIMED_FACES, MIN_TIMED_RUNS = 40, 5
 
 
 class Classifier:
-    """An ONNX classifier on the CPU."""
+    """An ONNX classifier on the CPU.
+
+    Raises:
+        ValueError: ONNX Runtime cannot open the file.
+    """
 
     def __init__(self, file: Path = SHIPPED) -> None:
         options = onnxruntime.SessionOptions()
         # Spinning threads would take cores from working ones on a shared machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has a dozen exception classes without a common base
+            raise ValueError(f"{file} cannot be opened: {error}") from error
         self._input = self._session.get_inputs()[0].name
 
     def logits(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

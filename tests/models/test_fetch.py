@@ -62,6 +62,20 @@ def test_an_incomplete_pack_is_not_used(copied: Path, offline: None, lost: str) 
     assert verify("open", copied)
 
 
+@pytest.mark.parametrize(
+    "held", [b'{"format": 1}', b'{"format": 1, "files": [], "prepared_by": 1}', b"3", b"\xff", b"older"]
+)
+def test_a_manifest_that_is_damaged_or_of_another_version_is_no_error(
+    copied: Path, offline: None, held: bytes
+) -> None:
+    manifest = copied / "models" / "open" / MANIFEST
+    older = manifest.read_bytes().replace(b'"prepared_by": ', b'"prepared_by": 9')
+    manifest.write_bytes(older if held == b"older" else held)
+    with pytest.raises(ModelsUnavailable):
+        ensure("open", copied)
+    assert ("of another version" in verify("open", copied)[0]) == (held == b"older")
+
+
 def test_a_truncated_file_is_not_used(copied: Path, offline: None) -> None:
     os.truncate(copied / "models" / "open" / "fr_feature.onnx", 1000)
     with pytest.raises(ModelsUnavailable):
