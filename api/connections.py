@@ -6,12 +6,15 @@ no longer answered (https://en.wikipedia.org/wiki/Slowloris_(cyber_attack)).
 
 import asyncio
 import resource
+from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 from prometheus_client import Counter
 
 from api.metrics import registry
+from api.responses import problem
 from schemas.settings import SettingsError
 from schemas.store.connection import MAX_CONNECTIONS as MAX_REDIS_CONNECTIONS
 
@@ -25,6 +28,8 @@ MAX_CONNECTIONS = 4096
 """Open connections of a process, where the limit on open files allows as many; an idle one takes about 5 KB."""
 RESERVED_FILES = MAX_REDIS_CONNECTIONS + 256
 """Open files for other purposes, and for connections that are accepted while others are closed."""
+MAX_LINE_BYTES = 16 << 10
+"""Length of a request line: a path of 4,096 bytes takes three times as many in an address."""
 BACKLOG = 1024
 """Connections that wait to be accepted; the system may allow fewer."""
 _CLOSED = Counter(
@@ -104,6 +109,7 @@ class Connection(web.RequestHandler):
             loop=loop,
             keepalive_timeout=KEEPALIVE_SECONDS,
             access_log=None,  # type: ignore[arg-type]
+            max_line_size=MAX_LINE_BYTES,
             auto_decompress=False,  # compressed bodies are refused (api.bodies)
         )
         self._connections = connections
@@ -134,6 +140,23 @@ class Connection(web.RequestHandler):
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         super().resume_writing()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what cannot be read as a request, which no middleware sees, as other errors are answered."""
+        super().handle_error(request, status, exc, message)  # logs it, and says whether an answer is possible
+        if isinstance(exc, LineTooLong):
+            detail = "The address or a header of the request is too long."
+        else:
+            detail = "The request is not valid HTTP." if status < 500 else HTTPStatus(status).description
+        response = problem(status, detail)
+        response.force_close()
+        return response
 
     def begin(self) -> None:
         """Notes that a request has come."""

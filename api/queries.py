@@ -126,6 +126,16 @@ class TimeRangeQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: Annotated[float, Meta(ge=0.0, le=1e9)] = 1e9
 
 
+class PicturesQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Form of a job's people for pages.
+
+    Attributes:
+        pictures: whether pictures of completed jobs are in it.
+    """
+
+    pictures: Literal["inline", "none"] = "inline"
+
+
 class LimitQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Length of a list.
 

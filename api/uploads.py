@@ -60,7 +60,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @endpoints.add(Endpoint(
-    "OPTIONS", "/faces/uploads", "public", "What this service takes", responses={204: None}, limited=False,
+    "OPTIONS", "/faces/uploads", "public", "What this service takes", responses={204: None}, problems=(404,),
+    limited=False,
 ))  # fmt: skip
 async def options(request: web.Request) -> web.Response:
     """Says which version and extensions of tus are supported, and how large an upload may be."""

@@ -24,8 +24,10 @@ async def people(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/people/{person_id}", "page", "A person of a library",
-    patterns={"person_id": PERSON_ID}, responses={200: HTML},
+    patterns={"person_id": PERSON_ID}, responses={200: HTML}, problems=(404,),
 ))  # fmt: skip
 async def person(request: web.Request) -> web.Response:
     """Serves the page of a person: films, company, and what can be said about the faces."""
+    if not PERSON_ID.fullmatch(request.match_info["person_id"]):
+        raise web.HTTPNotFound(text="This is not an id of a person.")
     return _PERSON.response(request)

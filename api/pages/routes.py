@@ -17,7 +17,7 @@ from api.lookup import find_job, stored_result
 from api.pages import report
 from api.pages.page import Page
 from api.pages.report import Reported
-from api.queries import QueryError
+from api.queries import PicturesQuery, QueryError, parse_query
 from schemas.metadata import Metadata, Rejected
 from schemas.names import JOB_ID
 from schemas.requests import Parameters
@@ -49,11 +49,9 @@ async def live_page(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/people", "read", "The people of a job, so far while it runs, for pages",
-    parameters=[parameter(
-        "pictures", "query", pattern="^(inline|none)$", description="Whether pictures of completed jobs are in it",
-    )],
+    query=PicturesQuery,
     responses={200: Content({"application/json": None}, "A list of one job, as pages show it, or of none")},
-    problems=(409,),
+    problems=(400, 409),
 ))  # fmt: skip
 async def people(request: web.Request) -> web.Response:
     """Serves a job's people to pages; of a running job, those of the latest preview.
@@ -61,12 +59,13 @@ async def people(request: web.Request) -> web.Response:
     The list is empty for a job without people to show: it failed, was cancelled, or is gone, which may have happened
     since the page learnt of it.
     """
+    query = parse_query(request.query, PicturesQuery)
     state = await request.app[READER].read(request.match_info["job_id"])
     if state is None or state.status in ("failed", "cancelled"):
         body = NO_JOBS
     elif state.ended:
         try:
-            body = await rendered(request, [state], report.data, request.query.get("pictures") != "none")
+            body = await rendered(request, [state], report.data, query.pictures == "inline")
         except web.HTTPNotFound:  # the result has just expired
             body = NO_JOBS
     else:

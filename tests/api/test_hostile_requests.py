@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
@@ -54,6 +55,34 @@ async def test_a_hostile_header_is_no_error_of_the_service(start: Start, valkey:
     failed = {head[:200] for head, code in zip(heads, statuses, strict=True) if code >= 500}
     assert failed == set()
     assert [entry for entry in logs if entry["log_level"] in ("error", "critical")] == []
+
+
+@pytest.mark.parametrize(
+    ("head", "detail"),
+    [
+        (b"GET /faces/jobs?source_id=" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n", b"too long"),
+        (b"GET /faces/jobs HTTP/1.1\r\nHost: h\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n", b"too long"),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"not valid HTTP"),
+        (b"GET /faces/jobs HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"not valid HTTP"),
+    ],
+    ids=["long address", "long header", "TLS", "wrong length"],
+)
+async def test_what_cannot_be_read_as_a_request_is_a_problem_too(
+    valkey: str, head: bytes, detail: bytes
+) -> None:
+    async with served(valkey) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        answer = await asyncio.wait_for(reader.read(), 60)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.") and answer.split()[1] == b"400"
+    assert b"application/problem+json" in answer and detail in answer and b"aaaa" not in answer
+
+
+async def test_the_longest_path_fits_into_an_address(valkey: str) -> None:
+    path = "/media" + quote("/\u0434" * 1360)  # 4,086 bytes
+    async with served(valkey) as (_, port):
+        assert await status(port, f"GET /faces/media?path={path} HTTP/1.1\r\nHost: localhost".encode()) == 404
 
 
 BODY_PATHS = (

@@ -54,10 +54,20 @@ expected-statuses = ["2xx", "3xx", "4xx", 503]
 [[operations]]
 include-name = "GET /faces/collections/{name}/faces/{face_id}/thumbnail"
 checks.ensure_resource_availability.enabled = false
+
+[[operations]]
+include-path-regex = "^/faces/uploads"
+[operations.checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 409, 412, 413, 415, 423, 429]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 429]
+[operations.checks.missing_required_header]
+expected-statuses = [400, 401, 403, 404, 412, 415]
 """
 """413: a list of ten thousand long paths is valid, and larger than a body may be. 422: that a scene does not end
 before it begins, that a key stands for one request, and that a search names one face, is more than a schema can say.
-503: no worker runs here, so that nothing is searched, and an accepted face has no picture yet."""
+503: no worker runs here, so that nothing is searched, and an accepted face has no picture yet. Uploads: 412 is the
+answer of tus to another version, 400 that to a file name that is not base64."""
 ONE_JOB = """
 [parameters]
 "path.job_id" = "{job_id}"
@@ -88,11 +98,12 @@ def main() -> int:
 
 def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
     seed, worst, log = arguments.seed, 0, folder / "api.log"
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(Path(__file__).parent)}
     asyncio.run(_fill(url))  # an API that requires keys does not start without any
     with (
         log.open("wb") as output,
-        _api(url, "off", output) as open_port,
-        _api(url, "required", output) as closed_port,
+        _api(url, "off", output, folder) as open_port,
+        _api(url, "required", output, folder) as closed_port,
     ):
         until = time.monotonic() + arguments.minutes * 60
         while time.monotonic() < until:
@@ -110,7 +121,9 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
                 command += ["--header", f"Authorization: Bearer {key}"]
             if job_id not in ENDED:  # the stream of a job that has not ended does not end either
                 command += ["--exclude-path", "/faces/jobs/{job_id}/events"]
-            run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+            run = subprocess.run(
+                command, capture_output=True, text=True, check=False, cwd=folder, env=environment
+            )
             print(
                 f"round {seed}, job {job_id}, {'with' if with_key else 'no'} key: exit {run.returncode}",
                 flush=True,
@@ -127,8 +140,8 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
 
 
 @contextmanager
-def _api(url: str, auth: str, output: IO[bytes]) -> Iterator[int]:
-    """Runs the API; yields its port."""
+def _api(url: str, auth: str, output: IO[bytes], folder: Path) -> Iterator[int]:
+    """Runs the API, which keeps uploads in a folder; yields its port."""
     port = free_port()
     environment = {
         **os.environ,
@@ -136,6 +149,8 @@ def _api(url: str, auth: str, output: IO[bytes]) -> Iterator[int]:
         "FACES_PORT": str(port),
         "FACES_AUTH": auth,
         "FACES_CALLBACK_HOSTS": "example.com",
+        "FACES_MEDIA_ROOTS": str(folder),
+        "FACES_UPLOAD_DIRECTORY": str(folder / f"uploads-{auth}"),
     }
     api = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=output, stderr=output)
     try:
