@@ -16,7 +16,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from models.occlusion.data import SIDE
 from models.occlusion.evaluate import Classifier
@@ -141,16 +141,31 @@ def _array(values: Any) -> Float:
     return np.asarray(values.detach().cpu().numpy(), np.float32)
 
 
+def mean_of(weights: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the mean of the weights of runs that began from one another (Wortsman et al. 2022, "Model soups")."""
+    first = weights[0]
+    return {
+        name: torch.stack([one[name] for one in weights]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description="Export the occlusion classifier to ONNX.")
-    parser.add_argument("--weights", type=Path, required=True, help="weights.pt as the training writes it")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="weights.pt as the training writes it; of several, their mean is exported",
+    )
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file")
     parser.add_argument("--side", type=int, default=SIDE, help=f"of the last training stage (default {SIDE})")
     parser.add_argument("--float32", action="store_true", help="store the weights as they are")
     args = parser.parse_args()
     network = ResNet18()
-    network.load_state_dict(torch.load(args.weights, map_location="cpu", weights_only=True))
+    network.load_state_dict(mean_of([torch.load(file, weights_only=True) for file in args.weights]))
     onnx.save(exported(network.eval(), not args.float32, args.side), args.out)
     log.info(
         "network exported",
