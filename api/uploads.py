@@ -7,6 +7,7 @@ complete upload is a file like others: its `path` is the `video_path` of a reque
 import asyncio
 import binascii
 import os
+import re
 from base64 import b64decode
 from contextlib import ExitStack
 from email.utils import formatdate
@@ -40,7 +41,7 @@ IDLE_TIMEOUT_SECONDS = 30.0
 """Time without a byte after which the connection of an upload is closed; the upload can be resumed."""
 SWEEP_SECONDS = 60.0
 """Time between two searches for uploads whose jobs are gone."""
-_TUS = parameter("Tus-Resumable", "header", required=True, pattern=f"^{TUS_VERSION}$")
+_TUS = parameter("Tus-Resumable", "header", required=True, pattern=f"^{re.escape(TUS_VERSION)}$")
 _PATTERNS = {"upload_id": UPLOAD_ID}
 
 

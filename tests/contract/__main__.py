@@ -115,7 +115,7 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
             command = [
                 str(arguments.program.absolute()), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/faces/openapi.json",
                 "--checks", "all", "--mode", "all", "--max-examples", str(arguments.examples), "--seed", str(seed),
-                "--request-timeout", "15", "--continue-on-failure", "--no-color",
+                "--request-timeout", "60", "--max-response-time", "60", "--continue-on-failure", "--no-color",
             ]  # fmt: skip
             if with_key:
                 command += ["--header", f"Authorization: Bearer {key}"]
@@ -129,7 +129,7 @@ def _run(url: str, arguments: argparse.Namespace, folder: Path) -> int:
                 flush=True,
             )
             if run.returncode:
-                print(*(line[:600] for line in (run.stdout + run.stderr).splitlines()), sep="\n", flush=True)
+                print(*(line[:4000] for line in (run.stdout + run.stderr).splitlines()), sep="\n", flush=True)
             worst, seed = max(worst, run.returncode), seed + 1
     said = log.read_text()
     traces = said.count("Traceback")
