@@ -264,10 +264,13 @@ def _one_spelling(
         if other not in fields:
             continue
         value = fields.pop(other)
-        if name in fields and not _same(fields[name], value):
-            raise RequestError(
-                path + other, f"{other} and {name} are one parameter and were given different values."
-            )
+        if name in fields:
+            if not _same(fields[name], value):
+                raise RequestError(
+                    path + other, f"{other} and {name} are one parameter and were given different values."
+                )
+            if isinstance(value, str):  # of a text and a number, the number must be allowed too
+                continue
         fields[name] = value
         spoken[path + name] = path + other
     return fields

@@ -190,6 +190,13 @@ def test_lists_and_intervals_are_bounded_together(body: dict[str, object]) -> No
         parse_request(msgspec.json.encode(body))
 
 
+@pytest.mark.parametrize(("one", "other"), [(0, "0"), ("0", 0)])
+def test_a_number_is_no_path_beside_an_equal_text(one: object, other: object) -> None:
+    with pytest.raises(RequestError, match="str") as refused:
+        to_request({"source": one, "video_path": other})
+    assert refused.value.field in ("source", "video_path")
+
+
 def test_two_spellings_of_a_deeply_nested_value_are_refused() -> None:
     deep = "[" * 900 + "]" * 900
     with pytest.raises(RequestError):
