@@ -130,12 +130,15 @@ class _Simulation:
         self.portraits: deque[_Job] = deque()
         self.finalize: FairQueue[tuple[_Job, bool]] = FairQueue()
         self.stalled: deque[Callable[[], None]] = deque()
+        self.batch = fleet.batch
         self.frames_in_flight = self.peak_frames = 0
         self.events: list[tuple[float, int, int, Host | _Job | Callable[[], None]]] = []
         self.counter = itertools.count()
 
     def run(self, arrivals: Iterable[Arrival]) -> list[_Job]:
         jobs = [_Job(*arrival) for arrival in arrivals]
+        if len({job.caller for job in jobs}) > 1:
+            self.batch = small_batch(self.fleet.batch, self.fleet.threads)
         for job in jobs:
             heapq.heappush(self.events, (job.arrived, next(self.counter), 0, job))
         while self.events:
@@ -251,7 +254,7 @@ class _Simulation:
 
     def _batch(self) -> list[tuple[_Job, int]]:
         """Takes as many frames as fit a batch, across jobs; at least one chunk."""
-        batch, room = [], max(self.fleet.batch, self.frames.first()[1])
+        batch, room = [], max(self.batch, self.frames.first()[1])
         while self.frames and self.frames.first()[1] <= room:
             batch.append(self.frames.take())
             room -= batch[-1][1]
@@ -312,6 +315,11 @@ class _Simulation:
         """The server and the API use cores too, where cores are shared."""
         if self.fleet.shared is not None and work > 0:
             self._start(self.rest, work, 1.0, lambda: None)
+
+
+def small_batch(full: int, threads: int) -> int:
+    """Returns the frames in a batch while several callers send frames (as consumers.batch_size)."""
+    return max(full // 2, min(full, 2 * threads))
 
 
 def _free(workers: Sequence[_Worker]) -> _Worker | None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from compose.capacity.simulation import small_batch
 from consumers import batch_size
 from consumers.batch_size import BatchSize
 
@@ -18,6 +19,6 @@ def test_batches_are_small_for_as_long_as_callers_change(
     assert batch.size == full, "one caller"
     batch.note("other")
     batch.note("other")
-    assert batch.size == small
+    assert batch.size == small == small_batch(full, threads)
     monkeypatch.setattr(batch_size, "COMPANY_SECONDS", 0.0)
     assert batch.size == full, "a while after the last change"
