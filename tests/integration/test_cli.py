@@ -13,9 +13,9 @@ import onnxruntime
 import pyarrow.parquet
 import pytest
 
-from compose.demo import SHOTS, make_video
 from schemas.file_names import to_text
 from tests.api.test_report import Page
+from tests.facecore.video.films import loop_film
 from tests.waiting import eventually
 
 
@@ -137,10 +137,10 @@ def test_analysing_a_folder_resumes_after_an_interruption(faces, six_people: Pat
 
 
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(
-    faces, six_people: Path, group_photograph: Path, tmp_path: Path, models_path: Path
+    faces, six_people: Path, tmp_path: Path, models_path: Path
 ) -> None:  # type: ignore[no-untyped-def]
     longer, out = tmp_path / "longer.mp4", tmp_path / "out"
-    make_video(group_photograph, longer, SHOTS * 4)
+    loop_film(six_people, longer, seconds=600)  # so long that it is never done first
     options = [str(six_people), str(longer), "--out", f"{out}/", "--csv", str(tmp_path / "all.csv")]
     with subprocess.Popen(
         [sys.executable, "-m", "compose.cli", "analyze", *options],
