@@ -34,6 +34,7 @@ from schemas.settings import Settings
 from schemas.store.fair_queue import length, waiting
 from schemas.store.jobs import Jobs
 from tests.bench.results import result_of
+from tests.inputs import there
 
 SUBMIT = """
 wrk.method = "POST"
@@ -61,7 +62,7 @@ class Load(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("peer", type=Path)
+    parser.add_argument("peer", type=there)
     parser.add_argument("--seconds", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)

@@ -24,6 +24,7 @@ from facecore.video.keyframes import Segment, at_keyframes, keyframe_times, segm
 from facecore.video.picture import Image, to_image
 from facecore.video.sequential import Clock
 from tests.facecore.video.films import loop_film
+from tests.inputs import video_file
 
 MAX_PIXELS = 10**8
 Sampler = Callable[[Path, float, int], Iterator[Image]]
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("videos", nargs="+", type=video_file)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--interval", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=2)

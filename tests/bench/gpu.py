@@ -34,6 +34,7 @@ from facecore.video import Interval, open_source
 from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces, ObservedFace
 from schemas.settings import Settings
+from tests.inputs import video_file
 
 MIN_EMBEDDING_COSINE = 0.999
 """Least cosine similarity of the same face's embeddings: float32 on the CPU, whatever the device calculates in."""
@@ -141,7 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path)
+    parser.add_argument("video", type=video_file)
     parser.add_argument("--frames", type=int, default=128)
     parser.add_argument("--pack", default="open")
     parser.add_argument("--batches", default="1,2,4,8,16,32")

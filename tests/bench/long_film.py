@@ -18,6 +18,7 @@ from redis import Redis
 
 from schemas.names import Names
 from tests.bench.measure import Processes, clip, looks, looped, machine, quiet, report, running
+from tests.inputs import video_file
 from tests.integration.client import Service
 
 JOB = "long"
@@ -116,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--interval", type=float, default=4.0)
     given = parser.parse_args()

@@ -35,6 +35,7 @@ from tests.bench.measure import (
     running,
     spent,
 )
+from tests.inputs import video_file
 from tests.integration.client import Service
 from tests.waiting import eventually
 
@@ -246,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--workers", default="1,2,3,4")
     parser.add_argument("--busy-jobs", type=int, default=1000)

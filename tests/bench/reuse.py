@@ -19,6 +19,7 @@ from typing import Any
 from compose.demo import SHOTS, make_video
 from consumers.reuse import picture_name
 from tests.bench.measure import Processes, Spent, clip, looks, looped, machine, quiet, report, running, spent
+from tests.inputs import video_file
 from tests.integration.client import Service, without_times
 
 INTERVAL_SECONDS = 2.0
@@ -106,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--pairs", type=int, default=3)
     given = parser.parse_args()

@@ -31,6 +31,7 @@ from tests.bench.decoding import everything
 from tests.bench.measure import machine, report
 from tests.consumers.runtime.servers import Server, binary
 from tests.facecore.video.films import loop_film
+from tests.inputs import video_file
 
 NAMES = Names("faces")
 TIMEOUT_SECONDS = 3600.0
@@ -108,7 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path)
+    parser.add_argument("video", type=video_file)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--interval", type=float, default=2.0)
     parser.add_argument("--part", type=float, default=120.0, help="seconds of a part")

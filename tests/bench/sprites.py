@@ -35,6 +35,7 @@ from tests.bench.measure import (
     running,
     spent,
 )
+from tests.inputs import video_file
 
 WIDTH, HEIGHT = 160, 90
 TILES_PER_ROW = 10
@@ -143,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--tiles", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=3)
     given = parser.parse_args()

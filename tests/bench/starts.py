@@ -22,6 +22,7 @@ from facecore.analyzer import Analyzer, FrameInput
 from facecore.video import Interval, open_source
 from schemas.names import Names
 from tests.bench.measure import CORES, MODELS, clip, looks, machine, quiet, report, running, spent
+from tests.inputs import video_file
 from tests.integration.client import Service
 
 INTERVAL_SECONDS = 2.0
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--pairs", type=int, default=7)
     given = parser.parse_args()
     quiet()

@@ -23,6 +23,7 @@ from schemas.store.connection import connect
 from tests.bench.measure import clip, machine, quiet, report
 from tests.bench.sprites import make_sprites
 from tests.consumers.runtime.servers import Server, binary
+from tests.inputs import video_file
 
 MAX_PIXELS = 10**8
 JPEG_QUALITY = 95
@@ -59,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", nargs="?", type=Path)
+    parser.add_argument("video", nargs="?", type=video_file)
     parser.add_argument("--tiles", type=int, default=500)
     given = parser.parse_args()
     quiet()

@@ -34,6 +34,7 @@ from tests.bench.measure import (
     running,
     spent,
 )
+from tests.inputs import video_file
 from tests.integration.client import Service
 
 INTERVAL_SECONDS = 2.0
@@ -145,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("video", type=Path, nargs="?")
+    parser.add_argument("video", type=video_file, nargs="?")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--pack", default="open")

@@ -22,6 +22,7 @@ from facecore.analyzer import Analyzer
 from tests.eval.footage import Clip, clips
 from tests.eval.measures import Score, score
 from tests.eval.methods import METHODS, Method
+from tests.inputs import labels, require, run_command, there
 
 DEFAULT = 0.6
 THRESHOLDS = (DEFAULT, 0.5, 0.4)
@@ -44,6 +45,7 @@ def main() -> None:
     analyzer = Analyzer.load(options.pack, options.models, device="cpu", threads=2)
     found = list(clips(options.media, options.labels, analyzer, options.interval))
     analyzer.close()
+    require([clip for clip in found if clip.known.sum() > 1], "No video has two faces with a known person.")
     report = evaluate(found, options.interval)
     if options.leave_one_out:
         report["leave_one_out"] = leave_one_out(found, options.interval)
@@ -177,8 +179,8 @@ def _in_force(values: dict[str, float]) -> Iterator[None]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.eval.clustering", description=__doc__)
-    parser.add_argument("--media", type=Path, required=True, help="folder of the videos")
-    parser.add_argument("--labels", type=Path, required=True, help="file of labels")
+    parser.add_argument("--media", type=there, required=True, help="folder of the videos")
+    parser.add_argument("--labels", type=labels, required=True, help="file of labels")
     parser.add_argument(
         "--interval", type=float, default=0.5, help="seconds between samples (the labels' grid)"
     )
@@ -195,4 +197,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

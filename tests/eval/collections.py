@@ -24,6 +24,7 @@ from facecore.gallery import Gallery
 from facecore.geometry import area
 from facecore.vectors import from_bytes, unit
 from schemas.collections import MATCH_THRESHOLD
+from tests.inputs import people_folder, require_pairs, run_command
 
 POOL = ThreadPoolExecutor(1)
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -108,15 +109,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--images", type=people_folder, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load(arguments.pack, models, device="cpu", threads=len(os.sched_getaffinity(0)))
-    print(json.dumps(measured(*embeddings(arguments.images, analyzer)), indent=1))
+    people, vectors = embeddings(arguments.images, analyzer)
+    require_pairs(people, arguments.images)
+    print(json.dumps(measured(people, vectors), indent=1))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

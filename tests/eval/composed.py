@@ -36,6 +36,7 @@ from tests.eval.footage import analysed, columns, match
 from tests.eval.measures import score
 from tests.eval.methods import METHODS
 from tests.eval.scenes import HEIGHT, WIDTH, Portrait, Sample, film
+from tests.inputs import Unusable, run_command, there
 
 INTERVAL = 0.5
 """Seconds between samples."""
@@ -55,7 +56,7 @@ def portraits(
     """Returns the photographs of this many people: first those with a folder.
 
     Raises:
-        ValueError: the sources show fewer people.
+        Unusable: the sources show fewer people.
     """
     rng = np.random.default_rng(seed)
     folders = sorted(folder for source in sources if source.is_dir() for folder in source.iterdir())
@@ -72,7 +73,7 @@ def portraits(
             found[f"{place.parent.name}/{place.name}"] = [one for one, _ in seen]
             known = np.concatenate((known, vectors))
     if len(found) < count:
-        raise ValueError(f"The sources show {len(found)} people, not {count}.")
+        raise Unusable(f"The sources show {len(found)} people, not {count}.")
     return found
 
 
@@ -171,7 +172,7 @@ def table(film: dict[str, Any]) -> str:
 def main() -> None:
     """Prints a table of each film, and the reliability of the probabilities in all of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.eval.composed", description=__doc__)
-    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
+    parser.add_argument("sources", type=there, nargs="+", metavar="SOURCE")
     parser.add_argument("--people", type=int, action="append", default=[], help="in a film; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dark", action="store_true", help="all scenes are in the dark")
@@ -207,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

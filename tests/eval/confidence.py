@@ -25,6 +25,7 @@ import structlog
 from facecore.align import Image
 from facecore.analyzer import Analyzer
 from facecore.video import Interval, open_source
+from tests.inputs import data_folder, require, run_command
 from tests.material import SHARED_DATA
 
 HAMILTON = [(1.5, 300, 188), (1.5, 348, 115), (1.5, 428, 116), (2.0, 52, 52), (2.5, 317, 212), (2.5, 412, 220),
@@ -126,7 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=SHARED_DATA)
+    parser.add_argument("--data", type=data_folder, default=SHARED_DATA)
     parser.add_argument("--pack", default="open")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
@@ -142,10 +143,12 @@ def main() -> int:
             one = Seen(float(score), float(confidence), is_face(file.name, seconds, box))
             parts[is_fitted(file)].append(one)
     analyzer.close()
+    for kind, seen in parts.items():
+        require(seen, f"No face was found in what the constants were {'' if kind else 'not '}fitted to.")
     report("fitted to", parts[True])
     report("the others", parts[False])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from facecore.clustering import Detections
 from tests.eval.measures import Score, score
 from tests.eval.methods import FINCH, HDBSCAN, METHODS, finch, hdbscan
+from tests.inputs import features, require_pairs, run_command
 
 THRESHOLD = 0.6
 SAMPLING_INTERVAL = 2.0
@@ -138,7 +139,7 @@ def _row(people: int, method: str, scores: NDArray[np.float64]) -> Row:
 def main() -> None:
     """Prints a table, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.eval.crowd", description=__doc__)
-    parser.add_argument("features", type=Path)
+    parser.add_argument("features", type=features)
     parser.add_argument("--half", choices=tuple(HALVES), default="held out")
     parser.add_argument("--seed", type=int, default=0, help="of the first draw")
     parser.add_argument("--draws", type=int, default=DRAWS, help="random draws of people of each size")
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, not a table")
     options = parser.parse_args()
     photographs = half(load(options.features), options.half)
+    require_pairs(list(photographs.people), options.features)
     most, seeds = len(np.unique(photographs.people)), range(options.seed, options.seed + options.draws)
     parts = [(f"{size}", photographs, size, seeds) for size in options.sizes or SIZES if size < most]
     if not options.sizes:
@@ -180,4 +182,4 @@ def _line(row: Row, name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

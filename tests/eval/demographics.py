@@ -20,7 +20,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import structlog
 
@@ -35,6 +34,7 @@ from schemas.observations import FrameFaces
 from schemas.results import Demographics
 from tests.eval.footage import match, since_first_frame
 from tests.eval.labels import CHOSEN, FILM_PEOPLE, PEOPLE
+from tests.inputs import data_folder, picture, require, run_command
 
 MIN_CONFIDENCE = 0.3
 """Several photographs are filled by the face, which costs the detector confidence."""
@@ -67,7 +67,7 @@ def subjects(data: Path, analyzer: Analyzer) -> Iterator[Subject]:
         part = "photographs, chosen on" if person.startswith(CHOSEN) else "photographs, others"
         seen = []
         for number, file in enumerate(sorted((data / "images" / person).iterdir())):
-            image = np.asarray(cv2.imread(str(file)), np.uint8)
+            image = picture(file)
             (frame,) = analyzer.analyze([FrameInput(number, float(number), image, MIN_CONFIDENCE, True)])
             if frame.faces:
                 face = max(frame.faces, key=lambda face: float(area(face.box)))
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--data", type=data_folder, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
@@ -134,6 +134,7 @@ def main() -> None:
     analyzer = Analyzer.load(options.pack, models, device="cpu", threads=usable_cores())
     found = [subject for subject in subjects(options.data, analyzer) if subject.sightings]
     analyzer.close()
+    require(found, f"No face of a person of known age was found in {options.data}.")
     for part in dict.fromkeys(subject.part for subject in found):
         mine = [subject for subject in found if subject.part == part]
         single = [(s.sex, s.age, said_of([sighting])) for s in mine for sighting in s.sightings]
@@ -147,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

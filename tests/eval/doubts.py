@@ -7,7 +7,6 @@ share that is right (a reliability diagram, DeGroot & Fienberg 1983), and the ex
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from schemas.results import Face
 from tests.eval.crowd import HALVES, SAMPLING_INTERVAL, THRESHOLD, Photographs, detections, draw, half, load
 from tests.eval.library import BINS, calibration_error
 from tests.facecore.faces import face, frame
+from tests.inputs import Unusable, features, run_command
 
 SIZES, DRAWS = (10, 30, 100, 300), 6
 Judged = list[tuple[float, bool]]
@@ -72,14 +72,16 @@ def table(title: str, values: Sequence[tuple[float, bool]]) -> str:
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.eval.doubts", description=__doc__)
-    parser.add_argument("features", type=Path)
+    parser.add_argument("features", type=features)
     parser.add_argument("--half", choices=tuple(HALVES), default="held out")
     options = parser.parse_args()
     photographs = half(load(options.features), options.half)
+    if (people := len(np.unique(photographs.people))) < max(SIZES):
+        raise Unusable(f"{options.features} has {people} people in this half; {max(SIZES)} are drawn.")
     both = [judged(draw(photographs, size, seed)) for size in SIZES for seed in range(DRAWS)]
     print(table("one person", [value for one, _ in both for value in one]))
     print(table("the nearest is the same", [value for _, same in both for value in same]))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,12 +9,12 @@ the share that is found at one false match in 1,000 and in 10,000, the mean of f
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facecore.vectors import lengths, unit
+from tests.inputs import features, require_pairs, run_command
 
 PHOTOGRAPHS = (2, 3, 5, 8)
 FALSE_MATCHES = (1e-3, 1e-4)
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=features)
     parser.add_argument("--seed", type=int, default=0, help="of the division of the people into halves")
     options = parser.parse_args()
     content = np.load(options.file)
@@ -64,6 +64,7 @@ def main() -> None:
     people = np.unique(of)
     half = np.random.default_rng(options.seed).permutation(people)[: len(people) // 2]
     photographs = {name: embeddings[of == name] for name in sorted(half)}
+    require_pairs([name for name, some in photographs.items() for _ in some], options.file)
     for count in PHOTOGRAPHS:
         for kind, one in (("the best", best_of), ("the mean", mean_of)):
             shares = np.mean([found(photographs, count, one, seed) for seed in range(DRAWS)], axis=0)
@@ -74,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -36,6 +36,7 @@ from facecore.vectors import from_bytes, unit
 from schemas.cgroups import usable_cores
 from schemas.observations import ObservedFace
 from tests.eval.labels import EMOTIONS, PEOPLE, POSES
+from tests.inputs import people_folder, require_pairs, run_command
 
 MIN_CONFIDENCE = 0.3
 """Several photographs are filled by the face, which costs the detector confidence."""
@@ -218,7 +219,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--images", type=people_folder, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
@@ -235,6 +236,7 @@ def main() -> int:
             names.append(file.stem)
             images.append(picture)
             faces.append(face)
+    require_pairs(people, arguments.images)
     flipped = [largest(analyzer, np.ascontiguousarray(image[:, ::-1])) for image in images]
     found = {
         "photographs": len(faces),
@@ -253,4 +255,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -56,7 +56,7 @@ def analysed(video: Path, analyzer: Analyzer, interval: float) -> list[FrameFace
         FileNotFoundError: there is no such video.
     """
     if not video.is_file():
-        raise FileNotFoundError(video)
+        raise FileNotFoundError(f"There is no video {video}.")
     frames: list[FrameFaces] = []
     samples = open_source(video, Interval(interval), max_pixels=100_000_000)
     try:

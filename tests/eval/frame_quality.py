@@ -25,6 +25,7 @@ from facecore.video.images import PictureFormat, decode, encode
 from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces
 from tests.bench.gpu import MAX_PIXELS
+from tests.inputs import require, run_command, video_file
 
 WAYS: tuple[tuple[PictureFormat, int], ...] = (
     *(("jpeg", quality) for quality in (60, 75, 85, 90, 95, 100)),
@@ -47,18 +48,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("videos", nargs="+", type=video_file)
     parser.add_argument("--frames", type=int, default=40, help="most frames of each video")
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
     analyzer = Analyzer.load("open", models, device="cpu", threads=usable_cores())
     images = []
-    for video in arguments.videos:
-        with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:
+    for path in arguments.videos:
+        with closing(open_source(path, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:
             images += [sample.image for sample in islice(samples, arguments.frames)]
     frames = [FrameInput(i, 0.0, image, None, False) for i, image in enumerate(images)]
     whole = [analyzer.analyze([frame])[0] for frame in frames]
+    require([face for frame in whole for face in frame.faces], "No face was found in these videos.")
     rows = []
     for form, quality in WAYS:
         started = time.process_time()
@@ -85,4 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -35,6 +35,7 @@ from schemas.library import Correction, Differ, Entry, Merge
 from tests.eval.crowd import HALVES, Photographs, half, load
 from tests.eval.library_material import Shot, composed, footage, photographs
 from tests.eval.methods import by_immich
+from tests.inputs import features, run_command, there
 
 ORDERS = 3
 ANSWERS = 20
@@ -305,7 +306,9 @@ def table(name: str, part: dict[str, Any]) -> str:
 def main() -> None:
     """Prints a table, or JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.eval.library", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of videos, photographs and features")
+    parser.add_argument(
+        "--data", type=there, required=True, help="folder of videos, photographs and features"
+    )
     parser.add_argument("--half", choices=tuple(HALVES), default="held out")
     parser.add_argument("--part", action="append", choices=("photographs", "composed", "footage"), default=[])
     parser.add_argument("--orders", type=int, default=ORDERS)
@@ -320,7 +323,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, a line for each part")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    some = half(load(options.data / "lfw" / "features.npz"), options.half)
+    some = half(load(features(str(options.data / "lfw" / "features.npz"))), options.half)
     if options.fit:
         print(json.dumps(fit(some), indent=1))
         return
@@ -346,4 +349,4 @@ def _footage(data: Path, models: Path) -> list[Shot]:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -17,6 +16,7 @@ from schemas.library import FilmEntry, LibraryFace
 from schemas.observations import FrameFaces
 from tests.eval.crowd import Photographs
 from tests.eval.footage import analysed, match, since_first_frame
+from tests.inputs import picture
 
 INTERVAL = 0.5
 SAME_FOOTAGE = {"derived_hamilton_vp9.webm": "hamilton_9s.mp4"}
@@ -41,8 +41,8 @@ def footage(data: Path, analyzer: Analyzer) -> list[Shot]:
     marks = json.loads((data / "FACES_640.json").read_text())
     found = [_video(data / "videos" / name, marks, analyzer) for name in sorted(marks) if marks[name]]
     for file in sorted((data / "images").glob("*/*")):
-        image = cv2.imread(str(file))
-        frames = analyzer.analyze([FrameInput(0, 0.0, np.asarray(image, np.uint8), None, False)])
+        image = picture(file)
+        frames = analyzer.analyze([FrameInput(0, 0.0, image, None, False)])
         people = _gather(frames)
         name = f"{file.parent.name}/{file.name}"
         largest = max(range(len(people.persons)), key=lambda i: _area(people, i), default=-1)

@@ -21,6 +21,7 @@ from facecore.align import Image
 from facecore.analyzer import Analyzer
 from facecore.geometry import Box, iou
 from schemas.cgroups import usable_cores
+from tests.inputs import people_folder, picture, require, run_command
 
 COPIES = 8
 FACE_SIDES = (20, 26, 32, 48, 64, 96, 150)
@@ -60,9 +61,9 @@ def composed(
 def photographs(analyzer: Analyzer, people: Path) -> list[Image]:
     """Returns the first photograph of each person that makes a portrait, in the order of the names."""
     chosen = []
-    for person in sorted(people.iterdir()):
+    for person in sorted(folder for folder in people.iterdir() if folder.is_dir()):
         for file in sorted(person.iterdir()):
-            image = np.asarray(cv2.imread(str(file)), np.uint8)
+            image = picture(file)
             (seen,) = analyzer._pack.detector.detect([image], analyzer._workers)
             sides = [min(box[2] - box[0], box[3] - box[1]) for box in seen.boxes[:1]]
             if sides and MIN_PORTRAIT_PIXELS <= sides[0] < MAX_PORTRAIT_SHARE * min(image.shape[:2]):
@@ -79,14 +80,19 @@ def found(analyzer: Analyzer, picture: Image, boxes: list[Box]) -> int:
     return sum(bool((iou(np.array(box), confident) >= SAME_FACE).any()) for box in boxes)
 
 
+def size(text: str) -> tuple[int, int]:
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pack", default="open")
     parser.add_argument("--faces", type=int, nargs="+", default=FACE_SIDES, metavar="PIXELS")
-    parser.add_argument("--pictures", nargs="+", metavar="WxH", help="sizes of the pictures")
-    parser.add_argument("--people", type=Path, metavar="DIR")
+    parser.add_argument("--pictures", type=size, nargs="+", metavar="WxH", help="sizes of the pictures")
+    parser.add_argument("--people", type=people_folder, metavar="DIR")
     parser.add_argument("--half", type=int, choices=(0, 1))
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
@@ -100,13 +106,13 @@ def main() -> int:
         from skimage.data import astronaut
 
         portraits = [np.ascontiguousarray(astronaut()[:, :, ::-1])]  # type: ignore[no-untyped-call]
+    require(portraits, f"No photograph in {arguments.people} makes a portrait.")
     shown = []
     for image in portraits:
         (seen,) = detector.detect([image], analyzer._workers)
         shown.append((image, tuple(float(side) for side in seen.boxes[0])))
     print(f"{'picture':>11} {'ms':>6}", *(f"{side:>5}" for side in arguments.faces))
-    sizes = [tuple(map(int, size.split("x"))) for size in arguments.pictures or ()]
-    for width, height in sizes or PICTURES:
+    for width, height in arguments.pictures or PICTURES:
         shares, started, pictures = [], 0.0, 0
         for side in arguments.faces:
             hits = total = 0
@@ -122,4 +128,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

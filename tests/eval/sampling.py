@@ -7,7 +7,6 @@ at that moment. Ends with 1 when a sample does not.
 
 import argparse
 import logging
-import sys
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,7 @@ import structlog
 from facecore.video import Interval, open_source
 from facecore.video.keyframes import keyframe_times
 from facecore.video.picture import to_image
+from tests.inputs import run_command, video_file
 
 PIXELS = 10**8
 COLUMNS = "{:32} {:>10} {:>10} {:>7} {:>7} {:>8} {:>8} {:>7}  {}"
@@ -71,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="+", type=video_file)
     parser.add_argument("--interval", type=Fraction, default=Fraction(2))
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -86,4 +86,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
