@@ -62,6 +62,7 @@ from api.limits import (
 from api.pages import film, home
 from api.pages import people as people_pages
 from api.pages import routes as pages
+from api.pages.browsers import answer_browsers
 from api.request_id import add_request_id, identify_request
 from api.upload_store import UploadStore
 from schemas.addresses import AllowList
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(
         middlewares=[
             mark_busy,
+            answer_browsers,
             metrics.count_requests,
             identify_request,
             answer_errors,

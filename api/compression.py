@@ -54,16 +54,22 @@ async def packed(request: web.Request, body: bytes) -> tuple[bytes, dict[str, st
     return await asyncio.to_thread(compressed, body, coding), headers | {hdrs.CONTENT_ENCODING: coding}
 
 
-def negotiate(accept_encoding: str) -> Coding | None:
-    """The coding for a response, by the weights of an Accept-Encoding header (RFC 9110, section 12.5.3); or None."""
-    weights: dict[str, float] = {}
-    for part in accept_encoding.lower().split(","):
+def weights(accepted: str) -> dict[str, float]:
+    """The weight of each name in a header such as Accept-Encoding or Accept (RFC 9110, section 12.4.2)."""
+    found: dict[str, float] = {}
+    for part in accepted.lower().split(","):
         name, _, parameter = part.partition(";")
         weight = parameter.replace(" ", "").removeprefix("q=")
         try:
-            weights[name.strip()] = float(weight or 1)
+            found[name.strip()] = float(weight or 1)
         except ValueError:
-            weights[name.strip()] = 0.0
-    ours = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in COMPRESSORS}
+            found[name.strip()] = 0.0
+    return found
+
+
+def negotiate(accept_encoding: str) -> Coding | None:
+    """The coding for a response, by the weights of an Accept-Encoding header (RFC 9110, section 12.5.3); or None."""
+    wanted = weights(accept_encoding)
+    ours = {coding: wanted.get(coding, wanted.get("*", 0.0)) for coding in COMPRESSORS}
     best = max(ours, key=ours.__getitem__)
     return best if ours[best] > 0 else None

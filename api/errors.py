@@ -5,6 +5,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from redis.exceptions import RedisError
 
+from api.endpoints import endpoint_of
 from api.limits import RateExceeded, SlotsTaken
 from api.queries import QueryError
 from api.responses import problem
@@ -43,7 +44,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if error.status < 400:
             raise
         headers = {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
-        return problem(error.status, error.text or error.reason, headers=headers)
+        return problem(error.status, _detail(request, error), headers=headers)
     except ConnectionError:  # of the caller: redis-py has a class of its own
         log.debug("client disconnected", method=request.method, path=request.path)
         return web.Response(status=CLIENT_CLOSED_REQUEST)
@@ -55,6 +56,15 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return problem(503, reason, headers={"Retry-After": "2"})
     except Exception:  # noqa: BLE001 - answered and logged
         return _internal_error(request)
+
+
+def _detail(request: web.Request, error: web.HTTPException) -> str:
+    """What an HTTP exception says; in words where aiohttp raised it, because no route matches."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.method} is not possible here; use {' or '.join(sorted(error.allowed_methods))}."
+    if isinstance(error, web.HTTPNotFound) and endpoint_of(request) is None:
+        return f"There is nothing at {request.path[:200]}."
+    return error.text or error.reason
 
 
 def _internal_error(request: web.Request) -> web.Response:

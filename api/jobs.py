@@ -8,6 +8,7 @@ from yarl import URL
 
 from api.app_keys import CALLBACK_HOSTS, JOBS, KEY, PARTITIONS, READER, REDIS, SETTINGS, key_name
 from api.bodies import read_json
+from api.compression import packed
 from api.endpoints import Endpoint, Endpoints, parameter
 from api.lookup import find_job
 from api.queries import JobsQuery, QueryError, parse_query
@@ -77,7 +78,9 @@ async def list_jobs(request: web.Request) -> web.Response:
         since=query.created_after.timestamp() if query.created_after else None,
         until=query.created_before.timestamp() if query.created_before else None,
     )
-    return json_response(JobList(jobs=[listed(state) for state in page.states], next=page.next))
+    found = JobList(jobs=[listed(state) for state in page.states], next=page.next)
+    body, headers = await packed(request, msgspec.json.encode(found))
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 @endpoints.add(Endpoint(

@@ -6,10 +6,11 @@ from aiohttp import web
 from msgspec import UNSET
 
 from api.app_keys import LIBRARIES, LIBRARY_READER
-from api.endpoints import Content, Endpoint, Endpoints, parameter
+from api.endpoints import Endpoint, Endpoints, parameter
 from api.library_lookup import find_library, find_person, tag_headers, tagged, unchanged
 from api.queries import LibraryPageQuery, LibraryPeopleQuery, LimitQuery, parse_query
 from api.responses import json_response, problem
+from api.thumbnails import PARAMETERS, PICTURE, send_picture
 from schemas.library import PERSON_ID
 from schemas.library_records import JOB_NAME
 from schemas.library_view import (
@@ -120,8 +121,8 @@ async def list_companions(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/libraries/{name}/faces/{job_id}/{face_id}/thumbnail", "read", "A person, as seen in a film",
-    patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME}, parameters=IF_NONE_MATCH,
-    responses={200: Content({"image/jpeg": None}, "JPEG"), 304: None}, problems=(404,), ticket=True,
+    patterns=NAME | {"job_id": JOB_NAME, "face_id": FACE_NAME}, parameters=[*IF_NONE_MATCH, *PARAMETERS],
+    responses={200: PICTURE, 204: None, 304: None}, problems=(400, 404), ticket=True,
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     """Serves the picture of a face; a browser asks each time whether it still may show what it has."""
@@ -131,6 +132,4 @@ async def thumbnail(request: web.Request) -> web.Response:
     if jpeg is None:
         return problem(404, f"Library {name!r} has no picture of a face {face!r}.")
     version = hashlib.sha256(jpeg).hexdigest()
-    return unchanged(request, version) or web.Response(
-        body=jpeg, content_type="image/jpeg", headers=tag_headers(request, version)
-    )
+    return unchanged(request, version) or await send_picture(request, jpeg, tag_headers(request, version))

@@ -25,6 +25,7 @@ from api.lookup import find_job
 from api.media_types import SIGNATURE_BYTES, media_type
 from api.queries import parse_query
 from api.responses import json_response
+from api.thumbnails import BLANK
 from schemas.file_names import to_text
 from schemas.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, not_the_owners
 from schemas.opened_file import OpenedFile
@@ -45,7 +46,10 @@ MAX_SCANNED = 50_000
 BROWSERS = web.AppKey("browsers", asyncio.Semaphore)
 MAX_BROWSERS = 4
 """Directories that are read at the same time."""
-_RANGES = [parameter(name, "header") for name in ("Range", "If-Range", "If-None-Match")]
+_PARAMETERS = [
+    *(parameter(name, "header") for name in ("Range", "If-Range", "If-None-Match")),
+    BLANK,
+]
 
 
 class MediaQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +118,10 @@ async def show(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/media", "read", "The film or picture of a job, whole or a range of its bytes",
-    parameters=_RANGES,
+    parameters=_PARAMETERS,
     responses={
         200: Content({"video/*": None, "image/*": None}, "All of it"),
+        204: None,
         206: Content({"video/*": None, "image/*": None}, "The range"),
         304: None,
     },

@@ -17,6 +17,7 @@ from api.pages.routes import rendered
 from api.queries import ResultsQuery, parse_query
 from api.responses import problem
 from api.selection import Selection
+from api.thumbnails import BLANK, PARAMETERS, PICTURE, send_picture
 from schemas.store.job_reader import JobState, result_json
 from schemas.store.results import ResultChanged, ResultHead, faces_of_part
 from schemas.store.server_errors import error_text
@@ -141,7 +142,7 @@ async def report_page(request: web.Request) -> web.Response:
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/faces/{face_id}/thumbnail", "read", "The best shot of a person",
-    responses={200: Content({"image/jpeg": None}, "JPEG")}, problems=(404,), ticket=True,
+    parameters=PARAMETERS, responses={200: PICTURE, 204: None}, problems=(400, 404), ticket=True,
 ))  # fmt: skip
 async def thumbnail(request: web.Request) -> web.Response:
     """Serves the best shot of a person."""
@@ -149,12 +150,14 @@ async def thumbnail(request: web.Request) -> web.Response:
     picture = await request.app[READER].thumbnail(state, request.match_info["face_id"])
     if picture is None:
         return problem(404, f"Job {state.job_id} has no face {request.match_info['face_id']!r}.")
-    return web.Response(body=picture, content_type="image/jpeg", headers=_PICTURE_HEADERS)
+    return await send_picture(request, picture, _PICTURE_HEADERS)
 
 
 @endpoints.add(Endpoint(
     "GET", "/faces/jobs/{job_id}/faces/{face_id}/strip", "read", "Up to 12 detections of a person, side by side",
-    responses={200: Content({"image/jpeg": None}, "JPEG of tiles of 72 x 72 pixels")}, problems=(404,), ticket=True,
+    parameters=[BLANK],
+    responses={200: Content({"image/jpeg": None}, "JPEG of tiles of 72 x 72 pixels"), 204: None},
+    problems=(404,), ticket=True,
 ))  # fmt: skip
 async def strip(request: web.Request) -> web.Response:
     """Serves the contact sheet of a person; 404 for one with a single detection, and beyond the first 100 people."""

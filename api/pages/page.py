@@ -29,16 +29,13 @@ class Page:
         body: file name of its HTML.
         styles, scripts: file names, joined in this order.
         requests: whether its script sends requests, and it shows pictures and films, of its own origin only.
-        root: where ``/faces/`` lies, seen from the page's address: ``./`` or ``../``.
 
     Attributes:
         policy: content security policy; in the page itself, and for servers to send as a header.
         version: hash of everything but the data; part of entity tags.
     """
 
-    def __init__(
-        self, body: str, styles: Sequence[str], scripts: Sequence[str], *, requests: bool, root: str = "./"
-    ) -> None:
+    def __init__(self, body: str, styles: Sequence[str], scripts: Sequence[str], *, requests: bool) -> None:
         style, script = "".join(map(_part, styles)), '"use strict";\n' + "".join(map(_part, scripts))
         own = ("img-src 'self' data: blob:", "media-src 'self'", "connect-src 'self'")
         directives = (
@@ -51,22 +48,20 @@ class Page:
             "script": script,
             "body": _part(body),
             "policy": escape(self.policy),
-            "root": root,
         }
-        self._text = re.sub(
-            r"\{\{(style|script|body|policy|root)\}\}", lambda match: values[match[1]], _FRAME
-        )
+        self._text = re.sub(r"\{\{(style|script|body|policy)\}\}", lambda match: values[match[1]], _FRAME)
         self.version = hashlib.sha256(self._text.encode()).hexdigest()[:16]
 
-    def render(self, title: str, data: bytes = b"null") -> bytes:
+    def render(self, title: str, data: bytes = b"null", root: str = "./") -> bytes:
         """Fills in title and data; returns HTML in UTF-8.
 
         Args:
             data: JSON in UTF-8.
+            root: where ``/faces/`` lies, seen from the page's address, for example ``../``.
         """
-        values = {"title": escape(title), "data": data.decode().translate(_MARKUP)}
+        values = {"title": escape(title), "data": data.decode().translate(_MARKUP), "root": escape(root)}
         # In one pass, so that placeholders inside the inserted texts stay as they are.
-        return re.sub(r"\{\{(title|data)\}\}", lambda match: values[match[1]], self._text).encode()
+        return re.sub(r"\{\{(title|data|root)\}\}", lambda match: values[match[1]], self._text).encode()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -82,11 +77,12 @@ class SharedPage:
     """A page that is the same for everybody: its script loads the data from the API. It is compressed once.
 
     Args:
+        root: see `Page.render`.
         content: HTML that its body has a place for.
     """
 
-    def __init__(self, page: Page, title: str, content: str = "") -> None:
-        plain = page.render(title).replace(b"{{content}}", content.encode())
+    def __init__(self, page: Page, title: str, root: str = "./", content: str = "") -> None:
+        plain = page.render(title, root=root).replace(b"{{content}}", content.encode())
         self._headers = page.headers
         self._version = hashlib.sha256(plain).hexdigest()[:16]
         self._bodies: dict[Coding | None, bytes] = {None: plain}
@@ -108,24 +104,31 @@ class SharedPage:
 
 
 class AppPage(SharedPage):
-    """A shared page with the shell: header, texts, requests.
+    """A shared page with the shell.
+
+    Args:
+        name, parts: see `app_page`.
+        root, content: see `SharedPage`.
+    """
+
+    def __init__(self, name: str, title: str, *parts: str, root: str = "./", content: str = "") -> None:
+        super().__init__(app_page(name, *parts), title, root, content)
+
+
+def app_page(name: str, *parts: str) -> Page:
+    """Returns a page with the shell: header, texts, requests.
 
     Args:
         name: of its HTML, style and script; those of the shell are joined to them.
         parts: names of further styles and scripts, which come before them.
-        root: see `Page`.
-        content: see `SharedPage`.
     """
-
-    def __init__(self, name: str, title: str, *parts: str, root: str = "./", content: str = "") -> None:
-        names = (*parts, f"{name}.css", f"{name}.js")
-        styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
-        scripts = (
-            "dom.js", "dim.js", "texts.js", "access.js", "shell.js",
-            *(part for part in names if part.endswith(".js")),
-        )  # fmt: skip
-        page = Page(f"{name}.html", styles, scripts, requests=True, root=root)
-        super().__init__(page, title, content)
+    names = (*parts, f"{name}.css", f"{name}.js")
+    styles = ("base.css", "shell.css", *(part for part in names if part.endswith(".css")))
+    scripts = (
+        "dom.js", "pictures.js", "texts.js", "access.js", "shell.js",
+        *(part for part in names if part.endswith(".js")),
+    )  # fmt: skip
+    return Page(f"{name}.html", styles, scripts, requests=True)
 
 
 def data_of(html: bytes) -> bytes | None:

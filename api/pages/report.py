@@ -15,13 +15,16 @@ from schemas.store.pictures import Pictures, strip_positions
 MAX_PEOPLE = 1000
 """People of one job on a page; without deduplication, a result has one for every detection."""
 PAGE = Page(
-    "report.html", ("base.css", "report.css"), ("dom.js", "dim.js", "texts.js", "report.js"), requests=False
+    "report.html",
+    ("base.css", "report.css"),
+    ("dom.js", "pictures.js", "texts.js", "report.js"),
+    requests=False,
 )
 LIVE = SharedPage(
     Page(
         "report.html",
         ("base.css", "report.css"),
-        ("dom.js", "dim.js", "texts.js", "report.js", "access.js", "live.js"),
+        ("dom.js", "pictures.js", "texts.js", "report.js", "access.js", "live.js"),
         requests=True,
     ),
     "People",

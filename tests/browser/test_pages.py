@@ -182,6 +182,12 @@ def test_pages_meet_the_accessibility_rules(
         page.wait_for_selector(there)
         assert violations(page, axe) == [], address
         tab.check(service.url)
+    page = tab.open(f"{service.url}/faces/films/there/are")
+    assert page.locator("h1").inner_text() == "Nothing is here" and violations(page, axe) == []
+    assert len(tab.errors) == 1, "the address itself is a 404"
+    tab.errors.clear()
+    page.get_by_role("link", name="To the films").click()
+    page.wait_for_selector("#add")
     page = tab.open(f"{service.url}/faces/docs")
     some = "[...document.querySelectorAll('.documents details')].filter((_, place) => place % 60)"
     page.evaluate(f"{some}.forEach(one => one.remove())")  # the others are alike, and axe takes its time

@@ -63,6 +63,7 @@ def test_people_are_named_found_again_corrected_and_erased_by_keyboard(
     ann = page.locator(".card", has_text="Ann")
     says(ann, "2 films")
     assert _focused(page, "aria-label") == f"{NAME}, change the name", "the focus stays where it was"
+    cards.last.scroll_into_view_if_needed()  # pictures are loaded when they are seen
     eventually(lambda: page.locator(".gallery img").evaluate_all(LOADED) == 6)
     assert violations(page, axe) == []
 
@@ -163,7 +164,43 @@ def test_pictures_that_show_somebody_else_become_another_person_by_keyboard(
         ann["person_id"],
         ann["detections"],
     )
+    _follows_what_is_said_elsewhere(service, page, ann["person_id"])
+    assert violations(page, axe) == []
     phone.check(service.url)
+
+
+def _follows_what_is_said_elsewhere(service: Service, page: "Page", person: str) -> None:
+    """Names, analyses, people and libraries change or go while pages are open: each says so, none logs an error."""
+
+    def name(label: str) -> None:
+        change = {"change": {"type": "name", "person_id": person, "label": label}}
+        assert service.post(f"/faces/libraries/{DIVIDED}/corrections", change).status == 200
+
+    job = page.url.split("/film/")[1].split("#")[0]
+    page.locator(".who-button").first.focus()
+    name("Cleo")
+    eventually(lambda: page.locator(".who-button b", has_text="Cleo").count() == 1)
+    assert page.locator(".line-name", has_text="Cleo").count() == 1
+    assert page.evaluate("document.activeElement.matches('.who-button')"), "the focus stays"
+    page.goto(f"{service.url}/faces/watch?jobs={job}")
+    page.locator(".card", has_text="Cleo").wait_for()
+    name("Dora")
+    page.locator(".card", has_text="Dora").wait_for()
+    page.goto(f"{service.url}/faces/?library={DIVIDED}")
+    films = page.locator(".film")
+    eventually(lambda: films.count() == 1 and "Dora" in films.inner_text())
+    page.get_by_role("button", name="2 earlier analyses").press("Enter")
+    eventually(lambda: films.count() == 3)
+    films.nth(2).locator("a").first.press("Enter")
+    page.locator("#newer a").press("Enter")
+    page.wait_for_url(f"**/film/{job}")
+    page.goto(f"{service.url}/faces/people/person-1-0-0?library={DIVIDED}")
+    page.locator("#problem", has_text="There is no such person in this library.").wait_for()
+    page.goto(f"{service.url}/faces/people?library=nowhere")
+    page.locator("#no-library h1", has_text="There is no library “nowhere”.").wait_for()
+    assert (
+        not page.locator("#views").is_visible() and page.locator(".offers a", has_text=DIVIDED).count() == 1
+    )
 
 
 def test_five_hundred_people_are_scrolled_searched_merged_and_asked_about(

@@ -4,17 +4,18 @@ const KEY = "faces-key";
 const ROOT = new URL(document.documentElement.dataset.root || "./", location.href).pathname;  // of the API and the pages
 class ResponseError extends Error {}
 
-// Sends a request; `path` is relative to ROOT. A ResponseError has the status, and the problem's text as message.
+// Sends a request; `path` is relative to ROOT. A ResponseError has the status, and the problem's text as message. The header lets
+// the service send a refusal with the status 200: browsers log others as errors of the page.
 async function request(path, options) {
-  const key = sessionStorage.getItem(KEY), headers = {...(options || {}).headers};
+  const key = sessionStorage.getItem(KEY), headers = {"Faces-Page": "1", ...(options || {}).headers};
   if (key) headers.Authorization = "Bearer " + key;
   const response = await fetch(ROOT + path, {cache: "no-cache", ...options, headers});
-  if (response.ok) return response;
-  let text = `${response.status} ${response.statusText}`;
-  try { text = (await response.json()).detail || text; } catch { /* not problem details, from a proxy perhaps: the status is enough */ }
-  if (response.status === 401) showKeyForm(key ? TEXTS.key.wrong : "");
+  if (response.ok && !/problem/.test(response.headers.get("Content-Type"))) return response;
+  let text = `${response.status} ${response.statusText}`, {status} = response;
+  try { ({detail: text = text, status = status} = await response.json()); } catch { /* not problem details, from a proxy perhaps: the status is enough */ }
+  if (status === 401) showKeyForm(key ? TEXTS.key.wrong : "");
   const error = new ResponseError(text);
-  error.status = response.status;
+  error.status = status;
   throw error;
 }
 const requestJson = async (path, options) => (await request(path, options)).json();

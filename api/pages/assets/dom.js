@@ -34,6 +34,8 @@ const formatTime = seconds => {
 };
 // The last part of an address's path, decoded; as it is where that is not possible.
 const lastPart = path => { const part = path.split("/").pop(); try { return decodeURIComponent(part); } catch { return part; } };
+// A name of a file that may be broken after its parts, and not within a word.
+const breakable = name => name.split(/(?<=[_.\-/])/).flatMap(part => [part, make("wbr")]).slice(0, -1);
 const fileName = path => path.split("/").filter(Boolean).pop() || path;
 
 // Switches between the light and the dark theme; starts with the system's, or the one kept in `storage`.

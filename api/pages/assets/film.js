@@ -1,17 +1,20 @@
 
 // The page of a film: its job, player, people and times.
-const POLL_SECONDS = 2, PEOPLE_SECONDS = 3, ENDED_POLL_SECONDS = 30;  // the last: for how long the result exists
+const POLL_SECONDS = 2, PEOPLE_SECONDS = 3, ENDED_POLL_SECONDS = 30, FOLLOW_SECONDS = 4;  // the last: for how long the result exists
 const JOB_ID = lastPart(location.pathname);
 const TRACK_WIDTH = 1000;  // units of the SVG
+const TILE = 72;  // pixels of a detection in a contact sheet
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
 const DID = "faces-did";  // what was done to a film before its new analysis was opened, with its undo
 let dividing = null;  // person of whom the detections are chosen that are somebody else
 let job = null, data = null, people = [], chosen = null, peopleAt = 0, started = false, missing = null, seenAt = 0;  // seenAt: when the job was last looked at
+let peopleOf = null, newerOf = "";  // versions of the library: of the people that are shown, and when another analysis was looked for
 
 const colourOf = place => `hsl(${(place * 137.5 + 205) % 360} 85% 66%)`;  // the golden angle: neighbours differ
 const span = ([from, to]) => from === to ? formatTime(from) : `${formatTime(from)} – ${formatTime(to)}`;
-const pictureOf = person => person.picture || (job.status === "completed" ? link(jobPath(job, `/faces/${person.id}/thumbnail`)) : "");
-const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? link(jobPath(job, `/faces/${person.id}/strip`)) : "");
+const picturePath = person => person.picture || (job.status === "completed" ? jobPath(job, `/faces/${person.id}/thumbnail`) : "");
+const pictureOf = person => person.picture || (job.status === "completed" ? mediaLink(picturePath(person), 2 * TILE) : SILHOUETTE);
+const stripOf = person => person.strip || (job.status === "completed" && person.detections.length > 1 && person.place < 100 ? mediaLink(jobPath(job, `/faces/${person.id}/strip`)) : "");
 const isAlbum = () => data.metadata.frame_source === "album";  // its pictures have an order, and no times
 const isStill = () => isAlbum() || data.metadata.frame_source === "image";
 // Where a detection is: its time, or the number of its picture in an album.
@@ -20,11 +23,12 @@ const isThere = (person, time) => person.appearances.some(([from, to]) => time >
 
 function drawHead() {
   const meta = data && data.metadata, summary = job.result_summary;
-  $("title").textContent = filmTitle(job);
+  fillNode($("title"), ...breakable(filmTitle(job)));
   document.title = `${filmTitle(job)} · ${TEXTS.shell.name}`;
   const facts = [!summary ? "" : summary.unique_faces ? number(summary.unique_faces, TEXTS.units.person) : TEXTS.film.noPeople, summary && summary.total_detections ? number(summary.total_detections, TEXTS.units.detection) : "", meta && meta.sampled_frames ? number(meta.frames_processed, isStill() ? TEXTS.units.picture : TEXTS.units.frame) + " " + TEXTS.film.analysed : "",
     player.duration && !(meta && isAlbum()) ? formatTime(player.duration) : "", lifetime(job)].filter(Boolean);
-  $("about").replaceChildren(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts.flatMap(text => [" · ", make("span", {className: "nowrap"}, text)]), " · ", TEXTS.job.added + " ", when(job.created_at), make("br"), make("span", {className: "where"}, [job.video_path, job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})].filter(Boolean).join(" · ")));
+  $("about").replaceChildren(factsLine(make("span", {className: "state " + job.status}, TEXTS.job[job.status]), ...facts, make("span", {}, TEXTS.job.added + " ", when(job.created_at))),
+    factsLine(make("span", {className: "where"}, ...breakable(job.video_path)), job.source_id && fill(TEXTS.job.sourceId, {id: job.source_id}), job.library && fill(TEXTS.film.inLibrary, {library: job.library})));
   redraw($("actions"), () => $("actions").replaceChildren(...job.status === "completed" ? [make("a", {className: "tool small", href: link("watch?jobs=" + encodeURIComponent(job.job_id))}, TEXTS.film.figures)] : [], ...jobButtons(job, did => { if (did === TEXTS.job.removed) location.href = link(""); else return refreshNow(); })));
   $("progress").hidden = hasEnded(job);
   $("bar").value = job.progress;
@@ -50,11 +54,12 @@ function setPeople(found) {
 
 function drawPeople() {
   fillSlowly($("people"), people, person => {
-    const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy", decoding: "async"}), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
+    const picture = facePicture(picturePath(person), ""), seconds = person.appearances.reduce((sum, [from, to]) => sum + to - from, 0);
     picture.style.borderColor = person.colour;
-    const facts = person.identifiable === false ? TEXTS.film.once : isStill() ? some(new Set(person.detections.map(row => row[0])).size, TEXTS.people.inPictures) : `${number(person.appearances.length, TEXTS.units.time)}, ${number(person.detections.length, TEXTS.units.detection)}${seconds ? `, ${fill(TEXTS.film.seconds, {time: formatTime(seconds)})}` : ""}`;
-    const button = make("button", {className: "who-button", type: "button", "aria-pressed": String(person === chosen), onclick: () => choose(person === chosen ? null : person, true)}, picture,
-      make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, facts)));
+    const facts = person.identifiable === false ? [TEXTS.film.once] : isStill() ? [some(new Set(person.detections.map(row => row[0])).size, TEXTS.people.inPictures)]
+      : [number(person.appearances.length, TEXTS.units.time), number(person.detections.length, TEXTS.units.detection), seconds ? fill(TEXTS.film.seconds, {time: formatTime(seconds)}) : ""];
+    const button = make("button", {className: "who-button", type: "button", "data-name": "who " + person.id, "aria-pressed": String(person === chosen), onclick: () => choose(person === chosen ? null : person, true)}, picture,
+      make("span", {className: "who-text"}, make("span", {className: "who-name"}, make("b", {}, person.name), make("span", {className: "here"}, TEXTS.film.here)), make("span", {className: "soft"}, factsLine(...facts))));
     person.button = button;
     return make("li", {}, button);
   });
@@ -73,14 +78,15 @@ function choose(person, go) {
 }
 
 function tile(person, place, index) {
-  const row = person.detections[index], sheet = stripOf(person), picture = make("img", {src: sheet || pictureOf(person) || "data:,", alt: "", className: sheet ? "cut" : ""});
-  if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
-  return make("button", {className: "tile", type: "button", "aria-label": fill(TEXTS.film.goTo, {time: placeOf(row)}), onclick: () => player.seek(row[0])}, picture, make("span", {}, placeOf(row)));
+  const row = person.detections[index], sheet = stripOf(person), picture = make("img", {src: sheet || pictureOf(person), alt: "", className: sheet ? "cut" : ""});
+  if (sheet) picture.style.objectPosition = `${-TILE * place}px 0`;
+  return make("button", {className: "tile", type: "button", "data-name": "tile " + index, "aria-label": fill(TEXTS.film.goTo, {time: placeOf(row)}), onclick: () => player.seek(row[0])}, picture, make("span", {}, placeOf(row)));
 }
 
+const personPage = person => link(`people/${encodeURIComponent(person.person_id)}?library=${encodeURIComponent(job.library)}`);
 function drawChosen() {
   const person = chosen, jump = time => make("button", {className: "tool small", type: "button", onclick: () => player.seek(time[0])}, span(time));
-  const page = person.person_id && job.library ? make("a", {className: "tool small", href: link(`people/${encodeURIComponent(person.person_id)}?library=${encodeURIComponent(job.library)}`)}, TEXTS.film.personPage) : null;
+  const page = person.person_id && job.library ? make("a", {id: "person-page", className: "tool small", href: personPage(person)}, TEXTS.film.personPage) : null;
   const shown = person.tiles.length < person.detections.length ? fill(TEXTS.film.some, {n: person.tiles.length, all: person.detections.length}) : number(person.detections.length, TEXTS.units.detection);
   fillNode($("person"), make("div", {className: "head"}, make("h2", {id: "person-name"}, person.name), make("span", {className: "tools"}, naming(person), canDivide(person) ? make("button", {className: "tool small", type: "button", onclick: () => { dividing = person.id; drawChosen(); $("person").querySelector("input[type=checkbox]").focus(); }}, TEXTS.film.divide) : null, page, make("button", {className: "tool small", type: "button", onclick: () => { const {button} = person; choose(null); button.focus(); }}, TEXTS.shell.close))),
     person.identifiable === false ? make("p", {className: "soft warning"}, TEXTS.film.unclearPerson) : null,
@@ -102,7 +108,7 @@ function choice(person) {
   };
   const cell = (row, index) => {
     const place = person.tiles.indexOf(index), sheet = place >= 0 && stripOf(person), picture = sheet ? make("img", {src: sheet, alt: "", className: "cut"}) : make("span", {className: "blank", "aria-hidden": "true"});
-    if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
+    if (sheet) picture.style.objectPosition = `${-TILE * place}px 0`;
     boxes[index] = make("input", {type: "checkbox", checked: picked.has(index), "aria-label": fill(TEXTS.film.divideAt, {time: placeOf(row)}), onfocus: () => player.seek(row[0]), onchange: event => { event.target.checked ? picked.add(index) : picked.delete(index); show(); }});
     return make("label", {className: "tile"}, picture, make("span", {}, boxes[index], placeOf(row)));
   };
@@ -170,8 +176,8 @@ function drawTimeline() {
     track.append(makeSvg("path", {class: "appearance", d: person.appearances.map(([from, to]) => `M${at(from)} .5H${Math.max(at(to), at(from) + 0.01)}`).join("")}));
     track.append(makeSvg("path", {class: "seen", d: person.detections.map(row => `M${at(row[0])} .28V.72`).join("")}));
     track.style.color = person.colour;
-    const picture = make("img", {className: "face", src: pictureOf(person) || "data:,", alt: "", loading: "lazy"});
-    return make("div", {className: "line-row"}, make("button", {className: "line-name", type: "button", onclick: () => choose(person, true), "aria-label": fill(TEXTS.film.rowLabel, {name: person.name, times: person.appearances.slice(0, 20).map(span).join(", ")})}, picture, make("span", {}, person.name)), track);
+    const picture = facePicture(picturePath(person), "");
+    return make("div", {className: "line-row"}, make("button", {className: "line-name", type: "button", "data-name": "row " + person.id, onclick: () => choose(person, true), "aria-label": fill(TEXTS.film.rowLabel, {name: person.name, times: person.appearances.slice(0, 20).map(span).join(", ")})}, picture, make("span", {}, person.name)), track);
   };
   const axis = make("div", {className: "axis", "aria-hidden": "true"}), every = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].find(step => length / step <= (innerWidth < 620 ? 4 : 9)) || length;
   for (let time = 0; time <= 0.97 * length; time += every) { const mark = make("span", {}, formatTime(time)); mark.style.left = 100 * time / length + "%"; axis.append(mark); }
@@ -208,35 +214,73 @@ onTime = time => {
 function drawMoment(time) {
   const near = people.map(person => [person, person.detections.findIndex(row => Math.abs(row[0] - time) < 0.02)]).filter(([, index]) => index >= 0).slice(0, 12);
   $("frames").replaceChildren(...near.map(([person, index]) => {
-    const place = person.tiles.indexOf(index), sheet = place >= 0 && stripOf(person), picture = make("img", {src: sheet || pictureOf(person) || "data:,", alt: person.name, className: sheet ? "cut" : ""});
-    if (sheet) picture.style.objectPosition = `${-72 * place}px 0`;
+    const place = person.tiles.indexOf(index), sheet = place >= 0 && stripOf(person), picture = make("img", {src: sheet || pictureOf(person), alt: person.name, className: sheet ? "cut" : ""});
+    if (sheet) picture.style.objectPosition = `${-TILE * place}px 0`;
     return make("figure", {}, picture, make("figcaption", {}, person.name, sheet ? null : make("span", {className: "soft"}, TEXTS.film.bestShot)));
   }));
 }
 
 async function loadPeople() {
   peopleAt = Date.now();
+  peopleOf = versionOf(job.library);
   const [found] = await requestJson(jobPath(job, "/people?pictures=none"));
   if (!found) return;  // the job has failed or was cancelled meanwhile, or is gone: the next look at it says so
+  if (data && found.complete === data.complete && facesIn(found) === facesIn(data)) { setNames(found); return; }
+  if (data && isBusy()) { peopleOf = ""; return; }  // what is chosen or typed is of the faces that are shown: again later
   setPeople(found);
   $("watch").hidden = $("keys").hidden = false;
   $("stage").style.aspectRatio = `${found.metadata.frame_width || 16} / ${found.metadata.frame_height || 9}`;
   $("seek").max = player.duration;
   drawHead();
-  drawPeople();
+  redraw($("main"), drawPeople);
   if (!started && (hasEnded(job) || job.media_type)) {
     started = true;
-    openMedia(job.media_type, link(jobPath(job, "/media")));
+    openMedia(job.media_type, mediaLink(jobPath(job, "/media")));
     goToHash();
   }
   onTime(player.time);
   sayDone();
 }
+// What was corrected elsewhere shows here too: the people are loaded again when the library of the job has changed.
+async function follow() {
+  if (!job || !job.library || job.status !== "completed" || !data) return;
+  await loadLibraries();
+  if (peopleOf !== versionOf(job.library)) await loadPeople();
+  await lookForNewer();
+}
+const isBusy = () => Boolean(dividing) || $("person").contains(document.activeElement) && document.activeElement.matches("input[type=text]");
+const facesIn = ({people: some}) => JSON.stringify(some.map(one => [one.id, one.detections.length, Boolean(one.person_id)]));
+// Shows other names of the same faces: what has the focus, is typed or chosen, stays.
+function setNames(found) {
+  found.people.forEach(({label, person_id}, place) => {
+    const person = people[place];
+    Object.assign(person, {label, person_id, name: personName({...person, label}, place)});
+    if (person.button) person.button.querySelector("b").textContent = person.name;
+  });
+  redraw($("timeline"), drawTimeline);
+  if (chosen) {
+    $("person-name").textContent = chosen.name;
+    const input = $("person").querySelector(".naming input"), page = $("person-page");
+    if (input && input !== document.activeElement) input.value = chosen.label || "";
+    if (page) page.href = personPage(chosen);
+  }
+  onTime(player.time);
+}
+// An analysis of the same film that has replaced this one in the library: the names are there.
+async function lookForNewer() {
+  const isStale = people.some(person => person.identifiable !== false && !person.person_id);
+  if (newerOf === peopleOf) return;
+  newerOf = peopleOf;
+  const films = isStale ? (await requestJson(libraryOf("/films?limit=1000"))).films : [];
+  const newer = films.find(one => one.source === job.video_path && one.job_id !== JOB_ID && new Date(one.added_at) > new Date(job.completed_at));
+  $("newer").hidden = !newer;
+  if (newer) fillNode($("newer"), TEXTS.film.newer + " ", make("a", {href: link("film/" + encodeURIComponent(newer.job_id))}, TEXTS.film.openNewer));
+}
 async function refresh() {
   const before = job && job.status, name = encodeURIComponent(JOB_ID);
   const [found] = (await requestJson("jobs?job_id=" + name)).jobs;
   if (!found) {  // it was deleted, or has expired; it does not come back
-    for (const id of ["watch", "keys", "progress", "failure", "warnings", "actions", "about", "person", "times"]) $(id).hidden = true;
+    for (const id of ["watch", "keys", "progress", "failure", "warnings", "actions", "about", "person", "times", "newer"]) $(id).hidden = true;
     missing = new ResponseError(TEXTS.film.missing);
     throw missing;
   }
@@ -289,6 +333,8 @@ whenUnplayable = () => {
 for (const [id, name] of [["before", "before"], ["after", "after"], ["show-boxes", "boxes"], ["full", "full"]]) drawIcon(id, name);
 $("key-list").append(...KEYS.flatMap(([keys, text]) => [make("dt", {}, ...keys.map(key => make("kbd", {}, key))), make("dd", {}, TEXTS.film[text])]));
 startPage("films", async () => { showPlaying(); showMuted(); await refresh(); });
+repeat(FOLLOW_SECONDS, follow, "library");
+isGone = async () => { try { await refresh(); } catch (error) { if (error !== missing) throw error; showProblem(error); } return Boolean(missing); };
 repeat(POLL_SECONDS, async () => {
   if (missing) throw missing;
   if (!job || !hasEnded(job) || Date.now() - seenAt > 1000 * ENDED_POLL_SECONDS) await refresh();

@@ -1,7 +1,9 @@
 
 // Films with their people, live; the bar that adds films.
 const POLL_SECONDS = 2;
-const SHOWN_FACES = 6;
+const SHOWN_FACES = 4, SHOWN_PEOPLE = 12;
+const MAX_SORTED = 200;  // people with a name, and without, of whom those in most films are shown
+const LOADED_AT_ONCE = 6;  // films whose people are loaded
 const LIVE_PREVIEWS = 3;  // running jobs whose people so far are loaded
 const STATUSES = [["", "all"], ["running", "running"], ["completed", "done"], ["failed", "failed"]];
 const FROM = [["", "ofLibrary"], ["none", "ofNone"], ["all", "ofAll"]];  // which films are shown, of a service with libraries
@@ -10,10 +12,12 @@ const from = () => library() ? $("from").value : "all";
 const faces = new Map();  // job id -> its people, as far as they are known
 const facesAt = new Map();  // job id -> the state that they belong to
 
+const stateOf = job => job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${versionOf(job.library)}`;
+const isOutdated = job => facesAt.get(job.job_id) !== stateOf(job);
 // The people of a job: of a running one those so far. Loaded again when the job or its library has changed.
 async function loadFaces(job) {
-  const version = job.status === "processing" ? Math.floor(20 * job.progress) : `${job.status} ${versionOf(job.library)}`;
-  if (facesAt.get(job.job_id) === version) return;
+  const version = stateOf(job);
+  if (!isOutdated(job)) return;
   if (!films.some(one => one.job_id === job.job_id)) return;  // it was deleted meanwhile
   facesAt.set(job.job_id, version);
   try {
@@ -23,37 +27,79 @@ async function loadFaces(job) {
     } else {
       const fields = "faces.face_id,faces.label,faces.matches,faces.identifiable,faces.thumbnail";
       const result = await requestJson(jobPath(job, "/results?fields=" + fields));
-      faces.set(job.job_id, result.faces.map(one => ({label: one.label || ((one.matches || [])[0] || {}).label, identifiable: one.identifiable, picture: link(jobPath(job, "/" + one.thumbnail))})));
+      faces.set(job.job_id, result.faces.map(one => ({label: one.label || ((one.matches || [])[0] || {}).label, identifiable: one.identifiable, picture: jobPath(job, "/" + one.thumbnail)})));
     }
   } catch (error) {
+    if (error instanceof ResponseError && [404, 409].includes(error.status)) return;  // it has just ended, or expired
     facesAt.delete(job.job_id);
-    if (!(error instanceof ResponseError) || ![404, 409].includes(error.status)) throw error;  // it has just ended, or expired
+    throw error;
   }
 }
 
+// The pictures stay as long as the people do: new ones would have to be loaded.
+const lists = new Map();  // job id -> [who is in the list, its element]
 function facesOf(job) {
-  const all = faces.get(job.job_id) || [], shown = all.slice(0, SHOWN_FACES);
-  const list = make("ul", {className: "faces", "aria-label": fill(TEXTS.home.faces, {name: filmTitle(job)})}, ...shown.map((one, place) => make("li", {title: personName(one, place)},
-    make("img", {className: "face", src: one.picture || "data:,", alt: personName(one, place), loading: "lazy", decoding: "async"}))));
-  if (all.length > shown.length) list.append(make("li", {className: "soft"}, "+" + (all.length - shown.length), make("span", {className: "unseen"}, fill(TEXTS.home.more, {n: all.length - shown.length}))));
-  return all.length ? list : null;
+  const all = faces.get(job.job_id) || [], who = JSON.stringify(all), kept = lists.get(job.job_id);
+  if (!all.length) return null;
+  if (kept && kept[0] === who) return kept[1];
+  const list = make("ul", {className: "faces", "aria-label": fill(TEXTS.home.faces, {name: filmTitle(job)})}, ...all.slice(0, SHOWN_FACES).map((one, place) => make("li", {title: personName(one, place)},
+    facePicture(one.picture, personName(one, place), "face", 52))));
+  if (all.length > SHOWN_FACES) list.append(make("li", {className: "soft"}, "+" + (all.length - SHOWN_FACES), make("span", {className: "unseen"}, fill(TEXTS.home.more, {n: all.length - SHOWN_FACES}))));
+  lists.set(job.job_id, [who, list]);
+  return list;
+}
+
+// A film that was analysed again in the same library has one card, that of the latest analysis: the library has the people of that one.
+// The card says how many earlier analyses there are, and shows them.
+const unfolded = new Set();  // films whose earlier analyses are shown
+const filmOf = job => job.library ? `${job.library} ${job.video_path}` : job.job_id;
+// The ended jobs that an analysis replaces, by its id; `listed`: the latest first.
+function replaced(listed) {
+  const latest = new Map(), found = new Map();
+  for (const job of listed) {
+    const later = latest.get(filmOf(job));
+    if (later && hasEnded(job)) found.set(later, [...found.get(later) || [], job]);
+    else if (job.status === "completed") latest.set(filmOf(job), job.job_id);
+  }
+  return found;
 }
 
 // Cards are built again only when something on them has changed: what has the focus, or is being read aloud, stays.
 const cards = new Map();  // job id -> [what is on it, its element]
-function cardOf(job) {
-  const known = faces.get(job.job_id), shown = JSON.stringify([{...job, expires_in: 0}, lifetime(job), ago((Date.now() - new Date(job.created_at)) / 1000), (known || []).map(one => [one.label, (one.picture || "").length]), session.scopes]);
+function cardOf(job, before) {
+  const known = faces.get(job.job_id), shown = JSON.stringify([before, unfolded.has(filmOf(job)), {...job, expires_in: 0}, lifetime(job), ago((Date.now() - new Date(job.created_at)) / 1000), (known || []).map(one => [one.label, (one.picture || "").length]), session.scopes]);
   const kept = cards.get(job.job_id);
   if (kept && kept[0] === shown) return kept[1];
-  const card = filmCard(job);
+  const card = filmCard(job, before);
+  card.dataset.job = job.job_id;
   cards.set(job.job_id, [shown, card]);
+  if (kept) seen.unobserve(kept[1]);
+  seen.observe(card);
   return card;
 }
 
-function filmCard(job) {
+// The people of a film are loaded when its card comes into view; of all films, when names are searched for.
+const inView = new Set();  // job ids
+const seen = new IntersectionObserver(entries => {
+  for (const {target, isIntersecting} of entries) isIntersecting ? inView.add(target.dataset.job) : inView.delete(target.dataset.job);
+  if (session) loadSeen().catch(showProblem);
+}, {rootMargin: NEAR});
+let loading = null;  // of the people
+const loadSeen = () => loading = loading || loadShown().finally(() => { loading = null; });
+async function loadShown() {
+  const searched = Boolean($("search").value.trim()), running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
+  for (;;) {
+    const wanted = [...running.splice(0), ...films.filter(job => job.status === "completed" && (searched || inView.has(job.job_id)) && isOutdated(job))].slice(0, LOADED_AT_ONCE);
+    if (!wanted.length) return;
+    await Promise.all(wanted.map(loadFaces));
+    draw();
+  }
+}
+
+function filmCard(job, before) {
   const name = filmTitle(job), summary = job.result_summary, known = faces.get(job.job_id) || [];
   const names = known.map(one => one.label).filter(Boolean);
-  const title = make("a", {href: link("film/" + encodeURIComponent(job.job_id)), title: job.video_path}, name);
+  const title = make("a", {href: link("film/" + encodeURIComponent(job.job_id)), title: job.video_path}, ...breakable(name));
   title.dataset.name = "open " + job.job_id;
   const counted = summary ? summary.unique_faces : known.length;
   const state = make("span", {className: "state " + job.status}, TEXTS.job[job.status]);
@@ -63,14 +109,20 @@ function filmCard(job) {
     hasEnded(job) && !known.length && !counted ? null : make("div", {className: "film-top"}, facesOf(job) || make("span", {className: "no-faces", "aria-hidden": "true"})),
     make("div", {className: "film-text"},
       make("h3", {}, title),
-      make("p", {className: "soft"}, state, " · ", TEXTS.job.added + " ", when(job.created_at), ...facts.filter(Boolean).flatMap(text => [" · ", make("span", {className: "nowrap"}, text)])),
+      make("p", {className: "soft"}, factsLine(state, make("span", {}, TEXTS.job.added + " ", when(job.created_at)), ...facts)),
       names.length ? make("p", {className: "names"}, names.slice(0, 4).join(", ") + (names.length > 4 ? " …" : "")) : null,
       job.source_id ? make("p", {className: "soft"}, fill(TEXTS.job.sourceId, {id: job.source_id})) : null,
       job.status === "processing" ? make("div", {}, make("progress", {max: 1, value: job.progress, "aria-label": fill(TEXTS.home.progress, {percent: Math.round(100 * job.progress), message: job.message})}), make("p", {className: "soft"}, job.message)) : null,
       job.status === "failed" ? make("p", {className: "error"}, job.error) : null,
       job.status === "failed" ? make("p", {className: "soft"}, hint(job.error)) : null),
-    make("div", {className: "tools film-tools"}, ...jobButtons(job, refreshNow)));
+    make("div", {className: "tools film-tools"}, ...jobButtons(job, refreshNow), before ? earlierButton(job, before) : null));
   return card;
+}
+
+function earlierButton(job, before) {
+  const button = make("button", {className: "tool small quiet", type: "button", "aria-expanded": String(unfolded.has(filmOf(job))), "data-name": "earlier " + job.job_id,
+    onclick: () => { unfolded.has(filmOf(job)) ? unfolded.delete(filmOf(job)) : unfolded.add(filmOf(job)); draw(); }}, some(before, TEXTS.home.earlierAnalyses));
+  return button;
 }
 
 function draw() {
@@ -78,8 +130,9 @@ function draw() {
   const text = $("search").value.trim().toLowerCase(), status = $("status").value;
   const matches = job => (!status || status === job.status || status === "running" && !hasEnded(job) || status === "failed" && job.status === "cancelled") &&
     (!text || [job.video_path, job.source_id, job.job_id, ...(faces.get(job.job_id) || []).map(one => one.label)].some(part => part && part.toLowerCase().includes(text)));
-  const shown = films.filter(matches);
-  const drawn = shown.map(cardOf), there = [...$("films").children];
+  const found = films.filter(matches), earlierOf = replaced(found), folded = new Set([...earlierOf.values()].flat().filter(job => !unfolded.has(filmOf(job))));
+  const shown = found.filter(job => !folded.has(job));
+  const drawn = shown.map(job => cardOf(job, (earlierOf.get(job.job_id) || []).length)), there = [...$("films").children];
   if (drawn.length !== there.length || drawn.some((card, place) => card !== there[place])) redraw($("films"), () => $("films").replaceChildren(...drawn));
   drawEarlier(text);
   const first = !films.length && !people.length && (!library() || libraries.length < 2 && !from());
@@ -118,9 +171,10 @@ let people = [];
 async function loadPeople() {
   if (!library()) { people = earlier = []; return; }
   earlier = (await requestJson(`libraries/${library()}/films?limit=200`)).films;
-  people = (await requestJson(`libraries/${library()}/people?limit=24`)).people;
-  people.sort((a, b) => Boolean(b.label) - Boolean(a.label) || b.films - a.films || b.seconds - a.seconds);
-  $("people").replaceChildren(...people.slice(0, 12).map(one => make("li", {}, make("a", {href: link(`people/${encodeURIComponent(one.person_id)}?library=${encodeURIComponent(library())}`)},
+  const most = (a, b) => b.films - a.films || b.seconds - a.seconds, load = async only => (await requestJson(`libraries/${library()}/people?limit=${MAX_SORTED}&only=${only}`)).people.sort(most);
+  people = await load("named");
+  if (people.length < SHOWN_PEOPLE) people = people.concat(await load("unnamed"));
+  $("people").replaceChildren(...people.slice(0, SHOWN_PEOPLE).map(one => make("li", {}, make("a", {href: link(`people/${encodeURIComponent(one.person_id)}?library=${encodeURIComponent(library())}`)},
     facePicture(one.portrait && `libraries/${library()}/${one.portrait}`, ""), make("span", {}, one.label || TEXTS.home.unnamed), make("span", {className: "soft"}, number(one.films, TEXTS.units.film))))));
   $("everybody").href = link("people?library=" + encodeURIComponent(library()));
 }
@@ -146,11 +200,8 @@ async function refresh() {
   await loadFilms();
   const version = library() + " " + versionOf(library());
   if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
-  const running = films.filter(job => job.status === "processing").slice(0, LIVE_PREVIEWS);
   draw();
-  const wanted = [...running, ...films.filter(job => job.status === "completed" && !job.missing)];
-  for (let start = 0; start < wanted.length; start += 6) await Promise.all(wanted.slice(start, start + 6).map(loadFaces));
-  draw();
+  await loadSeen();
 }
 const refreshNow = () => refresh().then(() => showProblem(null), showProblem);
 
@@ -207,7 +258,7 @@ document.addEventListener("drop", event => {
 $("status").replaceChildren(...STATUSES.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
 $("from").replaceChildren(...FROM.map(([value, name]) => make("option", {value}, TEXTS.home[name])));
 $("from").addEventListener("change", () => { pages = 1; refreshNow(); });
-for (const id of ["search", "status"]) $(id).addEventListener("input", draw);
+for (const id of ["search", "status"]) $(id).addEventListener("input", () => { draw(); loadSeen().catch(showProblem); });
 $("more").addEventListener("click", () => { pages++; refreshNow(); });
 onLibrary(() => { pages = 1; refreshNow(); });
 startPage("films", refresh);

@@ -16,10 +16,19 @@ function hint(error) {
 }
 const jobPath = (job, rest = "") => `jobs/${encodeURIComponent(job.job_id)}${rest}`;
 
+// Does something with a job. Where it has ended or is gone meanwhile, says so in words; `done` shows what it is now.
+async function onJob(job, action, done) {
+  try { await action(); } catch (error) {
+    if (error.status !== 404 && error.status !== 409) throw error;
+    await done();
+    throw new ResponseError(fill(error.status === 404 ? TEXTS.job.goneMeanwhile : TEXTS.job.changedMeanwhile, {name: filmTitle(job)}));
+  }
+}
+
 // The buttons that the job's state and the key allow; `done` is called after an action, with what it did.
 function jobButtons(job, done) {
   const button = (text, action, kind = "") => {
-    const one = make("button", {className: "tool small " + kind, type: "button", "aria-label": `${text}: ${filmTitle(job)}`, onclick: () => act(one, action)}, text);
+    const one = make("button", {className: "tool small " + kind, type: "button", "aria-label": `${text}: ${filmTitle(job)}`, onclick: () => act(one, () => onJob(job, action, done))}, text);
     one.dataset.name = `${text} ${job.job_id}`;
     return one;
   };

@@ -27,8 +27,8 @@ const founded = id => Number(id.split("-")[1]);  // milliseconds since 1970
 const sameName = (a, b) => (a || "").normalize("NFC").toLocaleLowerCase() === (b || "").normalize("NFC").toLocaleLowerCase();
 
 // The best picture of a person; `name`: what screen readers say, by default who it is.
-function portrait(one, className = "face", name = one.label ? fill(T.portrait, {name: one.label}) : T.portraitUnnamed) {
-  return facePicture(one.portrait && libraryPath("/" + one.portrait), name, className);
+function portrait(one, className = "face", name = one.label ? fill(T.portrait, {name: one.label}) : T.portraitUnnamed, side) {
+  return facePicture(one.portrait && libraryPath("/" + one.portrait), name, className, side);
 }
 
 // Shows what the key of the session may do.

@@ -1,6 +1,7 @@
 
 // The jobs in the page's query, while they run: after each of their events, their people are loaded.
 const POLL_SECONDS = 3;  // between two requests for the people of a running job
+const FOLLOW_SECONDS = 4;  // between two looks at the libraries
 const MAX_STREAMS = 3;  // event streams open at once; browsers limit the connections to a server
 const ids = (new URLSearchParams(location.search).get("jobs") || "").split(",").filter(Boolean);
 const states = new Map(), loaded = new Map(), problems = new Map(), loadedAt = new Map();
@@ -36,6 +37,24 @@ async function loadPeople(id) {
   } catch (error) {
     if (error instanceof ResponseError && error.status !== 409) problems.set(id, error.message);
   }
+}
+
+// What is corrected in a library shows here too: the people of jobs that have ended are loaded again when a library has changed. Their
+// pictures stay.
+let versions = "";
+async function follow() {
+  const now = JSON.stringify((await requestJson("libraries")).libraries.map(one => [one.name, one.version]));
+  if (now === versions) return;
+  const first = !versions;
+  versions = now;
+  if (first) return;
+  for (const id of ids.filter(id => loaded.has(id) && isFinished(id))) {
+    const [job] = await requestJson(`jobs/${encodeURIComponent(id)}/people?pictures=none`), before = loaded.get(id);
+    if (!job) continue;
+    const pictures = new Map(before.people.map(({id: face, picture, strip}) => [face, {picture, strip}]));
+    loaded.set(id, {...job, people: job.people.map(one => ({...one, ...pictures.get(one.id)}))});
+  }
+  if (loaded.size) update(ids.map(one => loaded.get(one)).filter(Boolean));
 }
 
 // Parses the server-sent events of a response.
@@ -84,6 +103,7 @@ async function followJob(id) {
 
 async function start() {
   showProgress();
+  await follow().catch(() => {});  // the versions before the people are loaded; without an answer, the jobs' streams say so
   const waiting = [...ids];
   const followNext = async () => { for (let id; (id = waiting.shift());) await followJob(id); };
   const polling = setInterval(() => ids.filter(id => states.has(id) && !isFinished(id)).forEach(loadPeople), 1000 * POLL_SECONDS);
@@ -93,7 +113,13 @@ async function start() {
 
 $("save").addEventListener("click", async () => {
   const complete = ids.filter(id => (states.get(id) || {}).status === "completed");
-  const page = await (await request("report?jobs=" + complete.map(encodeURIComponent).join(","))).blob();
+  let page;
+  try { page = await (await request("report?jobs=" + complete.map(encodeURIComponent).join(","))).blob(); } catch (error) {
+    $("live").hidden = false;
+    $("stage").className = "soft error";
+    $("stage").textContent = error instanceof ResponseError ? error.message : TEXTS.shell.unreachable;
+    return;
+  }
   const link = make("a", {href: URL.createObjectURL(page), download: "people.html"});
   link.click();
   URL.revokeObjectURL(link.href);
@@ -102,5 +128,11 @@ $("back").hidden = false;
 $("filters").hidden = $("keys").hidden = true;
 $("people").hidden = $("times").hidden = true;
 onKey = start;
+let following = false;
+setInterval(async () => {
+  if (following || document.hidden || isLocked() || !ids.length) return;
+  following = true;
+  try { await follow(); } catch (error) { if (!(error instanceof ResponseError)) $("stage").textContent = TEXTS.shell.unreachable; } finally { following = false; }
+}, 1000 * FOLLOW_SECONDS);
 if (ids.length) start();
 else $("title").textContent = R.noJobs;

@@ -44,7 +44,7 @@ function jobRow(one) {
     one.status === "processing" ? make("progress", {max: 1, value: one.progress, "aria-label": one.message}) : null);
   const summary = one.result_summary;
   const detail = one.error || (one.status === "processing" || one.status === "queued" ? one.message : summary ? fill(O.took, {frames: number(summary.frames_processed, TEXTS.units.frame), time: fill(TEXTS.units.seconds, {n: summary.processing_time_seconds.toFixed(1)})}) : "");
-  const button = (text, label, action) => named(make("button", {className: "tool", type: "button", "aria-label": fill(label, {id: one.job_id}), onclick: event => act(event.currentTarget, () => change(one.job_id, action))}, text), `${action} ${one.job_id}`);
+  const button = (text, label, action) => named(make("button", {className: "tool", type: "button", "aria-label": fill(label, {id: one.job_id}), onclick: event => act(event.currentTarget, () => change(one, action))}, text), `${action} ${one.job_id}`);
   const cancel = !hasEnded(one) && may("submit") ? button(TEXTS.job.cancel, O.cancelJob, "cancel") : null;
   const keep = one.status === "completed" && !one.kept && may("admin") ? button(TEXTS.job.keep, O.keepJob, "keep") : null;
   return make("tr", {}, cell("", {}, one.status === "completed" || one.status === "processing" ? box : null),
@@ -80,8 +80,8 @@ async function replayLetter(one, button) {
   try { said(O.outcomes[(await post(`dead/${encodeURIComponent(one.letter_id)}/replay`)).outcome]); } catch (error) { said(error.message); }
   await refreshNow();
 }
-async function change(id, action) {
-  await post(`jobs/${encodeURIComponent(id)}/${action}`);
+async function change(job, action) {
+  await onJob(job, () => post(jobPath(job, "/" + action)), refreshNow);
   await refreshNow();
 }
 

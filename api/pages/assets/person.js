@@ -43,7 +43,7 @@ function draw() {
   $("person").hidden = false;
   const shot = $("shot").firstChild;
   if (!shot || shot.dataset.of !== String(person.portrait)) {
-    const picture = portrait(person, "shot");
+    const picture = portrait(person, "shot", undefined, WIDEST);
     picture.dataset.of = String(person.portrait);
     $("shot").replaceChildren(picture);
   }
@@ -53,7 +53,7 @@ function draw() {
   $("hide").textContent = person.hidden ? P.show : P.hide;
   const shots = [...films].sort((a, b) => b.detections - a.detections).slice(0, MAX_SHOTS);
   $("shots-part").hidden = films.length < 2;
-  $("shots").replaceChildren(...shots.map(one => make("li", {}, make("a", {href: filmLink(one, start(one)), "aria-label": fill(P.openAt, {film: fileName(one.source), time: placeOf(start(one), one)})}, facePicture(libraryPath("/" + one.thumbnail), "", "shot")))));
+  $("shots").replaceChildren(...shots.map(one => make("li", {}, make("a", {href: filmLink(one, start(one)), "aria-label": fill(P.openAt, {film: fileName(one.source), time: placeOf(start(one), one)})}, facePicture(libraryPath("/" + one.thumbnail), "", "shot", 104)))));
   drawFilms();
   drawExports();
 }
@@ -101,7 +101,7 @@ function filmRow(one) {
     const text = seen.end > seen.start ? `${formatTime(seen.start)} – ${formatTime(seen.end)}` : placeOf(seen.start, one);
     return make("a", {className: "time", href: filmLink(one, seen.start), "aria-label": fill(P.openAt, {film, time: text})}, text);
   });
-  const row = make("li", {className: "card film"}, make("label", {className: "pick"}, box), facePicture(libraryPath("/" + one.thumbnail), "", "shot"),
+  const row = make("li", {className: "card film"}, make("label", {className: "pick"}, box), facePicture(libraryPath("/" + one.thumbnail), "", "shot", 84),
     make("div", {className: "text"}, make("a", {className: "who", href: filmLink(one, start(one)), title: one.source}, film),
       make("span", {className: "soft"}, figure({...one, pictures: one.pictures.length}) + (one.seconds ? `, ${number(one.detections, TEXTS.units.detection)}` : "")),
       make("span", {className: "soft"}, fill(P.belongs[evidence.by], {likelihood: likelihood(evidence.probability)})),

@@ -5,10 +5,13 @@ const MAX_BYTES = 4 << 20, MAX_SIDE = 2400;  // a larger photograph is sent with
 const LEAST_SIMILARITY = 0.2, MOST = 8;
 const LEAST_LIKELIHOOD = 0.02;  // of those who are listed
 const MARGIN = 0.8;  // around a face that is cut out: part of its size, on each side
-let photo = null, searches = 0;  // what is searched for: {file, url}
+let photo = null, searches = 0, results = null;  // what is searched for: {file, url}; who was found
 
 function openPhotograph() {
-  if ($("photo-title")) return;
+  if ($("photo-title")) {  // the library has changed: names do, and who was merged or erased is no longer there
+    if (results) redraw($("results"), () => showResults(results.map(one => ({...one, person: everyone.get(one.person.person_id)})).filter(one => one.person)));
+    return;
+  }
   const file = make("input", {id: "photo-file", type: "file", accept: "image/*", className: "file", onchange: () => { if (file.files[0]) take(file.files[0]); }});
   $("photograph").replaceChildren(make("h2", {id: "photo-title"}, F.title),
     make("div", {id: "drop", className: "drop"}, make("p", {}, F.drop, " ", make("label", {className: "tool first", htmlFor: "photo-file"}, F.choose), file), make("p", {className: "soft"}, F.about)),
@@ -72,6 +75,7 @@ function around([left, top, right, bottom]) {
 // Searches for the largest face of a picture and shows who it may be; null: that failed, or another search has begun.
 async function search(file) {
   const mine = ++searches, state = $("photo-state");
+  results = null;
   $("results").replaceChildren();
   $("results-head").hidden = true;
   state.className = "soft";
@@ -89,8 +93,9 @@ function refuse(text) {
   return null;
 }
 function showResults(matches) {
+  results = matches;
   $("results-head").hidden = false;
   $("results").replaceChildren(...matches.length ? matches.map(one => make("li", {className: "card"}, portrait(one.person, "face large", ""),
-    make("span", {}, make("a", {className: "who", href: personLink(one.person.person_id)}, called(one.person)), make("b", {className: one.probability >= 0.9 ? "good" : one.probability >= 0.4 ? "fair" : "soft"}, fill(F.is, {words: words(one.probability), percent: percent(one.probability)})),
+    make("span", {}, make("a", {className: "who", "data-name": one.person.person_id, href: personLink(one.person.person_id)}, called(one.person)), make("b", {className: one.probability >= 0.9 ? "good" : one.probability >= 0.4 ? "fair" : "soft"}, fill(F.is, {words: words(one.probability), percent: percent(one.probability)})),
       make("span", {className: "soft"}, figures(one.person)), make("span", {className: "soft"}, fill(F.similarity, {similarity: one.similarity.toFixed(2)}))))) : [make("li", {className: "soft"}, F.none)]);
 }

@@ -9,7 +9,7 @@ const MOMENT_SECONDS = 1.2;  // of each moment, where there is no film to play
 const REOPEN_SECONDS = 2, REOPEN_TRIES = 60;  // of a film that stopped loading
 const video = $("video");
 const player = {mode: "film", time: 0, target: 0, duration: 0, fps: 25, interval: 2, moments: [], playing: false, timer: 0, opened: false, reopened: 0, resume: null};
-let onTime = () => {}, whenUnplayable = () => {};
+let onTime = () => {}, whenUnplayable = () => {}, isGone = async () => false;  // the last: whether the film was deleted
 
 player.seek = time => {
   const to = player.target = Math.max(0, Math.min(time, player.duration));
@@ -73,7 +73,7 @@ async function reopen() {
   const {time, playing} = player.resume;
   if (++player.reopened > REOPEN_TRIES) { toMoments(); return; }
   await sleep(REOPEN_SECONDS);
-  try { await beginSession(); } catch { return reopen(); }
+  try { await beginSession(); if (await isGone()) return; } catch { return reopen(); }
   video.load();
   video.currentTime = time + NUDGE_SECONDS;
   if (playing) video.play().catch(() => {});

@@ -5,6 +5,7 @@ const skipped = new Set(), settled = new Set(), answered = [];  // pairs of face
 let questions = [], openTotal = 0, asked = null, sent = Promise.resolve();  // answers are sent one after the other
 
 const pairOf = one => `${one.face_id} ${one.other_face_id}`;
+const knownOf = one => JSON.stringify([one.person, one.other]);
 function setQuestions(suggestions, total) { questions = suggestions; openTotal = total; }
 let about = "";  // the person whose questions come first
 const nextQuestion = () => {
@@ -21,17 +22,17 @@ function sideOf(person, seen, likeThis) {
     const more = films.filter(one => one.face_id !== seen.face_id).slice(0, 6);
     if (more.length) others.append(make("span", {className: "soft"}, A.more), make("span", {className: "strip"}, ...more.map(one => facePicture(libraryPath("/" + one.thumbnail), fileName(one.source), "face square"))));
   }));
-  return make("figure", {}, facePicture(libraryPath("/" + likeThis), person.label ? fill(T.portrait, {name: person.label}) : T.portraitUnnamed, "shot"),
+  return make("figure", {}, facePicture(libraryPath("/" + likeThis), person.label ? fill(T.portrait, {name: person.label}) : T.portraitUnnamed, "shot", WIDEST),
     make("figcaption", {}, make("a", {className: "who", href: personLink(person.person_id)}, called(person)), make("span", {className: "soft"}, figures(person)), make("span", {className: "soft"}, where)), others);
 }
 
 const back = make("button", {className: "tool", type: "button", onclick: undoAnswer}, A.undo, " ", make("kbd", {"aria-hidden": "true"}, "U"));
-// Shows the next question. While the same one is asked, nothing is drawn anew.
+// Shows the next question. While the same one is asked of people of whom nothing has changed, nothing is drawn anew.
 function openQuestions() {
   const box = $("questions"), one = nextQuestion();
   const left = fill(A.left, {questions: number(openTotal, T.openQuestion)});
   back.disabled = !settled.size;
-  if (one && asked && pairOf(one) === pairOf(asked) && $("left")) { $("left").textContent = left; return; }
+  if (one && asked && pairOf(one) === pairOf(asked) && knownOf(one) === knownOf(asked) && $("left")) { $("left").textContent = left; return; }
   const within = box.contains(document.activeElement);
   asked = one || null;
   const again = skipped.size ? make("p", {className: "soft"}, some(skipped.size, A.skipped) + " ", make("button", {className: "tool", type: "button", onclick: () => { skipped.clear(); openQuestions(); box.focus(); }}, A.again)) : null;

@@ -281,6 +281,8 @@ function update(data) {
   $("who").hidden = !people.some(p => attributes(p).length);
   $("often").max = Math.max(1, ...people.map(p => p.seen));
   draw();
+  const again = $("dialog").open && people.find(person => person.parts.some(part => same(part, open)));
+  if (again) $("dialog").querySelector("h2").textContent = nameOf(again);  // the rest of it is of the same detections
 }
 
 document.addEventListener("keydown", event => {

@@ -4,13 +4,16 @@ const LIBRARY = "faces-library";
 const HEALTH_SECONDS = 10;
 const PAGES = [["", "films"], ["people", "people"], ["operations", "operations"]];
 const ICON = "M3 9V5a2 2 0 0 1 2-2h4M15 3h4a2 2 0 0 1 2 2v4M21 15v4a2 2 0 0 1-2 2h-4M9 21H5a2 2 0 0 1-2-2v-4M9 9.5v1.2M15 9.5v1.2M8.5 15c1.8 1.7 5.2 1.7 7 0";
-let libraries = [], chosenLibrary = null, whenLibraryChanges = () => {}, session = null;
+let libraries = [], chosenLibrary = null, currentPage = "", whenLibraryChanges = () => {}, session = null;
 
 const link = path => ROOT + path;  // address of a page
 const ago = seconds => seconds < 90 ? fill(TEXTS.units.seconds, {n: Math.round(seconds)}) : seconds < 5400 ? fill(TEXTS.units.minutes, {n: Math.round(seconds / 60)})
   : seconds < 172800 ? fill(TEXTS.units.hours, {n: (seconds / 3600).toFixed(1)}) : fill(TEXTS.units.days, {n: Math.round(seconds / 86400)});
 const when = time => { const at = new Date(time); return make("time", {dateTime: at.toISOString(), title: at.toLocaleString()}, fill(TEXTS.units.ago, {time: ago(Math.max(0, Date.now() - at) / 1000)})); };
 const library = () => chosenLibrary;  // name of the chosen one; null: there is none
+
+// A line of facts, with a dot between those that stand in one line.
+const factsLine = (...facts) => make("span", {className: "facts"}, ...facts.filter(Boolean).map(fact => make("span", {}, fact)));
 
 // Draws the header. `current`: name of the page in PAGES, or "documents".
 function drawHeader(current) {
@@ -30,6 +33,7 @@ function drawHeader(current) {
 
 // Draws the page's shell and fills the texts in; `load`: loads the page's content, called now and again when a key was entered.
 function startPage(current, load) {
+  currentPage = current;
   fillTexts(document);
   drawHeader(current);
   $("main").tabIndex = -1;  // the focus goes there when what had it is gone
@@ -50,6 +54,7 @@ async function beginSession() {
   if (begun.needs_key) { showKeyForm(""); throw Object.assign(new ResponseError(TEXTS.key.title), {status: 401}); }
   session = begun;
   $("forget").title = session.name ? fill(TEXTS.shell.key, {name: session.name, scopes: session.scopes.join(", ")}) : "";
+  awaitPictures();  // those that were refused while there was no cookie, or an old one
   clearTimeout(beginSession.timer);
   if (session.ticket_seconds) beginSession.timer = setTimeout(() => beginSession().catch(showProblem), 500 * session.ticket_seconds);
 }
@@ -77,15 +82,27 @@ async function showHealth() {
   if ($("health").textContent !== text) $("health").textContent = text;
 }
 
-// Loads the libraries; the chosen one is that of the address (?library=), else the last chosen, else the first.
+// Loads the libraries; the chosen one is that of the address (?library=), else the last chosen, else the first. Where the one of the
+// address does not exist, or the chosen one was erased, no other takes its place: the page says so and offers those there are.
 async function loadLibraries() {
   libraries = (await requestJson("libraries")).libraries;
-  const wanted = [new URLSearchParams(location.search).get("library"), chosenLibrary, localStorage.getItem(LIBRARY)];
-  const names = libraries.map(one => one.name);
-  chosenLibrary = wanted.find(name => names.includes(name)) || names[0] || null;
+  const names = libraries.map(one => one.name), asked = new URLSearchParams(location.search).get("library") || chosenLibrary;
+  if (asked && !names.includes(asked)) { offerLibraries(asked, names); throw Object.assign(new ResponseError(fill(TEXTS.shell.noSuchLibrary, {library: asked})), {status: 404}); }
+  if ($("no-library")) location.reload();  // it is there now
+  chosenLibrary = asked || names.find(name => name === localStorage.getItem(LIBRARY)) || names[0] || null;
   if ([...$("library").options].map(one => one.value).join() !== names.join()) $("library").replaceChildren(...names.map(name => make("option", {value: name}, name)));
   $("library").value = chosenLibrary || "";
   $("library-box").hidden = names.length < 2;
+}
+function offerLibraries(asked, names) {
+  const shown = names.join("\n"), before = $("no-library");
+  if (before && before.dataset.shown === shown) return;
+  const page = link((PAGES.find(([, name]) => name === currentPage) || [""])[0]), offer = name => make("a", {className: "tool", href: `${page}?library=${encodeURIComponent(name)}`}, name);
+  const box = make("section", {id: "no-library", className: "empty", role: "alert"}, make("h1", {}, fill(TEXTS.shell.noSuchLibrary, {library: asked})), make("p", {}, names.length ? TEXTS.shell.otherLibraries : TEXTS.people.noLibrary),
+    make("p", {className: "offers"}, ...names.length ? names.map(offer) : [make("a", {className: "tool first", href: link("")}, TEXTS.people.toFilms)]));
+  box.dataset.shown = shown;
+  if (before) before.replaceWith(box); else $("main").prepend(box);
+  $("main").classList.add("nowhere");  // the rest would be about another library
 }
 const versionOf = name => (libraries.find(one => one.name === name) || {}).version;
 function chooseLibrary(name) {
@@ -100,13 +117,13 @@ const onLibrary = act => { whenLibraryChanges = act; };
 
 // Shows what went wrong in the page's element #problem; null: nothing. A missing key has a form of its own.
 // What an action was refused for stays until the next action; a problem of the page, until the page could be loaded.
-const problems = {page: "", action: "", health: ""};
+const problems = {page: "", action: "", library: "", health: ""};
 function showProblem(error, of = "page") {
   const box = $("problem");
   if (!box || isLocked()) return;
   problems[of] = !error || error.status === 401 ? "" : !(error instanceof ResponseError) ? unexpected(error)
     : error.status === 403 ? fill(TEXTS.shell.forbidden, {detail: error.message}) : error.message;
-  const text = problems.page || problems.action || problems.health;
+  const text = Object.values(problems).find(Boolean) || "";
   box.hidden = !text;
   if (box.textContent !== text) box.textContent = text;
 }
@@ -158,7 +175,29 @@ function ask(title, text, yes) {
   });
 }
 
-// A round or square picture of a face; `name` is what screen readers say, empty where the name stands beside it.
-function facePicture(path, name, className = "face") {
-  return path ? make("img", {className, src: link(path), alt: name, loading: "lazy", decoding: "async"}) : make("span", {className, role: name ? "img" : "presentation", "aria-label": name || ""});
+// Address of a picture or film of the service; where it is gone, the answer is empty, and no error of the page.
+const mediaLink = (path, width) => `${link(path)}?blank=1${width ? "&width=" + Math.min(width, WIDEST) : ""}`;
+const WIDEST = 256;  // pixels of the pictures of faces
+const SIDES = {face: 64, shot: 176};  // CSS pixels of a picture, by the first of its classes
+// Pictures are loaded when they come into view: at first only those that are seen, later some before they are.
+const NEAR = "80px", AHEAD = "1200px";  // of the window
+const watching = margin => new IntersectionObserver((entries, observer) => {
+  for (const {target, isIntersecting} of entries) if (isIntersecting) {
+    observer.unobserve(target);
+    if (target.src === SILHOUETTE) { target.srcset = target.dataset.srcset; target.src = target.dataset.src; }
+  }
+}, {rootMargin: margin});
+let arriving = watching(NEAR);
+const awaitPictures = () => { for (const picture of document.querySelectorAll("img[data-src]")) if (picture.src === SILHOUETTE) arriving.observe(picture); };
+addEventListener("scroll", () => { arriving = watching(AHEAD); awaitPictures(); }, {once: true, passive: true});
+// A round or square picture of a face, in the width at which it is shown. `path`: of the service, or the picture itself (data:); `name`
+// is what screen readers say, empty where the name stands beside it.
+function facePicture(path, name, className = "face", side = SIDES[className.split(" ")[0]]) {
+  if (!path) return make("span", {className, role: name ? "img" : "presentation", "aria-label": name || ""});
+  if (path.startsWith("data:")) return make("img", {className, src: path, alt: name, decoding: "async"});
+  const picture = make("img", {className, src: SILHOUETTE, alt: name, decoding: "async"});
+  picture.dataset.src = mediaLink(path, side);
+  picture.dataset.srcset = `${mediaLink(path, side)} 1x, ${mediaLink(path, 2 * side)} 2x`;
+  arriving.observe(picture);
+  return picture;
 }
