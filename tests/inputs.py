@@ -33,7 +33,7 @@ def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs a command; ends with its status, or with the text about an input that cannot be used."""
     try:
         sys.exit(main())  # type: ignore[arg-type]
-    except (Unusable, SourceError, OSError) as error:
+    except (Unusable, ArgumentTypeError, SourceError, OSError) as error:
         sys.exit(f"{Path(sys.argv[0]).stem}: {error}")
 
 
