@@ -28,6 +28,8 @@ _REPLACE = r"""
 })(TEXTS);
 """
 _SHOWN = """() => {
+  document.querySelectorAll('wbr').forEach(node => node.remove());  // where a name may be broken
+  document.body.normalize();
   const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const names = ['aria-label', 'aria-valuetext', 'title', 'alt', 'placeholder'];
   while (walker.nextNode()) {
