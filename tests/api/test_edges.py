@@ -191,4 +191,4 @@ async def test_only_listed_origins_get_cors_headers(start: Start) -> None:
             "Origin" in answer.headers["Vary"] and "ETag" in answer.headers["Access-Control-Expose-Headers"]
         )
     other = await listed.get("/faces/jobs", headers={"Origin": "https://app.test.evil.test"})
-    assert "Access-Control-Allow-Origin" not in other.headers and other.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Origin" not in other.headers and "Origin" in other.headers["Vary"]
