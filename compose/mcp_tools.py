@@ -6,6 +6,7 @@ Answers are bounded: lists end after a number of entries and say that there is m
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -60,7 +61,9 @@ def build_server(client: AsyncClient, library: str, *, allow_changes: bool) -> M
         allow_changes: offer tools that name people and take that back.
     """
     tools = Tools(client, library)
-    server = MCPServer("faces", title="Faces", instructions=INSTRUCTIONS, log_level="WARNING")
+    server = MCPServer(
+        "faces", title="Faces", version=version("faces"), instructions=INSTRUCTIONS, log_level="WARNING"
+    )
     for reading in (
         tools.list_libraries, tools.list_people, tools.list_films, tools.who_is_in_film, tools.when_is_person,
         tools.who_appears_with, tools.find_by_photograph, tools.portrait,
