@@ -14,8 +14,8 @@ from api.queries import QueryError
 WIDTH_PATTERN = "^[0-9]{1,4}$"
 LEAST_WIDTH = 16
 """Pixels."""
-WEBP_QUALITY = 70
-"""0-100: a face of 128 pixels takes 1.7 kB, its JPEG of 256 pixels about 10 kB."""
+WEBP_QUALITY = 60
+"""0-100: a face of 128 pixels takes 1.5 kB, its JPEG of 256 pixels about 10 kB."""
 BLANK = parameter("blank", "query", description="204 in place of an error, which a browser would log")
 """Parameter of the pictures and films in our pages (api.pages.browsers)."""
 _NUMBER = re.compile("[0-9]{1,4}")

@@ -194,6 +194,10 @@ def _follows_what_is_said_elsewhere(service: Service, page: "Page", person: str)
     films.nth(2).locator("a").first.press("Enter")
     page.locator("#newer a").press("Enter")
     page.wait_for_url(f"**/film/{job}")
+    for analysis in service.get(f"/faces/jobs?library={DIVIDED}").json["jobs"]:
+        assert service.delete(f"/faces/jobs/{analysis['job_id']}").status == 204
+    page.goto(f"{service.url}/faces/?library={DIVIDED}")
+    page.locator("#earlier li", has_text="6 people").wait_for()
     page.goto(f"{service.url}/faces/people/person-1-0-0?library={DIVIDED}")
     page.locator("#problem", has_text="There is no such person in this library.").wait_for()
     page.goto(f"{service.url}/faces/people?library=nowhere")

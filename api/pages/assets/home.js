@@ -169,14 +169,24 @@ function drawEarlier(text) {
 
 let people = [];
 async function loadPeople() {
-  if (!library()) { people = earlier = []; return; }
-  earlier = (await requestJson(`libraries/${library()}/films?limit=200`)).films;
+  earlier = [];
+  earlierAt = "";
+  if (!library()) { people = []; return; }
   const most = (a, b) => b.films - a.films || b.seconds - a.seconds, load = async only => (await requestJson(`libraries/${library()}/people?limit=${MAX_SORTED}&only=${only}`)).people.sort(most);
   people = await load("named");
   if (people.length < SHOWN_PEOPLE) people = people.concat(await load("unnamed"));
   $("people").replaceChildren(...people.slice(0, SHOWN_PEOPLE).map(one => make("li", {}, make("a", {href: link(`people/${encodeURIComponent(one.person_id)}?library=${encodeURIComponent(library())}`)},
     facePicture(one.portrait && `libraries/${library()}/${one.portrait}`, ""), make("span", {}, one.label || TEXTS.home.unnamed), make("span", {className: "soft"}, number(one.films, TEXTS.units.film))))));
   $("everybody").href = link("people?library=" + encodeURIComponent(library()));
+}
+
+// Films of the library that are not among the films of the page: they are asked for when the library has more.
+let earlierAt = "";  // version of the library that they belong to
+async function loadEarlier(version) {
+  const {films: all} = libraries.find(one => one.name === library()) || {films: 0}, listed = new Set(films.filter(job => job.library === library() && job.status === "completed").map(job => job.video_path));
+  if (from() || next || listed.size >= all || earlierAt === version) return;
+  earlier = (await requestJson(`libraries/${library()}/films?limit=200`)).films;
+  earlierAt = version;
 }
 
 const asked = () => ({"": library(), none: "", all: null})[from()];  // the library whose films are shown; empty: of none; null: all
@@ -200,6 +210,7 @@ async function refresh() {
   await loadFilms();
   const version = library() + " " + versionOf(library());
   if (version !== libraryVersion) { await loadPeople(); libraryVersion = version; }
+  await loadEarlier(version);
   draw();
   await loadSeen();
 }
