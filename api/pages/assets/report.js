@@ -13,7 +13,8 @@ const videoName = person => fileName(person.job.metadata.video_path);
 const nameOf = person => person.label || (person.identifiable === false ? TEXTS.job.unclear : fill(TEXTS.job.unnamed, {n: person.place + 1}));
 const nameIn = (job, id) => { const place = job.people.findIndex(one => one.id === id); return place < 0 ? id : nameOf({...job.people[place], place}); };
 const same = (a, b) => a.id === b.id && a.job.job_id === b.job.job_id;
-const isAlbum = job => job.metadata.frame_source === "album";  // its pictures have an order, and no times
+// Pictures of an album have an order, and a photograph alone is a picture too: no times.
+const isAlbum = job => ["album", "image"].includes(job.metadata.frame_source);
 const moment = (job, time) => isAlbum(job) ? fill(TEXTS.film.picture, {n: time + 1}) : formatTime(time);
 const times = ({job, appearances}) => appearances.map(([s, e]) => s === e ? moment(job, s) : fill(R.span, {from: moment(job, s), to: moment(job, e)})).join(", ");
 const videos = person => [...new Set(person.parts.map(part => part.job))].map(job => fileName(job.metadata.video_path));
