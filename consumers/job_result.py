@@ -19,7 +19,7 @@ from schemas.messages import FinalizeTask
 from schemas.metadata import STILLS, EnhancementReport, FailedFrame, Film, FrameSource, Metadata
 from schemas.observations import FrameFaces, Provenance
 from schemas.requests import AnalyzeRequest, Enhancement
-from schemas.results import Match, ResultBody, ResultSummary
+from schemas.results import Demographics, Match, ResultBody, ResultSummary
 from schemas.store.clock import server_time
 
 METHODS: dict[FrameSource, str] = {
@@ -101,7 +101,7 @@ def build_result(
     """Builds the result body of a job.
 
     Args:
-        task: carries the people's emotions and why some were not matched.
+        task: carries the people's demographics and why some were not matched.
         matches: one list per person; None when the request names no collections.
     """
     provenance = job.frames[0].provenance
@@ -156,13 +156,24 @@ def build_result(
         status="completed",
         faces=describe(
             people,
-            task.emotions,
+            demographics_of(people, task),
             matches,
-            demographics=job.request.parameters.detect_demographics,
             frames=len(job.frames),
         ),
         metadata=metadata,
     )
+
+
+def demographics_of(people: People, task: FinalizeTask) -> list[Demographics] | None:
+    """Returns the demographics of each person, without emotions of faces that are nearly black; None where they were
+    not estimated."""
+    if task.emotions is None:
+        return None
+    attributes = task.attributes or (Demographics(),) * len(people.persons)
+    return [
+        msgspec.structs.replace(said, emotion=None if person.best.face.dark else emotion)
+        for person, said, emotion in zip(people.persons, attributes, task.emotions, strict=True)
+    ]
 
 
 def summarize(body: ResultBody) -> ResultSummary:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from consumers.reuse import Wanted, emotion_field, usable
+from consumers.reuse import usable
 from consumers.service import Service
-from schemas.observations import FrameFaces, Observation
+from schemas.observations import FrameFaces
 from schemas.store.lua import Call
 from schemas.store.observations import Observations
 
@@ -22,6 +22,7 @@ class PictureOf(NamedTuple):
         source: name of the source in `schemas.store.observations`.
         name: of the picture there.
         frame: number of the sample in the job.
+        min_confidence: the threshold in force, 0-1.
     """
 
     job_id: str
@@ -30,7 +31,7 @@ class PictureOf(NamedTuple):
     name: str
     frame: int
     timestamp: float
-    wanted: Wanted
+    min_confidence: float
 
 
 class KnownPictures:
@@ -57,7 +58,7 @@ class KnownPictures:
                 known = {
                     picture.frame: (picture, _of_frame(faces, picture))
                     for picture, encoded in zip(step, stored, strict=True)
-                    if (faces := usable(encoded, picture.wanted)) is not None
+                    if (faces := usable(encoded, picture.min_confidence)) is not None
                 }
                 frames = [
                     (frame, msgspec.msgpack.encode(faces), picture.name, len(faces.faces))
@@ -76,7 +77,7 @@ class KnownPictures:
         by_run: dict[tuple[str, str, str], dict[str, bytes]] = {}
         for picture, faces, crops in seen:
             fields = by_run.setdefault((picture.source, picture.job_id, picture.run), {})
-            fields[picture.name] = msgspec.msgpack.encode(Observation(picture.wanted.demographics, faces))
+            fields[picture.name] = msgspec.msgpack.encode(faces)
             fields |= {f"{picture.name}/{field.rpartition('/')[2]}": crop for field, crop in crops.items()}
         return [
             self._kept.keeping(source, job_id, fields, run)
@@ -87,28 +88,6 @@ class KnownPictures:
         """Forgets the sources for which there is no room any more."""
         for reply in replies:
             await self._kept.forget(reply)
-
-    async def emotions(
-        self, source: str, observer: str, shots: Sequence[bytes | None]
-    ) -> dict[bytes, str | None]:
-        """Returns the emotions that are known of crops of faces."""
-        crops = [shot for shot in dict.fromkeys(shots) if shot is not None]
-        stored = await self._kept.read(source, [emotion_field(observer, crop) for crop in crops])
-        return {
-            crop: found.decode() or None
-            for crop, found in zip(crops, stored, strict=True)
-            if found is not None
-        }
-
-    async def keep_emotions(
-        self, source: str, observer: str, job_id: str, run: str, emotions: Mapping[bytes, str | None]
-    ) -> None:
-        """Keeps the emotions in crops of faces."""
-        fields = {
-            emotion_field(observer, crop): (emotion or "").encode() for crop, emotion in emotions.items()
-        }
-        if fields:
-            await self._kept.keep(source, job_id, fields, run)
 
 
 def _of_frame(faces: FrameFaces, picture: PictureOf) -> FrameFaces:

@@ -7,7 +7,7 @@ import msgspec
 from consumers.job_result import JobFrames, source_warnings
 from consumers.known_pictures import FRAMES_PER_STEP, KnownPictures, PictureOf
 from consumers.outcomes import FrameOutcome, encode_outcome
-from consumers.reuse import Wanted, is_sampled_as, observer_in
+from consumers.reuse import is_sampled_as, observer_in
 from consumers.service import Service
 from schemas.envelope import Envelope
 from schemas.messages import ReuseTask
@@ -37,12 +37,12 @@ class KnownSamplings:
         if stored is None:
             return None
         sampling = msgspec.msgpack.decode(stored, type=Sampling)
-        wanted = await self._wanted(sampling.observer, task)
-        if wanted is None or len(sampling.samples) > self._service.settings.max_frames:
+        threshold = await self._threshold(sampling.observer, task)
+        if threshold is None or len(sampling.samples) > self._service.settings.max_frames:
             return None
         job, run = envelope.job, envelope.run
         pictures = [
-            PictureOf(job, run, task.source, name, index, timestamp, wanted)
+            PictureOf(job, run, task.source, name, index, timestamp, threshold)
             for index, (timestamp, name) in enumerate(sampling.samples)
         ]
         await self._kept.keep(task.source, job, {}, run)
@@ -77,8 +77,8 @@ class KnownSamplings:
         )
         await self._kept.keep(source, job_id, {field: msgspec.msgpack.encode(sampling)}, job.run)
 
-    async def _wanted(self, observer: str, task: ReuseTask) -> Wanted | None:
-        """Returns what is wanted of each frame; None unless all workers that analyse observe as that one did."""
+    async def _threshold(self, observer: str, task: ReuseTask) -> float | None:
+        """Returns the threshold in force; None unless all workers that analyse observe as that one did."""
         alive = await workers.alive(self._service.redis, self._service.partitions.home)
         present = {(one.observer, one.min_confidence) for one in alive if one.observer}
         if len(present) != 1:
@@ -86,4 +86,4 @@ class KnownSamplings:
         ((name, default),) = present
         if name != observer or default is None:
             return None
-        return Wanted(default if task.min_confidence is None else task.min_confidence, task.demographics)
+        return default if task.min_confidence is None else task.min_confidence

@@ -191,7 +191,6 @@ class FramePublisher:
                 min_confidence=parameters.min_confidence
                 if parameters.min_confidence is not None
                 else settings.min_confidence,
-                demographics=parameters.detect_demographics,
                 enhancement=resolved_enhancement(parameters, settings),
                 display=frame.display,
             )

@@ -6,12 +6,12 @@ however the picture was found.
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from facecore.narrowing import narrowed
-from schemas.observations import FrameFaces, Observation
+from schemas.observations import FrameFaces
 from schemas.orientation import Display
 from schemas.requests import Parameters
 from schemas.settings import Settings
@@ -27,28 +27,17 @@ LAST_STAGE = frozenset(
         "match_collections",
         "library",
         "divisions",
+        "detect_demographics",
     }
 )
 """Parameters that only the last stage uses: they change no observation."""
-AT_LEAST = frozenset({"min_confidence", "detect_demographics"})
+AT_LEAST = frozenset({"min_confidence"})
 """Parameters for which observations of a less strict request serve a stricter one (`usable`). All others, which are
 in neither set, change the sampling."""
 PICTURE_SETTINGS = ("frame_format", "frame_quality", "max_pixels", "segment_seconds")
 """Settings that change the sampled pictures, or the warnings about them."""
 NAME_BYTES = 16
 """Bytes of a hash: enough that no two names of a source are ever equal by chance."""
-
-
-class Wanted(NamedTuple):
-    """What a frame is analysed for.
-
-    Attributes:
-        min_confidence: the threshold in force, 0-1.
-        demographics: whether age and gender are wanted.
-    """
-
-    min_confidence: float
-    demographics: bool
 
 
 def picture_name(observer: str, max_pixels: int, display: Display | None, picture: bytes) -> str:
@@ -66,9 +55,14 @@ def observer_in(picture: str) -> str:
     return picture.partition(".")[0]
 
 
-def emotion_field(observer: str, portrait: bytes) -> str:
-    """Returns the field of the emotion in a crop of a face."""
-    return f"emotion:{observer}.{_name([portrait])}"
+def estimate_field(observer: str, portrait: bytes, aspect: float | None) -> str:
+    """Returns the field of what is estimated of a crop of a face: age and gender.
+
+    Args:
+        aspect: of the face's box (`facecore.portraits.aspect`); None: of the emotion.
+    """
+    kind, shape = ("emotion", b"") if aspect is None else ("attributes", msgspec.json.encode(aspect))
+    return f"{kind}:{observer}.{_name([portrait, shape])}"
 
 
 def source_name(fingerprint: str) -> str:
@@ -96,17 +90,14 @@ def is_sampled_as(sampling: str, method: str) -> bool:
     return (method.startswith("frame-server")) == sampling.startswith("sampling:served:")
 
 
-def usable(encoded: bytes | None, wanted: Wanted) -> FrameFaces | None:
-    """Returns what an observation shows of what is wanted; None when it does not serve."""
+def usable(encoded: bytes | None, min_confidence: float) -> FrameFaces | None:
+    """Returns what an observation shows from a confidence on, 0-1; None when it does not serve."""
     if encoded is None:
         return None
-    observation = msgspec.msgpack.decode(encoded, type=Observation)
-    faces = observation.faces
-    if faces.provenance.min_confidence > wanted.min_confidence:
+    faces = msgspec.msgpack.decode(encoded, type=FrameFaces)
+    if faces.provenance.min_confidence > min_confidence:
         return None
-    if wanted.demographics and not observation.demographics:
-        return None
-    return narrowed(faces, wanted.min_confidence, demographics=wanted.demographics)
+    return narrowed(faces, min_confidence)
 
 
 def _name(parts: Iterable[bytes]) -> str:

@@ -27,7 +27,7 @@ from facecore.identifiability import brightened, visibility
 from facecore.model import Model, Workers
 from facecore.narrowing import as_rejected, passing
 from facecore.packs import Pack, load_open
-from facecore.portraits import portrait
+from facecore.portraits import FaceInPortrait, portrait
 from facecore.pose import from_landmarks, tilted
 from facecore.quality import occlusion_score, pose_score, size_score
 from facecore.turning import look_again, upright
@@ -49,14 +49,12 @@ class FrameInput(NamedTuple):
         image: (H, W, 3) bytes, BGR.
         min_confidence: lowest confidence of a detection, 0-1; None: the pack's default. What scores below
             detector.SCORE_FLOOR is never a detection.
-        demographics: whether to estimate the attributes of the faces.
     """
 
     index: int  # type: ignore[assignment]
     timestamp: float
     image: Image
     min_confidence: float | None
-    demographics: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ class Analyzer:
             count = passing(confidence, self._threshold(frame))
             rejected.append(as_rejected(confidence[count:]))
             candidates += _candidates(number, frame.image, found, confidence[:count])
-        faces = self._observe(candidates, [frames[one.frame].demographics for one in candidates])
+        faces = self._observe(candidates)
         by_frame: list[list[ObservedFace]] = [[] for _ in frames]
         for candidate, face in zip(candidates, faces, strict=True):
             by_frame[candidate.frame].append(face)
@@ -192,7 +190,8 @@ class Analyzer:
         ]
 
     def portrait(self, image: Image, face: ObservedFace) -> Image:
-        """Cuts out the square around a face, turned upright, at most 256 pixels a side, BGR; input of `emotions`.
+        """Cuts out the square around a face, turned upright, at most 256 pixels a side, BGR; input of `emotions` and
+        `attributes`.
 
         A nearly black face is brightened for people to see.
         """
@@ -207,6 +206,12 @@ class Analyzer:
             return [None] * len(portraits)
         return [*self._workers.start(self._pack.emotion, portraits)()]
 
+    def attributes(self, portraits: Sequence[FaceInPortrait]) -> list[FaceAttributes]:
+        """Returns age and gender of the face in each portrait."""
+        runs = [self._workers.start(model, portraits) for model in self._pack.attributes]
+        estimates = [run() for run in runs]
+        return [attributes.combined([found[i] for found in estimates]) for i in range(len(portraits))]
+
     def close(self) -> None:
         """Stops the worker threads."""
         self._workers.close()
@@ -214,24 +219,21 @@ class Analyzer:
     def _warm_up(self) -> None:
         """Runs every model once on black squares, so that kernels and memory are ready for the first job."""
         squares = [np.zeros((side, side, 3), np.uint8) for side in (320, 640, 1600)]
-        self.analyze([FrameInput(0, 0.0, square, None, True) for square in squares])
+        self.analyze([FrameInput(0, 0.0, square, None) for square in squares])
         face = FaceInImage(squares[0], (80.0, 80.0, 240.0, 240.0), ARCFACE_TEMPLATE + 100)
-        self._observe([_Candidate(0, 1.0, 1.0, face.box, face)], [True])
+        self._observe([_Candidate(0, 1.0, 1.0, face.box, face)])
         self.emotions([squares[0]])
+        self.attributes([FaceInPortrait(squares[0], 1.0)])
 
-    def _observe(
-        self, candidates: Sequence[_Candidate], with_attributes: Sequence[bool]
-    ) -> list[ObservedFace]:
-        """Runs all models over all faces; starts every run before it waits for the first."""
+    def _observe(self, candidates: Sequence[_Candidate]) -> list[ObservedFace]:
+        """Runs the models of a frame over all faces; starts every run before it waits for the first."""
         pack, workers = self._pack, self._workers
         found = [candidate.face for candidate in candidates]
         faces, turned = look_again(found, pack.detector, workers)
         candidates = [one._replace(face=face) for one, face in zip(candidates, faces, strict=True)]
         heads = [head.face for head in turned]
-        selected = [i for i, chosen in enumerate(with_attributes) if chosen]
         embeddings = workers.start(pack.embedder, faces)
         poses = workers.start(pack.pose, heads) if pack.pose else None
-        estimates = [workers.start(model, [heads[i] for i in selected]) for model in pack.attributes]
         occlusions = workers.start(self._occlusion, heads) if self._occlusion else None
         if self._sharpness:
             sharpnesses = workers.start(self._sharpness, faces)
@@ -242,12 +244,9 @@ class Analyzer:
         else:
             angles = [from_landmarks(face.landmarks) for face in faces]
         occluded = occlusions() if occlusions else [None] * len(faces)
-        persons = [FaceAttributes()] * len(faces)
-        for i, *values in zip(selected, *(estimate() for estimate in estimates), strict=True):
-            persons[i] = attributes.combined(values)
         return [
             _observed(*values, native_angles=poses is not None)
-            for values in zip(candidates, embeddings(), angles, occluded, sharpnesses(), persons, strict=True)
+            for values in zip(candidates, embeddings(), angles, occluded, sharpnesses(), strict=True)
         ]
 
     def _threshold(self, frame: FrameInput) -> float:
@@ -282,7 +281,6 @@ def _observed(
     angles: Angles,
     occluded: float | None,
     sharp: float,
-    person: FaceAttributes,
     *,
     native_angles: bool,
 ) -> ObservedFace:
@@ -305,7 +303,6 @@ def _observed(
         ),
         occlusion_probability=None if occluded is None else round(occluded, 6),
         **visibility(candidate.face)._asdict(),
-        **person._asdict(),
     )
 
 

@@ -10,15 +10,16 @@ How good the open pack's networks are (tests.eval.demographics, tests.eval.faces
   Smiles are found; neutral faces are sometimes called sad or angry.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from facecore.align import FaceInImage, Image, Points, crop, to_sample
+from facecore.align import Image, Points, crop, to_sample
 from facecore.geometry import widened
 from facecore.model import Model, Outputs, batch_size
-from facecore.portraits import PORTRAIT_SCALE
+from facecore.portraits import PORTRAIT_SCALE, FaceInPortrait
+from schemas.results import Demographics
 
 GPU_BATCH = 16
 FACERES_SIDE = 224
@@ -30,6 +31,8 @@ FACERES_YOUNGEST_YEARS = 1
 """Age that the network's first output stands for; each further one stands for one year more."""
 AGE_LOW, AGE_HIGH = 0.2, 0.8
 """Ends of the range of ages, as quantiles of the network's distribution, which is wider than its errors are."""
+GENDER_MIN_PROBABILITY = 0.8
+"""Gender is reported from this mean probability over a person's best shots on."""
 EMOTION_SIDE, EMOTION_GPU_BATCH = 224, 4
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 EMOTION_MIN_PROBABILITY = 0.7
@@ -37,7 +40,7 @@ EMOTION_MIN_PROBABILITY = 0.7
 
 
 class FaceAttributes(NamedTuple):
-    """What attribute models estimate of one face; named as in `ObservedFace`. None: no model estimates it.
+    """What attribute models estimate of one face. None: no model estimates it.
 
     Attributes:
         age: years.
@@ -64,11 +67,44 @@ def combined(estimates: Sequence[FaceAttributes]) -> FaceAttributes:
     return FaceAttributes(**means)
 
 
-def load_age_and_gender(session: Any) -> Model[FaceInImage, FaceAttributes]:
+def of_person(estimates: Sequence[tuple[FaceAttributes, float]]) -> Demographics:
+    """Returns age and gender of a person from the estimates of some faces, each with its weight: ages by the median,
+    gender by the mean."""
+    return Demographics(
+        age=_median_age((face.age, weight) for face, weight in estimates),
+        age_low=_median_age((face.age_low, weight) for face, weight in estimates),
+        age_high=_median_age((face.age_high, weight) for face, weight in estimates),
+        gender=_gender([(face.male, weight) for face, weight in estimates if face.male is not None]),
+    )
+
+
+def _median_age(estimates: Iterable[tuple[float | None, float]]) -> int | None:
+    """Returns the weighted median of the estimates in whole years."""
+    ordered = sorted((age, weight) for age, weight in estimates if age is not None)
+    half = sum(weight for _, weight in ordered) / 2
+    below = 0.0
+    for age, weight in ordered:
+        below += weight
+        if below >= half:
+            return round(age)
+    return None
+
+
+def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:
+    weights = sum(weight for _, weight in values)
+    if not weights:
+        return None
+    male = sum(value * weight for value, weight in values) / weights
+    if male >= GENDER_MIN_PROBABILITY:
+        return "M"
+    return "F" if male <= 1 - GENDER_MIN_PROBABILITY else None
+
+
+def load_age_and_gender(session: Any) -> Model[FaceInPortrait, FaceAttributes]:
     """Returns the model of HSE-FaceRes (Savchenko 2019), fed as it was trained: faces stretched to a square, blue-
     green-red, without the mean of the colours."""
 
-    def prepare(face: FaceInImage) -> Points:
+    def prepare(face: FaceInPortrait) -> Points:
         picture = crop(face.image, widened(face.box, FACERES_BOX_SCALE), FACERES_SIDE)
         return to_sample(picture[:, :, ::-1], FACERES_MEAN, 1.0)
 

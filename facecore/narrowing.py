@@ -8,9 +8,6 @@ import numpy as np
 from facecore.align import Points
 from schemas.observations import FrameFaces
 
-ATTRIBUTES = ("age", "age_low", "age_high", "male")
-"""Fields of a face that are only estimated where demographics are wanted (`facecore.attributes.FaceAttributes`)."""
-
 
 def passing(confidences: Points, threshold: float) -> int:
     """Returns how many detections, those with the highest confidences, pass a threshold."""
@@ -23,18 +20,16 @@ def as_rejected(confidences: Points) -> tuple[float, ...]:
     return tuple(math.floor(100 * float(value)) / 100 for value in confidences)
 
 
-def narrowed(seen: FrameFaces, min_confidence: float, *, demographics: bool) -> FrameFaces:
-    """Returns what an analysis with these parameters sees.
+def narrowed(seen: FrameFaces, min_confidence: float) -> FrameFaces:
+    """Returns what an analysis with a higher threshold sees.
 
     Args:
-        seen: with a ``min_confidence`` that is no higher, and with demographics where these are wanted.
+        seen: with a ``min_confidence`` that is no higher.
         min_confidence: lowest confidence of a detection, 0-1.
     """
     confidences = np.array([face.confidence for face in seen.faces], np.float32)
     count = passing(confidences, min_confidence)
     faces, rejected = seen.faces[:count], as_rejected(confidences[count:])
-    if not demographics:
-        faces = tuple(msgspec.structs.replace(face, **dict.fromkeys(ATTRIBUTES)) for face in faces)
     return msgspec.structs.replace(
         seen,
         faces=faces,

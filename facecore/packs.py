@@ -10,6 +10,7 @@ from facecore.detection import centerface
 from facecore.detection.detector import Detector
 from facecore.device import Device, open_session
 from facecore.model import Model
+from facecore.portraits import FaceInPortrait
 from models.catalog import OPEN_PACK
 from schemas.observations import Angles
 
@@ -27,7 +28,7 @@ class Pack:
     detector: Detector
     embedder: Model[FaceInImage, Points]
     pose: Model[FaceInImage, Angles] | None
-    attributes: tuple[Model[FaceInImage, FaceAttributes], ...]
+    attributes: tuple[Model[FaceInPortrait, FaceAttributes], ...]
     emotion: Model[Image, str | None] | None
     files: dict[str, Path]
 

@@ -15,6 +15,10 @@ from schemas.metadata import Rejected
 from schemas.names import portrait_field
 from schemas.observations import FrameFaces, ObservedFace
 
+BEST_SHOTS = 5
+"""Most detections of a person of which age and gender are estimated. Of people in films with ten and more detections,
+the age from five differs from that of all by as much as the ages from two halves of all differ (1.1 years)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -47,6 +51,16 @@ class Person:
     sightings: list[Sighting]
     best: Sighting
     division: str = ""
+
+    @property
+    def best_shots(self) -> list[Sighting]:
+        """Returns the best shot and those of the next highest qualities, `BEST_SHOTS` at most; a picture that several
+        samples show counts once."""
+        ranked = sorted(self.sightings, key=lambda s: (s is not self.best, -composite(s.face.quality)))
+        different = dict[bytes, Sighting]()
+        for sighting in ranked:
+            different.setdefault(sighting.face.embedding, sighting)
+        return list(different.values())[:BEST_SHOTS]
 
 
 @dataclass(frozen=True, slots=True)

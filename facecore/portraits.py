@@ -1,10 +1,12 @@
 """Portraits: the square around a face, turned upright, and the part of it that lies within the picture."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from facecore.align import Image, crop, tilt
 from facecore.geometry import Box, squared
-from facecore.turning import UPRIGHT_DEGREES
+from facecore.turning import UPRIGHT_DEGREES, lies
 from facecore.video.images import decode, encode
 from schemas.observations import ObservedFace
 
@@ -19,6 +21,37 @@ EDGE = 0.02
 beyond."""
 LEAST_PART, STEPS = 0.4, 30
 """Least side of the part that is shown, in sides of the portrait; number of sides that are tried."""
+
+
+class FaceInPortrait(NamedTuple):
+    """A portrait, with the shape of the face's box in it.
+
+    Attributes:
+        aspect: width of the box divided by its height (`aspect`).
+    """
+
+    image: Image
+    aspect: float
+
+    @property
+    def box(self) -> Box:
+        """Returns the box of the face in pixels of the portrait."""
+        whole = self.image.shape[0]
+        longer = whole / PORTRAIT_SCALE
+        half_width, half_height = longer * min(1.0, self.aspect) / 2, longer / max(1.0, self.aspect) / 2
+        return (
+            whole / 2 - half_width,
+            whole / 2 - half_height,
+            whole / 2 + half_width,
+            whole / 2 + half_height,
+        )
+
+
+def aspect(face: ObservedFace) -> float:
+    """Returns the width of a face's box divided by its height, as the upright head of its portrait has them."""
+    x_min, y_min, x_max, y_max = face.box
+    ratio = max(1.0, x_max - x_min) / max(1.0, y_max - y_min)
+    return round(1 / ratio if lies(tilt(np.array(face.landmarks, np.float32).reshape(5, 2))) else ratio, 4)
 
 
 def portrait(image: Image, box: Box) -> Image:

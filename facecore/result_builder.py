@@ -1,7 +1,7 @@
 """Builds the faces of a job's result from its people."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,7 +11,6 @@ from facecore.doubts import MeanFace, mean_face, one_person, same_person
 from facecore.people import People, Person, Sighting
 from facecore.quality import composite, pose_class
 from facecore.vectors import from_bytes, unit
-from schemas.observations import ObservedFace
 from schemas.results import (
     Appearance,
     BoundingBox,
@@ -27,29 +26,25 @@ from schemas.results import (
     QualityComponents,
 )
 
-GENDER_MIN_PROBABILITY = 0.8
-"""Gender is reported from this mean probability over a person's detections on."""
 BLOCK_PEOPLE = 4096
 """Rows of the similarity matrix held at a time."""
 
 
 def describe(
     people: People,
-    emotions: Sequence[str | None] | None,
+    demographics: Sequence[Demographics] | None,
     matches: Sequence[list[Match]] | None = None,
     *,
-    demographics: bool,
     frames: int,
 ) -> list[Face]:
     """Returns the faces of the result, one a person.
 
     Args:
-        emotions: of each person; None: not estimated.
+        demographics: of each person; None: not estimated.
         matches: known people similar to each person; None: not searched.
-        demographics: whether the request asks for age, gender and emotion.
         frames: number of analysed frames.
     """
-    emotion_of = emotions or [None] * len(people.persons)
+    demographics_of = [None] * len(people.persons) if demographics is None else demographics
     matches_of = (
         [msgspec.UNSET] * len(people.persons) if matches is None else (matches or [[]] * len(people.persons))
     )
@@ -59,9 +54,7 @@ def describe(
         Face(
             face_id=f"face_{number}",
             embedding=_numbers(_unit([person.best])[0]),
-            demographics=_demographics(person, None if person.best.face.dark else emotion)
-            if demographics
-            else None,
+            demographics=said,
             detections=[_detection(sighting) for sighting in person.sightings],
             representative_detection=_detection(person.best),
             appearances=_appearances(person),
@@ -76,7 +69,7 @@ def describe(
             identifiable=person.best.face.identifiable,
             matches=matches_of[number],
         )
-        for number, (person, emotion) in enumerate(zip(people.persons, emotion_of, strict=True))
+        for number, (person, said) in enumerate(zip(people.persons, demographics_of, strict=True))
     ]
 
 
@@ -128,41 +121,6 @@ def _nearest(people: People, means: Sequence[MeanFace]) -> list[Nearest | None]:
                 round(same_person(means[known[start + row]], means[known[other]], len(known)), 4),
             )
     return found
-
-
-def _demographics(person: Person, emotion: str | None) -> Demographics:
-    """Aggregates over the person's detections, weighted by quality: ages by the median, gender by the mean."""
-    faces = [s.face for s in person.sightings]
-    males = [(f.male, composite(f.quality)) for f in faces if f.male is not None]
-    return Demographics(
-        age=_median_age((f.age, f) for f in faces),
-        age_low=_median_age((f.age_low, f) for f in faces),
-        age_high=_median_age((f.age_high, f) for f in faces),
-        gender=_gender(males),
-        emotion=emotion,
-    )
-
-
-def _median_age(estimates: Iterable[tuple[float | None, ObservedFace]]) -> int | None:
-    """Returns the median of the estimates in whole years, weighted by the quality of the faces."""
-    ordered = sorted((age, composite(face.quality)) for age, face in estimates if age is not None)
-    half = sum(weight for _, weight in ordered) / 2
-    below = 0.0
-    for age, weight in ordered:
-        below += weight
-        if below >= half:
-            return round(age)
-    return None
-
-
-def _gender(values: Sequence[tuple[float, float]]) -> Literal["M", "F"] | None:
-    weights = sum(weight for _, weight in values)
-    if not weights:
-        return None
-    male = sum(value * weight for value, weight in values) / weights
-    if male >= GENDER_MIN_PROBABILITY:
-        return "M"
-    return "F" if male <= 1 - GENDER_MIN_PROBABILITY else None
 
 
 def _detection(sighting: Sighting) -> Detection:

@@ -71,13 +71,17 @@ def upright(face: FaceInImage, *, plain: bool = False) -> Turned:
     ]
     edge = cv2.BORDER_CONSTANT if plain else cv2.BORDER_REPLICATE
     patch = cv2.warpAffine(face.image, matrix, (side, side), borderMode=edge, borderValue=cv2.mean(inside))
-    lies = LYING_DEGREES < abs(degrees) < 180 - LYING_DEGREES
-    half_width, half_height = (height, width) if lies else (width, height)
+    half_width, half_height = (height, width) if lies(degrees) else (width, height)
     half_width, half_height = half_width * scale / 2, half_height * scale / 2
     box = (side / 2 - half_width, side / 2 - half_height, side / 2 + half_width, side / 2 + half_height)
     return Turned(
         FaceInImage(np.asarray(patch, np.uint8), box, _moved(face.landmarks, matrix)), degrees, matrix
     )
+
+
+def lies(degrees: float) -> bool:
+    """Checks whether a head with this tilt lies on its side: its box is as wide as it is tall upright."""
+    return LYING_DEGREES < abs(degrees) < 180 - LYING_DEGREES
 
 
 def look_again(

@@ -17,6 +17,7 @@ from facecore.detection import scrfd
 from facecore.device import Device, check_session, session_options
 from facecore.model import Model, Outputs, batch_size
 from facecore.packs import Pack
+from facecore.portraits import FaceInPortrait
 from models.fetch import ModelsUnavailable
 from schemas.observations import Angles
 from schemas.vectors import DIMENSIONS
@@ -89,7 +90,7 @@ def _open(file: Path, device: Device) -> Any:
     return model
 
 
-def _crop(model: Any, face: FaceInImage) -> Points:
+def _crop(model: Any, face: FaceInImage | FaceInPortrait) -> Points:
     """Cuts out the face as InsightFace's classes Landmark and Attribute do."""
     x_min, y_min, x_max, y_max = face.box
     side = model.input_size[0]
@@ -120,7 +121,7 @@ def angles_of(points: NDArray[Any], mean: NDArray[Any]) -> Angles:
     return Angles(float(yaw), float(pitch), float(roll))
 
 
-def _age_and_gender(model: Any) -> Model[FaceInImage, FaceAttributes]:
+def _age_and_gender(model: Any) -> Model[FaceInPortrait, FaceAttributes]:
     def read(outputs: Outputs) -> list[FaceAttributes]:
         female, male, age = outputs[0].astype(np.float64).T
         odds = 1.0 / (1.0 + np.exp(np.clip(female - male, -60.0, 60.0)))

@@ -10,6 +10,7 @@ from schemas.envelope import JSON, MSGPACK, Envelope, EnvelopeError, entry_time,
 from schemas.names import JOB_ID
 from schemas.orientation import Display
 from schemas.requests import Enhancement
+from schemas.results import Demographics
 
 ENTRY_ID = re.compile(r"\d{1,20}-\d{1,20}")
 """Id of a stream entry: milliseconds of the server's clock, and a number."""
@@ -34,13 +35,11 @@ class ReuseTask(msgspec.Struct, frozen=True, kw_only=True):
         source: fingerprint of its content.
         sampling: key of the same sampling.
         min_confidence: None leaves the choice to the model pack.
-        demographics: whether age and gender are wanted.
     """
 
     source: str
     sampling: str
     min_confidence: float | None
-    demographics: bool
 
 
 class JoinTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,7 +79,6 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         frame: where the picture lies.
         source: path of the video, for a request to the Frame Server.
         min_confidence: None leaves the choice to the model pack.
-        demographics: whether age and gender are wanted.
         enhancement: set when faces of low quality are to be improved; its quality_trigger is resolved.
         enhanced: the picture is the enhanced one; it improves what is stored for this frame.
         display: how the picture becomes the one that a player shows; None: it is that one.
@@ -91,21 +89,35 @@ class FrameTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frame: StoredFrame | FileFrame
     source: str
     min_confidence: float | None = None
-    demographics: bool = True
     enhancement: Enhancement | None = None
     enhanced: bool = False
     display: Display | None = None
 
 
-class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
-    """Look once more at the best shot of each person (emotion). Type ``portraits``, stream
-    ``frames:urgent``.
+class Shot(msgspec.Struct, frozen=True, array_like=True):
+    """A detection of a person of which age and gender are estimated.
 
     Attributes:
-        portraits: fields of the job's portraits hash, one a person, in the order of the result's faces.
+        portrait: field of the job's portraits hash.
+        aspect: width of the box divided by its height (facecore.portraits.aspect).
+        quality: composite quality, the weight of the estimates.
+    """
+
+    portrait: str
+    aspect: float
+    quality: float
+
+
+class PortraitsTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Look once more at the best shots of each person. Type ``portraits``, stream ``frames:urgent``.
+
+    Attributes:
+        portraits: fields of the job's portraits hash, one a person, in the order of the result's faces (emotion).
+        shots: the best shots of each, in the same order (age and gender); none from a worker of an earlier version.
     """
 
     portraits: tuple[str, ...]
+    shots: tuple[tuple[Shot, ...], ...] = ()
 
 
 class EnhanceTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +141,7 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Attributes:
         emotions: None in the first round; then one a person, in the order of the result's faces, each None
             where the emotion could not be told.
+        attributes: age and gender of each person, in the same order; none from a worker of an earlier version.
         matches: None until the people were looked for in the collections that the request names; then who each is
             like, in the same order.
         unmatched: why some collection could not be looked into.
@@ -136,6 +149,7 @@ class FinalizeTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """
 
     emotions: tuple[str | None, ...] | None = None
+    attributes: tuple[Demographics, ...] = ()
     matches: tuple[tuple[Resemblance, ...], ...] | None = None
     unmatched: tuple[str, ...] = ()
     error: str | None = None
@@ -150,13 +164,14 @@ class MatchTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         faces: where the best shot of each person is seen: field of the job's faces hash, place in that frame.
-        emotions: handed back.
+        emotions, attributes: handed back.
     """
 
     faces: tuple[tuple[str, int], ...]
     collections: tuple[str, ...]
     model: str
     emotions: tuple[str | None, ...] | None = None
+    attributes: tuple[Demographics, ...] = ()
 
 
 class EnrolTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -34,9 +34,6 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
         native_angles: False when the angles were estimated from the landmarks.
         quality: the four components.
         occlusion_probability: that the face is occluded, 0-1; None without a model.
-        age: years; None when the pack has no age model.
-        age_low, age_high: years, the range of the age; None when the model states none.
-        male: probability that the person is a man, 0-1; None when the pack has no gender model.
         detector_score: the score behind the confidence, 0-1; None: from a worker of an earlier version.
         enhanced: the values come from an enhanced frame (the embedding never does).
         identifiable: the picture shows enough of the face to tell people apart.
@@ -51,14 +48,10 @@ class ObservedFace(msgspec.Struct, frozen=True, kw_only=True):
     native_angles: bool
     quality: QualityScore
     occlusion_probability: float | None = None
-    age: float | None = None
-    male: float | None = None
     enhanced: bool = False
     detector_score: float | None = None
     identifiable: bool = True
     dark: bool = False
-    age_low: float | None = None
-    age_high: float | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,18 +93,6 @@ class FrameFaces(msgspec.Struct, frozen=True, kw_only=True):
     rejected_confidences: tuple[float, ...] = ()
     look: bytes = b""
     picture: str = ""
-
-
-class Observation(msgspec.Struct, frozen=True, array_like=True):
-    """What was seen in a picture, kept for later jobs.
-
-    Attributes:
-        demographics: whether age and gender were estimated.
-        faces: of the frame that was analysed first.
-    """
-
-    demographics: bool
-    faces: FrameFaces
 
 
 class Sampling(msgspec.Struct, frozen=True, array_like=True):

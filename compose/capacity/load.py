@@ -23,8 +23,8 @@ class ServiceTimes(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         source: where the figures come from: benchmark, machine, time.
         frames_job, frames_minute, frames_frame: of the frames stage for a job, a minute of film, a sampled frame.
-        analyze_frame, analyze_face, analyze_job: of the analyze stage for a frame, for a face in it, and for the
-            emotions of a job's people.
+        analyze_frame, analyze_face, analyze_job: of the analyze stage for a frame, for a face in it, and for age,
+            gender and emotion of a job's people.
         finalize_job, finalize_frame: of the finalize stage, both runs of a job together.
         rest_job, rest_frame: of the server and the API.
         frame_bytes: size of a frame that waits between the stages.

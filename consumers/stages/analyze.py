@@ -12,12 +12,12 @@ from numpy import uint8
 from numpy.typing import NDArray
 
 from consumers.base_stage import BaseStage
-from consumers.emotions import Emotions
+from consumers.best_shots import BestShots
 from consumers.inference import InferenceThread
 from consumers.known_pictures import KnownPictures, PictureOf
 from consumers.outcomes import FrameOutcome, encode_outcome
 from consumers.picture_decoder import Encoded, PictureDecoder
-from consumers.reuse import Wanted, picture_name
+from consumers.reuse import picture_name
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.sources.films import shown, shown_like
@@ -98,7 +98,7 @@ class AnalyzeStage(BaseStage[Any]):
         )
         self._inference = inference
         self._known = KnownPictures(service)
-        self._emotions = Emotions(service, inference, self._known)
+        self._best_shots = BestShots(service, inference)
         self._threads = settings.worker_threads
         self._pixels = ThreadPoolExecutor(self._threads, "pixels")
         self._decoder = PictureDecoder(inference.picture_memory, self._pixels, self._threads)
@@ -140,7 +140,7 @@ class AnalyzeStage(BaseStage[Any]):
         if frames:
             done.update(zip((d.entry_id for d in frames), await self._frames(frames), strict=True))
         if portraits:
-            tasks = await self._emotions.classify(self.name, portraits)
+            tasks = await self._best_shots.look(self.name, portraits)
             done.update(
                 (d.entry_id, self._finalize(d.envelope, task))
                 for d, task in zip(portraits, tasks, strict=True)
@@ -148,7 +148,7 @@ class AnalyzeStage(BaseStage[Any]):
         return [done[delivery.entry_id] for delivery in batch]
 
     def on_dead_letter(self, envelope: Envelope[Any], reason: str) -> Completion:
-        """Records the frame as failed; without its best shots, a job ends without emotions."""
+        """Records the frame as failed; without its best shots, a job ends without demographics."""
         if isinstance(envelope.body, PortraitsTask):
             unknown = FinalizeTask(emotions=(None,) * len(envelope.body.portraits))
             return self._finalize(envelope, unknown)
@@ -234,7 +234,7 @@ class AnalyzeStage(BaseStage[Any]):
             name=picture_name(self.observer, self._max_pixels(delivery), task.display, picture),
             frame=task.index,
             timestamp=task.timestamp,
-            wanted=Wanted(threshold, task.demographics),
+            min_confidence=threshold,
         )
 
     async def _taken_over(
@@ -361,7 +361,7 @@ def _encoded(picture: bytes, max_pixels: int, task: FrameTask, original: FrameFa
 
 
 def _input(task: FrameTask, image: Image) -> FrameInput:
-    return FrameInput(task.index, task.timestamp, image, task.min_confidence, task.demographics)
+    return FrameInput(task.index, task.timestamp, image, task.min_confidence)
 
 
 def _distinct(named: Mapping[int, PictureOf | None]) -> tuple[list[int], list[int]]:

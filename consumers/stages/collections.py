@@ -170,7 +170,12 @@ class CollectionsStage(OneByOneStage[Any]):
         warnings: tuple[str, ...],
     ) -> Completion:
         """Sends a job back to the finalize stage with its matches."""
-        task = FinalizeTask(emotions=envelope.body.emotions, matches=tuple(matches), unmatched=warnings)
+        task = FinalizeTask(
+            emotions=envelope.body.emotions,
+            attributes=envelope.body.attributes,
+            matches=tuple(matches),
+            unmatched=warnings,
+        )
         return self._finalize(envelope, task)
 
     async def _erase(self, envelope: Envelope[EraseTask]) -> Completion:

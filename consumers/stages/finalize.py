@@ -26,9 +26,11 @@ from consumers.pictures import preview_pictures, result_pictures
 from consumers.runtime.stage import Completion, Delivery, Outgoing
 from consumers.service import Service, Shared
 from consumers.threads import in_thread
-from facecore.people import People
+from facecore.people import People, Sighting
+from facecore.portraits import aspect
+from facecore.quality import composite
 from schemas.envelope import Envelope, seal_next
-from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask
+from schemas.messages import FinalizeTask, MatchTask, PortraitsTask, PreviewTask, Shot
 from schemas.results import Match
 from schemas.store import previews
 from schemas.store.clock import server_time
@@ -42,8 +44,8 @@ log = structlog.get_logger(__name__)
 class FinalizeStage(OneByOneStage[Any]):
     """Consumer group ``finalize`` on ``finalize``: ends a job whose frames are complete.
 
-    A job whose people need an emotion goes to the analyze stage first and comes back; one whose people are compared
-    with collections goes to the collections stage and comes back. The last round writes the result.
+    A job whose people need age, gender and emotion goes to the analyze stage first and comes back; one whose people
+    are compared with collections goes to the collections stage and comes back. The last round writes the result.
     """
 
     concurrency = 2
@@ -89,7 +91,7 @@ class FinalizeStage(OneByOneStage[Any]):
         people = await self._people(envelope, job)
         parameters = job.request.parameters
         if task.emotions is None and parameters.detect_demographics and people.persons:
-            return self._request_emotions(envelope, people)
+            return self._request_demographics(envelope, people)
         if task.matches is None and parameters.match_collections and people.persons:
             return self._request_matches(envelope, job, people)
         cache = parameters.cache_duration
@@ -141,8 +143,11 @@ class FinalizeStage(OneByOneStage[Any]):
         await store.keep(job_id, job.run, body, shots, time.monotonic() - began)
         return Completion()
 
-    def _request_emotions(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
-        task = PortraitsTask(portraits=tuple(person.best.portrait for person in people.persons))
+    def _request_demographics(self, envelope: Envelope[FinalizeTask], people: People) -> Completion:
+        task = PortraitsTask(
+            portraits=tuple(person.best.portrait for person in people.persons),
+            shots=tuple(tuple(map(_shot, person.best_shots)) for person in people.persons),
+        )
         message = seal_next(envelope, "portraits", "", task)
         return Completion(publish=(Outgoing(self._service.names.urgent, message),))
 
@@ -155,6 +160,7 @@ class FinalizeStage(OneByOneStage[Any]):
             collections=tuple(job.request.parameters.match_collections),
             model=job.frames[0].provenance.pack,
             emotions=envelope.body.emotions,
+            attributes=envelope.body.attributes,
         )
         message = seal_next(envelope, "match", "", task)
         return Completion(publish=(Outgoing(self._service.names.collections, message),))
@@ -190,6 +196,10 @@ class FinalizeStage(OneByOneStage[Any]):
             ]
             for person in task.matches or ()
         ]
+
+
+def _shot(sighting: Sighting) -> Shot:
+    return Shot(sighting.portrait, aspect(sighting.face), composite(sighting.face.quality))
 
 
 def build(service: Service, _: Shared) -> Iterator[FinalizeStage]:

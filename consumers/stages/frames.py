@@ -194,7 +194,6 @@ class FramesStage(OneByOneStage[AnalyzeRequest]):
             min_confidence=settings.min_confidence
             if parameters.min_confidence is None
             else parameters.min_confidence,
-            demographics=parameters.detect_demographics,
         )
 
     async def _is_answered(

@@ -105,7 +105,7 @@ class PhotographsStage(OneByOneStage[Any]):
         size = await asyncio.to_thread(decoding_bytes, photograph, settings.max_pixels)
         async with memory.reserve(size):
             image = await asyncio.to_thread(decode, photograph, settings.max_pixels)
-            frame = FrameInput(0, 0.0, image, settings.min_confidence, False)
+            frame = FrameInput(0, 0.0, image, settings.min_confidence)
             faces, *_ = await self._inference.run(
                 self.name, lambda: self._inference.analyzer.analyze([frame])
             )

@@ -34,7 +34,7 @@ def _embed(analyzer: Analyzer, picture: bytes) -> tuple[NDArray[np.float64], flo
         image = decode(picture)
     except SourceError:
         return None
-    (frame,) = analyzer.analyze([FrameInput(0, 0.0, image, None, False)])
+    (frame,) = analyzer.analyze([FrameInput(0, 0.0, image, None)])
     face = max(frame.faces, key=lambda one: float(area(one.box)), default=None)
     if face is None or not face.identifiable:
         return None

@@ -1,8 +1,8 @@
 """What was seen in the pictures of sources, kept beyond the jobs that looked: bounded in bytes and time, erasable.
 
 Each source has a hash, under the fingerprint of its content. Its fields: a picture → encoded
-schemas.observations.Observation; ``picture/N`` → crop of its face N; ``emotion:…`` → emotion of a crop;
-``sampling:…`` → encoded schemas.observations.Sampling.
+schemas.observations.FrameFaces; ``picture/N`` → crop of its face N; ``emotion:…``, ``attributes:…`` → what is
+estimated of a crop (consumers.best_shots); ``sampling:…`` → encoded schemas.observations.Sampling.
 """
 
 from collections.abc import Mapping, Sequence

@@ -47,9 +47,7 @@ def frames_of(video: Path, count: int) -> list[FrameInput]:
     """Returns so many frames; a short film is repeated."""
     with closing(open_source(video, Interval(0.5), max_pixels=MAX_PIXELS)) as decoded:
         images = [frame.image for frame in islice(decoded, count)]
-    return [
-        FrameInput(i, float(i), image, None, True) for i, image in enumerate(islice(cycle(images), count))
-    ]
+    return [FrameInput(i, float(i), image, None) for i, image in enumerate(islice(cycle(images), count))]
 
 
 def run(analyzer: Analyzer, frames: list[FrameInput], batch: int) -> tuple[list[FrameFaces], float]:

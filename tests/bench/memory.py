@@ -43,7 +43,7 @@ def main() -> int:
     seen, memory, began = 0, [], time.perf_counter()
     for number in range(0, arguments.frames, BATCH):
         counts = (int(rng.integers(0, MOST + 1 if rng.random() < CROWD_SHARE else 5)) for _ in range(BATCH))
-        batch = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
+        batch = [FrameInput(i, 0.0, crowd(faces, n, rng), None) for i, n in enumerate(counts)]
         seen += sum(len(found.faces) for found in analyzer.analyze(batch))
         if number // BATCH % max(1, arguments.frames // BATCH // 10) == 0:
             memory.append(resident_megabytes())

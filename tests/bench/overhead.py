@@ -66,7 +66,7 @@ def alone(film: Path, analyzer: Analyzer) -> dict[str, float]:
     with spent() as models:
         for start in range(0, len(pictures), BATCH):
             batch = pictures[start : start + BATCH]
-            analyzer.analyze([FrameInput(i, 0.0, image, None, True) for i, image in enumerate(batch)])
+            analyzer.analyze([FrameInput(i, 0.0, image, None) for i, image in enumerate(batch)])
     return {
         "decoding": decoding().cpu, "encoding": encoding().cpu, "reading": reading().cpu, "models": models().cpu
     }  # fmt: skip

@@ -22,7 +22,10 @@ import numpy as np
 
 from compose.capacity.load import SERVICE_TIMES, Film, ServiceTimes
 from compose.capacity.simulation import Fleet, simulate
+from facecore.align import Image
 from facecore.analyzer import Analyzer
+from facecore.people import BEST_SHOTS
+from facecore.portraits import FaceInPortrait
 from facecore.video import Interval, open_source
 from facecore.video.images import encode
 from tests.bench.many_jobs import TIMEOUT_SECONDS, copies, submit
@@ -99,9 +102,11 @@ def service_times(folder: Path, source: str) -> ServiceTimes:
     picture.write_bytes(encode(np.full((192, 320, 3), 90, np.uint8), 90))
     pictures = copies(picture, folder / "pictures", PICTURES)
     analyzer = Analyzer.load("open", MODELS, device="cpu", threads=1)
-    with spent() as emotion:
+    portrait: Image = np.full((256, 256, 3), 90, np.uint8)
+    with spent() as person:
         for _ in range(5):
-            analyzer.emotions([np.full((256, 256, 3), 90, np.uint8)])
+            analyzer.emotions([portrait])
+            analyzer.attributes([FaceInPortrait(portrait, 1.0)] * BEST_SHOTS)
     analyzer.close()
     decoded, size = decoding(crowded)
     with running(folder / "service") as service:
@@ -110,7 +115,7 @@ def service_times(folder: Path, source: str) -> ServiceTimes:
         none = cost(service, processes, [empty], "none")
         some = cost(service, processes, [crowded], "some")
     frame = none.by_type["analyze"] / none.frames
-    emotions = emotion().cpu / 5
+    people = person().cpu / 5
     job = {name: value / PICTURES for name, value in small.by_type.items()}
     return ServiceTimes(
         source=source,
@@ -118,8 +123,8 @@ def service_times(folder: Path, source: str) -> ServiceTimes:
         frames_minute=decoded / MINUTES,
         frames_frame=max(0.0, some.by_type["frames"] - decoded - job["frames"]) / some.frames,
         analyze_frame=frame,
-        analyze_face=max(0.0, some.by_type["analyze"] - some.frames * frame - emotions) / some.faces,
-        analyze_job=emotions,
+        analyze_face=max(0.0, some.by_type["analyze"] - some.frames * frame - people) / some.faces,
+        analyze_job=people,
         finalize_job=job["finalize"],
         finalize_frame=max(0.0, some.by_type["finalize"] - job["finalize"]) / some.frames,
         rest_job=small.rest / PICTURES,

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facecore.analyzer import Analyzer, FrameInput
+from facecore.analyzer import Analyzer
 from facecore.video import Interval, open_source
 from facecore.video.images import encode
 from facecore.video.picture import Image
@@ -30,6 +30,7 @@ from tests.bench.measure import (
     clip,
     looks,
     machine,
+    plainly,
     quiet,
     report,
     running,
@@ -86,8 +87,7 @@ def tiles_of(folder: Path, count: int) -> list[Image]:
 def plain_loop(folder: Path, analyzer: Analyzer, count: int) -> int:
     faces = 0
     for number, tile in enumerate(tiles_of(folder, count)):
-        (found,) = analyzer.analyze([FrameInput(number, 0.0, tile, None, True)])
-        faces += len(found.faces)
+        faces += plainly(analyzer, tile, number)
     return faces
 
 

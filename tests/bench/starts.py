@@ -19,6 +19,8 @@ from typing import Any
 from redis import Redis
 
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.people import BEST_SHOTS
+from facecore.portraits import FaceInPortrait, aspect
 from facecore.video import Interval, open_source
 from schemas.names import Names
 from tests.bench.measure import CORES, MODELS, clip, looks, machine, quiet, report, running, spent
@@ -80,14 +82,19 @@ def cached(service: Service, video: Path, job_id: str) -> float:
 
 
 def models_alone(analyzer: Analyzer, video: Path, people: int) -> float:
-    """Returns the seconds of the models over the clip's frames in one batch and over one portrait per person."""
+    """Returns the seconds of the models over the clip's frames in one batch and over the people's best shots."""
     with closing(open_source(video, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source:
-        inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None, True) for frame in source]
+        inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None) for frame in source]
     with spent() as taken:
         found = analyzer.analyze(inputs)
-        portraits = [analyzer.portrait(inputs[f.index].image, face) for f in found for face in f.faces]
-        assert len(portraits) >= people
-        analyzer.emotions(portraits[:people])
+        faces = [
+            FaceInPortrait(analyzer.portrait(inputs[f.index].image, face), aspect(face))
+            for f in found
+            for face in f.faces
+        ]
+        assert len(faces) >= people
+        analyzer.emotions([face.image for face in faces[:people]])
+        analyzer.attributes(faces[: people * BEST_SHOTS])
     return taken().wall
 
 

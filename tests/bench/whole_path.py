@@ -29,6 +29,7 @@ from tests.bench.measure import (
     looks,
     looped,
     machine,
+    plainly,
     quiet,
     report,
     running,
@@ -50,8 +51,7 @@ def plain_loop(film: Path, analyzer: Analyzer) -> int:
         for frame in container.decode(stream):
             if frame.time is not None and frame.time >= due:
                 image = frame.to_ndarray(format="bgr24")
-                (found,) = analyzer.analyze([FrameInput(0, due, image, None, True)])
-                faces, due = faces + len(found.faces), due + INTERVAL_SECONDS
+                faces, due = faces + plainly(analyzer, image, 0), due + INTERVAL_SECONDS
     return faces
 
 
@@ -68,7 +68,7 @@ def decoded(film: Path) -> Spent:
 def inferred(film: Path, analyzer: Analyzer) -> Spent:
     """Runs the models alone over the frames that the service samples, in its batches."""
     with closing(open_source(film, Interval(INTERVAL_SECONDS), max_pixels=10**9)) as source:
-        inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None, True) for frame in source]
+        inputs = [FrameInput(frame.index, frame.timestamp, frame.image, None) for frame in source]
     with spent() as taken:
         for start in range(0, len(inputs), BATCH):
             analyzer.analyze(inputs[start : start + BATCH])

@@ -59,9 +59,7 @@ async def analysed(service: Service, stage: AnalyzeStage, pictures: list[bytes])
     batch: list[Delivery[FrameTask]] = []
     for index, picture in enumerate(pictures):
         frame = await store.put("job", "", str(index), picture)
-        task = FrameTask(
-            index=index, timestamp=float(index), frame=frame, source="/media/album", demographics=False
-        )
+        task = FrameTask(index=index, timestamp=float(index), frame=frame, source="/media/album")
         envelope = Envelope(id=f"job/{index}", job="job", type="frame", body=task)
         batch.append(Delivery(f"{index}-0", envelope, 1, publish))
     outcomes = []

@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
-from consumers.job_result import JobFrames, build_result, gather_people, result_warnings
+from consumers.job_result import JobFrames, build_result, demographics_of, gather_people, result_warnings
 from consumers.outcomes import FrameOutcome
 from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces
 from schemas.requests import AnalyzeRequest, Parameters
-from tests.facecore.faces import frame
+from schemas.results import Demographics
+from tests.facecore.faces import face, frame, person
 
 
 def job(*frames: FrameFaces) -> JobFrames:
@@ -53,6 +54,14 @@ def test_a_result_names_the_shortest_appearance_that_it_cannot_have_missed(
     made.record.update(method=method, started="0")
     body = build_result(made, gather_people(made, 0.0), FinalizeTask(), None)
     assert body.metadata.shortest_sure_appearance_seconds == seconds
+
+
+def test_emotions_of_a_worker_of_an_earlier_version_are_used_and_no_age_is_invented() -> None:
+    made = job(frame(0, [face(person(0)), face(person(1), x=500, dark=True)]))
+    people = gather_people(made, 0.0)
+    said = demographics_of(people, FinalizeTask(emotions=("happy", "happy")))
+    assert said == [Demographics(emotion="happy"), Demographics()], "nearly black faces show no emotion"
+    assert demographics_of(people, FinalizeTask()) is None
 
 
 def test_without_people_nobody_joins_a_library_and_the_result_says_so() -> None:

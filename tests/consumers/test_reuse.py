@@ -4,11 +4,8 @@ from typing import Any
 
 import msgspec
 
-from consumers.reuse import AT_LEAST, LAST_STAGE, Wanted, picture_name, sampling_key, usable
-from facecore.attributes import FaceAttributes
-from facecore.narrowing import ATTRIBUTES
+from consumers.reuse import AT_LEAST, LAST_STAGE, picture_name, sampling_key, usable
 from schemas.divisions import Divisions
-from schemas.observations import Observation
 from schemas.orientation import Display
 from schemas.requests import AnalyzeRequest, Enhancement, Parameters, Scene
 from schemas.settings import Settings
@@ -78,17 +75,12 @@ def test_a_picture_is_named_by_all_that_the_models_are_given() -> None:
 
 
 def test_observations_serve_requests_that_are_no_less_strict() -> None:
-    assert FaceAttributes._fields == ATTRIBUTES
     seen = frame(0, [])
     seen = msgspec.structs.replace(
         seen, provenance=msgspec.structs.replace(seen.provenance, min_confidence=0.5)
     )
-    stored = {
-        with_demographics: msgspec.msgpack.encode(Observation(with_demographics, seen))
-        for with_demographics in (False, True)
-    }
-    assert usable(stored[True], Wanted(0.5, True)) == seen
-    assert usable(stored[True], Wanted(0.7, False)) is not None
-    assert usable(stored[True], Wanted(0.4, False)) is None, "fainter faces were not described"
-    assert usable(stored[False], Wanted(0.5, True)) is None, "age and gender were not estimated"
-    assert usable(None, Wanted(0.5, True)) is None
+    stored = msgspec.msgpack.encode(seen)
+    assert usable(stored, 0.5) == seen
+    assert usable(stored, 0.7) is not None
+    assert usable(stored, 0.4) is None, "fainter faces were not described"
+    assert usable(None, 0.5) is None

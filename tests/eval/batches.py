@@ -19,8 +19,10 @@ import structlog
 
 from facecore import attributes, embedding, occlusion, pose, sharpness
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.attributes import FaceAttributes
 from facecore.detection import centerface, scrfd
 from facecore.model import Model
+from facecore.portraits import FaceInPortrait
 from facecore.vectors import from_bytes, unit
 from schemas.cgroups import usable_cores
 from schemas.observations import FrameFaces
@@ -78,7 +80,7 @@ def differences(one: list[FrameFaces], other: list[FrameFaces]) -> dict[str, flo
     return most
 
 
-FIELDS = ("box", "confidence", "landmarks", "age", "age_low", "age_high", "male")
+FIELDS = ("box", "confidence", "landmarks")
 
 
 def emotions(analyzer: Analyzer, pictures: list[Any]) -> Any:
@@ -88,6 +90,14 @@ def emotions(analyzer: Analyzer, pictures: list[Any]) -> Any:
         return None
     logits = replace(model, read=lambda outputs: list(outputs[0]))
     return np.array(analyzer._workers.start(logits, pictures)())
+
+
+def attribute_differences(one: Analyzer, other: Analyzer, pictures: list[Any]) -> dict[str, float]:
+    """Largest difference of each attribute that the packs estimate, of pictures as portraits."""
+    faces = [FaceInPortrait(picture, 0.8) for picture in pictures]
+    values = [np.array(analyzer.attributes(faces), np.float64) for analyzer in (one, other)]
+    most = np.abs(values[0] - values[1]).max(axis=0)
+    return {n: float(v) for n, v in zip(FaceAttributes._fields, most, strict=True) if not np.isnan(v)}
 
 
 def main() -> int:
@@ -105,9 +115,9 @@ def main() -> int:
     in_batches(batched)
     faces, rng = faces_of(single), np.random.default_rng(1)
     counts = np.linspace(0, MOST, arguments.frames).round().astype(int)
-    frames = [FrameInput(i, 0.0, crowd(faces, n, rng), None, True) for i, n in enumerate(counts)]
+    frames = [FrameInput(i, 0.0, crowd(faces, n, rng), None) for i, n in enumerate(counts)]
     alone = [single.analyze([frame])[0] for frame in frames]
-    most = differences(alone, batched.analyze(frames))
+    most = differences(alone, batched.analyze(frames)) | attribute_differences(single, batched, faces)
     one, many = emotions(single, faces), emotions(batched, faces)
     if one is not None:
         most["emotion (logits)"] = float(np.abs(one - many).max())

@@ -20,7 +20,7 @@ def faces_of(analyzer: Analyzer) -> list[Image]:
     """The photograph's faces, each a square of `CELL` pixels."""
     file = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
     picture = np.asarray(cv2.imread(str(file)), np.uint8)
-    (found,) = analyzer.analyze([FrameInput(0, 0.0, picture, None, False)])
+    (found,) = analyzer.analyze([FrameInput(0, 0.0, picture, None)])
     crops = []
     for face in found.faces:
         x1, y1, x2, y2 = (round(value) for value in face.box)

@@ -37,7 +37,7 @@ def embeddings(images: Path, analyzer: Analyzer) -> tuple[list[str], NDArray[np.
         image = cv2.imread(str(file))
         if image is None:
             continue
-        frame = FrameInput(0, 0.0, np.asarray(image, np.uint8), None, False)
+        frame = FrameInput(0, 0.0, np.asarray(image, np.uint8), None)
         faces = analyzer.analyze([frame])[0].faces
         if not faces:
             continue

@@ -87,7 +87,7 @@ def _portrait(file: Path, analyzer: Analyzer) -> tuple[Portrait, bytes] | None:
     if read is None:
         return None
     image = np.asarray(read, np.uint8)
-    (frame,) = analyzer.analyze([FrameInput(0, 0.0, image, None, False)])
+    (frame,) = analyzer.analyze([FrameInput(0, 0.0, image, None)])
     face = max(frame.faces, key=lambda one: float(area(one.box)), default=None)
     if face is None:
         return None
@@ -136,7 +136,7 @@ def measured(frames: list[FrameFaces], truth: list[dict[str, Any]]) -> dict[str,
     names = np.unique([name_of[places[i]] for i in rows[known]], return_inverse=True)[1]
     labels = np.array([label_of[places[i]] for i in rows])
     greedy = METHODS["greedy"](seen.take(rows), THRESHOLD, INTERVAL)
-    faces = describe(people, None, demographics=False, frames=len(frames))
+    faces = describe(people, None, frames=len(frames))
     shown = [
         [name_of[one.frame.index, one.position] for one in person.sightings] for person in people.persons
     ]

@@ -1,6 +1,6 @@
 """Measures age and gender, by face and by person, on labelled photographs and films.
 
-    python -m tests.eval.demographics --data DIR [--pack open]
+    python -m tests.eval.demographics --data DIR [--pack open] [--all]
 
 DIR is the directory of the test data. Prints a table of three parts: photographs of the people who were used to
 choose how the networks are fed, photographs of others, and people in films (sampled every 0.5 s), with
@@ -8,7 +8,8 @@ choose how the networks are fed, photographs of others, and people in films (sam
 - age: mean error in years, that of always saying the part's median, and the share of true ages in the stated range;
 - gender: share of answers that are right (a probability of at least 0.8), and how many have one.
 
-A person's values are those of a result: of all detections, weighted by quality.
+Values are estimated from the crops that a job keeps. A person's are those of a result: of the best shots, weighted by
+quality. `--all` takes all detections of a person instead.
 """
 
 import argparse
@@ -23,14 +24,17 @@ from typing import NamedTuple
 import numpy as np
 import structlog
 
+from facecore.align import Image
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.attributes import FaceAttributes, of_person
 from facecore.geometry import area
-from facecore.people import People, Person, Sighting
-from facecore.result_builder import describe
+from facecore.people import Person, Sighting
+from facecore.portraits import PORTRAIT_JPEG_QUALITY, FaceInPortrait, aspect
+from facecore.quality import composite
 from facecore.video import Interval, open_source
+from facecore.video.images import decode, encode
 from schemas.cgroups import usable_cores
-from schemas.metadata import Rejected
-from schemas.observations import FrameFaces
+from schemas.observations import FrameFaces, ObservedFace
 from schemas.results import Demographics
 from tests.eval.footage import match, since_first_frame
 from tests.eval.labels import CHOSEN, FILM_PEOPLE, PEOPLE
@@ -42,13 +46,18 @@ INTERVAL = 0.5
 """Seconds between the labels of films."""
 
 
+Said = dict[bytes, FaceAttributes]
+"""What is estimated of faces, by their embedding."""
+
+
 class Subject(NamedTuple):
-    """A person of one part, with the truth and every detection."""
+    """A person of one part, with the truth, every detection, and what is estimated of each."""
 
     part: str
     sex: str
     age: int | None
     sightings: list[Sighting]
+    said: Said
 
 
 class Row(NamedTuple):
@@ -62,44 +71,62 @@ class Row(NamedTuple):
     right_genders: float | None
 
 
+def attributes_of(analyzer: Analyzer, image: Image, faces: Sequence[ObservedFace]) -> list[FaceAttributes]:
+    """Returns age and gender of faces as a job estimates them: from the crops that it keeps."""
+    crops = [encode(analyzer.portrait(image, face), PORTRAIT_JPEG_QUALITY) for face in faces]
+    return analyzer.attributes(
+        [FaceInPortrait(decode(crop), aspect(face)) for crop, face in zip(crops, faces, strict=True)]
+    )
+
+
 def subjects(data: Path, analyzer: Analyzer) -> Iterator[Subject]:
     for person, (sex, age) in PEOPLE.items():
         part = "photographs, chosen on" if person.startswith(CHOSEN) else "photographs, others"
-        seen = []
+        seen, said = [], Said()
         for number, file in enumerate(sorted((data / "images" / person).iterdir())):
             image = picture(file)
-            (frame,) = analyzer.analyze([FrameInput(number, float(number), image, MIN_CONFIDENCE, True)])
+            (frame,) = analyzer.analyze([FrameInput(number, float(number), image, MIN_CONFIDENCE)])
             if frame.faces:
                 face = max(frame.faces, key=lambda face: float(area(face.box)))
                 seen.append(Sighting(frame.faces.index(face), frame, face))
-        yield Subject(part, sex, age, seen)
+                (said[face.embedding],) = attributes_of(analyzer, image, [face])
+        yield Subject(part, sex, age, seen, said)
     labels = json.loads((data / "FACES_640.json").read_text())
     for film, people in FILM_PEOPLE.items():
-        frames = list(_look(analyzer, data / "videos" / film))
+        said = Said()
+        frames = list(_look(analyzer, data / "videos" / film, said))
         seen = [Sighting(i, frame, face) for frame in frames for i, face in enumerate(frame.faces)]
         names = match(since_first_frame(frames), labels[film], INTERVAL)
         for name, (sex, age) in people.items():
             mine = [sighting for sighting, of in zip(seen, names, strict=True) if of == name]
-            yield Subject("people in films", sex, age, mine)
+            yield Subject("people in films", sex, age, mine, said)
 
 
-def _look(analyzer: Analyzer, film: Path) -> Iterator[FrameFaces]:
+def _look(analyzer: Analyzer, film: Path, said: Said) -> Iterator[FrameFaces]:
+    """Analyses a film, and adds what is estimated of its faces."""
     samples = open_source(film, Interval(INTERVAL), max_pixels=100_000_000)
     try:
         while some := list(islice(samples, 8)):
-            yield from analyzer.analyze(
-                [FrameInput(s.index, s.timestamp, s.image, MIN_CONFIDENCE, True) for s in some]
+            found = analyzer.analyze(
+                [FrameInput(s.index, s.timestamp, s.image, MIN_CONFIDENCE) for s in some]
             )
+            for sample, frame in zip(some, found, strict=True):
+                estimates = attributes_of(analyzer, sample.image, frame.faces)
+                said.update(zip((face.embedding for face in frame.faces), estimates, strict=True))
+            yield from found
     finally:
         samples.close()
 
 
-def said_of(sightings: Sequence[Sighting]) -> Demographics:
-    """What a result says of a person with these detections."""
-    person = Person(list(sightings), sightings[0])
-    (face,) = describe(People([person], Rejected(), 0.0), None, demographics=True, frames=10_000)
-    assert face.demographics is not None
-    return face.demographics
+def said_of(sightings: Sequence[Sighting], said: Said) -> Demographics:
+    """What a result says of a person from these detections."""
+    return of_person([(said[s.face.embedding], composite(s.face.quality)) for s in sightings])
+
+
+def best_shots(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """The best shots among a person's detections."""
+    best = max(sightings, key=lambda s: (composite(s.face.quality), s.face.confidence, -s.frame.timestamp))
+    return Person(list(sightings), best).best_shots
 
 
 def row(answers: Sequence[tuple[str, int | None, Demographics]]) -> Row:
@@ -128,6 +155,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=data_folder, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
+    parser.add_argument("--all", action="store_true", help="a person's values are those of all detections")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
@@ -137,8 +165,9 @@ def main() -> None:
     require(found, f"No face of a person of known age was found in {options.data}.")
     for part in dict.fromkeys(subject.part for subject in found):
         mine = [subject for subject in found if subject.part == part]
-        single = [(s.sex, s.age, said_of([sighting])) for s in mine for sighting in s.sightings]
-        whole = [(s.sex, s.age, said_of(s.sightings)) for s in mine]
+        single = [(s.sex, s.age, said_of([sighting], s.said)) for s in mine for sighting in s.sightings]
+        chosen = [s.sightings if options.all else best_shots(s.sightings) for s in mine]
+        whole = [(s.sex, s.age, said_of(shots, s.said)) for s, shots in zip(mine, chosen, strict=True)]
         for kind, answers in (("faces", single), ("people", whole)):
             values = [
                 f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"

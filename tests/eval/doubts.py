@@ -35,7 +35,7 @@ def judged(drawn: Photographs) -> tuple[Judged, Judged]:
     for some in rows:
         seen = [Sighting(0, frames[i], frames[i].faces[0]) for i in some]
         persons.append(Person(seen, seen[0]))
-    faces = describe(People(persons, Rejected(), 0.0), None, demographics=False, frames=len(frames))
+    faces = describe(People(persons, Rejected(), 0.0), None, frames=len(frames))
     return judged_faces(faces, [drawn.people[some].tolist() for some in rows])
 
 

@@ -29,12 +29,13 @@ from numpy.typing import NDArray
 
 from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer, FrameInput
+from facecore.attributes import GENDER_MIN_PROBABILITY, FaceAttributes
 from facecore.geometry import area
 from facecore.quality import pose_class
-from facecore.result_builder import GENDER_MIN_PROBABILITY
 from facecore.vectors import from_bytes, unit
 from schemas.cgroups import usable_cores
 from schemas.observations import ObservedFace
+from tests.eval.demographics import attributes_of
 from tests.eval.labels import EMOTIONS, PEOPLE, POSES
 from tests.inputs import people_folder, require_pairs, run_command
 
@@ -49,7 +50,7 @@ SWAPPED = {"left": "right", "right": "left", "front-rotate-left": "front-rotate-
 
 
 def largest(analyzer: Analyzer, image: Image) -> ObservedFace | None:
-    (found,) = analyzer.analyze([FrameInput(0, 0.0, image, MIN_CONFIDENCE, True)])
+    (found,) = analyzer.analyze([FrameInput(0, 0.0, image, MIN_CONFIDENCE)])
     return max(found.faces, key=lambda face: float(area(face.box)), default=None)
 
 
@@ -85,6 +86,14 @@ def mirror(faces: list[ObservedFace], mirrored: list[ObservedFace | None]) -> di
         "yaw_sum_degrees": mean([abs(a.angles.yaw + b.angles.yaw) for a, b in pairs]),
         "roll_sum_degrees": mean([abs(a.angles.roll + b.angles.roll) for a, b in pairs]),
         "pitch_difference_degrees": mean([abs(a.angles.pitch - b.angles.pitch) for a, b in pairs]),
+    }
+
+
+def mirrored_attributes(
+    said: list[FaceAttributes], mirrored: list[FaceAttributes | None]
+) -> dict[str, float]:
+    pairs = [(one, other) for one, other in zip(said, mirrored, strict=True) if other is not None]
+    return {
         "age_difference_years": mean([abs((a.age or 0.0) - (b.age or 0.0)) for a, b in pairs]),
         "male_difference": mean([abs((a.male or 0.0) - (b.male or 0.0)) for a, b in pairs]),
     }
@@ -148,9 +157,9 @@ def poses(names: list[str], faces: list[ObservedFace], mirrored: list[ObservedFa
     return table
 
 
-def age(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
+def age(people: list[str], said: list[FaceAttributes]) -> dict[str, float]:
     """Errors in years, and those of always saying the median."""
-    known = [(PEOPLE[person][1], face.age) for person, face in zip(people, faces, strict=True)
+    known = [(PEOPLE[person][1], face.age) for person, face in zip(people, said, strict=True)
              if person in PEOPLE and face.age is not None]  # fmt: skip
     ages = np.array([true for true, _ in known], np.float64)
     errors = np.abs(ages - np.array([age for _, age in known]))
@@ -162,8 +171,8 @@ def age(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
     }
 
 
-def gender(people: list[str], faces: list[ObservedFace]) -> dict[str, float]:
-    known = [(PEOPLE[person][0] == "M", face.male) for person, face in zip(people, faces, strict=True)
+def gender(people: list[str], said: list[FaceAttributes]) -> dict[str, float]:
+    known = [(PEOPLE[person][0] == "M", face.male) for person, face in zip(people, said, strict=True)
              if person in PEOPLE]  # fmt: skip
     right = [(man, male) for man, male in known if male is not None]
     answered = [
@@ -237,17 +246,23 @@ def main() -> int:
             images.append(picture)
             faces.append(face)
     require_pairs(people, arguments.images)
-    flipped = [largest(analyzer, np.ascontiguousarray(image[:, ::-1])) for image in images]
+    mirrors = [np.ascontiguousarray(image[:, ::-1]) for image in images]
+    flipped = [largest(analyzer, image) for image in mirrors]
+    said = [attributes_of(analyzer, image, [face])[0] for image, face in zip(images, faces, strict=True)]
+    said_mirrored = [
+        None if face is None else attributes_of(analyzer, image, [face])[0]
+        for image, face in zip(mirrors, flipped, strict=True)
+    ]
     found = {
         "photographs": len(faces),
         "people": len(set(people)),
         "separation": separation(people, faces),
         "reference": reference(analyzer, images, faces),
-        "mirror": mirror(faces, flipped),
+        "mirror": mirror(faces, flipped) | mirrored_attributes(said, said_mirrored),
         "tilted": tilted(analyzer, images, faces),
         "poses": poses(names, faces, flipped),
-        "age": age(people, faces),
-        "gender": gender(people, faces),
+        "age": age(people, said),
+        "gender": gender(people, said),
         "emotion": emotion(analyzer, names, images, faces),
     }
     print(msgspec.json.format(msgspec.json.encode(found)).decode())

@@ -61,7 +61,7 @@ def analysed(video: Path, analyzer: Analyzer, interval: float) -> list[FrameFace
     samples = open_source(video, Interval(interval), max_pixels=100_000_000)
     try:
         while some := list(islice(samples, 8)):
-            frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None, False) for s in some])
+            frames += analyzer.analyze([FrameInput(s.index, s.timestamp, s.image, None) for s in some])
     finally:
         samples.close()
     return frames

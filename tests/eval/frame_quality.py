@@ -58,7 +58,7 @@ def main() -> int:
     for path in arguments.videos:
         with closing(open_source(path, Interval(0.5), max_pixels=MAX_PIXELS)) as samples:
             images += [sample.image for sample in islice(samples, arguments.frames)]
-    frames = [FrameInput(i, 0.0, image, None, False) for i, image in enumerate(images)]
+    frames = [FrameInput(i, 0.0, image, None) for i, image in enumerate(images)]
     whole = [analyzer.analyze([frame])[0] for frame in frames]
     require([face for frame in whole for face in frame.faces], "No face was found in these videos.")
     rows = []

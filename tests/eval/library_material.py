@@ -42,7 +42,7 @@ def footage(data: Path, analyzer: Analyzer) -> list[Shot]:
     found = [_video(data / "videos" / name, marks, analyzer) for name in sorted(marks) if marks[name]]
     for file in sorted((data / "images").glob("*/*")):
         image = picture(file)
-        frames = analyzer.analyze([FrameInput(0, 0.0, image, None, False)])
+        frames = analyzer.analyze([FrameInput(0, 0.0, image, None)])
         people = _gather(frames)
         name = f"{file.parent.name}/{file.name}"
         largest = max(range(len(people.persons)), key=lambda i: _area(people, i), default=-1)
@@ -141,7 +141,7 @@ def _area(people: People, person: int) -> float:
 
 def _shot(name: str, people: People, truth: list[str | None]) -> Shot:
     job = name.replace("/", "_").replace(" ", "_")
-    faces = describe(people, None, demographics=False, frames=1_000_000)
+    faces = describe(people, None, frames=1_000_000)
     identifiable = [face.identifiable for face in faces]
     entry = FilmEntry(film_id=name, job_id=job, pack="open", faces=library_faces(people, job, faces))
     return Shot(entry, [name for name, kept in zip(truth, identifiable, strict=True) if kept])

@@ -53,7 +53,7 @@ def look(analyzer: Analyzer) -> Look:
 
 
 def as_frame(image: Image, index: int = 0, min_confidence: float | None = None) -> FrameInput:
-    return FrameInput(index, index * 0.5, image, min_confidence, True)
+    return FrameInput(index, index * 0.5, image, min_confidence)
 
 
 def read(file: Path) -> Image:

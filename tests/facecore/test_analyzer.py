@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facecore.align import Image
+from facecore.align import FaceInImage, Image
 from facecore.analyzer import Analyzer
 from facecore.attributes import EMOTIONS
 from facecore.quality import size_score
+from facecore.turning import upright
 from schemas.observations import FrameFaces, ObservedFace
+from tests.eval.demographics import attributes_of
 from tests.facecore.conftest import Look, as_frame
 
 
@@ -38,13 +40,7 @@ def test_six_people_on_the_group_photograph(analyzer: Analyzer, group: Image) ->
         assert points[:2, 1].max() < points[2, 1] < points[3:, 1].min()
         assert len(face.embedding) == 512 * 4
         assert np.linalg.norm(np.frombuffer(face.embedding, "<f4")) > 1.0
-        assert face.age is not None and face.age_low is not None and face.age_high is not None
-        assert 10 < face.age_low < face.age < face.age_high < 80
-        assert face.male is not None
-        assert 0 <= face.male <= 1
         assert all(0 <= value <= 1 for value in msgspec.structs.astuple(face.quality))
-    assert [sum(low <= face.male <= high for face in found.faces if face.male is not None)
-            for low, high in ((0, 0.2), (0.8, 1))] == [3, 3]  # fmt: skip
     similar = [float(vector(a) @ vector(b)) for a, b in itertools.combinations(found.faces, 2)]
     assert max(similar) < 0.4  # six different people
 
@@ -95,16 +91,9 @@ def test_low_confidence_is_counted_not_returned(analyzer: Analyzer, group: Image
     assert strict.faces == everyone.faces[:3]
 
 
-def test_demographics_only_when_requested(analyzer: Analyzer, group: Image) -> None:
-    frame = as_frame(group)._replace(demographics=False)
-    found = analyzer.analyze([frame, as_frame(group)])
-    assert {(face.age, face.male) for face in found[0].faces} == {(None, None)}
-    assert all(face.age and face.male is not None for face in found[1].faces)
-
-
 def test_no_frames_give_no_results(analyzer: Analyzer) -> None:
     assert analyzer.analyze([]) == []
-    assert analyzer.emotions([]) == []
+    assert analyzer.emotions([]) == analyzer.attributes([]) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 2000), (2000, 8), (33, 31)])
@@ -135,3 +124,24 @@ def test_portraits_are_small_squares_that_show_an_emotion(analyzer: Analyzer, gr
     assert emotions.count("happy") >= 5  # all six laugh or smile
     assert set(emotions) <= {*EMOTIONS, None}
     assert [analyzer.emotions([p])[0] for p in portraits] == emotions
+
+
+@pytest.mark.parametrize("turn", [None, cv2.ROTATE_90_CLOCKWISE])
+def test_portraits_show_age_and_gender_as_the_picture_does(
+    analyzer: Analyzer, group: Image, turn: int | None
+) -> None:
+    picture = group if turn is None else np.ascontiguousarray(cv2.rotate(group, turn), np.uint8)
+    faces = analyzer.analyze([as_frame(picture)])[0].faces
+    said = attributes_of(analyzer, picture, faces)
+    (model,) = analyzer._pack.attributes
+    for face, one in zip(faces, said, strict=True):
+        assert one.age is not None and one.age_low is not None and one.age_high is not None
+        assert 10 < one.age_low < one.age < one.age_high < 80
+        assert one.male is not None and 0 <= one.male <= 1
+        landmarks = np.array(face.landmarks, np.float32).reshape(5, 2)
+        head = upright(FaceInImage(picture, face.box, landmarks)).face
+        (seen,) = model.run([head])
+        assert seen.age == pytest.approx(one.age, abs=4) and seen.male == pytest.approx(one.male, abs=0.2)
+    if turn is None:
+        assert [sum(low <= one.male <= high for one in said if one.male is not None)
+                for low, high in ((0, 0.2), (0.8, 1))] == [3, 3]  # fmt: skip

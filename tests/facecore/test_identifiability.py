@@ -5,12 +5,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from consumers.job_result import demographics_of
 from facecore.align import ARCFACE_TEMPLATE, FaceInImage, Image
 from facecore.analyzer import Analyzer
 from facecore.identifiability import DARK_BELOW, brightened, visibility
 from facecore.people import gather
 from facecore.result_builder import describe
+from schemas.messages import FinalizeTask
 from schemas.observations import FrameFaces
+from schemas.results import Demographics
 from tests.facecore.conftest import Look
 from tests.facecore.faces import face, frame, person
 
@@ -38,12 +41,11 @@ def test_nearly_black_faces_are_no_person(look: Look, group: Image, factor: int)
     people = people_in([seen, msgspec.structs.replace(seen, index=1, timestamp=1.0)])
     assert (len(people.persons), people.unidentifiable) == (0, 12)
     asked = people_in([seen], include_unidentifiable=True)
-    faces = describe(asked, ["happy"] * 6, demographics=True, frames=1)
+    happy = FinalizeTask(emotions=("happy",) * 6, attributes=(Demographics(age=30),) * 6)
+    faces = describe(asked, demographics_of(asked, happy), frames=1)
     assert [len(one.detections) for one in faces] == [1] * 6, "each stays apart"
     assert not any(one.identifiable or one.nearest for one in faces)
-    assert all(
-        one.thumbnail_brightened and one.demographics and not one.demographics.emotion for one in faces
-    )
+    assert all(one.thumbnail_brightened and one.demographics == Demographics(age=30) for one in faces)
 
 
 @pytest.mark.parametrize("factor", [1, 8])
@@ -92,6 +94,6 @@ def test_who_cannot_be_identified_does_not_change_who_can() -> None:
     assert people_in(mixed).unidentifiable == 4
     asked = people_in(mixed, include_unidentifiable=True)
     assert [len(p.sightings) for p in asked.persons] == [4, 1, 1, 1, 1]
-    faces = describe(asked, None, demographics=False, frames=4)
+    faces = describe(asked, None, frames=4)
     assert [one.nearest for one in faces] == [None] * 5
     assert [one.identifiable for one in faces] == [True, False, False, False, False]

@@ -20,7 +20,7 @@ from facecore.packs import Pack, load_open
 from models.centerface import CANDIDATE_SCORE
 from models.fetch import ModelsUnavailable, ensure
 from schemas.observations import Angles
-from tests.eval.batches import differences, emotions, in_batches
+from tests.eval.batches import attribute_differences, differences, emotions, in_batches
 from tests.eval.collages import MOST, crowd, faces_of
 from tests.facecore.conftest import as_frame
 
@@ -133,10 +133,11 @@ def test_gpu_batches_of_crowds_give_the_same_faces(analyzer: Analyzer, models_pa
         together = batched.analyze(frames)
         alone = [analyzer.analyze([frame])[0] for frame in frames]
         logits = emotions(batched, squares) - emotions(analyzer, squares)
+        of_attributes = attribute_differences(batched, analyzer, squares)
     finally:
         batched.close()
     assert [len(found.faces) for found in alone][:2] == [0, 1] and len(alone[2].faces) >= 30
-    most = differences(alone, together)
+    most = differences(alone, together) | of_attributes
     assert most.keys() >= {"embedding", "occlusion", "sharpness", "angles", "age", "male", "box"}
     for name, difference in most.items():  # boxes, angles and ages are rounded to hundredths
         hundredths = name in ("box", "landmarks", "angles", "age", "age_low", "age_high")

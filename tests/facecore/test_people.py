@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from facecore.attributes import FaceAttributes, of_person
 from facecore.people import People, gather
 from facecore.result_builder import describe as describe_people
 from schemas.divisions import Division, Spot
 from schemas.observations import FrameFaces
-from schemas.results import Face, Match
+from schemas.results import Demographics, Face, Match
 from tests.facecore.faces import face, frame, person
 
 
@@ -22,8 +23,8 @@ def people_in(frames: list[FrameFaces], **parameters: Any):  # type: ignore[no-u
     return gather(frames, **{**defaults, **parameters})
 
 
-def describe(people: People, emotions: list[str | None] | None, demographics: bool) -> list[Face]:
-    return describe_people(people, emotions, demographics=demographics, frames=6)
+def describe(people: People) -> list[Face]:
+    return describe_people(people, None, frames=6)
 
 
 def two_people() -> list[FrameFaces]:
@@ -37,7 +38,7 @@ def two_people() -> list[FrameFaces]:
 def test_the_most_present_person_comes_first() -> None:
     people = people_in(two_people())
     assert [len(p.sightings) for p in people.persons] == [6, 3]
-    faces = describe(people, None, demographics=True)
+    faces = describe(people)
     assert [f.face_id for f in faces] == ["face_0", "face_1"]
     assert [d.timestamp for d in faces[1].detections] == [1.0, 3.0, 5.0]
 
@@ -57,15 +58,15 @@ def test_detections_that_a_person_divides_are_one_person_and_no_other() -> None:
 
 def test_the_order_of_arrival_does_not_matter() -> None:
     frames = two_people()
-    expected = describe(people_in(frames), None, demographics=True)
+    expected = describe(people_in(frames))
     for seed in range(5):
         random.Random(seed).shuffle(frames)
-        assert describe(people_in(frames), None, demographics=True) == expected
+        assert describe(people_in(frames)) == expected
 
 
 def test_the_best_shot_represents_the_person_and_gives_the_embedding() -> None:
     frames = [frame(i, [face(person(0, 0.3, i), quality=0.9 if i == 2 else 0.4)]) for i in range(5)]
-    (only,) = describe(people_in(frames), None, demographics=True)
+    (only,) = describe(people_in(frames))
     assert only.representative_detection.frame_index == 2
     assert math.isclose(math.hypot(*only.embedding), 1.0, abs_tol=1e-6)
     assert only.embedding[0] == pytest.approx(1 / math.hypot(1.0, 0.3), abs=0.05)
@@ -74,11 +75,11 @@ def test_the_best_shot_represents_the_person_and_gives_the_embedding() -> None:
 def test_the_person_embedding_is_the_mean_of_all_detections() -> None:
     """What differs from shot to shot cancels out; there is no mean of a single one."""
     frames = [frame(i, [face(person(0, 0.3, i), quality=0.9 if i == 2 else 0.4)]) for i in range(5)]
-    (only,) = describe(people_in(frames), None, demographics=True)
+    (only,) = describe(people_in(frames))
     assert isinstance(only.person_embedding, list) and len(only.person_embedding) == 512
     assert math.isclose(math.hypot(*only.person_embedding), 1.0, abs_tol=1e-6)
     assert only.person_embedding[0] > only.embedding[0] + 0.01
-    (single,) = describe(people_in(frames[:1]), None, demographics=True)
+    (single,) = describe(people_in(frames[:1]))
     assert single.person_embedding is msgspec.UNSET
 
 
@@ -102,39 +103,42 @@ def test_without_deduplication_every_detection_is_a_face() -> None:
 
 def test_no_faces_give_no_people() -> None:
     people = people_in([frame(0, []), frame(1, [])])
-    assert people.persons == [] and describe(people, [], demographics=True) == []
+    assert people.persons == [] and describe(people) == []
 
 
-def test_demographics_are_the_person_s_not_one_picture_s() -> None:
-    ages, males = [20.0, 30.0, 90.0], [0.9, 0.85, 0.9]
+def test_demographics_are_those_of_the_best_shots_of_a_person() -> None:
+    qualities = [0.5, 0.9, 0.6, 0.9, 0.7, 0.8, 0.4]
     frames = [
-        frame(i, [face(person(0), age=age, age_low=age - 5.2, age_high=age + 6.7, male=male)])
-        for i, (age, male) in enumerate(zip(ages, males, strict=True))
+        frame(i, [face(person(0, 0.2, i if i != 3 else 1), quality=quality)])
+        for i, quality in enumerate(qualities)
     ]
-    (only,) = describe(people_in(frames), ["happy"], demographics=True)
-    assert only.demographics is not None
-    assert (only.demographics.age, only.demographics.gender, only.demographics.emotion) == (30, "M", "happy")
-    assert (only.demographics.age_low, only.demographics.age_high) == (25, 37)
-    assert describe(people_in(frames), None, demographics=False)[0].demographics is None
+    (only,) = people_in(frames).persons
+    shots = [sighting.frame.index for sighting in only.best_shots]
+    assert shots == [1, 5, 4, 2, 0], "best first; the picture that is shown twice counts once"
+    assert only.best_shots[0] is only.best and len(only.sightings) == 7
+    estimates = [
+        (FaceAttributes(age, age - 5.2, age + 6.7, male), weight)
+        for age, male, weight in ((20.0, 0.9, 0.8), (30.0, 0.85, 0.8), (90.0, 0.9, 0.8), (95.0, 0.1, 0.01))
+    ]
+    assert of_person(estimates) == Demographics(age=30, age_low=25, age_high=37, gender="M")
+    assert of_person([]) == of_person([(FaceAttributes(), 1.0)]) == Demographics()
 
 
 def test_a_gender_that_would_be_a_guess_is_left_out() -> None:
-    frames = [frame(i, [face(person(0), male=male)]) for i, male in enumerate([0.9, 0.3])]
-    (only,) = describe(people_in(frames), None, demographics=True)
-    assert only.demographics is not None and only.demographics.gender is None
+    assert of_person([(FaceAttributes(male=0.9), 0.5), (FaceAttributes(male=0.3), 0.5)]).gender is None
 
 
 def test_appearances_join_samples_in_a_row() -> None:
     seen = (0, 1, 2, 5, 7, 8)
     frames = [frame(i, [face(person(0), x=100)] if i in seen else []) for i in range(9)]
-    (only,) = describe(people_in(frames), None, demographics=True)
+    (only,) = describe(people_in(frames))
     assert [(a.start, a.end) for a in only.appearances] == [(0.0, 2.0), (5.0, 5.0), (7.0, 8.0)]
     assert only.share == 1.0 and only.cohesion == pytest.approx(1.0) and only.nearest is None
 
 
 def test_the_nearest_other_person_is_named() -> None:
     one, near, far = person(0), person(0, 3.0), person(1)
-    faces = describe(people_in([frame(0, [face(one, x=0), face(near, x=300), face(far, x=600)])]), None, True)
+    faces = describe(people_in([frame(0, [face(one, x=0), face(near, x=300), face(far, x=600)])]))
     assert faces[0].nearest is not None and faces[0].nearest.face_id == "face_1"
     assert faces[0].nearest.similarity == pytest.approx(1 / math.hypot(1, 3), abs=0.1)
 
@@ -143,17 +147,17 @@ def test_weak_detections_are_counted_for_each_person() -> None:
     """Blurs, which the embedder answers with short vectors, are a person's, but tell less of him."""
     sure, blurred = person(0), 0.3 * person(0)
     frames = [frame(i, [face(blurred if i in (2, 3) else sure)]) for i in range(8)]
-    (only,) = describe(people_in(frames), None, demographics=True)
+    (only,) = describe(people_in(frames))
     assert len(only.detections) == 8 and only.weak_detections == 2
-    apart = describe(people_in(frames, deduplicate=False), None, demographics=True)
+    apart = describe(people_in(frames, deduplicate=False))
     assert sorted(f.weak_detections for f in apart) == [0] * 6 + [1] * 2
 
 
 def test_faces_have_a_thumbnail_and_requested_matches() -> None:
     people = people_in(two_people())
-    faces = describe(people, None, demographics=True)
+    faces = describe(people)
     assert [f.thumbnail for f in faces] == ["faces/face_0/thumbnail", "faces/face_1/thumbnail"]
     assert all(f.matches is msgspec.UNSET for f in faces)
     like = Match(collection="c", person_id="p", label="Ann", face_id="f", similarity=0.8)
-    matched = describe_people(people, None, [[like], []], demographics=True, frames=6)
+    matched = describe_people(people, None, [[like], []], frames=6)
     assert [f.matches for f in matched] == [[like], []]

@@ -35,7 +35,7 @@ GREY = np.asarray(COLLINS.convert("L"))
 
 
 def test_a_picture_in_a_library_gives_nearly_the_embedding_of_the_photograph(analyzer: Analyzer) -> None:
-    (frame,) = analyzer.analyze([FrameInput(0, 0.0, decode(saved("PNG")), None, False)])
+    (frame,) = analyzer.analyze([FrameInput(0, 0.0, decode(saved("PNG")), None)])
     (face,) = frame.faces
     kept = thumbnail(encode(analyzer.portrait(decode(saved("PNG")), face), 90), THUMBNAIL_PIXELS)
     nobody = encode(np.zeros((128, 128, 3), np.uint8), 90)

@@ -15,9 +15,11 @@ from insightface.utils.face_align import norm_crop
 from consumers.thresholds import rejection_warnings
 from facecore.align import FaceInImage, Image, aligned
 from facecore.analyzer import Analyzer
+from facecore.attributes import FaceAttributes
 from facecore.detection import scrfd
 from facecore.device import choose_device, open_session
 from facecore.model import Workers
+from facecore.portraits import FaceInPortrait
 from facecore.zoo import angles_of
 from models.fetch import ModelsUnavailable
 from tests.facecore.conftest import as_frame
@@ -31,8 +33,9 @@ def test_six_people_on_the_group_photograph(zoo_analyzer: Analyzer, group: Image
     assert found.provenance.pack == "scrfd"
     assert found.provenance.min_confidence == scrfd.MIN_CONFIDENCE_CPU
     assert found.provenance.detector.startswith("scrfd_2.5g_kps@")
-    assert {(f.age, f.male, f.native_angles) for f in found.faces} == {(None, None, False)}
+    assert {f.native_angles for f in found.faces} == {False}
     assert zoo_analyzer.emotions([group]) == [None]
+    assert zoo_analyzer.attributes([FaceInPortrait(group, 1.0)]) == [FaceAttributes()]
 
 
 def test_scores_of_scrfd_are_confidences_and_a_threshold_beyond_them_is_warned_of(

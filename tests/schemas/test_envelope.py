@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.envelope import EnvelopeError, open_entry, seal, valid_traceparent
-from schemas.messages import FileFrame, FrameTask, PortraitsTask, StoredFrame, open_request
+from schemas.messages import FileFrame, FrameTask, PortraitsTask, Shot, StoredFrame, open_request
 from schemas.names import Names
 from schemas.topology import stage
 
@@ -27,7 +27,8 @@ def test_equal_work_has_an_equal_id() -> None:
 
 
 def test_the_message_type_selects_the_struct() -> None:
-    portraits = PortraitsTask(portraits=("0/1", "4+/0"))
+    shots = (Shot("0/1", 0.8, 0.7), Shot("2/0", 0.75, 0.5)), (Shot("4+/0", 0.8, 0.6),)
+    portraits = PortraitsTask(portraits=("0/1", "4+/0"), shots=shots)
     assert open_entry(seal("portraits", "job", "", portraits), FRAMES).body == portraits
     by_path = msgspec.structs.replace(TASK, frame=FileFrame("/frames/3.jpg"))
     assert open_entry(seal("frame", "job", "3", by_path), FRAMES).body == by_path

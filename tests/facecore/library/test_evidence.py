@@ -55,7 +55,7 @@ def test_a_person_of_a_film_becomes_a_mean_of_what_is_clear_and_the_unidentifiab
         frames, threshold=0.6, deduplicate=True, sampling_interval=1.0, min_quality=0.0, max_faces=9,
         include_unidentifiable=True,
     )  # fmt: skip
-    faces = describe(people, None, demographics=False, frames=4)
+    faces = describe(people, None, frames=4)
     (kept,) = library_faces(people, "job", faces)
     vector = from_bytes([kept.prototype])[0]
     assert abs(np.linalg.norm(vector) - 1) < 1e-6
