@@ -1,6 +1,6 @@
-"""Measures age and gender, by face and by person, on labelled photographs and films.
+"""Measures age and gender, by face, by person, and by person from all detections, on labelled photographs and films.
 
-    python -m tests.eval.demographics --data DIR [--pack open] [--all]
+    python -m tests.eval.demographics --data DIR [--pack open]
 
 DIR is the directory of the test data. Prints a table of three parts: photographs of the people who were used to
 choose how the networks are fed, photographs of others, and people in films (sampled every 0.5 s), with
@@ -9,7 +9,7 @@ choose how the networks are fed, photographs of others, and people in films (sam
 - gender: share of answers that are right (a probability of at least 0.8), and how many have one.
 
 Values are estimated from the crops that a job keeps. A person's are those of a result: of the best shots, weighted by
-quality. `--all` takes all detections of a person instead.
+quality.
 """
 
 import argparse
@@ -155,7 +155,6 @@ def main() -> None:
     )
     parser.add_argument("--data", type=data_folder, required=True, metavar="DIR")
     parser.add_argument("--pack", default="open")
-    parser.add_argument("--all", action="store_true", help="a person's values are those of all detections")
     options = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is the report's
     models = Path(os.environ.get("INSIGHTFACE_MODELS_CACHE", "~/.insightface")).expanduser()
@@ -166,9 +165,9 @@ def main() -> None:
     for part in dict.fromkeys(subject.part for subject in found):
         mine = [subject for subject in found if subject.part == part]
         single = [(s.sex, s.age, said_of([sighting], s.said)) for s in mine for sighting in s.sightings]
-        chosen = [s.sightings if options.all else best_shots(s.sightings) for s in mine]
-        whole = [(s.sex, s.age, said_of(shots, s.said)) for s, shots in zip(mine, chosen, strict=True)]
-        for kind, answers in (("faces", single), ("people", whole)):
+        whole = [(s.sex, s.age, said_of(best_shots(s.sightings), s.said)) for s in mine]
+        every = [(s.sex, s.age, said_of(s.sightings, s.said)) for s in mine]
+        for kind, answers in (("faces", single), ("people", whole), ("people by all detections", every)):
             values = [
                 f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
                 for name, value in row(answers)._asdict().items()
