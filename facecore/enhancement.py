@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from facecore.attributes import FaceAttributes
 from facecore.geometry import iou
 from facecore.quality import composite, size_score
 from facecore.vectors import cosine
@@ -37,7 +36,7 @@ def improve(original: FrameFaces, restored: FrameFaces, settings: Enhancement) -
     """Returns the original frame with faces below the trigger replaced by better ones of the enhanced picture.
 
     A face is replaced only by one at the same place, of the same person and of higher composite quality. It keeps the
-    original embedding, what depends on it, and the attributes, because restoring invents details.
+    original embedding and what depends on it, because restoring invents details.
     `FrameFaces.kept` has the reasons why faces below the trigger were not replaced.
 
     Args:
@@ -59,7 +58,6 @@ def improve(original: FrameFaces, restored: FrameFaces, settings: Enhancement) -
                 embedding=face.embedding,
                 identifiable=face.identifiable,
                 enhanced=True,
-                **{name: getattr(face, name) for name in FaceAttributes._fields},
             )
         )
     return msgspec.structs.replace(original, faces=tuple(faces), kept=tuple(sorted(reasons)))

@@ -39,6 +39,12 @@ class Sighting:
         """Returns the field of its portrait in the job's hash of portraits."""
         return portrait_field(self.frame.index, self.position, self.face.enhanced)
 
+    @property
+    def original_portrait(self) -> str:
+        """Returns the field of its portrait in the original picture: age and gender are not those of a restored face,
+        since restoring invents details."""
+        return portrait_field(self.frame.index, self.position, enhanced=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Person:

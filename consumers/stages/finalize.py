@@ -199,7 +199,7 @@ class FinalizeStage(OneByOneStage[Any]):
 
 
 def _shot(sighting: Sighting) -> Shot:
-    return Shot(sighting.portrait, aspect(sighting.face), composite(sighting.face.quality))
+    return Shot(sighting.original_portrait, aspect(sighting.face), composite(sighting.face.quality))
 
 
 def build(service: Service, _: Shared) -> Iterator[FinalizeStage]:

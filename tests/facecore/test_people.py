@@ -116,6 +116,8 @@ def test_demographics_are_those_of_the_best_shots_of_a_person() -> None:
     shots = [sighting.frame.index for sighting in only.best_shots]
     assert shots == [1, 5, 4, 2, 0], "best first; the picture that is shown twice counts once"
     assert only.best_shots[0] is only.best and len(only.sightings) == 7
+    (restored,) = people_in([frame(4, [face(person(0), enhanced=True)])]).persons[0].best_shots
+    assert (restored.portrait, restored.original_portrait) == ("4+/0", "4/0")
     estimates = [
         (FaceAttributes(age, age - 5.2, age + 6.7, male), weight)
         for age, male, weight in ((20.0, 0.9, 0.8), (30.0, 0.85, 0.8), (90.0, 0.9, 0.8), (95.0, 0.1, 0.01))
