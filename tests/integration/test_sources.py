@@ -219,7 +219,7 @@ def test_poor_faces_are_improved_by_the_enhanced_frame(
 ) -> None:
     double.faults(restored=str(six_people), enhanced=factor)
     parameters = {
-        "min_confidence": 0.5 + factor / 100, "detect_demographics": False, "enable_deduplication": False,
+        "min_confidence": 0.5 + factor / 100, "detect_demographics": factor == 1, "enable_deduplication": False,
     }  # fmt: skip
     plain = with_server.analyze({"video_path": str(blurred), "parameters": parameters})
     wanted = {"enabled": True, "quality_trigger": 1.0, "fidelity_weight": 0.1 * factor}
@@ -244,6 +244,11 @@ def test_poor_faces_are_improved_by_the_enhanced_frame(
         sizes = (d["quality"]["components"]["size"] for d in (poor, better))
         assert math.isclose(*sizes, abs_tol=0.12), "size is measured at source scale"
         assert face["embedding"] == before["embedding"], "a restored face is partly invented"
+        if factor == 1:
+            ages = [one["demographics"]["age"] for one in (face, before)]
+            assert abs(ages[0] - ages[1]) <= 3, (
+                "and so is its age; only the shape of the box is the restored one"
+            )
     with_server.analyze({**request, "parameters": {**request["parameters"], "max_faces": 49}})
     assert enhanced_frames(double) == 6, "another job finds the enhanced frames in the cache"
 
