@@ -71,9 +71,9 @@ expected-statuses = [400, 401, 403, 404, 412, 415]
 """
 """413: a list of ten thousand long paths is valid, and larger than a body may be. 422: that a scene does not end
 before it begins, that a key stands for one request, and that a search names one face, is more than a schema can say.
-503: no worker runs here, so that nothing is searched, and an accepted face has no picture yet. Uploads: 412 is the answer
-of tus to another version, 400 that to a file name that is not base64. 204: what a picture has in place of an error
-where `blank` is given."""
+503: no worker runs here, so that nothing is searched, and an accepted face has no picture yet. Uploads: 412 is the
+answer of tus to another version, 400 that to a file name that is not base64. 204: what a picture has in place of an
+error where `blank` is given."""
 ONE_JOB = """
 [parameters]
 "path.job_id" = "{job_id}"
