@@ -6,6 +6,7 @@ PAGE: a document, by default all. Needs port 5003, bash, curl, node and redis-cl
 runs the first steps, `tests.integration.proxies` the proxies. What is not run says why in `NOT_RUN`.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -43,7 +44,11 @@ UP = re.compile(r"\bfaces up\b")
 
 
 def main() -> None:
-    pages = [ROOT / name for name in sys.argv[1:]] or [page for page in PAGES if shown(page) != FIRST_STEPS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pages", nargs="*", type=lambda name: ROOT / name, metavar="PAGE")
+    pages = parser.parse_args().pages or [page for page in PAGES if shown(page) != FIRST_STEPS]
     failed = 0
     with tempfile.TemporaryDirectory(prefix="faces-documents-") as made:
         world = World(Path(made))

@@ -7,6 +7,7 @@ of six people, ``faces up`` and the same film by the client. Needs a package ind
 of which 60 s are processor time. CI runs it beside the tests.
 """
 
+import argparse
 import os
 import shutil
 import socket
@@ -46,6 +47,11 @@ with Client(sys.argv[1]) as client:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("interpreters", nargs="*", metavar="PYTHON")
+    interpreters = parser.parse_args().interpreters
     with tempfile.TemporaryDirectory(prefix="faces-install-") as made:
         work = Path(made)
         ENVIRONMENT["FACES_DATA"] = str(work / "data")  # the library of who runs this stays as it is
@@ -57,7 +63,7 @@ def main() -> None:
         )
         run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", work, copy)
         (wheel,) = work.glob("*.whl")
-        for interpreter in sys.argv[1:] or [sys.executable]:
+        for interpreter in interpreters or [sys.executable]:
             try_out(interpreter, wheel, film, work)
 
 

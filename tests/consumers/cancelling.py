@@ -6,6 +6,7 @@ The workers are real, the neighbours never finish: a web server that sends a fil
 extracts and enhances for ever, no analyze stage. The film takes minutes to decode to its second sample.
 """
 
+import argparse
 import asyncio
 import logging
 import statistics
@@ -246,4 +247,8 @@ async def _measure(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_measure(int(sys.argv[1]) if len(sys.argv) > 1 else 20))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rounds", nargs="?", type=int, default=20)
+    asyncio.run(_measure(parser.parse_args().rounds))
